@@ -1,0 +1,290 @@
+"""Everything openallen raises on purpose.
+
+One base, and leaves that also inherit the fitting built-in, so that code which has never
+heard of openallen still catches them::
+
+    OpenAllenError
+    ├── UsageError             ValueError          the call itself makes no sense
+    │   ├── AddressError                           text that is no address
+    │   └── QueryError                             text that is no RMA, with position and caret
+    ├── NotFoundError          FileNotFoundError   the thing does not exist there
+    ├── OfflineError           ConnectionError     needed the network, was told not to use it
+    ├── ServiceError           ConnectionError     the service could not be used
+    │   ├── UnreachableError                       no connection, or it broke
+    │   ├── StalledError       TimeoutError        connected, then silent
+    │   ├── StatusError                            an HTTP status that says no
+    │   └── AnswerError        ValueError          of the wrong kind, or contradicting itself
+    ├── IntegrityError         ValueError          bytes that are not what was published
+    │   ├── TruncatedError     EOFError            fewer bytes than there should be
+    │   └── CorruptError                           bytes that do not decode, or the wrong digest
+    ├── RefusedError           PermissionError     not done without a yes
+    │   └── SpaceError                             the disk cannot hold it
+    ├── StoreError             OSError             the place to write to cannot be used
+    ├── IncompleteError                            some items failed; carries the report
+    └── MissingExtraError      ImportError         an optional part is not installed
+
+Each says what failed, for which address, why, and what to type next; each of these is an
+attribute too. Each knows the exit code the command line ends with.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from openallen.plan import Report
+
+__all__ = [
+    "AddressError",
+    "AnswerError",
+    "CorruptError",
+    "ExitCode",
+    "IncompleteError",
+    "IntegrityError",
+    "MissingExtraError",
+    "NotFoundError",
+    "OfflineError",
+    "OpenAllenError",
+    "QueryError",
+    "RefusedError",
+    "ServiceError",
+    "SpaceError",
+    "StalledError",
+    "StatusError",
+    "StoreError",
+    "TruncatedError",
+    "UnreachableError",
+    "UsageError",
+]
+
+
+class ExitCode(IntEnum):
+    """How the command line ends; the meaning of each number never changes."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    OFFLINE = 4
+    INCOMPLETE = 5
+    REFUSED = 6
+    INTEGRITY = 7
+    INTERRUPTED = 130
+
+
+class OpenAllenError(Exception):
+    """Base of every error openallen raises on purpose.
+
+    Parameters
+    ----------
+    what
+        What failed, in a few words, without a full stop.
+    address
+        The address, URL or path it failed for.
+    why
+        The reason, as far as it is known.
+    hint
+        What to do next: a command to paste where there is one.
+
+    Attributes
+    ----------
+    what, address, why, hint
+        The parameters, unchanged.
+    exit_code : ExitCode
+        What the command line ends with.
+    retryable : bool
+        Whether the same request may well succeed a moment later.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    retryable: bool = False
+
+    def __init__(self, what: str, *, address: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.address = address
+        self.why = why
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = self.what
+        if self.address:
+            text += f" for {self.address}"
+        if self.why:
+            text += f": {self.why}"
+        if self.hint:
+            text += f"\n  try: {self.hint}"
+        return text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default hands only `args` back to __init__: between processes the keywords were lost.
+        return (_rebuild, (type(self), dict(self.__dict__)))
+
+
+def _rebuild(kind: type[OpenAllenError], state: dict[str, object]) -> OpenAllenError:
+    error = kind.__new__(kind, str(state.get("what", "")))
+    error.args = (state.get("what", ""),)
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(OpenAllenError, ValueError):
+    """The call makes no sense as it stands: a wrong option, a wrong value, a wrong mix."""
+
+    exit_code = ExitCode.USAGE
+
+
+class AddressError(UsageError):
+    """Text that is no address of this grammar."""
+
+
+class QueryError(UsageError):
+    """Text that is no RMA query.
+
+    Parameters
+    ----------
+    what
+        What was expected and what stood there.
+    text
+        The whole query.
+    position
+        Index into `text` of the character where reading stopped.
+    """
+
+    def __init__(self, what: str, *, text: str, position: int, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.text = text
+        self.position = position
+
+    def __str__(self) -> str:
+        start = max(0, self.position - 40)
+        window = self.text[start : self.position + 30].replace("\n", " ")
+        lead = "…" if start else ""
+        caret = " " * (len(lead) + self.position - start) + "^"
+        text = f"{self.what} at position {self.position}\n  {lead}{window}\n  {caret}"
+        return f"{text}\n  try: {self.hint}" if self.hint else text
+
+
+class NotFoundError(OpenAllenError, FileNotFoundError):
+    """The service answered, and the thing asked for is not there."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class OfflineError(OpenAllenError, ConnectionError):
+    """The network was needed, and offline mode forbids it."""
+
+    exit_code = ExitCode.OFFLINE
+
+
+class ServiceError(OpenAllenError, ConnectionError):
+    """A service could not be used as it should."""
+
+    retryable = True
+
+
+class UnreachableError(ServiceError):
+    """No connection could be made, or it broke before the answer was whole."""
+
+
+class StalledError(ServiceError, TimeoutError):
+    """The other side went silent for longer than the timeout."""
+
+
+class StatusError(ServiceError):
+    """The service answered with an HTTP status that says no.
+
+    Parameters
+    ----------
+    status
+        The HTTP status code.
+    retry_after_s
+        The wait the server asked for, in seconds, where it did.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        status: int,
+        retry_after_s: float | None = None,
+        address: str = "",
+        why: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(what, address=address, why=why, hint=hint)
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.retryable = status in {408, 425, 429} or status >= 500
+
+
+class AnswerError(ServiceError, ValueError):
+    """An answer of the wrong kind (HTML where JSON was asked), or one that contradicts itself."""
+
+
+class IntegrityError(OpenAllenError, ValueError):
+    """Bytes that are not what was published."""
+
+    exit_code = ExitCode.INTEGRITY
+    retryable = True
+
+
+class TruncatedError(IntegrityError, EOFError):
+    """Fewer bytes than there should be."""
+
+
+class CorruptError(IntegrityError):
+    """Bytes that do not decode, or whose digest is not the published one."""
+
+
+class RefusedError(OpenAllenError, PermissionError):
+    """Something that is not done without a yes: too large, would overwrite, needs confirmation."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class SpaceError(RefusedError):
+    """The disk cannot hold what was asked for."""
+
+
+class StoreError(OpenAllenError, OSError):
+    """The place to write to cannot be used: read-only, not a folder, gone."""
+
+
+class IncompleteError(OpenAllenError):
+    """Some items failed; the others are there and verified.
+
+    Parameters
+    ----------
+    report
+        What became of each file.
+    """
+
+    exit_code = ExitCode.INCOMPLETE
+
+    def __init__(
+        self, what: str, *, report: Report, address: str = "", why: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(what, address=address, why=why, hint=hint)
+        self.report = report
+
+
+class MissingExtraError(OpenAllenError, ImportError):
+    """An optional part of openallen is not installed.
+
+    Parameters
+    ----------
+    extra
+        Name of the extra that brings it.
+    needed_for
+        What was asked for, in words.
+    """
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the optional part '{extra}'",
+            why="it is not installed",
+            hint=f"pip install 'openallen[{extra}]'",
+        )
+        self.extra = extra

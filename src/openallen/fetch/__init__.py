@@ -1,0 +1,1 @@
+"""Plan to files: the engine that runs a plan, verified and resumable."""

@@ -1,0 +1,1 @@
+"""Bytes to arrays, tables and trees. Knows no network."""

@@ -1,0 +1,388 @@
+"""What a fetch would take, and what became of it.
+
+The same `Plan` is what the command line prints, a notebook draws and the fetcher runs; the same
+`Report` is what each of them shows afterwards. Both are frozen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
+from openallen.errors import ExitCode, IncompleteError, IntegrityError, OpenAllenError, UsageError
+
+__all__ = ["Check", "Outcome", "Plan", "RemoteFile", "Report", "Status", "safe_name", "safe_path"]
+
+Status = Literal["fetched", "here", "failed", "not tried"]
+"""``here``: it was there already and is intact. ``not tried``: the run ended before its turn."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
+
+
+class Check(Protocol):
+    """Looks at a finished download before it gets its name.
+
+    Returns what it learned (``width_px``, ``height_px``, …) and raises `IntegrityError`
+    when the bytes are not what they should be.
+    """
+
+    def __call__(self, path: Path) -> Mapping[str, Any]:
+        """Check the file at `path`."""
+        ...
+
+
+def safe_path(text: str) -> str:
+    """Give `text` back if it is a relative path that stays inside its folder on every system.
+
+    Raises
+    ------
+    IntegrityError
+        For absolute, drive, empty, dotted and reserved parts, backslashes and control characters.
+    """
+    parts = text.split("/")
+    if not text or any(not _is_safe(part) for part in parts):
+        raise IntegrityError(
+            "unsafe file name", address=repr(text), why="it could land outside the destination"
+        )
+    return text
+
+
+def safe_name(text: str, otherwise: str) -> str:
+    """Give the last part of a server's path where it is a safe file name, else `otherwise`."""
+    name = text.rpartition("/")[2]
+    return name if _is_safe(name) else otherwise
+
+
+def _is_safe(part: str) -> bool:
+    return (
+        re.fullmatch(r"[^\x00-\x1f\x7f<>:\"/\\|?*]{1,200}", part) is not None
+        and part.strip(". ") != ""
+        and not part.endswith((".", " "))
+        and not part.startswith(" ")
+        and part.partition(".")[0].lower() not in _RESERVED
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """One file to be fetched.
+
+    Parameters
+    ----------
+    address
+        What names it in openallen's grammar.
+    url
+        Where its bytes are.
+    path
+        Where it goes, relative to the destination, with forward slashes.
+    kind
+        The group it is counted in: ``planes``, ``projections``, …
+    size_bytes
+        Its published size, where one is published.
+    estimate_bytes
+        A guess for plans, where no size is published.
+    digest
+        Its published digest, ``algorithm:hex``, where one is published.
+    expects
+        What its first bytes may look like (names of `openallen.transport.sniff.Kind`); empty
+        for anything.
+    ranges
+        Whether the service answers byte ranges, so that a broken transfer can go on.
+    check
+        Run on the finished bytes before they get their name.
+    retry
+        The command that fetches just this file again.
+    """
+
+    address: str
+    url: str
+    path: str
+    kind: str
+    size_bytes: int | None = None
+    estimate_bytes: int | None = None
+    digest: str = ""
+    expects: frozenset[str] = frozenset()
+    ranges: bool = True
+    check: Check | None = None
+    retry: str = ""
+
+    def __post_init__(self) -> None:
+        safe_path(self.path)
+
+    @property
+    def likely_bytes(self) -> int | None:
+        """The published size, else the estimate, else None."""
+        return self.estimate_bytes if self.size_bytes is None else self.size_bytes
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the plain facts, ready for JSON."""
+        return {
+            "address": self.address,
+            "url": self.url,
+            "path": self.path,
+            "kind": self.kind,
+            "size_bytes": self.size_bytes,
+            "estimate_bytes": self.estimate_bytes,
+            "digest": self.digest or None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a fetch would take: files, bytes, what is here already, where from, where to.
+
+    Parameters
+    ----------
+    address
+        What was asked for.
+    title
+        What it is, in words.
+    source
+        Base URL of the service.
+    to
+        The destination folder.
+    files
+        Every file, in the order they are fetched.
+    here
+        Paths among them that are at the destination already.
+    notes
+        Sentences a person should read before saying yes.
+    """
+
+    address: str
+    title: str
+    source: str
+    to: Path
+    files: tuple[RemoteFile, ...]
+    here: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        twice = [
+            path for path, n in Counter(f.path.casefold() for f in self.files).items() if n > 1
+        ]
+        if twice:
+            raise UsageError(
+                "two files of the plan would land at one path", address=self.address, why=twice[0]
+            )
+
+    @property
+    def missing(self) -> tuple[RemoteFile, ...]:
+        """The files that are not here yet."""
+        return tuple(f for f in self.files if f.path not in self.here)
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes still to come, estimates included; files of unknown size count as nothing."""
+        return sum(f.likely_bytes or 0 for f in self.missing)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every missing file has a published size."""
+        return all(f.size_bytes is not None for f in self.missing)
+
+    def _facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {"address": self.address, "from": self.source, "to": self.to}
+        for kind in dict.fromkeys(f.kind for f in self.files):
+            files = [f for f in self.files if f.kind == kind]
+            size = sum(f.likely_bytes or 0 for f in files)
+            facts[kind] = count_text(len(files), "file") + (f", {self._size(size)}" if size else "")
+        if self.here:
+            facts["here"] = count_text(len(self.here), "file")
+        size = self.missing_bytes
+        facts["to fetch"] = count_text(len(self.missing), "file") + (
+            f", {self._size(size)}" if size else ""
+        )
+        return facts
+
+    def _size(self, size_bytes: int) -> str:
+        return ("" if self.exact else "about ") + bytes_text(size_bytes)
+
+    def __str__(self) -> str:
+        return "\n".join([facts_text(self.title, self._facts()), *(f"  {n}" for n in self.notes)])
+
+    def _repr_html_(self) -> str:
+        return card(self.title, self._facts(), note=" ".join(self.notes))
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the plain facts, ready for JSON."""
+        return {
+            "address": self.address,
+            "title": self.title,
+            "source": self.source,
+            "to": str(self.to),
+            "files_missing": len(self.missing),
+            "bytes_missing": self.missing_bytes,
+            "bytes_exact": self.exact,
+            "notes": list(self.notes),
+            "files": [f.to_dict() | {"here": f.path in self.here} for f in self.files],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one file.
+
+    Parameters
+    ----------
+    file
+        The file of the plan.
+    status
+        See `Status`.
+    size_bytes
+        Bytes at the final path; 0 where there is none.
+    digest
+        ``algorithm:hex`` of those bytes; the published algorithm where one is published,
+        else SHA-256.
+    fetched_at
+        When the last byte came, ISO 8601 in UTC; empty unless this run fetched it.
+    elapsed_s
+        Seconds spent on it, waits and retries included.
+    attempts
+        Tries it took.
+    facts
+        What the check learned, and what the service said of the file (``simulated``).
+    error
+        Why it failed.
+    """
+
+    file: RemoteFile
+    status: Status
+    size_bytes: int = 0
+    digest: str = ""
+    fetched_at: str = ""
+    elapsed_s: float = 0.0
+    attempts: int = 0
+    facts: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    error: OpenAllenError | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the plain facts, ready for JSON."""
+        return {
+            "address": self.file.address,
+            "path": self.file.path,
+            "status": self.status,
+            "size_bytes": self.size_bytes,
+            "digest": self.digest or None,
+            "attempts": self.attempts,
+            "error": str(self.error) if self.error else None,
+            "retry": self.file.retry if self.error else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What became of a plan: each file verified, or named with the reason.
+
+    Parameters
+    ----------
+    plan
+        The plan that was run.
+    outcomes
+        One for each file, in the plan's order.
+    elapsed_s
+        Seconds the run took.
+    """
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    elapsed_s: float = 0.0
+
+    def _with(self, *statuses: Status) -> tuple[Outcome, ...]:
+        return tuple(o for o in self.outcomes if o.status in statuses)
+
+    @property
+    def fetched(self) -> tuple[Outcome, ...]:
+        """Files this run brought."""
+        return self._with("fetched")
+
+    @property
+    def here(self) -> tuple[Outcome, ...]:
+        """Files that were there already, intact."""
+        return self._with("here")
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """Files that are not there: failed, or not tried."""
+        return self._with("failed", "not tried")
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file is there and verified."""
+        return not self.failed
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Bytes this run brought."""
+        return sum(o.size_bytes for o in self.fetched)
+
+    def raise_if_failed(self) -> None:
+        """Raise what went wrong: the one error itself where all failed alike, else a summary.
+
+        Raises
+        ------
+        OpenAllenError
+            The error of the single file, or of a run that broke off (disk full, offline).
+        IncompleteError
+            Where some files failed and others are there.
+        """
+        failed = self.failed
+        if not failed:
+            return
+        errors = [o.error for o in failed if o.error is not None]
+        stopped = next((e for e in errors if e.exit_code is ExitCode.REFUSED), None)
+        if stopped is not None:
+            raise stopped
+        if len(self.outcomes) == 1 and errors:
+            raise errors[0]
+        raise IncompleteError(
+            f"{count_text(len(failed), 'file')} of {len(self.outcomes):,} could not be fetched",
+            report=self,
+            address=self.plan.address,
+            why=f"first: {errors[0].what}" if errors else "the run was interrupted",
+            hint=f"openallen fetch {self.plan.address} --to {self.plan.to}",
+        )
+
+    def _facts(self) -> dict[str, object]:
+        speed = self.fetched_bytes / self.elapsed_s if self.elapsed_s > 0 else 0
+        facts: dict[str, object] = {
+            "to": self.plan.to,
+            "fetched": f"{count_text(len(self.fetched), 'file')}, {bytes_text(self.fetched_bytes)}"
+            f" in {seconds_text(self.elapsed_s)}"
+            + (f" ({bytes_text(speed)}/s)" if self.fetched else ""),
+            "here before": count_text(len(self.here), "file") if self.here else None,
+            "failed": count_text(len(self.failed), "file") if self.failed else None,
+        }
+        return facts
+
+    def __str__(self) -> str:
+        lines = [facts_text(self.plan.title, self._facts())]
+        for outcome in self.failed:
+            why = str(outcome.error).partition("\n")[0] if outcome.error else outcome.status
+            lines.append(f"  {PurePosixPath(outcome.file.path)}: {why}")
+            if outcome.file.retry:
+                lines.append(f"    try: {outcome.file.retry}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return card(self.plan.title, self._facts())
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the plain facts, ready for JSON."""
+        return {
+            "address": self.plan.address,
+            "to": str(self.plan.to),
+            "fetched": len(self.fetched),
+            "here": len(self.here),
+            "failed": len(self.failed),
+            "bytes_fetched": self.fetched_bytes,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "files": [o.to_dict() for o in self.outcomes],
+        }

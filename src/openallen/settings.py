@@ -1,0 +1,182 @@
+"""What can be set, and where each value came from.
+
+Order: argument > environment (``OPENALLEN_*``) > project file (``openallen.toml`` in this folder
+or the nearest above) > user file (``openallen/config.toml`` in the platform's configuration
+folder) > default. Values are read when they are used, never at import.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from openallen.errors import UsageError
+
+__all__ = ["Settings", "parse_bytes", "project_file", "user_file"]
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
+_BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40, "pi": 2**50}
+
+
+def parse_bytes(text: str | float) -> int:
+    """Read a size: ``1500``, ``"1.5 GB"``, ``"16MiB"`` (decimal and binary units, case-blind).
+
+    Raises
+    ------
+    ValueError
+        If it is no size.
+    """
+    match = re.fullmatch(r"\s*([\d_.]+)\s*([kmgtp]?i?)b?\s*", str(text).lower())
+    unit = (_UNITS | _BINARY).get(match[2]) if match else None
+    if match is None or unit is None:
+        raise ValueError(f"'{text}' is no size in bytes")
+    return int(float(match[1].replace("_", "")) * unit)
+
+
+def _flag(text: str | bool) -> bool:
+    word = str(text).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off", ""}:
+        return False
+    raise ValueError(f"'{text}' is neither yes nor no")
+
+
+def _positive(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(value: object) -> object:
+        number = kind(value)
+        if not number > 0:
+            raise ValueError(f"{value} is not more than zero")
+        return number
+
+    return read
+
+
+def _folder(value: str | os.PathLike[str]) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _default_store() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("openallen", appauthor=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting, read once for one call.
+
+    Parameters
+    ----------
+    store
+        Folder that keeps what was fetched when no destination is named.
+    source
+        ``live``, ``sample`` (the embedded archive), or the URL of an archive.
+    offline
+        Never touch the network beyond this machine.
+    connections
+        Most connections open at once to one service.
+    connect_timeout_s
+        Longest wait for a connection, in seconds.
+    silence_timeout_s
+        Longest wait for the next byte, in seconds.
+    attempts
+        Tries for each request or file before it counts as failed.
+    confirm_bytes
+        Plans above this size are confirmed first, in bytes.
+    origins
+        Where each value came from, by name.
+    """
+
+    store: Path = field(default_factory=_default_store)
+    source: str = "live"
+    offline: bool = False
+    connections: int = 16
+    connect_timeout_s: float = 10.0
+    silence_timeout_s: float = 30.0
+    attempts: int = 5
+    confirm_bytes: int = 1_000_000_000
+    origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    @classmethod
+    def load(cls, **arguments: object) -> Settings:
+        """Resolve every setting, arguments that are not None first.
+
+        Raises
+        ------
+        UsageError
+            For an unknown name, or a value that cannot be read, with where it stands.
+        """
+        found: dict[str, tuple[object, str]] = {}
+        for path, origin in ((user_file(), "user file"), (project_file(), "project file")):
+            found |= {k: (v, f"{origin} {path}") for k, v in _read_file(path).items()}
+        for name in _READERS:
+            variable = f"OPENALLEN_{name.upper()}"
+            if variable in os.environ:
+                found[name] = (os.environ[variable], f"environment {variable}")
+        found |= {k: (v, "argument") for k, v in arguments.items() if v is not None}
+        values = {name: _read(name, value, origin) for name, (value, origin) in found.items()}
+        origins = dict.fromkeys(_READERS, "default") | {k: o for k, (_, o) in found.items()}
+        return cls(**values, origins=MappingProxyType(origins))
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the values by name, without their origins."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "origins"}
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "store": _folder,
+        "source": str,
+        "offline": _flag,
+        "connections": _positive(int),
+        "connect_timeout_s": _positive(float),
+        "silence_timeout_s": _positive(float),
+        "attempts": _positive(int),
+        "confirm_bytes": parse_bytes,
+    }
+)
+
+
+def user_file() -> Path:
+    """Give the path of the user's settings file, whether it exists or not."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("openallen", appauthor=False)) / "config.toml"
+
+
+def project_file() -> Path | None:
+    """Find the nearest ``openallen.toml`` in this folder or one above it."""
+    here = Path.cwd()
+    return next((p for d in (here, *here.parents) if (p := d / "openallen.toml").is_file()), None)
+
+
+def _read_file(path: Path | None) -> dict[str, object]:
+    if path is None or not path.is_file():
+        return {}
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError("settings cannot be read", address=str(path), why=str(error)) from error
+
+
+def _read(name: str, value: object, origin: str) -> Any:
+    reader = _READERS.get(name)
+    if reader is None:
+        near = get_close_matches(name, _READERS, n=1)
+        hint = near[0] if near else "one of " + ", ".join(_READERS)
+        raise UsageError(f"unknown setting '{name}' in {origin}", hint=hint)
+    try:
+        return reader(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"setting '{name}' from {origin} makes no sense", why=str(error)
+        ) from error

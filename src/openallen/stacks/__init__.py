@@ -1,0 +1,1 @@
+"""One cell's brightfield image stack."""

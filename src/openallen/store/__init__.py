@@ -1,0 +1,1 @@
+"""Bytes at rest: layout, index, claims, parts."""
