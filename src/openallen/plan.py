@@ -90,6 +90,8 @@ class RemoteFile:
         A guess for plans, where no size is published.
     digest
         Its published digest, ``algorithm:hex``, where one is published.
+    last_digest
+        The digest an earlier run wrote down for the file at the destination.
     expects
         What its first bytes may look like (names of `openallen.transport.sniff.Kind`); empty
         for anything.
@@ -108,6 +110,7 @@ class RemoteFile:
     size_bytes: int | None = None
     estimate_bytes: int | None = None
     digest: str = ""
+    last_digest: str = ""
     expects: frozenset[str] = frozenset()
     ranges: bool = True
     check: Check | None = None
@@ -154,6 +157,8 @@ class Plan:
         Paths among them that are at the destination already.
     notes
         Sentences a person should read before saying yes.
+    connections
+        Most connections at once that the service bears.
     """
 
     address: str
@@ -163,6 +168,7 @@ class Plan:
     files: tuple[RemoteFile, ...]
     here: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    connections: int = 16
 
     def __post_init__(self) -> None:
         twice = [

@@ -82,7 +82,7 @@ class Settings:
     offline
         Never touch the network beyond this machine.
     connections
-        Most connections open at once to one service.
+        Most connections open at once; None for as many as the service bears.
     connect_timeout_s
         Longest wait for a connection, in seconds.
     silence_timeout_s
@@ -98,7 +98,7 @@ class Settings:
     store: Path = field(default_factory=_default_store)
     source: str = "live"
     offline: bool = False
-    connections: int = 16
+    connections: int | None = None
     connect_timeout_s: float = 10.0
     silence_timeout_s: float = 30.0
     attempts: int = 5

@@ -1,0 +1,65 @@
+"""Whether the disk can hold a plan, asked before the first byte."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from openallen.display import bytes_text
+from openallen.errors import SpaceError, StoreError
+from openallen.plan import Plan
+
+__all__ = ["check_space", "prepare"]
+
+_MARGIN_BYTES: Final = 32_000_000
+
+
+def check_space(plan: Plan) -> None:
+    """Refuse a plan that the disk cannot hold.
+
+    Sizes that are not known count as nothing, so a full disk can still come later; the run then
+    stops and says so.
+
+    Raises
+    ------
+    SpaceError
+        With what is needed and what is free.
+    """
+    needed = plan.missing_bytes
+    if not needed:
+        return
+    here = plan.to
+    while not here.exists() and here != here.parent:
+        here = here.parent
+    free = shutil.disk_usage(here).free
+    margin = min(_MARGIN_BYTES, needed // 10)
+    if needed + margin > free:
+        raise SpaceError(
+            "not enough space",
+            address=str(plan.to),
+            why=f"{bytes_text(needed)} to come, {bytes_text(free)} free",
+            hint="choose another disk with --to DIR",
+        )
+
+
+def prepare(folder: Path) -> None:
+    """Make the destination.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be made, is no folder, or cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".openallen-writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StoreError(
+            "cannot write here",
+            address=str(folder),
+            why=error.strerror or str(error),
+            hint="choose another folder with --to DIR",
+        ) from error

@@ -1,0 +1,90 @@
+"""What of a plan is here already, and whether it is intact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from openallen.errors import IntegrityError
+from openallen.plan import Outcome, Plan, RemoteFile
+from openallen.store import Index, digest_of
+from openallen.store.digests import algorithm_of
+
+__all__ = ["fetched_time", "intact", "survey"]
+
+
+def survey(plan: Plan) -> Plan:
+    """Give the plan with the files that look as if they were here; a quick look, for people.
+
+    Only existence and published sizes are compared. A run reads every byte that nothing vouches
+    for before it counts a file as here.
+    """
+    here = {f.path for f in plan.files if _looks_here(f, plan.to / f.path)}
+    return replace(plan, here=frozenset(here))
+
+
+def _looks_here(file: RemoteFile, path: Path) -> bool:
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return False
+    return size > 0 and (file.size_bytes is None or size == file.size_bytes)
+
+
+def intact(file: RemoteFile, path: Path, index: Index) -> Outcome | None:
+    """Give the outcome of a file that is here and right, None where it must be fetched.
+
+    The index vouches for a file that has not changed since its bytes were read; else the digest
+    that was published, or written down by an earlier run, is compared; where there is none, the
+    file's own check has to pass.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return None
+    if file.size_bytes is not None and size != file.size_bytes:
+        return None
+    expected = file.digest or file.last_digest
+    record = index.recall(path)
+    if record is not None and _agrees(record.digest, file):
+        return _here(file, path, record.digest, size)
+    try:
+        facts = file.check(path) if file.check and not expected else {}
+        found = digest_of(path, algorithm_of(expected))
+    except (IntegrityError, OSError):
+        return None
+    if expected and found != expected:
+        return None
+    index.remember(path, digest=found, source=file.url, address=file.address)
+    return _here(file, path, found, size, facts)
+
+
+def _agrees(remembered: str, file: RemoteFile) -> bool:
+    if not file.digest:
+        return not file.last_digest or remembered == file.last_digest
+    return remembered == file.digest
+
+
+def _here(
+    file: RemoteFile, path: Path, digest: str, size: int, facts: Mapping[str, Any] | None = None
+) -> Outcome:
+    return Outcome(
+        file=file,
+        status="here",
+        size_bytes=size,
+        digest=digest,
+        fetched_at=fetched_time(path),
+        facts=facts or {},
+    )
+
+
+def fetched_time(path: Path) -> str:
+    """Tell when a file was written: ISO 8601, UTC, whole seconds.
+
+    The modification time, so that every process and every later run tells the same.
+    """
+    moment = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

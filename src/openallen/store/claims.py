@@ -1,0 +1,255 @@
+"""Who is writing a file: a claim beside it, made by exclusive create, kept alive by heartbeat.
+
+File locks fail silently on many cluster file systems, so none is used. A claim is a hint that
+saves work, never the proof: each writer has a part file of its own, and bytes are verified before
+they get their name. A claim goes stale when its process is known to be gone, or when its
+heartbeat has stood still for a while on the observer's own clock (clocks of hosts differ).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import secrets
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from openallen.errors import StoreError
+
+__all__ = ["BEAT_S", "STALE_S", "Claim", "Claims"]
+
+BEAT_S: Final = 10.0
+"""Seconds between two heartbeats of a claim."""
+
+STALE_S: Final = 60.0
+"""Seconds a heartbeat may stand still before its claim is taken over."""
+
+
+@dataclass
+class Claim:
+    """The right to write one file, as far as anybody knows.
+
+    Attributes
+    ----------
+    target : Path
+        The file it is for.
+    token : str
+        Distinguishes this holder's part file from any other's.
+    inherited : bool
+        Whether it was taken over from a holder that is gone, which may have left a part.
+    lost : bool
+        Whether somebody else took it over meanwhile; the holder must stop writing.
+    """
+
+    target: Path
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    beat: int = 0
+    inherited: bool = False
+    lost: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where the claim lies."""
+        return claim_path(self.target)
+
+
+def claim_path(target: Path) -> Path:
+    """Give the path of the claim for `target`."""
+    return target.with_name(target.name + ".claim")
+
+
+class Claims:
+    """The claims this process holds, and the heartbeat that keeps them.
+
+    Parameters
+    ----------
+    beat_s, stale_s
+        See `BEAT_S` and `STALE_S`; tests shorten them.
+    """
+
+    def __init__(self, *, beat_s: float = BEAT_S, stale_s: float = STALE_S) -> None:
+        self._beat_s = beat_s
+        self._stale_s = stale_s
+        self._held: dict[Path, Claim] = {}
+        self._seen: dict[Path, tuple[bytes, float]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def take(self, target: Path) -> Claim | None:
+        """Claim `target`; None while another live process holds it.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written to.
+        """
+        claim = Claim(target)
+        if not self._create(claim):
+            stale = self._stale(claim.path)
+            if stale is None:
+                return None
+            self._break(claim.path, stale)
+            if not self._create(claim):
+                return None
+            claim.inherited = True
+        with self._lock:
+            self._held[target] = claim
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat, name="claims", daemon=True)
+                self._thread.start()
+        return claim
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back."""
+        with self._lock:
+            self._held.pop(claim.target, None)
+        if not claim.lost and _token_in(claim.path) == claim.token:
+            with suppress(OSError):
+                claim.path.unlink()
+
+    def close(self) -> None:
+        """Give every claim back and stop the heartbeat."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        for claim in list(self._held.values()):
+            self.release(claim)
+
+    def holder(self, target: Path) -> str:
+        """Say who holds `target`, in words."""
+        state = _state(_read(claim_path(target)))
+        return f"process {state.get('pid', '?')} on {state.get('host', 'another host')}"
+
+    def _create(self, claim: Claim) -> bool:
+        try:
+            handle = os.open(claim.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            raise StoreError(
+                "cannot write here",
+                address=str(claim.path.parent),
+                why=error.strerror or str(error),
+                hint="choose another folder with --to DIR",
+            ) from error
+        with os.fdopen(handle, "wb") as file:
+            file.write(_text(claim))
+        return True
+
+    def _stale(self, path: Path) -> bytes | None:
+        """Give the text of a stale claim, None for one that is alive or gone meanwhile."""
+        text = _read(path)
+        if text is None:
+            return None
+        state = _state(text)
+        if state.get("where") == _where() and not _is_alive(state.get("pid"), state.get("started")):
+            return text
+        first, since = self._seen.get(path, (b"", 0.0))
+        now = time.monotonic()
+        if first != text:
+            self._seen[path] = (text, now)
+            return None
+        return text if now - since > self._stale_s else None
+
+    def _break(self, path: Path, stale: bytes) -> None:
+        # Of several that find it stale only one renames it away. One that comes late may catch the
+        # winner's new claim instead: the text tells, and it is put back.
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        with suppress(OSError):
+            path.rename(aside)
+            if _read(aside) != stale:
+                with suppress(OSError):
+                    os.link(aside, path)
+            aside.unlink()
+        self._seen.pop(path, None)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._beat_s):
+            with self._lock:
+                held = list(self._held.values())
+            for claim in held:
+                self._refresh(claim)
+
+    def _refresh(self, claim: Claim) -> None:
+        try:
+            with claim.path.open("r+b") as file:
+                if _state(file.read()).get("token") != claim.token:
+                    claim.lost = True
+                    return
+                claim.beat += 1
+                file.seek(0)
+                file.write(_text(claim))
+                file.truncate()
+        except FileNotFoundError:
+            claim.lost = claim.target in self._held
+        except OSError:
+            return  # a full or flaky disk: the claim ages, nothing else
+
+
+def _text(claim: Claim) -> bytes:
+    state = {
+        "token": claim.token,
+        "host": platform.node(),
+        "where": _where(),
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+        "beat": claim.beat,
+    }
+    return json.dumps(state).encode()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _token_in(path: Path) -> str:
+    return str(_state(_read(path)).get("token", ""))
+
+
+def _state(text: bytes | None) -> dict[str, object]:
+    try:
+        state = json.loads(text or b"{}")
+    except ValueError:
+        return {}  # caught between create and write, or a damaged claim: it ages like any other
+    return state if isinstance(state, dict) else {}
+
+
+def _where() -> str:
+    """Name the set of processes whose ids mean the same: host, boot, container."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return "|".join(parts)
+
+
+def _started(pid: int) -> str:
+    """Tell when a process started, so that a reused process id is not taken for it."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
+    return ""
+
+
+def _is_alive(pid: object, started: object) -> bool:
+    if not isinstance(pid, int) or sys.platform == "win32":
+        return True  # unknown: leave it to the heartbeat
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not started or _started(pid) in {"", started}

@@ -1,0 +1,54 @@
+"""Where things lie in the store: one folder per system, a tree people can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from openallen.address import Address
+from openallen.errors import UsageError
+from openallen.plan import safe_path
+from openallen.store.index import Index
+
+__all__ = ["Store"]
+
+_FOLDERS = {
+    "stack": "stacks",
+    "image": "images",
+    "file": "files",
+    "grid": "grids",
+    "atlas": "atlases",
+    "structures": "structures",
+    "release": "releases",
+    "asset": "assets",
+    "recording": "recordings",
+}
+
+
+class Store:
+    """The folder that keeps what was fetched when no destination is named.
+
+    Parameters
+    ----------
+    root
+        Its path; made when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, address: Address) -> Path:
+        """Give the folder of what `address` names: ``stacks/313862022``.
+
+        Raises
+        ------
+        UsageError
+            If it names no single thing that is kept in a folder.
+        """
+        system = _FOLDERS.get(address.scheme)
+        if system is None or not address.name:
+            raise UsageError("this names no single thing that can be kept", address=str(address))
+        return self.root / system / safe_path(address.name)
+
+    def index(self) -> Index:
+        """Open what is remembered of the files here and elsewhere."""
+        return Index(self.root)

@@ -1,0 +1,159 @@
+"""A file on its way: written under a name of its own, given its final name when it is whole.
+
+A part lies beside its target as ``<name>.<token>.part``. Where the service answers byte ranges, a
+record beside it (``….part.json``) says which bytes are safely on disk, from which version of
+the object; another process that claims the target takes over both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from openallen.store.claims import Claim
+
+__all__ = ["Leftovers", "Part", "Progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Which bytes of which version are safely on disk.
+
+    Parameters
+    ----------
+    url
+        Where they came from.
+    validator
+        The service's mark of that version (ETag or date), empty where it gives none.
+    size_bytes
+        Size of the whole, if told.
+    done_bytes
+        Bytes from the start that are on disk.
+    """
+
+    url: str
+    validator: str = ""
+    size_bytes: int | None = None
+    done_bytes: int = 0
+
+
+class Part:
+    """One holder's part file.
+
+    Parameters
+    ----------
+    claim
+        The claim it is written under.
+    resumable
+        Whether bytes of an earlier holder may be gone on with; otherwise they are thrown away.
+    left
+        Parts that earlier holders left of this target.
+    """
+
+    def __init__(self, claim: Claim, *, resumable: bool, left: Iterable[Path] = ()) -> None:
+        self.target = claim.target
+        self.path = self.target.with_name(f"{self.target.name}.{claim.token}.part")
+        self.record = self.path.with_name(self.path.name + ".json")
+        self.resumable = resumable
+        self.progress: Progress | None = None
+        self._take_over(list(left))
+
+    def _take_over(self, left: list[Path]) -> None:
+        kept = [(p, found) for p in left if self.resumable and (found := _read_record(p))]
+        best = max(kept, key=lambda item: item[1].done_bytes, default=None)
+        if best is not None:
+            # The record goes first: a part without a record is only thrown away.
+            old = best[0]
+            old.with_name(old.name + ".json").replace(self.record)
+            old.replace(self.path)
+            self.progress = best[1]
+        for path in left:
+            if best is None or path != best[0]:
+                _remove(path, path.with_name(path.name + ".json"))
+
+    def start(self, progress: Progress) -> int:
+        """Open the part for writing and give its descriptor.
+
+        Goes on behind ``progress.done_bytes``; whatever lies behind them is cut off.
+        """
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        os.ftruncate(handle, progress.done_bytes)
+        os.lseek(handle, progress.done_bytes, os.SEEK_SET)
+        self.progress = progress
+        return handle
+
+    def checkpoint(self, handle: int, done_bytes: int) -> None:
+        """Put the bytes so far on disk and record that they are."""
+        if not self.resumable or self.progress is None:
+            return
+        _sync(handle)
+        self.progress = Progress(
+            self.progress.url, self.progress.validator, self.progress.size_bytes, done_bytes
+        )
+        draft = self.record.with_name(self.record.name + ".new")
+        draft.write_text(json.dumps(asdict(self.progress)), "utf-8")
+        draft.replace(self.record)
+
+    def finish(self, *, durable: bool = True) -> None:
+        """Give the part its final name, atomically, its bytes on disk first."""
+        if durable:
+            with self.path.open("rb+") as file:
+                _sync(file.fileno())
+        self.path.replace(self.target)
+        with suppress(FileNotFoundError):
+            self.record.unlink()
+        self.progress = None
+
+    def discard(self) -> None:
+        """Throw the part away."""
+        _remove(self.path, self.record)
+        self.progress = None
+
+
+class Leftovers:
+    """Parts that earlier holders left, by target; each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, list[Path]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, target: Path, *, fresh: bool = False) -> list[Path]:
+        """Give the parts left of `target`; `fresh` lists its folder again."""
+        with self._lock:
+            if fresh or target.parent not in self._folders:
+                self._folders[target.parent] = _parts_in(target.parent)
+            return self._folders[target.parent].pop(target.name, [])
+
+
+def _parts_in(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in folder.glob("*.part"):
+        name, _, token = path.name.removesuffix(".part").rpartition(".")
+        if name and len(token) == 8:
+            found.setdefault(name, []).append(path)
+    return found
+
+
+def _read_record(path: Path) -> Progress | None:
+    try:
+        state = json.loads(path.with_name(path.name + ".json").read_text("utf-8"))
+        found = Progress(**state)
+        whole = isinstance(found.done_bytes, int) and 0 < found.done_bytes <= path.stat().st_size
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if whole else None
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _sync(handle: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(handle)
