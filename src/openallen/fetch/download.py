@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -27,6 +28,7 @@ __all__ = ["Download"]
 
 _BLOCK_BYTES: Final = 1 << 18
 _CHECKPOINT_BYTES: Final = 16 << 20
+_CHECKPOINT_S: Final = 1.0
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -130,6 +132,7 @@ class Download:
     def _receive(self, response: Response, start: Progress) -> tuple[Hasher, int]:
         handle = self._part.start(start)
         size = saved = start.done_bytes
+        saved_at = time.monotonic()
         try:
             hasher = self._rehash(handle, start.done_bytes)
             for piece in response.chunks(_BLOCK_BYTES):
@@ -141,9 +144,10 @@ class Download:
                 hasher.update(piece)
                 size += len(piece)
                 self._received(len(piece))
-                if size - saved >= _CHECKPOINT_BYTES:
+                late = time.monotonic() - saved_at > _CHECKPOINT_S
+                if late or size - saved >= _CHECKPOINT_BYTES:
                     self._part.checkpoint(handle, size)
-                    saved = size
+                    saved, saved_at = size, time.monotonic()
         except OpenAllenError:
             self._keep(handle, size, saved)
             raise

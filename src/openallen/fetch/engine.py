@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +117,6 @@ class _Run:
     active: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     change: threading.Condition = field(default_factory=threading.Condition)
-    crash: BaseException | None = None
 
     def __post_init__(self) -> None:
         self.meter = Meter(len(self.plan.files))
@@ -125,10 +125,11 @@ class _Run:
     def run(self) -> Report:
         start = time.monotonic()
         self.observer.started(self.plan, self.meter)
-        threads: list[threading.Thread] = []
+        workers: list[Future[None]] = []
         interrupted = False
+        pool = ThreadPoolExecutor(self.pace.most, thread_name_prefix="fetch")
         try:
-            self._watch(threads)
+            self._watch(pool, workers)
         except KeyboardInterrupt:
             interrupted = True
             self.stop.set()
@@ -137,11 +138,10 @@ class _Run:
             self.stop.set()
             with self.change:
                 self.change.notify_all()
-            for thread in threads:
-                thread.join()
+            pool.shutdown()
             self.observer.finished()
-        if self.crash is not None:
-            raise self.crash
+        for worker in workers:
+            worker.result()
         self._settle_folders()
         left = (Outcome(file=f, status="not tried") for f in self.plan.files)
         outcomes = tuple(self.outcomes.get(o.file.path, o) for o in left)
@@ -150,26 +150,25 @@ class _Run:
             raise Interrupted(report)
         return report
 
-    def _watch(self, threads: list[threading.Thread]) -> None:
+    def _watch(self, pool: ThreadPoolExecutor, workers: list[Future[None]]) -> None:
         """Keep as many workers as the pace allows until nothing is left to do."""
         with self.change:
             while not self.stop.is_set() and (self.waiting or self.active):
                 wanted = min(self.pace.limit, len(self.waiting) + self.active)
-                while len(threads) < wanted:
-                    thread = threading.Thread(target=self._work, name="fetch", daemon=True)
-                    threads.append(thread)
-                    thread.start()
+                while len(workers) < wanted:
+                    workers.append(pool.submit(self._work))
                 self.change.wait(0.2)
 
     def _work(self) -> None:
         while (file := self._next()) is not None:
+            outcome = None
+            broke = True
             try:
                 outcome = self._one(file)
-            except BaseException as error:
-                self.crash = error
-                self.stop.set()
-                raise
+                broke = False
             finally:
+                if broke:  # a bug: end the run; the future carries the exception to the caller
+                    self.stop.set()
                 with self.change:
                     self.active -= 1
                     self.change.notify_all()

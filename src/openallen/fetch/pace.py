@@ -28,8 +28,8 @@ class Pace:
     """
 
     def __init__(self, most: int) -> None:
-        self._most = max(1, most)
-        self.limit = min(_START, self._most)
+        self.most = max(1, most)
+        self.limit = min(_START, self.most)
         self._lock = threading.Lock()
         self._round_start = time.monotonic()
         self._round_files = 0
@@ -50,7 +50,7 @@ class Pace:
             self._round_start, self._round_files = now, 0
             self._climbing = self._climbing and grew
             step = self.limit if self._climbing else 1
-            self.limit = min(self._most, self.limit + step)
+            self.limit = min(self.most, self.limit + step)
 
     def failed(self, error: OpenAllenError) -> None:
         """Slow down where the error says the service has enough."""

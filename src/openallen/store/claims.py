@@ -154,8 +154,8 @@ class Claims:
         state = _state(text)
         if state.get("where") == _where() and not _is_alive(state.get("pid"), state.get("started")):
             return text
-        first, since = self._seen.get(path, (b"", 0.0))
         now = time.monotonic()
+        first, since = self._seen.get(path, (None, now))
         if first != text:
             self._seen[path] = (text, now)
             return None

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from openallen.errors import StalledError, UnreachableError
+from openallen.errors import StalledError, UnreachableError, UsageError
 
 __all__ = ["Head", "Wire", "WireClosedError"]
 
@@ -63,6 +63,7 @@ class Wire:
         self._left = 0  # body bytes to come in this frame; _UNTIL_CLOSE where only the end tells
         self._chunked = False
         self._keep_alive = True
+        self._broken: UnreachableError | StalledError | None = None
 
     @property
     def idle(self) -> bool:
@@ -80,11 +81,10 @@ class Wire:
     def send(self, method: str, target: str, headers: Mapping[str, str]) -> None:
         """Send a request without a body."""
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-        text = "\r\n".join(lines) + "\r\n\r\n"
-        if "\n" in text.replace("\r\n", "") or "\x00" in text:
-            raise UnreachableError("request holds a line break", address=target)
+        if any(char in line for line in lines for char in "\r\n\0"):
+            raise UsageError("request holds a line break", address=target)
         try:
-            self._sock.sendall(text.encode("latin-1"))
+            self._sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         except (TimeoutError, BlockingIOError) as error:
             raise self._stalled() from error
         except OSError as error:
@@ -143,28 +143,41 @@ class Wire:
             self._keep_alive = False
 
     def read_into(self, view: memoryview) -> int:
-        """Read body bytes into `view`; fills it unless the body ends. Gives 0 at the end."""
+        """Read body bytes into `view`; fills it unless the body ends. Gives 0 at the end.
+
+        Bytes that came before a break are given first; the next call raises what broke.
+        """
+        if self._broken is not None:
+            raise self._broken
         filled = 0
         while filled < len(view):
-            if self._chunked and self._left == 0 and not self._next_chunk():
+            try:
+                got = self._body_into(view[filled:])
+            except (UnreachableError, StalledError) as error:
+                self._broken = error
+                if not filled:
+                    raise
                 break
-            if self._left == 0:
-                break
-            want = len(view) - filled
-            if self._left != _UNTIL_CLOSE:
-                want = min(want, self._left)
-            got = self._take(view[filled : filled + want]) or self._pull(
-                view[filled : filled + want]
-            )
             if got == 0:
-                self._ended_early()
                 break
             filled += got
-            if self._left != _UNTIL_CLOSE:
-                self._left -= got
-                if self._chunked and self._left == 0:
-                    self._line()  # the line break behind each chunk
         return filled
+
+    def _body_into(self, view: memoryview) -> int:
+        if self._chunked and self._left == 0:
+            self._next_chunk()
+        if self._left == 0:
+            return 0
+        if self._left != _UNTIL_CLOSE:
+            view = view[: self._left]
+        got = self._take(view) or self._pull(view)
+        if got == 0:
+            self._ended_early()
+        elif self._left != _UNTIL_CLOSE:
+            self._left -= got
+            if self._chunked and self._left == 0:
+                self._line()  # the line break behind each chunk
+        return got
 
     def _ended_early(self) -> None:
         if self._left == _UNTIL_CLOSE:
@@ -176,7 +189,7 @@ class Wire:
         self._chunked, self._left, self._keep_alive = False, 0, False
         raise UnreachableError("connection broke", address=self._peer, why=why)
 
-    def _next_chunk(self) -> bool:
+    def _next_chunk(self) -> None:
         line = self._line().partition(";")[0].strip()
         try:
             self._left = int(line, 16)
@@ -189,7 +202,6 @@ class Wire:
         if self._left == 0:
             self._header_lines()  # trailers
             self._chunked = False
-        return self._left > 0
 
     def _line(self, *, first: bool = False) -> str:
         parts = bytearray()

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from loopback import Handler, Loopback
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def _clean_surroundings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No setting, store or proxy of whoever runs the tests reaches them, and none is touched."""
+    for name in list(os.environ):
+        if name.startswith("OPENALLEN_") and name != "OPENALLEN_TEST_ALLENSDK":
+            monkeypatch.delenv(name)
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setenv("OPENALLEN_STORE", str(home / "store"))
+
+
+@pytest.fixture
+def data() -> Path:
+    """The real data kept with the tests; see its README for origins."""
+    return DATA
+
+
+@pytest.fixture
+def loopback() -> Iterator[Callable[..., Loopback]]:
+    """Start servers that answer as told: ``loopback({"/path": handler})``."""
+    servers: list[Loopback] = []
+
+    def start(routes: dict[str, Handler] | None = None) -> Loopback:
+        servers.append(Loopback(routes or {}))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

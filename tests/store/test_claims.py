@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from openallen.errors import StoreError
+from openallen.store import Claims
+from openallen.store.claims import claim_path
+
+
+@pytest.fixture
+def claims():
+    held = Claims(beat_s=0.05, stale_s=0.4)
+    yield held
+    held.close()
+
+
+def test_one_holder_at_a_time(tmp_path, claims):
+    target = tmp_path / "a.jpg"
+    first = claims.take(target)
+    assert first is not None
+    assert claims.take(target) is None
+    assert str(os.getpid()) in claims.holder(target)
+    claims.release(first)
+    assert claims.take(target) is not None
+
+
+def test_release_leaves_nothing(tmp_path, claims):
+    claims.release(claims.take(tmp_path / "a.jpg"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_threads_one_wins(tmp_path, claims):
+    won = []
+    threads = [
+        threading.Thread(target=lambda: won.append(claims.take(tmp_path / "a"))) for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(claim is not None for claim in won) == 1
+
+
+def test_a_dead_process_loses_its_claim_at_once(tmp_path, claims):
+    target = tmp_path / "a.jpg"
+    code = (
+        "import os, sys; from pathlib import Path; from openallen.store import Claims;"
+        "Claims().take(Path(sys.argv[1])); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    assert claim_path(target).exists()
+    claim = claims.take(target)
+    assert claim is not None
+    assert claim.inherited
+
+
+def foreign(target: Path, beat: int = 0) -> None:
+    state = {"token": "f" * 8, "host": "elsewhere", "where": "elsewhere", "pid": 1, "beat": beat}
+    claim_path(target).write_text(json.dumps(state))
+
+
+def test_a_claim_of_another_host_is_kept_while_its_heart_beats(tmp_path, claims):
+    target = tmp_path / "a.jpg"
+    for beat in range(8):
+        foreign(target, beat)
+        assert claims.take(target) is None
+        time.sleep(0.1)
+    assert "elsewhere" in claims.holder(target)
+
+
+def test_a_claim_of_another_host_goes_stale_on_our_clock(tmp_path, claims):
+    target = tmp_path / "a.jpg"
+    foreign(target)
+    os.utime(claim_path(target), (4e9, 4e9))  # its clock is decades ahead: of no matter
+    assert claims.take(target) is None
+    time.sleep(0.5)
+    claim = claims.take(target)
+    assert claim is not None
+    assert claim.inherited
+
+
+def test_a_damaged_claim_ages_like_any_other(tmp_path, claims):
+    target = tmp_path / "a.jpg"
+    claim_path(target).write_bytes(b"\x00garbage")
+    assert claims.take(target) is None
+    time.sleep(0.5)
+    assert claims.take(target) is not None
+
+
+def test_a_holder_learns_that_it_lost_its_claim(tmp_path, claims):
+    claim = claims.take(tmp_path / "a.jpg")
+    foreign(claim.target)
+    deadline = time.monotonic() + 5
+    while not claim.lost and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert claim.lost
+    claims.release(claim)
+    assert claim_path(claim.target).exists()  # it is the other's now
+
+
+def test_the_heart_beats(tmp_path, claims):
+    claim = claims.take(tmp_path / "a.jpg")
+    before = claim.path.read_bytes()
+    time.sleep(0.3)
+    assert claim.path.read_bytes() != before
+    assert not claim.lost
+
+
+def test_a_folder_that_takes_no_files_is_named(tmp_path, claims):
+    with pytest.raises(StoreError, match="cannot write here"):
+        claims.take(tmp_path / "missing" / "a.jpg")
