@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable
@@ -13,14 +12,13 @@ from openallen.errors import (
     AnswerError,
     CorruptError,
     OpenAllenError,
-    SpaceError,
-    StoreError,
     TruncatedError,
     UnreachableError,
 )
 from openallen.plan import RemoteFile
 from openallen.store import Claim, Part, Progress
 from openallen.store.digests import Hasher, algorithm_of, digest_text, new_hasher
+from openallen.store.disk import disk_error
 from openallen.transport import Http, Response
 from openallen.transport.sniff import SNIFF_BYTES, describe, sniff
 
@@ -29,7 +27,6 @@ __all__ = ["Download"]
 _BLOCK_BYTES: Final = 1 << 18
 _CHECKPOINT_BYTES: Final = 16 << 20
 _CHECKPOINT_S: Final = 1.0
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Download:
@@ -80,7 +77,7 @@ class Download:
             if isinstance(error, OpenAllenError):
                 raise
             self._keep_or_discard()
-            raise _disk_error(error, self._part) from error
+            raise disk_error(error, self._part.target) from error
 
     def _attempt(self) -> tuple[str, int, dict[str, Any]]:
         offset, headers = self._offset()
@@ -218,15 +215,3 @@ class Download:
 def _write(handle: int, piece: memoryview) -> None:
     while piece:
         piece = piece[os.write(handle, piece) :]
-
-
-def _disk_error(error: OSError, part: Part) -> OpenAllenError:
-    why = error.strerror or str(error)
-    if error.errno in _FULL:
-        return SpaceError(
-            "the disk is full",
-            address=str(part.target.parent),
-            why=why,
-            hint="make room and run the same command again; it goes on where it stopped",
-        )
-    return StoreError("cannot write", address=str(part.target), why=why)

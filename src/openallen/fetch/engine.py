@@ -20,6 +20,7 @@ from openallen.fetch.space import prepare
 from openallen.fetch.survey import fetched_time, intact
 from openallen.plan import Outcome, Plan, RemoteFile, Report
 from openallen.store import Claim, Claims, Index, Leftovers, Part
+from openallen.store.disk import disk_error
 from openallen.transport import Http, Retry
 
 __all__ = ["Interrupted", "run"]
@@ -281,6 +282,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(
-            "cannot make a folder", address=str(folder), why=error.strerror or str(error)
-        ) from error
+        raise disk_error(error, folder) from error

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from openallen.display import bytes_text
-from openallen.errors import SpaceError, StoreError
+from openallen.errors import SpaceError
 from openallen.plan import Plan
+from openallen.store.disk import disk_error
 
 __all__ = ["check_space", "prepare"]
 
@@ -57,9 +58,4 @@ def prepare(folder: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise StoreError(
-            "cannot write here",
-            address=str(folder),
-            why=error.strerror or str(error),
-            hint="choose another folder with --to DIR",
-        ) from error
+        raise disk_error(error, folder) from error

@@ -8,7 +8,6 @@ heartbeat has stood still for a while on the observer's own clock (clocks of hos
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import platform
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from openallen.errors import StoreError
+from openallen.store.disk import disk_error
 
 __all__ = ["BEAT_S", "STALE_S", "Claim", "Claims"]
 
@@ -88,7 +87,7 @@ class Claims:
 
         Raises
         ------
-        StoreError
+        StoreError, SpaceError
             If the folder cannot be written to.
         """
         claim = Claim(target)
@@ -134,16 +133,13 @@ class Claims:
         except FileExistsError:
             return False
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            raise StoreError(
-                "cannot write here",
-                address=str(claim.path.parent),
-                why=error.strerror or str(error),
-                hint="choose another folder with --to DIR",
-            ) from error
-        with os.fdopen(handle, "wb") as file:
-            file.write(_text(claim))
+            raise disk_error(error, claim.path.parent) from error
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_text(claim))
+        except OSError as error:
+            claim.path.unlink(missing_ok=True)
+            raise disk_error(error, claim.path.parent) from error
         return True
 
     def _stale(self, path: Path) -> bytes | None:
