@@ -117,3 +117,20 @@ def test_the_heart_beats(tmp_path, claims):
 def test_a_folder_that_takes_no_files_is_named(tmp_path, claims):
     with pytest.raises(StoreError, match="cannot write here"):
         claims.take(tmp_path / "missing" / "a.jpg")
+
+
+def test_a_claim_that_was_never_written_is_not_waited_for_long(tmp_path):
+    claims = Claims(stale_s=4)
+    claim_path(tmp_path / "a.jpg").touch()
+    assert claims.take(tmp_path / "a.jpg") is None
+    time.sleep(0.3)
+    assert claims.take(tmp_path / "a.jpg") is not None
+    claims.close()
+
+
+def test_sweeping_takes_only_what_is_stale(tmp_path, claims):
+    target = tmp_path / "a.jpg"
+    assert claims.sweep(target)
+    held = claims.take(target)
+    assert not Claims().sweep(target)
+    assert held.path.exists()

@@ -143,6 +143,7 @@ class _Run:
             self.observer.finished()
         for worker in workers:
             worker.result()
+        self._sweep()
         self._settle_folders()
         left = (Outcome(file=f, status="not tried") for f in self.plan.files)
         outcomes = tuple(self.outcomes.get(o.file.path, o) for o in left)
@@ -265,6 +266,19 @@ class _Run:
                 facts=facts,
             )
         return Outcome(file=file, status="not tried")
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left beside files that are whole now."""
+        whole = {
+            self.plan.to / o.file.path
+            for o in self.outcomes.values()
+            if o.status in {"fetched", "here"}
+        }
+        for folder in {path.parent for path in whole}:
+            for name in Leftovers.targets(folder):
+                target = folder / name
+                if target in whole and self.claims.sweep(target):
+                    Leftovers.clear(target)
 
     def _settle_folders(self) -> None:
         """Put the new names on disk too: a rename is only in memory until its folder is synced."""

@@ -114,6 +114,15 @@ class Claims:
             with suppress(OSError):
                 claim.path.unlink()
 
+    def sweep(self, target: Path) -> bool:
+        """Remove a stale claim of a file that needs none any more; tell whether none is left."""
+        if not claim_path(target).exists():
+            return True
+        claim = self.take(target)
+        if claim is not None:
+            self.release(claim)
+        return claim is not None
+
     def close(self) -> None:
         """Give every claim back and stop the heartbeat."""
         self._stop.set()
@@ -155,7 +164,9 @@ class Claims:
         if first != text:
             self._seen[path] = (text, now)
             return None
-        return text if now - since > self._stale_s else None
+        # An empty claim is one whose holder died between making and writing it: no need to wait long.
+        patience_s = self._stale_s if text else self._stale_s / 20
+        return text if now - since > patience_s else None
 
     def _break(self, path: Path, stale: bytes) -> None:
         # Of several that find it stale only one renames it away. One that comes late may catch the

@@ -129,6 +129,18 @@ class Leftovers:
                 self._folders[target.parent] = _parts_in(target.parent)
             return self._folders[target.parent].pop(target.name, [])
 
+    @staticmethod
+    def targets(folder: Path) -> set[str]:
+        """Name the files in `folder` that have a part or a claim beside them."""
+        claimed = {path.name.removesuffix(".claim") for path in folder.glob("*.claim")}
+        return claimed | set(_parts_in(folder))
+
+    @staticmethod
+    def clear(target: Path) -> None:
+        """Throw the parts of `target` away."""
+        for path in _parts_in(target.parent).get(target.name, []):
+            _remove(path, path.with_name(path.name + ".json"))
+
 
 def _parts_in(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
