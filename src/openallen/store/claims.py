@@ -164,7 +164,7 @@ class Claims:
         if first != text:
             self._seen[path] = (text, now)
             return None
-        # An empty claim is one whose holder died between making and writing it: no need to wait long.
+        # An empty claim is one whose holder died between making and writing it: wait less.
         patience_s = self._stale_s if text else self._stale_s / 20
         return text if now - since > patience_s else None
 
