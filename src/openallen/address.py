@@ -288,7 +288,7 @@ def _meant(text: str) -> str:
 
 _WEB = (
     (r"/(?:mouse/|human/)?experiment/morphology/(\d+)", "stack"),
-    (r"/api/v2/(?:projection_|section_|atlas_)?image_download/(\d+)(?:\.jpg)?", "image"),
+    (r"/api/v2/image_download/(\d+)(?:\.jpg)?", "image"),
     (r"/api/v2/well_known_file_download/(\d+)", "file"),
     (r"/grid_data/download/(\d+)(?:\.zip)?", "grid"),
     (r"/api/v2/structure_graph_download/(\d+)(?:\.\w+)?", "structures"),
@@ -304,6 +304,12 @@ def _from_web(text: str) -> Address:
             if match:
                 options = tuple(Condition(k, "eq", v) for k, v in parse_qsl(url.query))
                 return Address(scheme, match[1], conditions=options)
+        image = re.fullmatch(r"/api/v2/(\w+_image)_download/(\d+)(?:\.jpg)?", url.path)
+        if image:
+            options = tuple(Condition(k, "eq", v) for k, v in parse_qsl(url.query))
+            return Address(
+                "image", image[2], conditions=(Condition("service", "eq", image[1]), *options)
+            )
         row = re.fullmatch(r"/api/v2/data/([A-Z]\w*)/(\d+)(?:\.\w+)?", url.path)
         if row:
             return Address("rma", row[1], conditions=(Condition("id", "eq", row[2]),))

@@ -1,0 +1,96 @@
+"""Well-known files: the files rows point at, told apart by type and never by suffix.
+
+A reconstruction and its markers both end in ``.swc`` on the service; only the type id, or the
+type's name, says which is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from openallen.errors import AnswerError
+
+__all__ = [
+    "MARKER_TYPE",
+    "MORPHOLOGY_THUMBNAIL_TYPE",
+    "RECONSTRUCTION_TYPE",
+    "FileType",
+    "WellKnownFile",
+    "file_url",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FileType:
+    """A well-known file type: the id rows carry, and its name."""
+
+    id: int
+    name: str
+
+
+RECONSTRUCTION_TYPE: Final = FileType(303941301, "3DNeuronReconstruction")
+MARKER_TYPE: Final = FileType(486753749, "3DNeuronMarker")
+MORPHOLOGY_THUMBNAIL_TYPE: Final = FileType(480715721, "MorphologyThumbnail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WellKnownFile:
+    """One file a row points at.
+
+    Parameters
+    ----------
+    id
+        Its id; the download service asks for nothing else.
+    type_id, type_name
+        Its type; the name is empty where the row does not nest it.
+    path
+        Where it lies on the service's disks; tells the name it had there.
+    attached_to
+        Id of the row it belongs to.
+    """
+
+    id: int
+    type_id: int | None
+    type_name: str = ""
+    path: str = ""
+    attached_to: int | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> WellKnownFile:
+        """Read a row of the model WellKnownFile.
+
+        Raises
+        ------
+        AnswerError
+            If it has no numeric id.
+        """
+        nested = row.get("well_known_file_type") or {}
+        if not isinstance(row.get("id"), int):
+            raise AnswerError("a well-known file without an id", why=repr(dict(row))[:120])
+        return cls(
+            id=row["id"],
+            type_id=row.get("well_known_file_type_id") or nested.get("id"),
+            type_name=nested.get("name") or "",
+            path=row.get("path") or "",
+            attached_to=row.get("attachable_id"),
+        )
+
+    def is_a(self, kind: FileType) -> bool:
+        """Tell whether it is of this type, by id where there is one, else by name."""
+        return self.type_id == kind.id if self.type_id else self.type_name == kind.name
+
+    def url(self, base: str) -> str:
+        """Give the URL at the service with base URL `base`."""
+        return file_url(base, self.id)
+
+
+def of_type(files: Iterable[WellKnownFile], kind: FileType) -> list[WellKnownFile]:
+    """Give the files of one type, in the order of their ids."""
+    return sorted((f for f in files if f.is_a(kind)), key=lambda f: f.id)
+
+
+def file_url(base: str, file_id: int) -> str:
+    """Give the URL of a well-known file at the service with base URL `base`."""
+    return f"{base}/api/v2/well_known_file_download/{file_id}"
