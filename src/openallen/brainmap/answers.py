@@ -1,0 +1,251 @@
+"""Reading what the service answers: JSON, XML and CSV to the same rows, and nothing on trust.
+
+The service says "no" in many ways with status 200: an HTML page, XML where JSON was asked, a text
+where the rows should be. Each becomes an `AnswerError` that says what came.
+
+XML and CSV carry no types. Columns the schema hints know are read by their type; the others by
+what they look like: numbers as JSON writes them, ``true`` and ``false``, else text. An empty CSV
+field is None.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from openallen.brainmap.language import Format
+from openallen.brainmap.schema import Model, schema
+from openallen.errors import AnswerError
+from openallen.transport.sniff import describe, sniff
+
+__all__ = ["Answer", "Row", "Types", "read_answer", "types_of"]
+
+Row = dict[str, Any]
+Types = Callable[[str], str]
+"""Gives the type of a column by its name, empty where it is not known."""
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of the service.
+
+    Parameters
+    ----------
+    rows
+        The rows; for a service that answers with one object, that object alone.
+    start_row
+        Where in all rows they begin, as the service echoes it; None where it does not tell.
+    num_rows
+        How many it says it sent.
+    total_rows
+        How many there are in all.
+    """
+
+    rows: list[Row]
+    start_row: int | None = None
+    num_rows: int | None = None
+    total_rows: int | None = None
+
+
+def types_of(model: str) -> Types:
+    """Give the column types of a model, as far as they are known."""
+    known = schema().get(model)
+    return known.field_type if known else lambda _: ""
+
+
+def read_answer(body: bytes, format: Format, *, url: str = "", model: str = "") -> Answer:  # noqa: A002
+    """Read an answer of the given format.
+
+    Parameters
+    ----------
+    body
+        All its bytes.
+    format
+        What was asked for.
+    url
+        What it answers, for messages.
+    model
+        The model of its rows, where it is known; gives the types XML and CSV do not have.
+
+    Raises
+    ------
+    AnswerError
+        If it is something else, says that it failed, or cannot be read.
+    """
+    kind = sniff(body)
+    fine = {"json": {"json"}, "xml": {"xml"}, "csv": {"text", "json", "empty"}}[format]
+    if kind not in fine or (format == "csv" and kind == "json" and body.lstrip()[:1] == b"{"):
+        _wrong(
+            "the service sent something else", url, f"{describe(kind)} instead of {format.upper()}"
+        )
+    if format == "json":
+        return _from_json(body, url)
+    if format == "xml":
+        return _from_xml(body, url, model)
+    return _from_csv(body, url, model)
+
+
+def _wrong(what: str, url: str, why: str) -> NoReturn:
+    raise AnswerError(what, address=url, why=why)
+
+
+def _from_json(body: bytes, url: str) -> Answer:
+    import msgspec
+
+    try:
+        envelope = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        _wrong("the answer is no JSON", url, f"{error} ({len(body):,} bytes came)")
+    if not isinstance(envelope, dict) or "msg" not in envelope:
+        _wrong("the answer is no RMA envelope", url, repr(envelope)[:80])
+    message = envelope["msg"]
+    if isinstance(message, str) or envelope.get("success") is False:
+        _wrong("the service says it failed", url, str(message)[:300])
+    rows = message if isinstance(message, list) else [message]
+    if not all(isinstance(row, dict) for row in rows):
+        _wrong("the rows are no rows", url, repr(message)[:80])
+    counts = (_count(envelope, name, url) for name in ("start_row", "num_rows", "total_rows"))
+    return Answer(rows, *counts)
+
+
+def _count(envelope: Mapping[str, Any], name: str, url: str) -> int | None:
+    value = envelope.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        _wrong(f"'{name}' is no count", url, repr(value)[:40])
+    return value
+
+
+def _from_csv(body: bytes, url: str, model: str) -> Answer:
+    try:
+        text = body.decode("utf-8")
+        table = csv.reader(io.StringIO(text, newline=""), strict=True)
+        header = next(table, [])
+        lines = [line for line in table if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        _wrong("the answer is no CSV", url, str(error))
+    uneven = next((line for line in lines if len(line) != len(header)), None)
+    if uneven is not None:
+        _wrong("the answer is no CSV", url, f"a line of {len(uneven)} fields, not {len(header)}")
+    types = types_of(model)
+    rows = [
+        {
+            name: _typed(value, types(name)) if value else None
+            for name, value in zip(header, line, strict=True)
+        }
+        for line in lines
+    ]
+    return Answer(rows, num_rows=len(rows))
+
+
+def _typed(text: str, kind: str) -> object:
+    """Read a value that came as text, by its type or by its looks."""
+    if kind in {"string", "text", "datetime"}:
+        return text
+    if kind in {"boolean", ""} and text in {"true", "false"}:
+        return text == "true"
+    if kind != "array" and _NUMBER.fullmatch(text):
+        whole = kind != "float" and not any(c in text for c in ".eE")
+        return int(text) if whole else float(text)
+    return text
+
+
+def _from_xml(body: bytes, url: str, model: str) -> Answer:
+    root = _XmlTree(url).read(body)
+    told = root.attributes
+    if told.get("success") != "true":
+        _wrong("the service says it failed", url, root.text.strip()[:300] or root.name)
+    hashes = [child for child in root.children if child.name == "hash"]
+    elements = hashes or [row for group in root.children for row in group.children]
+    known = schema().get(model)
+    rows = [_row(element, known) for element in elements]
+    counts = {n: _count(told, n, url) for n in ("start_row", "num_rows", "total_rows")}
+    return Answer(rows, **counts)
+
+
+@dataclass(slots=True)
+class _Element:
+    name: str
+    attributes: dict[str, str]
+    children: list[_Element]
+    text: str = ""
+
+
+class _XmlTree:
+    """Reads XML without its dangers: no document type, hence no entities to expand."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stack = [_Element("", {}, [])]
+
+    def read(self, body: bytes) -> _Element:
+        from xml.parsers import expat
+
+        parser = expat.ParserCreate(encoding="utf-8")
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = self._doctype
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._data
+        try:
+            parser.Parse(body, True)
+        except expat.ExpatError as error:
+            _wrong("the answer is no XML", self._url, str(error))
+        root = self._stack[0].children[0]
+        if root.name != "Response":
+            _wrong("the answer is no RMA envelope", self._url, f"<{root.name}>")
+        return root
+
+    def _doctype(self, *_: object) -> None:
+        _wrong("the answer declares a document type", self._url, "RMA answers have none")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self._stack) > 60:
+            _wrong("the answer is no RMA envelope", self._url, "nested too deeply")
+        element = _Element(name, attributes, [])
+        self._stack[-1].children.append(element)
+        self._stack.append(element)
+
+    def _end(self, _: str) -> None:
+        self._stack.pop()
+
+    def _data(self, text: str) -> None:
+        self._stack[-1].text += text
+
+
+def _row(element: _Element, model: Model | None) -> Row:
+    return {child.name.replace("-", "_"): _value(child, model) for child in element.children}
+
+
+def _value(element: _Element, model: Model | None) -> object:
+    name = element.name.replace("-", "_")
+    relation = model.associations.get(name) if model else None
+    nested = schema().get(relation.model) if relation else None
+    many = relation is not None and relation.kind in {"has_many", "has_and_belongs_to_many"}
+    if element.attributes.get("nil") == "true":
+        return None
+    if many or (element.children and _is_plural(element)):
+        return [_row(child, nested) for child in element.children]
+    if element.children or relation is not None:
+        return _row(element, nested)
+    return _typed(element.text, model.field_type(name) if model else "")
+
+
+def _is_plural(element: _Element) -> bool:
+    """Tell a list of like elements (``<genes><gene/>…``) from one row (``<gene><id/>…``)."""
+    names = {child.name for child in element.children}
+    only = next(iter(names))
+    return (
+        len(names) == 1
+        and any(child.children for child in element.children)
+        and (element.name.rstrip("s").startswith(only[:-1]))
+    )

@@ -1,0 +1,227 @@
+"""What models there are, with their columns and associations: hints, never a reason to refuse.
+
+The hints that come with the package were made from the service's own description of 2012-14 and
+what public queries use beyond it; the service may know more. `Schema.from_enumerate` reads a
+fresh description (``/api/v2/data/enumerate.json``).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, Final
+
+from openallen.errors import AnswerError
+
+__all__ = ["Association", "Field", "Model", "Schema", "schema"]
+
+_TYPES: Final = {
+    "i": "integer",
+    "f": "float",
+    "b": "boolean",
+    "s": "string",
+    "t": "text",
+    "d": "datetime",
+    "a": "array",
+}
+_TYPE_CODES: Final = {name: code for code, name in _TYPES.items()}
+_KINDS: Final = {
+    "1": "belongs_to",
+    "o": "has_one",
+    "n": "has_many",
+    "m": "has_and_belongs_to_many",
+}
+_KIND_CODES: Final = {name: code for code, name in _KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column: its name and its type (integer, float, boolean, string, text, datetime, array)."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """A relation to another model.
+
+    Parameters
+    ----------
+    name
+        How queries call it.
+    kind
+        belongs_to, has_one, has_many or has_and_belongs_to_many.
+    model
+        The model it leads to.
+    """
+
+    name: str
+    kind: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model: the rows of one kind the service gives.
+
+    Parameters
+    ----------
+    name
+        As queries spell it.
+    table
+        Its table, as ``table.column`` spells it; several models may share one.
+    fields, associations
+        By name.
+    """
+
+    name: str
+    table: str
+    fields: Mapping[str, Field] = field(default_factory=lambda: MappingProxyType({}))
+    associations: Mapping[str, Association] = field(default_factory=lambda: MappingProxyType({}))
+
+    def field_type(self, name: str) -> str:
+        """Give the type of a column, or empty where it is not known."""
+        known = self.fields.get(name)
+        return known.type if known else ""
+
+
+class Schema:
+    """Models by name.
+
+    Parameters
+    ----------
+    models
+        What is known.
+    """
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self.models: Mapping[str, Model] = MappingProxyType(
+            {m.name: m for m in sorted(models, key=lambda m: m.name)}
+        )
+
+    @classmethod
+    def from_enumerate(cls, answer: Mapping[str, Any]) -> Schema:
+        """Read the service's description of all models.
+
+        Raises
+        ------
+        AnswerError
+            If it is no such description.
+        """
+        models: list[Model] = []
+        try:
+            for entry in answer["msg"]:
+                for name, told in entry.get("DataDescription", entry).items():
+                    fields = (Field(f["name"], _plain(f["type"])) for f in told["fields"])
+                    relations = (
+                        Association(a["name"], a["type"], a["class"]) for a in told["associations"]
+                    )
+                    models.append(_model(name, told["table"], fields, relations))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise AnswerError("no description of models", why=repr(error)) from error
+        return cls(models)
+
+    @classmethod
+    def from_compact(cls, document: Mapping[str, list[str]]) -> Schema:
+        """Read the form the package ships."""
+        models: list[Model] = []
+        for name, (table, fields, associations) in document.items():
+            pairs = (text.rsplit(":", 1) for text in fields.split())
+            triples = (text.split(":") for text in associations.split())
+            models.append(
+                _model(
+                    name,
+                    table,
+                    (Field(n, _TYPES[code]) for n, code in pairs),
+                    (Association(n, _KINDS[code], m or _singular(n)) for n, code, m in triples),
+                )
+            )
+        return cls(models)
+
+    def to_compact(self) -> dict[str, list[str]]:
+        """Give the form the package ships: table, columns and associations as text."""
+        return {
+            model.name: [
+                model.table,
+                " ".join(f"{f.name}:{_TYPE_CODES[f.type]}" for f in model.fields.values()),
+                " ".join(
+                    f"{a.name}:{_KIND_CODES[a.kind]}:"
+                    + ("" if a.model == _singular(a.name) else a.model)
+                    for a in model.associations.values()
+                ),
+            ]
+            for model in self.models.values()
+        }
+
+    def get(self, name: str) -> Model | None:
+        """Give the model of that name, None where it is not known."""
+        return self.models.get(name)
+
+    def meant(self, name: str) -> str:
+        """Give the known model nearest to a name, or empty where none is near."""
+        folded = {known.lower(): known for known in self.models}
+        near = get_close_matches(name.lower(), folded, n=1, cutoff=0.7)
+        return folded[near[0]] if near and folded[near[0]] != name else ""
+
+    def field_meant(self, model: str, name: str) -> str:
+        """Give the column of a model nearest to a name it does not have, or empty."""
+        known = self.models.get(model)
+        if known is None or name in known.fields or not known.fields:
+            return ""
+        near = get_close_matches(name, known.fields, n=1, cutoff=0.7)
+        return near[0] if near else ""
+
+    def table_of(self, model: str) -> str:
+        """Give the table of a model; for an unknown one the plural of its name."""
+        known = self.models.get(model)
+        return known.table if known else _plural(_snake(model))
+
+
+@functools.cache
+def schema() -> Schema:
+    """Give the hints that come with the package."""
+    file = resources.files("openallen.brainmap") / "schema-hints.json"
+    return Schema.from_compact(json.loads(file.read_text("utf-8")))
+
+
+def _model(
+    name: str, table: str, fields: Iterable[Field], associations: Iterable[Association]
+) -> Model:
+    return Model(
+        name,
+        table,
+        MappingProxyType({f.name: f for f in fields}),
+        MappingProxyType({a.name: a for a in associations}),
+    )
+
+
+def _plain(kind: str) -> str:
+    if kind.endswith("_array"):
+        return "array"
+    return kind if kind in _TYPE_CODES else "string"
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def _plural(word: str) -> str:
+    if word.endswith("y"):
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith(("s", "x", "ch")) else "s")
+
+
+def _singular(association: str) -> str:
+    """Give the model an association most likely leads to: ``section_images`` to SectionImage."""
+    word = association
+    if word.endswith("ies"):
+        word = word[:-3] + "y"
+    elif word.endswith("s") and not word.endswith("ss"):
+        word = word[:-1]
+    return "".join(part.capitalize() for part in word.split("_"))
