@@ -33,8 +33,8 @@ from openallen.display import card, facts_text
 from openallen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    import pandas
-    import pyarrow
+    import pandas as pd
+    import pyarrow as pa
 
 __all__ = ["Connect", "Search", "filter_of", "literal"]
 
@@ -201,7 +201,7 @@ class Search:
         return self._options(exclude=fields)
 
     def tabular(self, *columns: str, distinct: bool = False, **aliases: str) -> Self:
-        """Ask for a flat table of ``table.column``; keywords name a column: ``gene="genes.acronym"``."""
+        """Ask for a flat table of ``table.column``; a keyword names its column anew."""
         plain = tuple(Column(source) for source in columns)
         named = tuple(Column(source, alias) for alias, source in aliases.items())
         return self._options(tabular=(*plain, *named), distinct=distinct)
@@ -211,7 +211,7 @@ class Search:
         return self._options(num_rows=num_rows, start_row=start_row or None)
 
     def pipe(self, **lists: str) -> Self:
-        """Store columns of the rows so far for the next stage: ``pipe(xids="id")``, then ``$xids``."""
+        """Store columns for the next stage: ``pipe(xids="id")``, then ``Variable("xids")``."""
         filters = tuple(Filter(name, "eq", (Word(column),)) for name, column in lists.items())
         stages = (*self.query.stages, PipeStage("list", filters))
         return replace(self, query=replace(self.query, stages=stages))
@@ -263,7 +263,7 @@ class Search:
         with self._client() as client:
             return client.count(self.query)
 
-    def to_arrow(self) -> pyarrow.Table:
+    def to_arrow(self) -> pa.Table:
         """Give all rows as an Arrow table; nested rows as structs and lists.
 
         Raises
@@ -272,12 +272,12 @@ class Search:
             Without the extra ``tables``.
         """
         try:
-            import pyarrow
+            import pyarrow as pa
         except ImportError:
             raise MissingExtraError("tables", "an Arrow table") from None
-        return pyarrow.Table.from_pylist(self.rows())
+        return pa.Table.from_pylist(self.rows())
 
-    def to_pandas(self) -> pandas.DataFrame:
+    def to_pandas(self) -> pd.DataFrame:
         """Give all rows as a DataFrame in the order of the service; nested rows as objects.
 
         Raises
@@ -286,10 +286,10 @@ class Search:
             Without the extra ``tables``.
         """
         try:
-            import pandas
+            import pandas as pd
         except ImportError:
             raise MissingExtraError("tables", "a DataFrame") from None
-        return pandas.DataFrame(self.rows())
+        return pd.DataFrame(self.rows())
 
     # --- how it shows itself --------------------------------------------------------------------
 

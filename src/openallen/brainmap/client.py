@@ -197,8 +197,7 @@ class _Paging:
         with ThreadPoolExecutor(ahead, thread_name_prefix="pages") as pool:
             pending: list[tuple[int, Future[Answer]]] = []
             try:
-                for start in starts[:ahead]:
-                    pending.append((start, self._submit(pool, start)))
+                pending.extend((start, self._submit(pool, start)) for start in starts[:ahead])
                 for index in range(len(starts)):
                     start, future = pending.pop(0)
                     answer = future.result()

@@ -30,10 +30,9 @@ def check_rows(rows: Sequence[Mapping[str, Any]], stage: ModelStage, url: str) -
     for condition in stage.filters:
         for row in rows:
             if condition.field in row and not obeys(row[condition.field], condition):
+                found = f"{condition.field} is {row[condition.field]!r} in row {row.get('id', '?')}"
                 error = AnswerError(
-                    f"a row disobeys the filter {condition}",
-                    address=url,
-                    why=f"{condition.field} is {row[condition.field]!r} in row {row.get('id', '?')}",
+                    f"a row disobeys the filter {condition}", address=url, why=found
                 )
                 error.retryable = False
                 raise error
