@@ -1,0 +1,219 @@
+"""JPEG: whether the bytes are whole, how large the picture is, and decoding it.
+
+The image services send no length, so a picture that was cut off can only be told by its own
+bytes. Structure alone is checked without any other library; where the extra ``images`` is
+installed the coded data is really decoded too, at an eighth of the size, and whatever makes the
+decoder complain is damage. No check can find every flipped bit (most are still valid code): from
+then on the digest taken on the way in guards the bytes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import CorruptError, MissingExtraError, TruncatedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["JpegCheck", "JpegFacts", "decode", "inspect"]
+
+Buffer = bytes | bytearray | memoryview | mmap.mmap
+
+_FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_MARKER_IN_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class JpegFacts:
+    """What the head of a JPEG tells.
+
+    Parameters
+    ----------
+    width_px, height_px
+        Size of the picture.
+    components
+        1 for gray, 3 for colour.
+    progressive
+        Whether it is coded in passes.
+    """
+
+    width_px: int
+    height_px: int
+    components: int
+    progressive: bool
+
+
+def inspect(data: Buffer) -> JpegFacts:
+    """Walk through the structure of a JPEG from its first marker to its last.
+
+    Parameters
+    ----------
+    data
+        All bytes of the file.
+
+    Raises
+    ------
+    TruncatedError
+        If it ends before its end marker.
+    CorruptError
+        With the offset of what should not be there.
+    """
+    if bytes(data[:2]) != b"\xff\xd8":
+        raise CorruptError("this is no JPEG", why=f"it begins with {bytes(data[:8])!r}")
+    facts: JpegFacts | None = None
+    scans = 0
+    for marker, at, body in _segments(data):
+        if marker in _FRAMES:
+            facts = _frame(marker, at, body)
+        elif marker == 0xDA:
+            scans += 1
+    if facts is None or not scans:
+        raise CorruptError("a JPEG without a picture", why=f"{scans} scans, frame: {facts}")
+    return facts
+
+
+def _segments(data: Buffer) -> Iterator[tuple[int, int, bytes]]:
+    """Give (marker, offset, body) of each segment; ends at the end marker or raises."""
+    at = 2
+    size = len(data)
+    while at + 2 <= size:
+        if data[at] != 0xFF:
+            raise CorruptError("damaged JPEG", why=f"no marker at byte {at:,}")
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == 0xD9:
+            _nothing_behind(data, at + 2)
+            return
+        if at + 4 > size:
+            break
+        (length,) = struct.unpack(">H", data[at + 2 : at + 4])
+        if length < 2:
+            raise CorruptError("damaged JPEG", why=f"an empty segment at byte {at:,}")
+        yield marker, at, bytes(data[at + 4 : at + 2 + length])
+        at += 2 + length
+        if marker == 0xDA:
+            found = _MARKER_IN_SCAN.search(data, at)
+            if found is None:
+                break
+            at = found.start()
+    raise TruncatedError("the picture is cut off", why=f"no end marker within {size:,} bytes")
+
+
+def _nothing_behind(data: Buffer, end: int) -> None:
+    # Some encoders pad with zeros or a line break; anything else is a sign of two files in one.
+    rest = bytes(data[end : end + 4096]).strip(b"\x00\r\n\xff\xd9")
+    if rest:
+        raise CorruptError("bytes behind the end of a JPEG", why=f"{len(data) - end:,} at {end:,}")
+
+
+def _frame(marker: int, at: int, body: bytes) -> JpegFacts:
+    if len(body) < 6 or len(body) < 6 + 3 * body[5]:
+        raise CorruptError("damaged JPEG", why=f"a short frame header at byte {at:,}")
+    height, width, components = struct.unpack(">HHB", body[1:6])
+    if not (width and height and components):
+        raise CorruptError("damaged JPEG", why=f"a picture of {width} x {height} pixels")
+    return JpegFacts(width, height, components, marker in {0xC2, 0xC6, 0xCA, 0xCE})
+
+
+@dataclass(frozen=True)
+class JpegCheck:
+    """Looks at a downloaded JPEG before it gets its name; a `openallen.plan.Check`.
+
+    Parameters
+    ----------
+    width_px, height_px
+        What the size should be; None for any.
+    tolerance_px
+        How far off it may be: services round odd sizes each in their own way.
+    """
+
+    width_px: int | None = None
+    height_px: int | None = None
+    tolerance_px: int = 0
+
+    def __call__(self, path: Path) -> Mapping[str, Any]:
+        """Check structure and size, and the coded data where it can be decoded.
+
+        Raises
+        ------
+        TruncatedError, CorruptError
+            If the picture is not whole, not right, or not the one asked for.
+        """
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise TruncatedError("the picture is empty")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                facts = inspect(data)
+                self._compare(facts)
+                _decodes(data)
+        return {"width_px": facts.width_px, "height_px": facts.height_px}
+
+    def _compare(self, facts: JpegFacts) -> None:
+        wanted = (self.width_px, self.height_px)
+        for found, expected in zip((facts.width_px, facts.height_px), wanted, strict=True):
+            if expected is not None and abs(found - expected) > self.tolerance_px:
+                raise CorruptError(
+                    "a picture of another size",
+                    why=f"{facts.width_px} x {facts.height_px} pixels, not "
+                    f"{self.width_px} x {self.height_px}",
+                )
+
+
+def _decodes(data: mmap.mmap) -> None:
+    """Decode at an eighth of the size: every coded bit is read, little memory is used."""
+    try:
+        import simplejpeg
+    except ImportError:
+        return
+    try:
+        simplejpeg.decode_jpeg(
+            data, colorspace="GRAY", min_height=1, min_width=1, min_factor=1, strict=True
+        )
+    except ValueError as error:
+        raise CorruptError("the picture does not decode", why=str(error)) from error
+
+
+def decode(data: bytes, *, gray: bool = False) -> NDArray[np.uint8]:
+    """Decode a JPEG; threads decode at the same time.
+
+    Parameters
+    ----------
+    data
+        All bytes of the file.
+    gray
+        Give luminance alone.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape (y, x) for gray, (y, x, 3) in the order red, green, blue otherwise. A picture
+        stored gray is gray whatever was asked.
+
+    Raises
+    ------
+    CorruptError, TruncatedError
+        If it does not decode.
+    MissingExtraError
+        Without the extra ``images``.
+    """
+    try:
+        import simplejpeg
+    except ImportError:
+        raise MissingExtraError("images", "decoding pictures") from None
+    gray = gray or inspect(data).components == 1
+    try:
+        pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY" if gray else "RGB", strict=True)
+    except ValueError as error:
+        raise CorruptError("the picture does not decode", why=str(error)) from error
+    found: NDArray[np.uint8] = pixels[..., 0] if gray else pixels
+    return found

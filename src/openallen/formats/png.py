@@ -1,0 +1,61 @@
+"""PNG: whether the bytes are whole. Only thumbnails come in it; nothing is decoded."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from openallen.errors import CorruptError, TruncatedError
+
+__all__ = ["PngCheck", "inspect_png"]
+
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+
+
+def inspect_png(data: bytes) -> tuple[int, int]:
+    """Walk through the chunks of a PNG, each with its checksum; give width and height in pixels.
+
+    Raises
+    ------
+    TruncatedError
+        If it ends before its end chunk.
+    CorruptError
+        If it is no PNG, or a checksum is wrong.
+    """
+    if not data.startswith(_SIGNATURE):
+        raise CorruptError("this is no PNG", why=f"it begins with {data[:8]!r}")
+    at, size = 8, (0, 0)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        end = at + 12 + length
+        if end > len(data):
+            break
+        (told,) = struct.unpack(">I", data[end - 4 : end])
+        if zlib.crc32(data[at + 4 : end - 4]) != told:
+            raise CorruptError("damaged PNG", why=f"wrong checksum in a {kind!r} at byte {at:,}")
+        if kind == b"IHDR":
+            size = struct.unpack(">II", data[at + 8 : at + 16])
+        if kind == b"IEND":
+            return size
+        at = end
+    raise TruncatedError("the picture is cut off", why=f"no end chunk within {len(data):,} bytes")
+
+
+@dataclass(frozen=True)
+class PngCheck:
+    """Looks at a downloaded PNG before it gets its name; a `openallen.plan.Check`."""
+
+    def __call__(self, path: Path) -> Mapping[str, Any]:
+        """Check every chunk.
+
+        Raises
+        ------
+        TruncatedError, CorruptError
+            If the picture is not whole.
+        """
+        width, height = inspect_png(path.read_bytes())
+        return {"width_px": width, "height_px": height}

@@ -1,0 +1,297 @@
+"""Reconstructions of neurons in SWC: seven columns a line, a tree of points with radii.
+
+The Cell Types Database writes them in micrometres, x to the right and y down in the image plane,
+z through the slice. Types: 1 soma, 2 axon, 3 basal dendrite, 4 apical dendrite; parent -1 is a
+root. Headers come in three styles, ids start at 0 or 1, and one file in the wild is an HTML error
+page by the name of ``.swc``.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from openallen.display import card, count_text, facts_text
+from openallen.errors import CorruptError, IntegrityError, TruncatedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["NODE_TYPES", "Morphology", "Node", "SwcCheck", "read_swc"]
+
+NODE_TYPES: Final = {1: "soma", 2: "axon", 3: "basal dendrite", 4: "apical dendrite"}
+_COLOURS: Final = {1: "#222", 2: "#3a6ea5", 3: "#c0392b", 4: "#8e44ad"}
+
+
+class Node(NamedTuple):
+    """One point: lengths in µm; the parent is -1 for a root."""
+
+    id: int
+    type: int
+    x_um: float
+    y_um: float
+    z_um: float
+    radius_um: float
+    parent: int
+
+
+@dataclass(frozen=True, repr=False)
+class Morphology:
+    """A reconstruction: one or more trees of nodes.
+
+    Parameters
+    ----------
+    nodes
+        In the order of the file.
+    header
+        Comment lines, without their ``#``.
+    problems
+        What lenient reading passed over, by line.
+    name
+        File name, or empty.
+    """
+
+    nodes: tuple[Node, ...]
+    header: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    name: str = field(default="", compare=False)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @cached_property
+    def _by_id(self) -> dict[int, Node]:
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def _children(self) -> dict[int, int]:
+        count: dict[int, int] = {}
+        for node in self.nodes:
+            count[node.parent] = count.get(node.parent, 0) + 1
+        return count
+
+    @property
+    def roots(self) -> list[Node]:
+        """Nodes without a parent."""
+        return [node for node in self.nodes if node.parent == -1]
+
+    @property
+    def soma(self) -> Node | None:
+        """The first node of type 1, None where there is none."""
+        return next((node for node in self.nodes if node.type == 1), None)
+
+    @property
+    def branch_points(self) -> list[Node]:
+        """Nodes with two children or more, the soma not counted."""
+        count = self._children
+        return [n for n in self.nodes if count.get(n.id, 0) > 1 and n.type != 1]
+
+    @property
+    def tips(self) -> list[Node]:
+        """Nodes without a child."""
+        return [node for node in self.nodes if node.id not in self._children]
+
+    @property
+    def path_length_um(self) -> float:
+        """Length of all segments together, in µm."""
+        return math.fsum(
+            math.dist(node[2:5], self._by_id[node.parent][2:5])
+            for node in self.nodes
+            if node.parent != -1
+        )
+
+    @property
+    def bounding_box_um(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Least and greatest (x, y, z) of all points, in µm, radii not counted."""
+        columns = list(zip(*(node[2:5] for node in self.nodes), strict=True))
+        low, high = tuple(map(min, columns)), tuple(map(max, columns))
+        return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+    def points_um(self) -> NDArray[np.float64]:
+        """Give the points as an array of shape (nodes, 3): x, y, z in µm."""
+        import numpy as np
+
+        return np.array([node[2:5] for node in self.nodes], dtype=np.float64).reshape(-1, 3)
+
+    def segments(self) -> list[tuple[Node, Node]]:
+        """Give (parent, child) for every node that has a parent."""
+        return [(self._by_id[n.parent], n) for n in self.nodes if n.parent != -1]
+
+    def to_swc(self) -> str:
+        """Write it as SWC; reading that gives equal nodes, to the last digit."""
+        lines = [f"#{line}" for line in self.header]
+        lines += (
+            f"{n.id} {n.type} {n.x_um!r} {n.y_um!r} {n.z_um!r} {n.radius_um!r} {n.parent}"
+            for n in self.nodes
+        )
+        return "\n".join(lines) + "\n"
+
+    def to_svg(self, *, height_px: int = 160) -> str:
+        """Draw it from the front (x right, y down) as an SVG picture `height_px` high."""
+        (x0, y0, _), (x1, y1, _) = self.bounding_box_um
+        width, height = max(x1 - x0, 1.0), max(y1 - y0, 1.0)
+        thin = height / 160
+        paths: dict[int, list[str]] = {}
+        for a, b in self.segments():
+            text = f"M{a.x_um - x0:.1f} {a.y_um - y0:.1f}L{b.x_um - x0:.1f} {b.y_um - y0:.1f}"
+            paths.setdefault(b.type, []).append(text)
+        drawn = "".join(
+            f'<path d="{"".join(lines)}" stroke="{_COLOURS.get(kind, "#555")}"'
+            f' stroke-width="{thin:.2f}" fill="none"/>'
+            for kind, lines in sorted(paths.items())
+        )
+        soma = self.soma
+        if soma is not None:
+            drawn += (
+                f'<circle cx="{soma.x_um - x0:.1f}" cy="{soma.y_um - y0:.1f}"'
+                f' r="{max(soma.radius_um, 2 * thin):.1f}" fill="#222"/>'
+            )
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" height="{height_px}"'
+            f' viewBox="0 0 {width:.1f} {height:.1f}">{drawn}</svg>'
+        )
+
+    def _facts(self) -> dict[str, object]:
+        kinds = sorted({node.type for node in self.nodes})
+        (x0, y0, z0), (x1, y1, z1) = self.bounding_box_um
+        return {
+            "nodes": f"{len(self):,}",
+            "types": ", ".join(NODE_TYPES.get(kind, f"type {kind}") for kind in kinds),
+            "length": f"{self.path_length_um:,.1f} µm",
+            "branch points": f"{len(self.branch_points):,}",
+            "tips": f"{len(self.tips):,}",
+            "size": f"{x1 - x0:.1f} x {y1 - y0:.1f} x {z1 - z0:.1f} µm (x, y, z)",
+            "problems": count_text(len(self.problems), "line") if self.problems else None,
+        }
+
+    def __repr__(self) -> str:
+        return facts_text(f"Morphology {self.name}".rstrip(), self._facts())
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(self.to_svg().encode()).decode()
+        return card(
+            f"Morphology {self.name}".rstrip(),
+            self._facts(),
+            image=f"data:image/svg+xml;base64,{picture}",
+        )
+
+
+def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
+    """Read a reconstruction.
+
+    Parameters
+    ----------
+    source
+        A path, or the text itself as bytes or str.
+    strict
+        Refuse whatever is odd. Otherwise bad lines are passed over and named in ``problems``;
+        a node whose parent is missing, or that would close a circle, becomes a root.
+
+    Raises
+    ------
+    CorruptError
+        With the number of the line that is wrong.
+    TruncatedError
+        If there is no node at all.
+    """
+    name = source.name if isinstance(source, Path) else ""
+    data = source.read_bytes() if isinstance(source, Path) else source
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    header: list[str] = []
+    problems: list[str] = []
+    nodes: dict[int, Node] = {}
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if line.startswith("#"):
+            header.append(line[1:])
+            continue
+        if not line:
+            continue
+        problem = _add(line, nodes)
+        if problem and strict:
+            raise CorruptError("this is no SWC", address=name, why=f"line {number}: {problem}")
+        if problem:
+            problems.append(f"line {number}: {problem}")
+    if not nodes:
+        raise TruncatedError(
+            "there is no node in this SWC", address=name, why="; ".join(problems[:1])
+        )
+    _settle(nodes, problems, name, strict=strict)
+    return Morphology(tuple(nodes.values()), tuple(header), tuple(problems), name)
+
+
+def _add(line: str, nodes: dict[int, Node]) -> str:
+    """Read one line into `nodes`; give what is wrong with it, or empty."""
+    parts = line.replace(",", " ").split()
+    if len(parts) < 7:
+        return f"{len(parts)} columns, not 7: {line[:40]!r}"
+    try:
+        x, y, z, radius = (float(part) for part in parts[2:6])
+        node = Node(_whole(parts[0]), _whole(parts[1]), x, y, z, radius, _whole(parts[6]))
+    except ValueError as error:
+        return str(error)
+    if not all(map(math.isfinite, node[2:6])):
+        return f"a coordinate that is no number: {line[:60]!r}"
+    if node.id < 0 or node.parent < -1:
+        return f"id {node.id} or parent {node.parent} below zero"
+    if node.id in nodes:
+        return f"id {node.id} comes twice"
+    nodes[node.id] = node
+    return ""
+
+
+def _whole(text: str) -> int:
+    value = float(text)
+    if value != int(value):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(value)
+
+
+def _settle(nodes: dict[int, Node], problems: list[str], name: str, *, strict: bool) -> None:
+    """See that every parent is there and no path runs in a circle."""
+    found: dict[int, str] = {
+        n.id: f"node {n.id} has a missing parent {n.parent}"
+        for n in nodes.values()
+        if n.parent != -1 and n.parent not in nodes
+    }
+    sound: set[int] = set()
+    for start in nodes:
+        path: dict[int, None] = {}
+        at = start
+        while at != -1 and at not in sound and at not in found:
+            if at in path:
+                found[at] = f"node {at} is its own ancestor"
+                break
+            path[at] = None
+            at = nodes[at].parent
+        sound.update(path.keys() - found.keys())
+    if found and strict:
+        raise CorruptError("this is no tree", address=name, why=next(iter(found.values())))
+    for node_id, problem in found.items():
+        nodes[node_id] = nodes[node_id]._replace(parent=-1)
+        problems.append(problem)
+
+
+@dataclass(frozen=True)
+class SwcCheck:
+    """Looks at a downloaded SWC before it gets its name; a `openallen.plan.Check`."""
+
+    def __call__(self, path: Path) -> Mapping[str, Any]:
+        """Read the file strictly.
+
+        Raises
+        ------
+        IntegrityError
+            If it is no SWC; it is taken for damaged on the way and fetched again.
+        """
+        try:
+            return {"nodes": len(read_swc(path))}
+        except IntegrityError as error:
+            error.address = ""
+            raise
