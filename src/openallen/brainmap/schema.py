@@ -16,6 +16,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final
 
+from openallen.brainmap.naming import model_of, plural, snake
 from openallen.errors import AnswerError
 
 __all__ = ["Association", "Field", "Model", "Schema", "schema"]
@@ -139,7 +140,7 @@ class Schema:
                     name,
                     table,
                     (Field(n, _TYPES[code]) for n, code in pairs),
-                    (Association(n, _KINDS[code], m or _singular(n)) for n, code, m in triples),
+                    (Association(n, _KINDS[code], m or model_of(n)) for n, code, m in triples),
                 )
             )
         return cls(models)
@@ -152,7 +153,7 @@ class Schema:
                 " ".join(f"{f.name}:{_TYPE_CODES[f.type]}" for f in model.fields.values()),
                 " ".join(
                     f"{a.name}:{_KIND_CODES[a.kind]}:"
-                    + ("" if a.model == _singular(a.name) else a.model)
+                    + ("" if a.model == model_of(a.name) else a.model)
                     for a in model.associations.values()
                 ),
             ]
@@ -180,7 +181,7 @@ class Schema:
     def table_of(self, model: str) -> str:
         """Give the table of a model; for an unknown one the plural of its name."""
         known = self.models.get(model)
-        return known.table if known else _plural(_snake(model))
+        return known.table if known else plural(snake(model))
 
 
 @functools.cache
@@ -205,23 +206,3 @@ def _plain(kind: str) -> str:
     if kind.endswith("_array"):
         return "array"
     return kind if kind in _TYPE_CODES else "string"
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
-def _plural(word: str) -> str:
-    if word.endswith("y"):
-        return word[:-1] + "ies"
-    return word + ("es" if word.endswith(("s", "x", "ch")) else "s")
-
-
-def _singular(association: str) -> str:
-    """Give the model an association most likely leads to: ``section_images`` to SectionImage."""
-    word = association
-    if word.endswith("ies"):
-        word = word[:-3] + "y"
-    elif word.endswith("s") and not word.endswith("ss"):
-        word = word[:-1]
-    return "".join(part.capitalize() for part in word.split("_"))

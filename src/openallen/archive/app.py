@@ -1,0 +1,228 @@
+"""The services of brain-map.org as an ASGI app over an archive folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from openallen.archive.envelopes import csv_answer, failure, json_answer, xml_answer, xml_failure
+from openallen.archive.evaluate import Result, evaluate
+from openallen.archive.faults import App, Fault, Misbehaving
+from openallen.archive.holdings import SAMPLE, Holdings
+from openallen.archive.pictures import Pictures, View
+from openallen.archive.relations import Refusal
+from openallen.brainmap.images import tier_size_px
+from openallen.brainmap.parser import parse
+from openallen.brainmap.schema import Model, schema
+from openallen.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+__all__ = ["archive_app"]
+
+_IMAGE_SERVICES: Final = ("image", "section_image", "projection_image", "atlas_image")
+_UNDERSTOOD: Final = frozenset({"downsample", "quality", "left", "top", "width", "height"})
+
+
+def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) -> App:
+    """Make the app.
+
+    Parameters
+    ----------
+    root
+        The archive folder; ``"sample"`` for the one that comes with the package.
+    faults
+        Ways to misbehave, for tests.
+
+    Raises
+    ------
+    NotFoundError, CorruptError
+        If the folder is no archive, or a part of it cannot be read.
+    MissingExtraError
+        Without the extra ``web``.
+    """
+    try:
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+    except ImportError:
+        raise MissingExtraError("web", "an archive") from None
+    services = _Services(Holdings(SAMPLE if root == "sample" else Path(root)))
+    routes = [
+        Route("/openallen/about.json", services.about),
+        Route("/api/v2/data/enumerate.{form}", services.enumerate),
+        Route("/api/v2/data/{model}/describe.{form}", services.describe),
+        Route("/api/v2/data/query.{form}", services.query),
+        Route("/api/v2/data/{model}/query.{form}", services.query),
+        Route("/api/v2/data/{model}/{row:int}.{form}", services.query),
+        Route("/api/v2/well_known_file_download/{id:int}", services.file),
+        Route("/cgi-bin/imageservice", services.picture),
+        *(Route(f"/api/v2/{name}_download/{{id:int}}", services.image) for name in _IMAGE_SERVICES),
+    ]
+    app: App = Starlette(routes=routes)
+    return Misbehaving(app, faults) if faults else app
+
+
+class _Services:
+    def __init__(self, holdings: Holdings) -> None:
+        self._holdings = holdings
+        self._pictures = Pictures(holdings)
+
+    def about(self, request: Request) -> Response:
+        del request
+        from starlette.responses import JSONResponse
+
+        about = {k: v for k, v in self._holdings.about.items() if k != "simulated"}
+        return JSONResponse(about | {"tables": sorted(self._holdings.columns)})
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def query(self, request: Request) -> Response:
+        form = request.path_params["form"]
+        if form not in {"json", "xml", "csv"}:
+            return _page(404, f"no format {form}")
+        path, query = request.url.path, request.url.query
+        try:
+            asked = parse(f"http://archive{path}?{query}" if query else f"http://archive{path}")
+            result = evaluate(self._holdings, asked)
+        except (Refusal, UsageError) as error:
+            return self._refuse(form, str(error).partition("\n")[0])
+        return _rows(result, form)
+
+    @staticmethod
+    def _refuse(form: str, message: str) -> Response:
+        if form == "json":
+            return _streamed(failure(message), "application/json")
+        if form == "xml":
+            return _streamed(xml_failure(message), "application/xml")
+        return _page(500, message)
+
+    def describe(self, request: Request) -> Response:
+        known = schema().get(request.path_params["model"])
+        if known is None:
+            return _page(404, f"no model {request.path_params['model']}")
+        return _description([known])
+
+    def enumerate(self, request: Request) -> Response:
+        del request
+        return _description(schema().models.values())
+
+    # --- bytes ----------------------------------------------------------------------------------
+
+    def file(self, request: Request) -> Response:
+        from starlette.responses import FileResponse
+
+        path = self._holdings.file(request.path_params["id"])
+        if path is None:
+            return _page(404, "no such file")
+        made = path.name in self._holdings.about.get("simulated_files", ())
+        headers = {"openallen-simulated": "true"} if made else {}
+        return FileResponse(path, headers=headers, filename=path.name)
+
+    def image(self, request: Request) -> Response:
+        """Send the asker on to the image server, as the service does."""
+        from starlette.responses import Response
+
+        try:
+            row = self._pictures.row(request.path_params["id"])
+            given = _numbers(dict(request.query_params))
+        except Refusal as error:
+            return _page(404, str(error))
+        except UsageError as error:
+            return _page(400, str(error))
+        downsample = given.get("downsample", 0)
+        width, height = tier_size_px(row["width"], row["height"], downsample)
+        asked: dict[str, Any] = {"mime": 1, "path": row["path"]}
+        asked |= {"left": row["x"], "top": row["y"], "width": width, "height": height}
+        asked |= given | {"downsample": downsample}
+        location = f"//{request.url.netloc}/cgi-bin/imageservice?{urlencode(asked, safe='/')}"
+        return Response(status_code=302, headers={"location": location})
+
+    def picture(self, request: Request) -> Response:
+        given = dict(request.query_params)
+        path = given.pop("path", "")
+        given.pop("mime", None)
+        try:
+            numbers = _numbers(given)
+            row = self._holdings.row("sub_images", "path", path) or {"x": 0, "y": 0}
+            # The scanned image has a border that the picture is cut out of: its corner is (x, y).
+            view = View(
+                numbers.get("downsample", 0),
+                max(0, numbers.get("left", 0) - row["x"]),
+                max(0, numbers.get("top", 0) - row["y"]),
+                numbers.get("width"),
+                numbers.get("height"),
+                numbers.get("quality"),
+            )
+            picture = self._pictures.by_path(path, view)
+        except Refusal as error:
+            return _page(404, str(error))
+        except UsageError as error:
+            return _page(400, str(error))
+        headers = {"openallen-simulated": "true"} if picture.simulated else {}
+        return _streamed(picture.jpeg, "image/jpeg", headers)
+
+
+def _numbers(given: dict[str, str]) -> dict[str, int]:
+    strange = sorted(set(given) - _UNDERSTOOD)
+    if strange:
+        raise UsageError(f"this archive does not do {', '.join(strange)}")
+    try:
+        return {name: int(text) for name, text in given.items()}
+    except ValueError as error:
+        raise UsageError(f"no number: {error}") from None
+
+
+def _rows(result: Result, form: str) -> Response:
+    if form == "json":
+        return _streamed(json_answer(result), "application/json")
+    if form == "xml":
+        return _streamed(xml_answer(result), "application/xml")
+    return _streamed(csv_answer(result), "text/csv")
+
+
+def _description(models: Any) -> Response:
+    told = [
+        {
+            "DataDescription": {
+                model.name: {
+                    "fields": [{"name": f.name, "type": f.type} for f in model.fields.values()],
+                    "associations": [
+                        {"name": a.name, "type": a.kind, "class": a.model}
+                        for a in model.associations.values()
+                    ],
+                    "table": model.table,
+                }
+            }
+        }
+        for model in _listed(models)
+    ]
+    import json
+
+    return _streamed(
+        json.dumps({"success": True, "id": 0, "msg": told}).encode(), "application/json"
+    )
+
+
+def _listed(models: Any) -> list[Model]:
+    return list(models)
+
+
+def _streamed(body: bytes, kind: str, headers: dict[str, str] | None = None) -> Response:
+    """Send a body without its length, as the service does."""
+    from starlette.responses import StreamingResponse
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1 << 16):
+            yield body[start : start + (1 << 16)]
+
+    return StreamingResponse(pieces(), media_type=kind, headers=headers)
+
+
+def _page(status: int, text: str) -> Response:
+    from starlette.responses import HTMLResponse
+
+    return HTMLResponse(f"<!DOCTYPE html><html><body>{text}</body></html>", status)

@@ -1,0 +1,180 @@
+"""What an archive holds: a folder of tables and files, read into an embedded DuckDB.
+
+::
+
+    archive.json         what it is: name, notes, terms, recipes for simulated pictures
+    tables/NAME.jsonl    rows of one table (also .json, .csv, .parquet), named as the service names
+                         tables (``sub_images``); a column ``_type`` names the model of a row where
+                         several models share a table; columns with ``_`` in front are never given
+    files/ID.EXT         well-known files by id
+    images/ID.jpg        pictures at full size by image id
+
+A folder with any part of these is an archive; what is not there is answered as the service answers
+what it does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import CorruptError, MissingExtraError, NotFoundError
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["SAMPLE", "Holdings"]
+
+SAMPLE: Final = Path(__file__).parent / "sample"
+"""The archive that comes with the package."""
+
+_READERS: Final = {".jsonl", ".json", ".csv", ".parquet"}
+
+
+class Holdings:
+    """The tables and files of one archive folder.
+
+    Parameters
+    ----------
+    root
+        The folder.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such folder, or nothing of an archive in it.
+    CorruptError
+        If a table or the description cannot be read.
+    MissingExtraError
+        Without the extra ``web``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        try:
+            import duckdb
+        except ImportError:
+            raise MissingExtraError("web", "an archive") from None
+        self.root = root
+        self._parts = [
+            p for p in ("archive.json", "tables", "files", "images") if (root / p).exists()
+        ]
+        if not self._parts:
+            raise NotFoundError(
+                "no archive here",
+                address=str(root),
+                why="neither archive.json nor tables, files or images",
+                hint="openallen serve --archive sample",
+            )
+        self.about = self._read_about()
+        self._db = duckdb.connect(":memory:", config={"threads": 2})
+        self._lock = threading.Lock()
+        self.columns: dict[str, dict[str, str]] = {}
+        for path in sorted((root / "tables").glob("*")):
+            if path.suffix in _READERS:
+                self._load(path)
+
+    def _read_about(self) -> dict[str, Any]:
+        path = self.root / "archive.json"
+        if not path.exists():
+            return {"name": self.root.name}
+        try:
+            about = json.loads(path.read_text("utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise CorruptError(
+                "archive.json cannot be read", address=str(path), why=str(error)
+            ) from error
+        if not isinstance(about, dict):
+            raise CorruptError("archive.json is no object", address=str(path))
+        return about
+
+    def _load(self, path: Path) -> None:
+        import duckdb
+
+        table = path.stem
+        quoted = '"' + table.replace('"', '""') + '"'
+        source = "'" + str(path).replace("'", "''") + "'"
+        reader = {
+            ".csv": f"read_csv({source}, all_varchar=false)",
+            ".parquet": f"read_parquet({source})",
+        }.get(path.suffix)
+        try:
+            if reader is None:
+                reader = _json_reader(path, source)
+            self._db.execute(f"CREATE TABLE {quoted} AS SELECT * FROM {reader}")  # noqa: S608
+            described = self._db.execute(f"DESCRIBE {quoted}").fetchall()
+        except (duckdb.Error, ValueError) as error:
+            why = str(error).partition("\n")[0]
+            raise CorruptError("a table cannot be read", address=str(path), why=why) from error
+        self.columns[table] = {name: kind for name, kind, *_ in described}
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Give a connection of one's own to the tables."""
+        with self._lock:
+            return self._db.cursor()
+
+    def holds(self, table: str) -> bool:
+        """Tell whether there are rows of a table."""
+        return table in self.columns
+
+    def file(self, file_id: int) -> Path | None:
+        """Find a well-known file by its id."""
+        return next(iter(sorted((self.root / "files").glob(f"{file_id}.*"))), None)
+
+    def picture(self, image_id: int) -> Path | None:
+        """Find a stored picture by its image id."""
+        path = self.root / "images" / f"{image_id}.jpg"
+        return path if path.exists() else None
+
+    def row(self, table: str, column: str, value: object) -> dict[str, Any] | None:
+        """Give the first row whose column has a value, hidden columns included."""
+        if column not in self.columns.get(table, {}):
+            return None
+        query = f'SELECT * FROM "{table}" WHERE "{column}" = ? LIMIT 1'  # noqa: S608
+        cursor = self.cursor().execute(query, [value])
+        names = [d[0] for d in cursor.description or ()]
+        found = cursor.fetchone()
+        return dict(zip(names, found, strict=True)) if found else None
+
+
+def _json_reader(path: Path, source: str) -> str:
+    """Read JSON by the types its rows really have: no date, no number is guessed from text."""
+    lines = path.suffix == ".jsonl"
+    rows = _rows(path, lines=lines)
+    kinds: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            kinds[name] = _wider(kinds.get(name, ""), _kind(value))
+    columns = ", ".join(f"'{_quoted(name)}': '{kind or 'VARCHAR'}'" for name, kind in kinds.items())
+    form = "newline_delimited" if lines else "array"
+    largest = "maximum_object_size=268435456"
+    return f"read_json({source}, format='{form}', columns={{{columns}}}, {largest})"
+
+
+def _quoted(name: str) -> str:
+    return name.replace("'", "''")
+
+
+def _rows(path: Path, *, lines: bool) -> list[Mapping[str, Any]]:
+    text = path.read_text("utf-8")
+    rows = (
+        [json.loads(line) for line in text.splitlines() if line.strip()]
+        if lines
+        else json.loads(text)
+    )
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("no rows in it")
+    return list(rows)
+
+
+def _kind(value: object) -> str:
+    kinds: dict[type, str] = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
+    return "" if value is None else kinds.get(type(value), "JSON")
+
+
+def _wider(one: str, other: str) -> str:
+    if not one or not other or one == other:
+        return one or other
+    return "DOUBLE" if {one, other} == {"BIGINT", "DOUBLE"} else "JSON"

@@ -1,0 +1,81 @@
+"""Running an archive: in a thread of this process, or as a server of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from openallen.archive.faults import App
+from openallen.errors import MissingExtraError, StoreError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+__all__ = ["serve", "serving"]
+
+
+def _server(app: App) -> uvicorn.Server:
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtraError("web", "serving an archive") from None
+    config = uvicorn.Config(
+        app, log_level="critical", access_log=False, timeout_keep_alive=30, lifespan="off"
+    )
+    return uvicorn.Server(config)
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=512)
+    except OSError as error:
+        raise StoreError(
+            f"port {port} cannot be used",
+            why=error.strerror or str(error),
+            hint="another one with --port N, or any free one with --port 0",
+        ) from error
+
+
+@contextmanager
+def serving(app: App, port: int = 0) -> Iterator[str]:
+    """Serve an app on loopback while the context lasts; gives its base URL.
+
+    Raises
+    ------
+    StoreError
+        If the port cannot be used.
+    """
+    server = _server(app)
+    listener = _listen(port)
+    thread = threading.Thread(target=server.run, args=([listener],), name="archive", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join(10)
+        listener.close()
+
+
+def serve(app: App, port: int, started: threading.Event | None = None) -> int:
+    """Serve an app until Ctrl-C or SIGTERM; gives the port it was served on.
+
+    Raises
+    ------
+    StoreError
+        If the port cannot be used.
+    """
+    server = _server(app)
+    with _listen(port) as listener:
+        if started is not None:
+            started.set()
+        server.run([listener])
+        return int(listener.getsockname()[1])

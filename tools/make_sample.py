@@ -1,0 +1,197 @@
+"""Make the archive that comes with the package from recorded answers of the service.
+
+    python tools/make_sample.py ANSWERS
+
+ANSWERS is a folder with recorded answers: ``responses/`` (planes and projections of specimen
+313862022, and a page of projections of other cells), ``excerpts/`` (the head of the site's CSV
+export, three well-known files) and ``swc/``. Rows go in as they were recorded; what was never
+recorded is null. Pixels are not in it: they are drawn when asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from openallen.archive.holdings import SAMPLE
+from openallen.archive.render import Scene, render
+from openallen.brainmap.answers import read_answer
+from openallen.formats.swc import Morphology, read_swc
+
+Row = dict[str, Any]
+
+SPECIMEN: Final = 313862022
+DATA_SET: Final = 321549626
+RECONSTRUCTION: Final = 397905347
+SWC_OF: Final = "Rorb-IRES2-Cre-D_Ai14_IVSCC_-168053.05.01.01_325404214_m.swc"
+Z_STEP_UM: Final = 0.28
+# Made-up ids, far from any real one: the real ids of these three files were never recorded.
+FILES: Final = {"swc": 9000000001, "marker": 9000000002, "thumbnail": 9000000003}
+# The cell's own row of NeuronReconstruction, as the service gave it.
+RECONSTRUCTION_ROW: Final[Row] = {
+    "average_bifurcation_angle_local": 63.1755476141,
+    "average_bifurcation_angle_remote": None,
+    "average_contraction": 0.87877327191,
+    "average_diameter": 0.316090869063,
+    "average_fragmentation": 29.1538461538,
+    "average_parent_daughter_ratio": 1.12236250671,
+    "hausdorff_dimension": None,
+    "id": RECONSTRUCTION,
+    "max_branch_order": 9.0,
+    "max_euclidean_distance": 488.514987082,
+    "max_path_distance": 553.533744068,
+    "neuron_reconstruction_type": "dendrite-only",
+    "number_bifurcations": 39,
+    "number_branches": 86,
+    "number_nodes": 2635,
+    "number_stems": 8,
+    "number_tips": 47,
+    "overall_depth": 117.5429,
+    "overall_height": 585.602322084,
+    "overall_width": 287.122627644,
+    "scale_factor_x": 0.1144,
+    "scale_factor_y": 0.1144,
+    "scale_factor_z": Z_STEP_UM,
+    "soma_surface": 268.777678582,
+    "specimen_id": SPECIMEN,
+    "tags": "3D Neuron Reconstruction morphology",
+    "total_length": 3498.09003063,
+    "total_surface": 3523.60684108,
+    "total_volume": 306.290931113,
+}
+
+
+def main() -> None:
+    """Write the sample archive."""
+    answers = Path(sys.argv[1])
+    tables, files = SAMPLE / "tables", SAMPLE / "files"
+    for folder in (tables, files):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    planes = _recorded(answers, f"subimage_stack_specimen_{SPECIMEN}_page0")
+    own = _recorded(answers, f"projectionimage_specimen_{SPECIMEN}")
+    others = _recorded(answers, "projectionimage_existence_filter_page0")
+    images = [row | {"_type": "SubImage"} for row in planes]
+    images += [row | {"_type": "ProjectionImage"} for row in (*own, *others)]
+    _write(tables / "sub_images.jsonl", images)
+    _write(tables / "data_sets.jsonl", [{"id": DATA_SET, "specimen_id": SPECIMEN}])
+    _write(tables / "specimens.jsonl", [{"id": SPECIMEN, "is_cell_specimen": True}])
+    _write(tables / "neuron_reconstructions.jsonl", [RECONSTRUCTION_ROW])
+    _write(tables / "api_cell_types_specimen_details.jsonl", _details(answers, own, others))
+    kinds = {303941301: "3DNeuronReconstruction", 486753749: "3DNeuronMarker"}
+    kinds[480715721] = "MorphologyThumbnail"
+    _write(tables / "well_known_file_types.jsonl", [{"id": k, "name": v} for k, v in kinds.items()])
+    cell = read_swc(answers / "swc" / SWC_OF)
+    _write(tables / "well_known_files.jsonl", _files(files, answers, cell, own))
+    _describe(cell)
+
+
+def _recorded(answers: Path, name: str) -> list[Row]:
+    body = (answers / "responses" / f"{name}.json").read_bytes()
+    return read_answer(body, "json").rows
+
+
+def _details(answers: Path, own: list[Row], others: list[Row]) -> list[Row]:
+    """Give the detail rows: the recorded ones, and what the projections tell of their cells."""
+    body = (answers / "excerpts" / "cell_types_specimen_details.csv").read_bytes()
+    recorded = read_answer(body, "csv", model="ApiCellTypesSpecimenDetail").rows
+    for row in recorded:
+        row["structure__name"] = (row["structure__name"] or "").strip('"') or None
+    nothing: Row = dict.fromkeys(recorded[0])
+    made: list[Row] = []
+    for row in (*own, *others):
+        if (row["projection_function"], row["axes"]) != ("min", "xy"):
+            continue
+        human = "human" in row["path"]
+        told: Row = {
+            "specimen__id": row["specimen_id"],
+            "si__path": row["path"],
+            "si__height": row["height"],
+            "si__width": row["width"],
+            "donor__species": "Homo Sapiens" if human else "Mus musculus",
+        }
+        made.append(nothing | told)
+    cell = RECONSTRUCTION_ROW
+    made[0] |= {
+        "nr__max_euclidean_distance": cell["max_euclidean_distance"],
+        "nr__number_stems": cell["number_stems"],
+        "nr__number_bifurcations": cell["number_bifurcations"],
+        "nr__average_contraction": cell["average_contraction"],
+        "nr__average_parent_daughter_ratio": cell["average_parent_daughter_ratio"],
+        "nr__reconstruction_type": cell["neuron_reconstruction_type"],
+        "nrwkf__id": FILES["swc"],
+    }
+    return [*made, *recorded]
+
+
+def _files(folder: Path, answers: Path, cell: Morphology, own: list[Row]) -> list[Row]:
+    """Write the well-known files and give their rows."""
+    shutil.copyfile(answers / "swc" / SWC_OF, folder / f"{FILES['swc']}.swc")
+    (folder / f"{FILES['swc']}.swc").chmod(0o644)
+    ends = [tip for tip in cell.tips if tip.type == 3][:4]
+    lines = ["##x,y,z,radius,shape,name,comment, color_r,color_g,color_b"]
+    lines += [f"{n.x_um},{n.y_um},{n.z_um},0.0, 1, 10, , 19,247,59" for n in ends]
+    (folder / f"{FILES['marker']}.marker").write_text("\n".join(lines) + "\n", "ascii")
+    front = next(r for r in own if (r["projection_function"], r["axes"]) == ("min", "xy"))
+    scene = Scene(cell, 0.0, Z_STEP_UM, 0)
+    render(scene, front, 5).save(folder / f"{FILES['thumbnail']}.png", optimize=True)
+    names = {
+        "swc": ("specimen_397905347_m.swc", 303941301),
+        "marker": ("specimen_397905347_marker_m.swc", 486753749),
+        "thumbnail": ("morphology_summary_397905347.png", 480715721),
+    }
+    return [
+        {
+            "attachable_id": RECONSTRUCTION,
+            "attachable_type": "NeuronReconstruction",
+            "download_link": f"/api/v2/well_known_file_download/{FILES[kind]}",
+            "id": FILES[kind],
+            "path": f"/external/mousecelltypes/prod146/specimen_{SPECIMEN}/{name}",
+            "well_known_file_type_id": type_id,
+        }
+        for kind, (name, type_id) in names.items()
+    ]
+
+
+def _describe(cell: Morphology) -> None:
+    soma = cell.soma
+    middle_um = soma.z_um if soma else 0.0
+    about = {
+        "name": "sample",
+        "title": "the sample archive of openallen",
+        "notes": [
+            "The rows of specimen 313862022 are real: 50 of its 627 planes and all 4 projections.",
+            "The pixels are simulated: drawn from a real reconstruction of another cell"
+            " (325404214), which is served in place of its own, with made-up file ids.",
+        ],
+        "terms": "Allen Institute Terms of Use; see TERMS.md beside this file",
+        "simulated": [
+            {
+                "specimen_id": SPECIMEN,
+                "data_set_id": DATA_SET,
+                "swc": f"files/{FILES['swc']}.swc",
+                "z_offset_um": round(middle_um - 25 * Z_STEP_UM, 4),
+                "z_step_um": Z_STEP_UM,
+                "first_section": 2,
+            }
+        ],
+        "simulated_files": sorted(p.name for p in (SAMPLE / "files").iterdir()),
+    }
+    (SAMPLE / "archive.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    lines = (json.dumps(_sorted(row)) for row in rows)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _sorted(row: Mapping[str, Any]) -> Row:
+    return dict(sorted(row.items()))
+
+
+if __name__ == "__main__":
+    main()
