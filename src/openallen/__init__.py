@@ -1,6 +1,90 @@
 """One fast, typed, verified client for everything the Allen Institute publishes.
 
-``import openallen as oa`` costs next to nothing: every name loads its room when first used.
+::
+
+    import openallen as oa
+
+    oa.search("stack:")                              what is there
+    oa.plan("stack:313862022")                       what would it take
+    oa.fetch("stack:313862022", to="cell")           give me
+    oa.open("cell")                                  let me use it
+
+Every name below loads its room when it is first used; importing costs next to nothing.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_ROOMS = {
+    "Address": "openallen.address",
+    "Condition": "openallen.address",
+    "ImageStack": "openallen.stacks",
+    "Morphology": "openallen.formats.swc",
+    "OpenAllenError": "openallen.errors",
+    "Outcome": "openallen.plan",
+    "Plan": "openallen.plan",
+    "Query": "openallen.brainmap",
+    "RemoteFile": "openallen.plan",
+    "Report": "openallen.plan",
+    "Search": "openallen.brainmap",
+    "Settings": "openallen.settings",
+    "StackFacts": "openallen.stacks",
+    "facts": "openallen.verbs",
+    "fetch": "openallen.verbs",
+    "open": "openallen.verbs",
+    "plan": "openallen.verbs",
+    "query": "openallen.verbs",
+    "read_swc": "openallen.formats.swc",
+    "search": "openallen.verbs",
+}
+
+__all__ = [
+    "Address",
+    "Condition",
+    "ImageStack",
+    "Morphology",
+    "OpenAllenError",
+    "Outcome",
+    "Plan",
+    "Query",
+    "RemoteFile",
+    "Report",
+    "Search",
+    "Settings",
+    "StackFacts",
+    "__version__",
+    "facts",
+    "fetch",
+    "open",
+    "plan",
+    "query",
+    "read_swc",
+    "search",
+]
+
+if TYPE_CHECKING:
+    from openallen.address import Address, Condition
+    from openallen.brainmap import Query, Search
+    from openallen.errors import OpenAllenError
+    from openallen.formats.swc import Morphology, read_swc
+    from openallen.plan import Outcome, Plan, RemoteFile, Report
+    from openallen.settings import Settings
+    from openallen.stacks import ImageStack, StackFacts
+    from openallen.verbs import facts, fetch, open, plan, query, search  # noqa: A004
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module 'openallen' has no attribute '{name}'")
+    value = getattr(import_module(room), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -76,6 +76,7 @@ class _Services:
         from starlette.responses import JSONResponse
 
         about = {k: v for k, v in self._holdings.about.items() if k != "simulated"}
+        about["simulated_pixels"] = bool(self._holdings.about.get("simulated"))
         return JSONResponse(about | {"tables": sorted(self._holdings.columns)})
 
     # --- rows -----------------------------------------------------------------------------------

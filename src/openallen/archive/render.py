@@ -7,6 +7,7 @@ service. Whoever serves them says so (``openallen-simulated: true``).
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,10 +141,11 @@ def _grained(image: Image.Image, *, seed: int) -> Image.Image:
     return Pictures.fromarray(np.stack(channels, axis=-1))
 
 
+@functools.cache
 def _grain() -> NDArray[np.int16]:
     import numpy as np
 
-    noise = np.random.default_rng(313862022).normal(0, 5, (_TILE_PX, _TILE_PX))
+    noise = np.random.default_rng(313862022).normal(0, 2.4, (_TILE_PX, _TILE_PX))
     smooth = (
         noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1) + np.roll(noise, (1, 1), (0, 1))
     ) / 2

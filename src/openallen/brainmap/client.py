@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from openallen.brainmap.answers import Answer, Row, read_answer
 from openallen.brainmap.language import Format, ModelStage, Order, Query, ServiceStage
 from openallen.brainmap.obey import check_rows
 from openallen.brainmap.schema import schema
-from openallen.errors import AnswerError
+from openallen.errors import AnswerError, NotFoundError
 from openallen.transport import Http, Retry
 
-__all__ = ["LIVE_URL", "PAGE_ROWS", "Client"]
+__all__ = ["LIVE_URL", "PAGE_ROWS", "Client", "connect"]
 
 LIVE_URL: Final = "https://api.brain-map.org"
 PAGE_ROWS: Final = 2000
@@ -44,6 +44,8 @@ class Client:
         Pages asked for at once.
     notes
         What the service says of itself, where it is an archive.
+    simulated
+        Whether it says that it draws pixels itself.
     """
 
     http: Http
@@ -52,6 +54,7 @@ class Client:
     retry: Retry = field(default_factory=Retry)
     connections: int = 8
     notes: tuple[str, ...] = ()
+    simulated: bool = False
 
     def answer(self, query: Query, format: Format = "json") -> Answer:  # noqa: A002
         """Ask once, as the query stands; tries again where that may help.
@@ -140,6 +143,45 @@ class Client:
             return
         query, key = _ordered(query)
         yield from _Paging(self, query, key, page_rows).pages()
+
+
+def connect(
+    http: Http, base_url: str, source: str, *, retry: Retry | None = None, connections: int = 8
+) -> Client:
+    """Make a client, and ask an archive what it says of itself; the live service is not asked.
+
+    Raises
+    ------
+    ServiceError
+        If an archive does not answer.
+    """
+    client = Client(
+        http=http,
+        base_url=base_url.rstrip("/"),
+        source=source,
+        retry=retry or Retry(),
+        connections=connections,
+    )
+    if source == "live":
+        return client
+    try:
+        about = client.retry.run(lambda: _about(client))
+    except NotFoundError:
+        return client  # a service of another kind; it says nothing of itself
+    notes = tuple(str(note) for note in about.get("notes", ()))
+    return replace(client, notes=notes, simulated=about.get("simulated_pixels") is True)
+
+
+def _about(client: Client) -> dict[str, Any]:
+    import msgspec
+
+    with client.http.get(f"{client.base_url}/openallen/about.json") as response:
+        body = response.read(1 << 20)
+    try:
+        about = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 class _Paging:

@@ -1,0 +1,119 @@
+"""Plans for single images and single well-known files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from openallen.address import Address
+from openallen.brainmap.builder import Search
+from openallen.brainmap.client import Client
+from openallen.brainmap.files import (
+    MARKER_TYPE,
+    MORPHOLOGY_THUMBNAIL_TYPE,
+    RECONSTRUCTION_TYPE,
+    WellKnownFile,
+    file_url,
+)
+from openallen.brainmap.images import ImageRequest
+from openallen.fetch.job import FileJob
+from openallen.formats.jpeg import JpegCheck
+from openallen.formats.marker import MarkerCheck
+from openallen.formats.png import PngCheck
+from openallen.formats.swc import SwcCheck
+from openallen.plan import Check, Plan, RemoteFile, safe_name
+
+__all__ = ["IMAGE_CONNECTIONS", "plan_file", "plan_image", "well_known"]
+
+IMAGE_CONNECTIONS: Final = 16
+"""Requests at once the image services are asked: they are slow, and one in ten hangs."""
+
+_TEXT: Final = frozenset({"text"})
+_PICTURE: Final = frozenset({"jpeg"})
+
+
+def plan_image(client: Client, address: Address, to: Path) -> FileJob:
+    """Plan one image: ``image:321549654?downsample=3``.
+
+    Raises
+    ------
+    UsageError
+        For options the image services do not have.
+    """
+    request = ImageRequest.from_address(address)
+    options = "".join(f"_{name}-{text}" for name, text in request.options.items())
+    file = RemoteFile(
+        address=str(address),
+        url=request.url(client.base_url),
+        path=safe_name(f"{request.image_id}{options}.jpg", f"{request.image_id}.jpg"),
+        kind="images",
+        expects=_PICTURE,
+        ranges=False,
+        check=JpegCheck(),
+        retry=f"openallen fetch {address} --to {to}",
+    )
+    return FileJob(_plan(client, address, to, f"image {request.image_id}", file))
+
+
+def plan_file(client: Client, address: Address, to: Path) -> FileJob:
+    """Plan one well-known file: ``file:491120155``.
+
+    Its row is asked for first: it tells name and type. Not every file has a row that can be
+    asked for; such a file is fetched under its id.
+    """
+    rows = list(client.rows(Search.of("WellKnownFile").where(id=address.id).query, 1))
+    known = WellKnownFile.from_row(rows[0]) if rows else WellKnownFile(id=address.id, type_id=None)
+    file = RemoteFile(
+        address=str(address),
+        url=file_url(client.base_url, address.id),
+        path=safe_name(known.path, str(address.id)),
+        kind="files",
+        expects=expected(known),
+        check=check_for(known),
+        retry=f"openallen fetch {address} --to {to}",
+    )
+    return FileJob(_plan(client, address, to, f"well-known file {address.id}", file))
+
+
+def well_known(
+    client: Client, known: WellKnownFile, path: str, *, kind: str, retry: str, last_digest: str = ""
+) -> RemoteFile:
+    """Give a well-known file as a part of a larger plan."""
+    return RemoteFile(
+        address=f"file:{known.id}",
+        url=known.url(client.base_url),
+        path=path,
+        kind=kind,
+        expects=expected(known),
+        check=check_for(known),
+        retry=retry,
+        last_digest=last_digest,
+    )
+
+
+def expected(known: WellKnownFile) -> frozenset[str]:
+    """Say what the first bytes of a file may look like; anything for types not known here."""
+    if known.is_a(RECONSTRUCTION_TYPE) or known.is_a(MARKER_TYPE):
+        return _TEXT
+    return frozenset({"png"}) if known.is_a(MORPHOLOGY_THUMBNAIL_TYPE) else frozenset()
+
+
+def check_for(known: WellKnownFile) -> Check | None:
+    """Give the check that goes with the type of a file."""
+    if known.is_a(RECONSTRUCTION_TYPE):
+        return SwcCheck()
+    if known.is_a(MARKER_TYPE):
+        return MarkerCheck()
+    return PngCheck() if known.is_a(MORPHOLOGY_THUMBNAIL_TYPE) else None
+
+
+def _plan(client: Client, address: Address, to: Path, title: str, file: RemoteFile) -> Plan:
+    return Plan(
+        address=str(address),
+        title=title,
+        source=client.source,
+        to=to,
+        files=(file,),
+        notes=client.notes,
+        connections=IMAGE_CONNECTIONS,
+    )

@@ -1,0 +1,155 @@
+"""What the command line says: data on stdout, talk on stderr, one place that prints.
+
+Four manners: for people (tables that fit the terminal), ``--json`` (one stable document, or JSON
+lines for rows), ``--quiet`` (ids only), and formats a command offers itself (CSV, Parquet).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from openallen.display import count_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Output"]
+
+_ROWS_SHOWN = 40
+
+
+@dataclass
+class Output:
+    """How to speak in this call.
+
+    Parameters
+    ----------
+    as_json
+        Machine output.
+    quiet
+        Ids only, and no talk that is not about trouble.
+    verbose
+        0 for the usual, 1 for more talk.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+    def document(
+        self, document: Mapping[str, Any], text: str = "", *, ids: Iterable[object] = ()
+    ) -> None:
+        """Say one thing: the document as JSON, its ids, or its text."""
+        if self.as_json:
+            self.raw(json.dumps(document, ensure_ascii=False, indent=1, default=str))
+        elif self.quiet:
+            for item in ids:
+                self.raw(str(item))
+        else:
+            self.raw(text)
+
+    def rows(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        columns: Sequence[str],
+        *,
+        id_column: str = "id",
+        noun: str = "row",
+        total: int | None = None,
+        more: str = "",
+    ) -> int:
+        """Say rows as they come; give how many there were.
+
+        Parameters
+        ----------
+        rows
+            The rows.
+        columns
+            Columns people are shown; JSON lines carry every column.
+        id_column
+            What ``--quiet`` prints.
+        noun
+            What a row is.
+        total
+            How many there are in all, where more exist than are given.
+        more
+            What to type to see the rest.
+        """
+        if self.as_json or self.quiet:
+            count = 0
+            for row in rows:
+                text = str(row.get(id_column, "")) if self.quiet else _line(row)
+                self.raw(text)
+                count += 1
+            return count
+        listed = list(rows)
+        if listed:
+            self._table(listed, columns)
+        shown = len(listed)
+        whole = total if total is not None else shown
+        self.say(f"{count_text(shown, noun)}" + (f" of {whole:,}" if whole > shown else ""))
+        if whole > shown and more:
+            self.say(f"  all of them: {more}")
+        return shown
+
+    def _table(self, rows: list[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        from rich.table import Table
+
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for name in columns:
+            numeric = all(isinstance(r.get(name), (int, float)) for r in rows[:50])
+            table.add_column(
+                name, overflow="ellipsis", no_wrap=True, justify="right" if numeric else "left"
+            )
+        for row in rows:
+            table.add_row(*(_cell(row.get(name)) for name in columns))
+        console = self.console()
+        console.print(table)
+
+    def raw(self, text: str) -> None:
+        """Write a line of data."""
+        try:
+            sys.stdout.write(text + "\n")
+        except BrokenPipeError:
+            # The reader (head, less) has seen enough: not a failure, and nothing more to say.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            raise SystemExit(0) from None
+
+    def say(self, text: str) -> None:
+        """Tell people something; data never goes this way."""
+        if not self.quiet:
+            sys.stderr.write(text + "\n")
+
+    def warn(self, text: str) -> None:
+        """Tell people something they should not miss."""
+        sys.stderr.write(f"warning: {text}\n")
+
+    @staticmethod
+    def console(*, stderr: bool = False) -> Console:
+        """Give a terminal to draw on."""
+        from rich.console import Console
+
+        stream = sys.stderr if stderr else sys.stdout
+        width = None if stream.isatty() else 200
+        return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_cell, value))
+    if isinstance(value, Mapping):
+        return str(value.get("name") or value.get("acronym") or value.get("id") or "…")
+    return str(value)

@@ -1,0 +1,173 @@
+"""One live display for a run: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from openallen.display import bytes_text, seconds_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from openallen.errors import OpenAllenError
+    from openallen.fetch import Meter
+    from openallen.plan import Outcome, Plan, RemoteFile
+
+__all__ = ["LiveProgress", "PlainProgress", "progress_for"]
+
+_LINE_EVERY_S = 5.0
+
+
+def progress_for(*, quiet: bool, verbose: int) -> LiveProgress | PlainProgress:
+    """Give what fits the terminal: a live bar, or a line every few seconds."""
+    if sys.stderr.isatty() and not quiet:
+        return LiveProgress(verbose=verbose)
+    return PlainProgress(quiet=quiet, verbose=verbose)
+
+
+class PlainProgress:
+    """A line now and then, for logs and pipes; short runs say nothing.
+
+    Parameters
+    ----------
+    quiet
+        Say nothing at all.
+    verbose
+        From 1 on, retries are told too.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: int = 0) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waited: set[str] = set()
+
+    def started(self, plan: Plan, meter: Meter) -> None:
+        """Begin to tell."""
+        del plan
+        self._thread = threading.Thread(target=self._tell, args=(meter,), daemon=True)
+        if not self._quiet:
+            self._thread.start()
+
+    def _tell(self, meter: Meter) -> None:
+        while not self._done.wait(_LINE_EVERY_S):
+            now = meter.read()
+            failed = f", {now.files_failed} failed" if now.files_failed else ""
+            self._line(
+                f"{now.files_done:,} of {now.files_total:,} files{failed}, "
+                f"{bytes_text(now.bytes_done)}, {bytes_text(now.bytes_per_s)}/s, "
+                f"{seconds_text(now.elapsed_s)}"
+            )
+
+    def settled(self, outcome: Outcome) -> None:
+        """Tell of a file, to those who want to know."""
+        if self._verbose:
+            self._line(f"{outcome.status}  {outcome.file.path}")
+
+    def retrying(
+        self, file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float
+    ) -> None:
+        """Tell of a retry, to those who want to know."""
+        if self._verbose:
+            self._line(f"try {attempt} of {file.path}: {error.what}; again in {wait_s:.1f} s")
+
+    def waiting(self, file: RemoteFile, holder: str) -> None:
+        """Tell once that another process has a file."""
+        if holder not in self._waited:
+            self._waited.add(holder)
+            self._line(f"waiting for {holder}, which is fetching {file.path}")
+
+    def finished(self) -> None:
+        """Stop telling."""
+        self._done.set()
+
+    def _line(self, text: str) -> None:
+        if not self._quiet:
+            with suppress(OSError):
+                sys.stderr.write(text + "\n")
+
+
+class LiveProgress:
+    """A bar for all files together, with what is happening below it.
+
+    Parameters
+    ----------
+    verbose
+        From 1 on, retries are told too.
+    """
+
+    def __init__(self, *, verbose: int = 0) -> None:
+        self._verbose = verbose
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._meter: Meter | None = None
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waited: set[str] = set()
+
+    def started(self, plan: Plan, meter: Meter) -> None:
+        """Show the bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        self._meter = meter
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[bytes]}"),
+            Remaining(compact=True),
+            console=Console(stderr=True, highlight=False),
+            transient=True,
+        )
+        self._task = self._progress.add_task(plan.address, total=len(plan.files), bytes="")
+        self._progress.start()
+        self._thread = threading.Thread(target=self._draw, daemon=True)
+        self._thread.start()
+
+    def _draw(self) -> None:
+        while not self._done.wait(0.1):
+            self._show()
+
+    def _show(self) -> None:
+        if self._progress is None or self._task is None or self._meter is None:
+            return
+        now = self._meter.read()
+        text = f"{bytes_text(now.bytes_done)}  {bytes_text(now.bytes_per_s)}/s"
+        if now.files_failed:
+            text += f"  {now.files_failed} failed"
+        self._progress.update(self._task, completed=now.files_done, bytes=text)
+
+    def settled(self, outcome: Outcome) -> None:
+        """Leave counting to the meter."""
+
+    def retrying(
+        self, file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float
+    ) -> None:
+        """Tell of a retry above the bar, to those who want to know."""
+        if self._verbose:
+            self._above(f"try {attempt} of {file.path}: {error.what}; again in {wait_s:.1f} s")
+
+    def waiting(self, file: RemoteFile, holder: str) -> None:
+        """Tell once that another process has a file."""
+        if holder not in self._waited:
+            self._waited.add(holder)
+            self._above(f"waiting for {holder}, which is fetching {file.path}")
+
+    def _above(self, text: str) -> None:
+        if self._progress is not None:
+            self._progress.console.print(text, markup=False)
+
+    def finished(self) -> None:
+        """Take the bar away."""
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._progress is not None:
+            self._show()
+            self._progress.stop()

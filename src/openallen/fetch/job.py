@@ -1,0 +1,94 @@
+"""What every source hands over: a plan, how to run it, and what it gives in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from openallen.fetch.engine import run
+from openallen.fetch.progress import Observer
+from openallen.plan import Plan, Report
+from openallen.store import Index
+from openallen.transport import Http, Retry
+
+__all__ = ["FileJob", "Job", "Means"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a job is run with.
+
+    Parameters
+    ----------
+    http
+        Who asks.
+    index
+        What is remembered.
+    retry
+        When to try again.
+    observer
+        Who is told.
+    connections
+        Most connections at once; the plan's own bound where None.
+    """
+
+    http: Http
+    index: Index
+    retry: Retry
+    observer: Observer | None = None
+    connections: int | None = None
+
+    def run(self, plan: Plan) -> Report:
+        """Run a plan."""
+        return run(
+            plan,
+            http=self.http,
+            index=self.index,
+            retry=self.retry,
+            observer=self.observer,
+            connections=self.connections,
+        )
+
+
+class Job(Protocol):
+    """One thing to be fetched.
+
+    Attributes
+    ----------
+    plan : Plan
+        What it would take.
+    """
+
+    @property
+    def plan(self) -> Plan:
+        """What it would take."""
+        ...
+
+    def run(self, means: Means) -> Report:
+        """Fetch it; failures are in the report."""
+        ...
+
+    def result(self) -> object:
+        """Open what was fetched."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """A job that gives its one file.
+
+    Parameters
+    ----------
+    plan
+        A plan of one file.
+    """
+
+    plan: Plan
+
+    def run(self, means: Means) -> Report:
+        """Fetch it; failures are in the report."""
+        return means.run(self.plan)
+
+    def result(self) -> object:
+        """Give the path of the file."""
+        return self.plan.to / self.plan.files[0].path

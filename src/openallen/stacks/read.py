@@ -1,0 +1,322 @@
+"""A packaged stack, opened: planes, table, projections, morphology, focus, OME-Zarr.
+
+Nothing is read before it is asked for. Pixels are uint8; images have the axes (y, x) for gray and
+(y, x, channel) for colour, with y down and x to the right, as in the service's pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import msgspec
+
+from openallen.display import bytes_text, card, count_text, facts_text
+from openallen.errors import MissingExtraError, NotFoundError
+from openallen.plan import safe_path
+from openallen.stacks.manifest import Entry, Manifest, PlaneEntry, read_manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from openallen.formats.swc import Morphology
+
+__all__ = ["ImageStack", "PlaneImage", "Planes"]
+
+_THUMBNAIL_BYTES = 400_000
+
+
+@dataclass(frozen=True)
+class PlaneImage:
+    """One plane of a packaged stack.
+
+    Parameters
+    ----------
+    entry
+        What the manifest says of it.
+    path
+        Where its JPEG is.
+    """
+
+    entry: PlaneEntry
+    path: Path
+
+    @property
+    def section_number(self) -> int:
+        """Its number in the data set."""
+        return self.entry.section_number
+
+    @property
+    def z_um(self) -> float:
+        """Its depth below the first section, in µm."""
+        return self.entry.z_um
+
+    def jpeg(self) -> bytes:
+        """Give the JPEG as the service sent it."""
+        return self.path.read_bytes()
+
+    def read(self, *, gray: bool = False) -> NDArray[np.uint8]:
+        """Decode it: uint8, (y, x, 3) red, green, blue, or (y, x) for gray.
+
+        Raises
+        ------
+        CorruptError
+            If it does not decode.
+        MissingExtraError
+            Without the extra ``images``.
+        """
+        from openallen.formats.jpeg import decode
+
+        return decode(self.jpeg(), gray=gray)
+
+
+class Planes(Sequence[PlaneImage]):
+    """The planes that are here, in the order of the sections; decoded one by one when asked."""
+
+    def __init__(self, images: Sequence[PlaneImage]) -> None:
+        self._images = tuple(images)
+
+    @overload
+    def __getitem__(self, index: int) -> PlaneImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> Planes: ...
+    def __getitem__(self, index: int | slice) -> PlaneImage | Planes:
+        return Planes(self._images[index]) if isinstance(index, slice) else self._images[index]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[PlaneImage]:
+        return iter(self._images)
+
+    def __repr__(self) -> str:
+        if not self._images:
+            return "no planes"
+        first, last = self._images[0], self._images[-1]
+        return (
+            f"{count_text(len(self), 'plane')}, sections {first.section_number} to"
+            f" {last.section_number}, z {first.z_um:g} to {last.z_um:g} µm"
+        )
+
+
+class ImageStack:
+    """A packaged stack of one cell.
+
+    Parameters
+    ----------
+    folder
+        Where it was packaged to: the folder of ``manifest.json``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no manifest.
+    CorruptError
+        If the manifest cannot be read.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.manifest: Manifest = read_manifest(self.folder)
+
+    @property
+    def address(self) -> str:
+        """What names it: ``stack:313862022``."""
+        return self.manifest.address
+
+    @property
+    def specimen_id(self) -> int:
+        """Id of the cell."""
+        return self.manifest.specimen_id
+
+    @property
+    def resolution_um_per_px(self) -> float:
+        """Size of a pixel of the pictures that are here, in µm, the downsampling included."""
+        return self.manifest.resolution_um_per_px * (1 << self._downsample)
+
+    @property
+    def z_step_um(self) -> float:
+        """Distance between neighbouring sections, in µm."""
+        return self.manifest.z_step.um
+
+    @property
+    def _downsample(self) -> int:
+        return next((p.downsample for p in self.manifest.planes if p.path), 0)
+
+    @cached_property
+    def planes(self) -> Planes:
+        """The planes that are here."""
+        here = [entry for entry in self.manifest.planes if entry.path]
+        return Planes([PlaneImage(entry, self._path(entry)) for entry in here])
+
+    def _path(self, entry: Entry) -> Path:
+        # A manifest may come from anybody: its paths must not lead out of its folder.
+        return self.folder / safe_path(entry.path or "")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give the table of planes as plain rows, known but missing planes included."""
+        rows: list[dict[str, Any]] = msgspec.to_builtins(self.manifest.planes)
+        return [{"id": row.pop("id"), **row} for row in rows]
+
+    def table(self) -> pd.DataFrame:
+        """Give the table of planes as a DataFrame indexed by image id.
+
+        Lengths are in the unit their column names; planes without a ``path`` are not here.
+
+        Raises
+        ------
+        MissingExtraError
+            Without the extra ``tables``.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingExtraError("tables", "a DataFrame") from None
+        return pd.DataFrame(self.rows()).set_index("id")
+
+    def projection(self, function: str = "min", axes: str = "xy") -> NDArray[np.uint8]:
+        """Decode a projection the service computed.
+
+        Parameters
+        ----------
+        function
+            ``min`` (the cell dark on light, as seen) or ``max``.
+        axes
+            ``xy``, shape (y, x), or ``yz``, shape (y, z) with z resampled to the pixel size.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not here.
+        MissingExtraError
+            Without the extra ``images``.
+        """
+        from openallen.formats.jpeg import decode
+
+        return decode(self._projection_path(function, axes).read_bytes(), gray=True)
+
+    def _projection_path(self, function: str, axes: str) -> Path:
+        entries = self.manifest.projections
+        for entry in entries:
+            if (entry.function, entry.axes) == (function, axes) and entry.path:
+                return self._path(entry)
+        known = ", ".join(f"{e.function} {e.axes}" for e in entries if e.path) or "none"
+        raise NotFoundError(
+            f"no {function} {axes} projection here", address=self.address, why=f"here: {known}"
+        )
+
+    def file(self, kind: str) -> Path:
+        """Give the path of a morphology file by its type: ``3DNeuronReconstruction``, ….
+
+        Raises
+        ------
+        NotFoundError
+            If it is not here.
+        """
+        for entry in self.manifest.morphology:
+            if entry.type == kind and entry.path:
+                return self._path(entry)
+        raise NotFoundError(
+            f"no {kind} here",
+            address=self.address,
+            why="the cell has none, or it was not fetched",
+            hint=f"openallen fetch {self.address} --to {self.folder}",
+        )
+
+    @property
+    def morphology(self) -> Morphology:
+        """The reconstruction of the cell, in µm.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none here.
+        """
+        from openallen.formats.swc import read_swc
+
+        return read_swc(self.file("3DNeuronReconstruction"))
+
+    def focus(self) -> NDArray[np.float64]:
+        """Measure the focus of each plane that is here: the variance of its Laplacian.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, one number for each of `planes`; larger is sharper. Numbers compare only
+            within one stack at one downsampling.
+
+        Raises
+        ------
+        MissingExtraError
+            Without the extra ``images``.
+        """
+        from openallen.formats.focus import focus_measure
+        from openallen.formats.parallel import ordered_map
+
+        try:
+            import numpy as np
+        except ImportError:
+            raise MissingExtraError("images", "measuring focus") from None
+        measured = ordered_map(lambda p: focus_measure(p.read(gray=True)), self.planes)
+        return np.fromiter(measured, dtype=np.float64, count=len(self.planes))
+
+    def _best_projection(self) -> Path | None:
+        try:
+            return self._projection_path("min", "xy")
+        except NotFoundError:
+            return None
+
+    def _facts(self) -> dict[str, object]:
+        m = self.manifest
+        size = sum(entry.size_bytes or 0 for entry in (*m.planes, *m.projections, *m.morphology))
+        first = self.planes[0].entry if self.planes else None
+        return {
+            "address": m.address,
+            "cell": m.specimen.get("specimen__name") or m.specimen.get("donor__species"),
+            "planes": f"{m.plane_count.received} of {m.plane_count.expected}",
+            "size": first and f"{first.file_width_px} x {first.file_height_px} px (x, y)",
+            "pixel": f"{self.resolution_um_per_px:g} µm (x, y), {self.z_step_um:g} µm (z)",
+            "projections": ", ".join(f"{p.function} {p.axes}" for p in m.projections if p.path)
+            or None,
+            "morphology": ", ".join(f.type for f in m.morphology if f.path) or None,
+            "on disk": bytes_text(size),
+            "folder": self.folder,
+            "source": m.source + (" (simulated pixels)" if m.simulated else ""),
+        }
+
+    def __repr__(self) -> str:
+        return facts_text(f"Image stack of specimen {self.specimen_id}", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(
+            f"Image stack of specimen {self.specimen_id}",
+            self._facts(),
+            image=self._thumbnail(),
+            note=self.manifest.citation,
+        )
+
+    def _thumbnail(self) -> str:
+        path = self._best_projection()
+        if path is None or not path.exists():
+            return ""
+        data = path.read_bytes()
+        if len(data) > _THUMBNAIL_BYTES:
+            data = _shrunk(data)
+        return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else ""
+
+
+def _shrunk(data: bytes) -> bytes:
+    """Make a picture small enough for a notebook; nothing where no decoder is installed."""
+    try:
+        import simplejpeg
+    except ImportError:
+        return b""
+    pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=320, min_width=1)
+    small: bytes = simplejpeg.encode_jpeg(pixels, quality=80, colorspace="GRAY")
+    return small

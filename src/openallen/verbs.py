@@ -1,0 +1,420 @@
+"""The verbs: search, plan, fetch, open. Each takes an address; all faces call these.
+
+This is where an address meets the room that knows it, and a source (``live``, ``sample``, a URL)
+the service it stands for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openallen import __version__
+from openallen.address import SCHEMES, Address, AddressLike, Condition
+from openallen.errors import NotFoundError, UsageError
+from openallen.settings import Settings
+
+if TYPE_CHECKING:
+    from openallen.brainmap import Client, Search
+    from openallen.fetch import Observer
+    from openallen.fetch.job import Job
+    from openallen.plan import Plan, Report
+    from openallen.stacks import ImageStack, StackFacts
+
+__all__ = [
+    "Fetched",
+    "connected",
+    "facts",
+    "fetch",
+    "job",
+    "open",
+    "plan",
+    "query",
+    "run",
+    "search",
+]
+
+
+# --- where from -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def connected(settings: Settings | None = None, *, source: str | None = None) -> Iterator[Client]:
+    """Open a client for the source the settings name, while the context lasts.
+
+    Parameters
+    ----------
+    settings
+        What to go by; read afresh where None.
+    source
+        Goes before the settings: ``live``, ``sample``, or the URL of an archive.
+
+    Raises
+    ------
+    UsageError
+        If the source is none of these.
+    """
+    from openallen.brainmap.client import connect
+    from openallen.transport import Http, Retry
+
+    settings = settings or Settings.load(source=source)
+    chosen = source or settings.source
+    with Http(
+        connect_timeout_s=settings.connect_timeout_s,
+        silence_timeout_s=settings.silence_timeout_s,
+        offline=settings.offline,
+        user_agent=f"openallen/{__version__}",
+    ) as http:
+        yield connect(
+            http,
+            _base_url(chosen),
+            chosen.rstrip("/"),
+            retry=Retry(attempts=settings.attempts),
+            connections=settings.connections or 8,
+        )
+
+
+def _base_url(source: str) -> str:
+    from openallen.brainmap.client import LIVE_URL
+
+    if source == "live":
+        return LIVE_URL
+    if source == "sample":
+        return _sample_url()
+    if source.startswith(("http://", "https://")):
+        return source.rstrip("/")
+    raise UsageError(f"unknown source '{source}'", hint="live, sample, or the URL of an archive")
+
+
+_sample = ExitStack()
+_sample_started: list[str] = []
+_sample_lock = threading.Lock()
+
+
+def _sample_url() -> str:
+    """Serve the sample archive from this process, once, until it ends; gives its URL."""
+    with _sample_lock:
+        if not _sample_started:
+            from openallen.archive.app import archive_app
+            from openallen.archive.server import serving
+
+            _sample_started.append(_sample.enter_context(serving(archive_app("sample"))))
+            atexit.register(_sample.close)
+        return _sample_started[0]
+
+
+# --- search ---------------------------------------------------------------------------------------
+
+
+def query(model_or_rma: str, *, source: str | None = None) -> Search:
+    """Begin a query of brain-map.org.
+
+    Parameters
+    ----------
+    model_or_rma
+        A model's name (``"ProjectionImage"``), RMA text, or a request URL.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+
+    Returns
+    -------
+    Search
+        Immutable; nothing is asked before rows are wanted.
+
+    Raises
+    ------
+    QueryError
+        If the text is no RMA.
+
+    Examples
+    --------
+    >>> import openallen as oa
+    >>> images = oa.query("ProjectionImage", source="sample").where(specimen_id=313862022)
+    >>> images.count()
+    4
+    """
+    from openallen.brainmap import Search
+
+    chosen = Settings.load(source=source).source
+    return Search.of(model_or_rma, connect=lambda: connected(source=chosen), source=chosen)
+
+
+def search(
+    address: AddressLike, *conditions: str | Condition, source: str | None = None, **filters: object
+) -> list[dict[str, Any]]:
+    """Find what there is: rows for an address that names a set.
+
+    Parameters
+    ----------
+    address
+        ``stack:`` for cells with images, ``rma:Model?field=value`` for rows of brain-map.org.
+    *conditions
+        More filters, as text (``"species=Mus musculus"``) or `Condition`.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    **filters
+        ``field=value``, or with an operator: ``width_px__gt=6000``.
+
+    Raises
+    ------
+    UsageError
+        If the address names no set that can be searched.
+    """
+    from openallen.brainmap.builder import filter_of
+
+    given = [Condition.parse(c) if isinstance(c, str) else c for c in conditions]
+    where = Address.parse(address)
+    with connected(source=source) as client:
+        asked, row = set_query(where, given)
+        wanted = [filter_of(_told(where, name), value) for name, value in filters.items()]
+        return [row(r) for r in client.rows(_narrowed(asked, wanted))]
+
+
+def _told(address: Address, name: str) -> str:
+    from openallen.stacks.search import COLUMNS
+
+    field, _, op = name.partition("__")
+    if address.scheme == "stack" and field in COLUMNS:
+        return COLUMNS[field] + (f"__{op}" if op else "")
+    return name
+
+
+def _narrowed(asked: Any, filters: list[Any]) -> Any:
+    from dataclasses import replace
+
+    last = asked.stages[-1]
+    narrowed = replace(last, filters=(*last.filters, *filters))
+    return replace(asked, stages=(*asked.stages[:-1], narrowed))
+
+
+def set_query(address: Address, conditions: list[Condition]) -> tuple[Any, Any]:
+    """Give the query for a set, and what turns an answered row into a shown one.
+
+    Raises
+    ------
+    UsageError
+        If the address names no set that can be searched.
+    """
+    from openallen.brainmap import Search
+    from openallen.stacks.search import cell_row, search_cells
+
+    wanted = [*address.conditions, *conditions]
+    if address.scheme == "stack" and not address.name:
+        return search_cells(wanted), cell_row
+    if address.scheme == "rma" and address.name:
+        return Search.of(address.name).where(*wanted).query, dict
+    raise UsageError(
+        "this names no set of rows", address=str(address), hint="stack: or rma:ProjectionImage"
+    )
+
+
+def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
+    """Ask for all that is known of one stack, without fetching any of it.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such cell, or it has no stack.
+    """
+    from openallen.stacks.search import describe
+
+    where = Address.parse(address)
+    if where.scheme != "stack":
+        raise UsageError("facts are known of stacks", address=str(where), hint="stack:313862022")
+    with connected(source=source) as client:
+        return describe(client, where.id)
+
+
+# --- plan and fetch -------------------------------------------------------------------------------
+
+
+def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
+    """Give the job that fetches what an address names into a folder.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be fetched, or an option does not go with it.
+    """
+    if address.scheme == "stack":
+        from openallen.stacks import Options, StackJob, describe, parse_planes
+
+        planes = options.pop("planes", None)
+        if isinstance(planes, str):
+            planes = parse_planes(planes)
+        chosen = Options(planes=planes or slice(None), **options)
+        return StackJob.of(client, describe(client, address.id), chosen, to)
+    if options:
+        raise UsageError(
+            f"'{next(iter(options))}' goes with stacks only",
+            address=str(address),
+            hint="options of an image belong in its address: image:321549654?downsample=3",
+        )
+    if address.scheme in {"image", "file"}:
+        from openallen.brainmap.plan import plan_file, plan_image
+
+        return (plan_image if address.scheme == "image" else plan_file)(client, address, to)
+    raise UsageError(
+        f"'{address.scheme}:' cannot be fetched yet" if address.scheme in SCHEMES else "no address",
+        address=str(address),
+        hint="stack:313862022, image:321549654, file:491120155",
+    )
+
+
+def destination(address: Address, to: Path | str | None, settings: Settings) -> Path:
+    """Give the folder things go to: the one named, else the one in the store."""
+    from openallen.store import Store
+
+    if to is not None:
+        return Path(to).expanduser().absolute()
+    return Store(settings.store).folder(address)
+
+
+def plan(
+    address: AddressLike,
+    to: Path | str | None = None,
+    *,
+    source: str | None = None,
+    **options: Any,
+) -> Plan:
+    """Say what fetching would take; fetches nothing.
+
+    Parameters
+    ----------
+    address
+        What to fetch.
+    to
+        The folder it would go to; the store's own where None.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    **options
+        As for `fetch`.
+    """
+    from openallen.fetch import survey
+
+    settings = Settings.load(source=source)
+    where = Address.parse(address)
+    with connected(settings) as client:
+        return survey(job(client, where, destination(where, to, settings), **options).plan)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a run gave: the report, and the job to open it with."""
+
+    job: Job
+    report: Report
+
+
+def run(client: Client, work: Job, settings: Settings, observer: Observer | None = None) -> Fetched:
+    """Run a job: check the space, fetch, verify.
+
+    Raises
+    ------
+    SpaceError
+        If the disk cannot hold what is missing.
+    """
+    from openallen.fetch import check_space, survey
+    from openallen.fetch.job import Means
+    from openallen.store import Store
+    from openallen.transport import Retry
+
+    check_space(survey(work.plan))
+    with Store(settings.store).index() as index:
+        means = Means(
+            http=client.http,
+            index=index,
+            retry=Retry(attempts=settings.attempts),
+            observer=observer,
+            connections=settings.connections,
+        )
+        return Fetched(work, work.run(means))
+
+
+def fetch(
+    address: AddressLike,
+    to: Path | str | None = None,
+    *,
+    source: str | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Any:
+    """Fetch what an address names, verified; what is here and intact is left alone.
+
+    Parameters
+    ----------
+    address
+        ``stack:313862022``, ``image:321549654?downsample=3``, ``file:491120155``.
+    to
+        The folder it goes to; a folder of the store where None.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    observer
+        Is told of progress.
+    **options
+        For a stack: ``downsample`` (halvings), ``planes`` (a slice, or its text), ``quality`` (0
+        to 100), ``projections`` and ``morphology`` (booleans).
+
+    Returns
+    -------
+    ImageStack or Path
+        The stack, opened; the path of a single image or file.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such thing.
+    RefusedError
+        If the folder holds something else, or the disk is too small.
+    IncompleteError
+        If some files failed; the others are there, and the same call goes on.
+
+    Examples
+    --------
+    >>> import openallen as oa
+    >>> stack = oa.fetch("stack:313862022", to="cell", source="sample", downsample=5, planes=":4")
+    >>> stack.planes
+    4 planes, sections 2 to 5, z 0 to 0.84 µm
+    """
+    settings = Settings.load(source=source)
+    where = Address.parse(address)
+    with connected(settings) as client:
+        work = job(client, where, destination(where, to, settings), **options)
+        fetched = run(client, work, settings, observer)
+    fetched.report.raise_if_failed()
+    return work.result()
+
+
+# --- open -----------------------------------------------------------------------------------------
+
+
+def open(what: AddressLike | Path) -> ImageStack:  # noqa: A001 - the verb of the house
+    """Open what was fetched: a packaged stack by its address or its folder.
+
+    Raises
+    ------
+    NotFoundError
+        If it is not here, with the command that fetches it.
+    """
+    from openallen.stacks import ImageStack
+
+    if isinstance(what, Path) or (isinstance(what, str) and Path(what).is_dir()):
+        return ImageStack(Path(what))
+    where = Address.parse(what)
+    if where.scheme != "stack":
+        raise UsageError("only stacks can be opened so far", address=str(where))
+    folder = destination(where, None, Settings.load())
+    try:
+        return ImageStack(folder)
+    except NotFoundError as error:
+        raise NotFoundError(
+            "this stack is not in the store",
+            address=str(where),
+            why=f"there is no {folder}",
+            hint=f"openallen fetch {where}",
+        ) from error
