@@ -25,11 +25,11 @@ _ROOMS = {
     "ImageStack": "openallen.stacks",
     "Morphology": "openallen.formats.swc",
     "OpenAllenError": "openallen.errors",
-    "Outcome": "openallen.plan",
-    "Plan": "openallen.plan",
+    "Outcome": "openallen.plans",
+    "Plan": "openallen.plans",
     "Query": "openallen.brainmap",
-    "RemoteFile": "openallen.plan",
-    "Report": "openallen.plan",
+    "RemoteFile": "openallen.plans",
+    "Report": "openallen.plans",
     "Search": "openallen.brainmap",
     "Settings": "openallen.settings",
     "StackFacts": "openallen.stacks",
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from openallen.brainmap import Query, Search
     from openallen.errors import OpenAllenError
     from openallen.formats.swc import Morphology, read_swc
-    from openallen.plan import Outcome, Plan, RemoteFile, Report
+    from openallen.plans import Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
     from openallen.stacks import ImageStack, StackFacts
     from openallen.verbs import facts, fetch, open, plan, query, search  # noqa: A004

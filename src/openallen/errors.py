@@ -33,7 +33,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from openallen.plan import Report
+    from openallen.plans import Report
 
 __all__ = [
     "AddressError",

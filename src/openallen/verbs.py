@@ -21,10 +21,10 @@ from openallen.settings import Settings
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client, Search
-    from openallen.fetch import Observer
-    from openallen.fetch.job import Job
-    from openallen.plan import Plan, Report
+    from openallen.plans import Plan, Report
     from openallen.stacks import ImageStack, StackFacts
+    from openallen.transfer import Observer
+    from openallen.transfer.job import Job
 
 __all__ = [
     "Fetched",
@@ -295,7 +295,7 @@ def plan(
     **options
         As for `fetch`.
     """
-    from openallen.fetch import survey
+    from openallen.transfer import survey
 
     settings = Settings.load(source=source)
     where = Address.parse(address)
@@ -319,9 +319,9 @@ def run(client: Client, work: Job, settings: Settings, observer: Observer | None
     SpaceError
         If the disk cannot hold what is missing.
     """
-    from openallen.fetch import check_space, survey
-    from openallen.fetch.job import Means
     from openallen.store import Store
+    from openallen.transfer import check_space, survey
+    from openallen.transfer.job import Means
     from openallen.transport import Retry
 
     check_space(survey(work.plan))

@@ -16,7 +16,7 @@ from openallen.errors import (
     UnreachableError,
     UsageError,
 )
-from openallen.plan import Outcome, Plan, RemoteFile, Report, safe_name, safe_path
+from openallen.plans import Outcome, Plan, RemoteFile, Report, safe_name, safe_path
 
 
 def file(path: str, **options) -> RemoteFile:

@@ -16,12 +16,12 @@ from openallen.brainmap.files import (
     file_url,
 )
 from openallen.brainmap.images import ImageRequest
-from openallen.fetch.job import FileJob
 from openallen.formats.jpeg import JpegCheck
 from openallen.formats.marker import MarkerCheck
 from openallen.formats.png import PngCheck
 from openallen.formats.swc import SwcCheck
-from openallen.plan import Check, Plan, RemoteFile, safe_name
+from openallen.plans import Check, Plan, RemoteFile, safe_name
+from openallen.transfer.job import FileJob
 
 __all__ = ["IMAGE_CONNECTIONS", "plan_file", "plan_image", "well_known"]
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from openallen.errors import OpenAllenError
-    from openallen.fetch import Meter
-    from openallen.plan import Outcome, Plan, RemoteFile
+    from openallen.plans import Outcome, Plan, RemoteFile
+    from openallen.transfer import Meter
 
 __all__ = ["LiveProgress", "PlainProgress", "progress_for"]
 

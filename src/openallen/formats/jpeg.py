@@ -127,7 +127,7 @@ def _frame(marker: int, at: int, body: bytes) -> JpegFacts:
 
 @dataclass(frozen=True)
 class JpegCheck:
-    """Looks at a downloaded JPEG before it gets its name; a `openallen.plan.Check`.
+    """Looks at a downloaded JPEG before it gets its name; a `openallen.plans.Check`.
 
     Parameters
     ----------

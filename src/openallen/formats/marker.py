@@ -71,7 +71,7 @@ def _marker(fields: list[str]) -> Marker:
 
 @dataclass(frozen=True)
 class MarkerCheck:
-    """Looks at a downloaded marker file before it gets its name; a `openallen.plan.Check`."""
+    """Looks at a downloaded marker file before it gets its name; a `openallen.plans.Check`."""
 
     def __call__(self, path: Path) -> Mapping[str, Any]:
         """Read the file.

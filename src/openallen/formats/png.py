@@ -47,7 +47,7 @@ def inspect_png(data: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class PngCheck:
-    """Looks at a downloaded PNG before it gets its name; a `openallen.plan.Check`."""
+    """Looks at a downloaded PNG before it gets its name; a `openallen.plans.Check`."""
 
     def __call__(self, path: Path) -> Mapping[str, Any]:
         """Check every chunk.

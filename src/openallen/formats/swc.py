@@ -280,7 +280,7 @@ def _settle(nodes: dict[int, Node], problems: list[str], name: str, *, strict: b
 
 @dataclass(frozen=True)
 class SwcCheck:
-    """Looks at a downloaded SWC before it gets its name; a `openallen.plan.Check`."""
+    """Looks at a downloaded SWC before it gets its name; a `openallen.plans.Check`."""
 
     def __call__(self, path: Path) -> Mapping[str, Any]:
         """Read the file strictly.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from openallen.brainmap.files import WellKnownFile
 from openallen.errors import AnswerError
-from openallen.plan import safe_name
+from openallen.plans import safe_name
 
 __all__ = ["CITATION", "TERMS", "Plane", "Projection", "Reconstruction", "StackFacts", "ZStep"]
 

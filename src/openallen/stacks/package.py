@@ -12,10 +12,8 @@ from openallen.brainmap.client import LIVE_URL, Client
 from openallen.brainmap.files import WellKnownFile
 from openallen.brainmap.parser import parse
 from openallen.errors import IntegrityError, NotFoundError
-from openallen.fetch import Interrupted
-from openallen.fetch.job import Means
 from openallen.formats.jpeg import inspect
-from openallen.plan import Outcome, Plan, Report
+from openallen.plans import Outcome, Plan, Report
 from openallen.stacks.manifest import (
     Entry,
     FileEntry,
@@ -39,6 +37,8 @@ from openallen.stacks.plan import (
     projection_request,
 )
 from openallen.stacks.read import ImageStack
+from openallen.transfer import Interrupted
+from openallen.transfer.job import Means
 
 __all__ = ["StackJob"]
 

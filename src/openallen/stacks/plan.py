@@ -21,7 +21,7 @@ from openallen.brainmap.plan import IMAGE_CONNECTIONS, well_known
 from openallen.display import bytes_text
 from openallen.errors import NotFoundError, RefusedError, UsageError
 from openallen.formats.jpeg import JpegCheck
-from openallen.plan import Plan, RemoteFile, safe_name
+from openallen.plans import Plan, RemoteFile, safe_name
 from openallen.stacks.manifest import Manifest
 from openallen.stacks.models import Plane, Projection, StackFacts
 

@@ -17,7 +17,7 @@ import msgspec
 
 from openallen.display import bytes_text, card, count_text, facts_text
 from openallen.errors import MissingExtraError, NotFoundError
-from openallen.plan import safe_path
+from openallen.plans import safe_path
 from openallen.stacks.manifest import Entry, Manifest, PlaneEntry, read_manifest
 
 if TYPE_CHECKING:

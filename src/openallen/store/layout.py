@@ -6,7 +6,7 @@ from pathlib import Path
 
 from openallen.address import Address
 from openallen.errors import UsageError
-from openallen.plan import safe_path
+from openallen.plans import safe_path
 from openallen.store.index import Index
 
 __all__ = ["Store"]

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from openallen.errors import OfflineError, OpenAllenError, RefusedError, StoreError
-from openallen.fetch.download import Download
-from openallen.fetch.pace import Pace
-from openallen.fetch.progress import Meter, Observer, Quiet
-from openallen.fetch.space import prepare
-from openallen.fetch.survey import fetched_time, intact
-from openallen.plan import Outcome, Plan, RemoteFile, Report
+from openallen.plans import Outcome, Plan, RemoteFile, Report
 from openallen.store import Claim, Claims, Index, Leftovers, Part
 from openallen.store.disk import disk_error
+from openallen.transfer.download import Download
+from openallen.transfer.pace import Pace
+from openallen.transfer.progress import Meter, Observer, Quiet
+from openallen.transfer.space import prepare
+from openallen.transfer.survey import fetched_time, intact
 from openallen.transport import Http, Retry
 
 __all__ = ["Interrupted", "run"]

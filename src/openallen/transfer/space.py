@@ -9,7 +9,7 @@ from typing import Final
 
 from openallen.display import bytes_text
 from openallen.errors import SpaceError
-from openallen.plan import Plan
+from openallen.plans import Plan
 from openallen.store.disk import disk_error
 
 __all__ = ["check_space", "prepare"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from openallen.fetch.engine import run
-from openallen.fetch.progress import Observer
-from openallen.plan import Plan, Report
+from openallen.plans import Plan, Report
 from openallen.store import Index
+from openallen.transfer.engine import run
+from openallen.transfer.progress import Observer
 from openallen.transport import Http, Retry
 
 __all__ = ["FileJob", "Job", "Means"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openallen.errors import IntegrityError
-from openallen.plan import Outcome, Plan, RemoteFile
+from openallen.plans import Outcome, Plan, RemoteFile
 from openallen.store import Index, digest_of
 from openallen.store.digests import algorithm_of
 

@@ -15,15 +15,15 @@ import pytest
 from loopback import Handler, Reply, Request, file_handler
 
 from openallen.errors import SpaceError
-from openallen.fetch import check_space
-from openallen.plan import Plan, RemoteFile
+from openallen.plans import Plan, RemoteFile
+from openallen.transfer import check_space
 
 # A process of its own that runs one plan: argv = base URL, destination, index folder, names.
 FETCH = """
 import json, sys
 from pathlib import Path
-from openallen.fetch import run
-from openallen.plan import Plan, RemoteFile
+from openallen.transfer import run
+from openallen.plans import Plan, RemoteFile
 from openallen.store import Index
 from openallen.transport import Http, Retry
 base, to, index, *names = sys.argv[1:]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openallen.errors import OpenAllenError
-from openallen.plan import Outcome, Plan, RemoteFile
+from openallen.plans import Outcome, Plan, RemoteFile
 
 __all__ = ["Meter", "Observer", "Quiet", "Reading"]
 

@@ -20,10 +20,10 @@ from openallen.errors import (
     TruncatedError,
     UnreachableError,
 )
-from openallen.fetch import Interrupted, run, survey
-from openallen.plan import Plan, RemoteFile
+from openallen.plans import Plan, RemoteFile
 from openallen.store import Claims, Index
 from openallen.store.claims import claim_path
+from openallen.transfer import Interrupted, run, survey
 from openallen.transport import Http, Retry
 
 QUICK = Retry(attempts=3, first_wait_s=0.01)

@@ -15,7 +15,7 @@ from openallen.errors import (
     TruncatedError,
     UnreachableError,
 )
-from openallen.plan import RemoteFile
+from openallen.plans import RemoteFile
 from openallen.store import Claim, Part, Progress
 from openallen.store.digests import Hasher, algorithm_of, digest_text, new_hasher
 from openallen.store.disk import disk_error

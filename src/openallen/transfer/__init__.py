@@ -1,0 +1,8 @@
+"""Plan to files: the engine that runs a plan, verified and resumable."""
+
+from openallen.transfer.engine import Interrupted, run
+from openallen.transfer.progress import Meter, Observer
+from openallen.transfer.space import check_space
+from openallen.transfer.survey import survey
+
+__all__ = ["Interrupted", "Meter", "Observer", "check_space", "run", "survey"]
