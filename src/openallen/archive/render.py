@@ -145,7 +145,7 @@ def _grained(image: Image.Image, *, seed: int) -> Image.Image:
 def _grain() -> NDArray[np.int16]:
     import numpy as np
 
-    noise = np.random.default_rng(313862022).normal(0, 2.4, (_TILE_PX, _TILE_PX))
+    noise = np.random.default_rng(313862022).normal(0, 1.3, (_TILE_PX, _TILE_PX))
     smooth = (
         noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1) + np.roll(noise, (1, 1), (0, 1))
     ) / 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -65,8 +65,17 @@ def serving(app: App, port: int = 0) -> Iterator[str]:
         listener.close()
 
 
-def serve(app: App, port: int, started: threading.Event | None = None) -> int:
-    """Serve an app until Ctrl-C or SIGTERM; gives the port it was served on.
+def serve(app: App, port: int, ready: Callable[[str], object]) -> None:
+    """Serve an app until Ctrl-C or SIGTERM.
+
+    Parameters
+    ----------
+    app
+        What to serve.
+    port
+        Where; 0 for any free one.
+    ready
+        Told the base URL as soon as connections are taken.
 
     Raises
     ------
@@ -75,7 +84,5 @@ def serve(app: App, port: int, started: threading.Event | None = None) -> int:
     """
     server = _server(app)
     with _listen(port) as listener:
-        if started is not None:
-            started.set()
+        ready(f"http://127.0.0.1:{listener.getsockname()[1]}")
         server.run([listener])
-        return int(listener.getsockname()[1])

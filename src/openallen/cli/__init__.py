@@ -1,6 +1,5 @@
 """The command line: verbs on addresses."""
 
+from openallen.cli.app import main
 
-def main() -> None:
-    """Run the command line."""
-    raise SystemExit(2)
+__all__ = ["main"]

@@ -1,0 +1,179 @@
+"""The group of commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+from openallen import __version__
+from openallen.errors import ExitCode, OpenAllenError, UsageError
+from openallen.errors import IncompleteError as Incomplete
+
+__all__ = ["COMMANDS", "ExampleCommand", "main", "root"]
+
+COMMANDS = {
+    "demo": "the main job on the embedded sample, offline, in under a minute",
+    "list": "rows: cells with images, models, rows of a model",
+    "show": "one thing: its facts, sizes, and what fetching it would take",
+    "fetch": "plan, ask above the size threshold, run, verify",
+    "query": "rows of brain-map.org, by model and filters or by RMA",
+    "convert": "an OME-Zarr 0.5 pyramid from a fetched stack",
+    "serve": "an archive: the services themselves, on loopback",
+    "store": "what is kept, and where",
+    "config": "every setting, and where its value comes from",
+}
+"""The commands, in the order help shows them."""
+
+
+class ExampleCommand(click.Command):
+    """A command whose examples stand in its help, and are run by a test.
+
+    Parameters
+    ----------
+    examples
+        Command lines with what each does.
+    """
+
+    def __init__(
+        self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples below the options."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for line, meaning in self.examples:
+                    formatter.write(f"  {line}\n      {meaning}\n")
+        super().format_epilog(ctx, formatter)
+
+
+class _Root(click.Group):
+    """Loads a command when it is called, and knows what was meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"openallen.cli.{cmd_name}_command").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            meant = (
+                f"openallen {near[0]} {' '.join(args[1:])}".strip() if near else "openallen --help"
+            )
+            raise UsageError(f"there is no command '{args[0]}'", hint=meant)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Said from the table above: help must not load nine rooms to print nine lines.
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="openallen %(version)s")
+def root() -> None:
+    """One client for everything the Allen Institute publishes.
+
+    \b
+    search   openallen list stack:
+    plan     openallen show stack:313862022
+    fetch    openallen fetch stack:313862022 --to DIR --downsample 3
+    open     python -c "import openallen as oa; print(oa.open('DIR'))"
+    """  # noqa: D301 - the backspace is click's mark for lines kept as they are
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    raise SystemExit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and give its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    debug = "--debug" in arguments
+    if debug:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
+    as_json = "--json" in arguments
+    return _guarded(lambda: root.main(arguments, standalone_mode=False), as_json, debug)
+
+
+def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
+    try:
+        result = work()
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(interrupt)
+    except click.exceptions.Abort:
+        return _say("interrupted", ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        text = f"{error.format_message()}"
+        context = getattr(error, "ctx", None)
+        hint = f"{context.command_path} --help" if context else "openallen --help"
+        return _fail(UsageError(text.rstrip("."), hint=hint), as_json=as_json, debug=False)
+    except OpenAllenError as error:
+        return _fail(error, as_json=as_json, debug=debug)
+    except BrokenPipeError:
+        return ExitCode.DONE
+    return int(result) if isinstance(result, int) else ExitCode.DONE
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _interrupted(interrupt: KeyboardInterrupt) -> int:
+    report = getattr(interrupt, "report", None)
+    if report is None:
+        return _say("interrupted", ExitCode.INTERRUPTED)
+    done, whole = len(report.fetched) + len(report.here), len(report.outcomes)
+    plan = report.plan
+    return _say(
+        f"interrupted: {done:,} of {whole:,} files are here and verified\n"
+        f"  go on: openallen fetch {plan.address} --to {plan.to}",
+        ExitCode.INTERRUPTED,
+    )
+
+
+def _say(text: str, code: ExitCode) -> int:
+    sys.stderr.write(text + "\n")
+    return code
+
+
+def _fail(error: OpenAllenError, *, as_json: bool, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, Incomplete):
+        # The report, printed already, names each failure: the summary need not.
+        return _say(f"error: {error.what}", error.exit_code)
+    if as_json:
+        document = {
+            "kind": type(error).__name__,
+            "what": error.what,
+            "address": error.address or None,
+            "why": error.why or None,
+            "hint": error.hint or None,
+            "exit_code": int(error.exit_code),
+        }
+        sys.stdout.write(json.dumps({"error": document}, ensure_ascii=False, indent=1) + "\n")
+    return _say(f"error: {error}", error.exit_code)

@@ -1,0 +1,217 @@
+"""``openallen query``: rows of brain-map.org, with no ``$`` for a shell to swallow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openallen import verbs
+from openallen.address import Condition
+from openallen.cli.app import ExampleCommand
+from openallen.cli.list_command import show_rows
+from openallen.cli.options import Call, common
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from openallen.brainmap import Client, Query
+
+__all__ = ["command"]
+
+EXAMPLES = (
+    (
+        "openallen query ProjectionImage specimen_id=313862022 --source sample",
+        "a model and filters",
+    ),
+    (
+        "openallen query NeuronReconstruction specimen_id=313862022 --json --source sample "
+        "--include 'well_known_files(well_known_file_type)'",
+        "with related rows nested",
+    ),
+    (
+        "openallen query 'model::ProjectionImage,rma::criteria,[axes$eqxy]' --all --format csv"
+        " --source sample",
+        "RMA as it is; mind the quotes",
+    ),
+)
+_FIRST = 50
+
+
+@click.command(cls=ExampleCommand, examples=EXAMPLES)
+@click.argument("model_or_rma", metavar="MODEL|RMA|URL")
+@click.argument("filters", nargs=-1, metavar="[FIELD=VALUE]...")
+@click.option("--include", multiple=True, metavar="a(b)", help="Nest related rows.")
+@click.option("--order", multiple=True, metavar="[-]FIELD", help="Sort; - for downwards.")
+@click.option("--only", metavar="FIELD,...", help="These columns alone.")
+@click.option("--limit", type=click.IntRange(0), help=f"Rows at most; {_FIRST} if left out.")
+@click.option("--all", "everything", is_flag=True, help="Every row, page by page.")
+@click.option("--count", "count_only", is_flag=True, help="Only how many there are.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv", "parquet", "xml"]))
+@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+@click.option("--url", "url_only", is_flag=True, help="Only the URL that asks the live service.")
+@common
+def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: Any) -> int:
+    """Ask brain-map.org for rows: a MODEL with filters, RMA text, or a whole request URL.
+
+    Filters are FIELD=VALUE, or with an operator: id__gt=5, name__ilike='*visual*', id__in=1,2. A
+    field of a related row has its path in front: data_set.specimen_id=313862022.
+    """
+    query = _query(call, model_or_rma, filters, options)
+    if options["url_only"]:
+        from openallen.brainmap import LIVE_URL
+
+        call.out.raw(query.url(LIVE_URL))
+        return 0
+    form = options["form"] or ("json" if call.out.as_json else "table")
+    with verbs.connected(call.settings) as client:
+        if options["count_only"]:
+            number = client.count(query)
+            call.out.document({"count": number}, str(number), ids=(number,))
+            return 0
+        if form == "xml":
+            return _raw(query, client, options)
+        total = None if options["everything"] else _total(client, query)
+        rows = client.rows(
+            query, None if options["everything"] else options["limit"] or _first(query)
+        )
+        if form in {"csv", "parquet"} or options["to"]:
+            return _file(call, list(rows), form, options["to"])
+        call.out.as_json = call.out.as_json or form == "json"
+        more = f"openallen query {_again(model_or_rma, filters)} --all"
+        found = show_rows(call, rows, None, total=total, more=more)
+    if not found:
+        raise NotFoundError("nothing matches", address=str(query))
+    return 0
+
+
+def _first(query: Query) -> int | None:
+    """Show the first page, unless the query itself says how many."""
+    return None if query.options.num_rows is not None else _FIRST
+
+
+def _total(client: Client, query: Query) -> int | None:
+    from openallen.brainmap.language import ModelStage
+
+    if query.options.num_rows is not None or not isinstance(query.stages[-1], ModelStage):
+        return None
+    return client.count(query)
+
+
+def _again(model_or_rma: str, filters: tuple[str, ...]) -> str:
+    import shlex
+
+    return " ".join(map(shlex.quote, (model_or_rma, *filters)))
+
+
+def _query(
+    call: Call, model_or_rma: str, filters: tuple[str, ...], options: dict[str, Any]
+) -> Query:
+    from openallen.brainmap import Search, schema
+
+    search = Search.of(model_or_rma)
+    for text in filters:
+        condition = Condition.parse(text)
+        path, _, field = condition.field.rpartition(".")
+        condition = replace(condition, field=field)
+        search = search.where(path, condition) if path else search.where(condition)
+    search = search.include(*options["include"]) if options["include"] else search
+    search = search.order(*options["order"]) if options["order"] else search
+    search = search.only(*options["only"].split(",")) if options["only"] else search
+    for found in search.query.filters_without_operator():
+        call.out.warn(
+            f"the filter {found} has no value: it only asks that '{found.field}' is set.\n"
+            f"  A shell swallows an unquoted $; without one: {found.field}=VALUE"
+        )
+    main = search.query.main
+    if main is not None:
+        _doubt(call, schema(), main.model, [f.field for f in main.filters])
+    return search.query
+
+
+def _doubt(call: Call, known: Any, model: str, fields: list[str]) -> None:
+    """Say what looks mistyped; the service may know better."""
+    meant = known.meant(model) if known.get(model) is None else ""
+    if meant:
+        call.out.warn(f"no model '{model}' is known here; did you mean {meant}?")
+    for field in fields:
+        meant = known.field_meant(model, field)
+        if meant:
+            call.out.warn(
+                f"{model} has no field '{field}' that is known here; did you mean {meant}?"
+            )
+
+
+def _raw(query: Query, client: Client, options: dict[str, Any]) -> int:
+    number: Any = "all" if options["everything"] else options["limit"] or query.options.num_rows
+    asked = query.with_options(replace(query.options, num_rows=number))
+    body = client.raw(asked, "xml")
+    _put(body if body.endswith(b"\n") else body + b"\n", options["to"])
+    return 0
+
+
+def _file(call: Call, rows: list[dict[str, Any]], form: str, to: Path | None) -> int:
+    if not rows:
+        raise NotFoundError("nothing matches")
+    if form == "parquet" and to is None:
+        raise UsageError("Parquet goes to a file", hint="--format parquet --to rows.parquet")
+    write = {"csv": _csv, "parquet": _parquet}.get(form, _json)
+    _put(write(rows), to)
+    if to is not None:
+        call.out.say(f"{len(rows):,} rows in {to}")
+    return 0
+
+
+def _put(data: bytes, to: Path | None) -> None:
+    if to is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return
+    from openallen.store.disk import disk_error
+
+    draft = to.with_name(to.name + ".part")
+    try:
+        draft.write_bytes(data)
+        draft.replace(to)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise disk_error(error, to.parent) from error
+
+
+def _csv(rows: Iterable[dict[str, Any]]) -> bytes:
+    import json
+
+    rows = list(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
+        )
+    return text.getvalue().encode()
+
+
+def _json(rows: Iterable[dict[str, Any]]) -> bytes:
+    import json
+
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingExtraError("tables", "a Parquet file") from None
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), sink, compression="zstd")
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

@@ -1,0 +1,151 @@
+"""``openallen show``: one thing, its facts and what fetching it would take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from openallen import verbs
+from openallen.address import Address
+from openallen.cli.app import ExampleCommand
+from openallen.cli.options import Call, common
+from openallen.display import bytes_text, facts_text
+from openallen.errors import NotFoundError, UsageError
+
+__all__ = ["command"]
+
+EXAMPLES = (
+    ("openallen show stack:313862022 --source sample", "a cell's stack: facts, sizes, a plan"),
+    ("openallen show rma:Specimen", "fields and associations of a model"),
+    ("openallen show image:321549654 --source sample", "the row of one image"),
+)
+
+
+@click.command(cls=ExampleCommand, examples=EXAMPLES)
+@click.argument("address")
+@click.option("--downsample", type=click.IntRange(0, 20), default=0, help="Plan for this size.")
+@common
+def command(call: Call, address: str, downsample: int) -> int:
+    """Show what ADDRESS names, without fetching it."""
+    where = Address.parse(address)
+    if where.scheme == "stack":
+        return _stack(call, where, downsample)
+    if where.scheme == "rma":
+        return _model(call, where)
+    models = {"image": "SubImage", "file": "WellKnownFile"}
+    if where.scheme in models:
+        return _row(call, models[where.scheme], where)
+    raise UsageError(
+        f"'{where.scheme}:' cannot be shown yet",
+        address=address,
+        hint="stack:, image:, file:, rma:",
+    )
+
+
+def _stack(call: Call, where: Address, downsample: int) -> int:
+    from openallen.stacks import Options, StackJob, describe
+    from openallen.transfer import survey
+
+    to = verbs.destination(where, None, call.settings)
+    with verbs.connected(call.settings) as client:
+        facts = describe(client, where.id)
+        job = StackJob.of(client, facts, Options(downsample=downsample), to)
+    plan = survey(job.plan)
+    first = facts.planes[0]
+    z_um = facts.planes[-1].z_um
+    document: dict[str, Any] = {
+        "address": str(where),
+        "specimen_id": facts.specimen_id,
+        "specimen": dict(facts.specimen),
+        "data_set_id": facts.data_set_id,
+        "planes": len(facts.planes),
+        "width_px": first.width_px,
+        "height_px": first.height_px,
+        "resolution_um_per_px": facts.resolution_um_per_px,
+        "z_step_um": facts.z_step.um,
+        "z_step_source": facts.z_step.source,
+        "decoded_bytes": facts.raw_bytes,
+        "projections": [f"{p.function} {p.axes}" for p in facts.projections],
+        "reconstructions": [{"id": r.id, "kind": r.kind} for r in facts.reconstructions],
+        "queries": dict(facts.queries),
+        "notes": list(facts.notes),
+        "plan": plan.to_dict(),
+    }
+    res = facts.resolution_um_per_px
+    text = facts_text(
+        f"Image stack of specimen {facts.specimen_id}",
+        {
+            "cell": _cell(facts.specimen),
+            "data set": facts.data_set_id,
+            "planes": f"{len(facts.planes)}, sections {first.section_number} to "
+            f"{facts.planes[-1].section_number}",
+            "size": f"{first.width_px} x {first.height_px} px, {first.width_px * res:.0f} x "
+            f"{first.height_px * res:.0f} x {z_um:.1f} µm (x, y, z)",
+            "pixel": f"{res:g} µm (x, y), {facts.z_step.um:g} µm (z: {facts.z_step.source})",
+            "decoded": bytes_text(facts.raw_bytes),
+            "projections": ", ".join(document["projections"]) or "none",
+            "reconstruction": ", ".join(f"{r.id} ({r.kind})" for r in facts.reconstructions)
+            or "none",
+        },
+    )
+    call.out.document(document, f"{text}\n\n{plan}", ids=(p.id for p in facts.planes))
+    return 0
+
+
+def _cell(specimen: Any) -> str | None:
+    names = ("specimen__name", "donor__species", "structure__name", "line_name")
+    return ", ".join(str(specimen[n]) for n in names if specimen.get(n)) or None
+
+
+def _model(call: Call, where: Address) -> int:
+    from openallen.brainmap import schema
+
+    if where.conditions or not where.name:
+        raise UsageError(
+            "one model is shown, rows are listed",
+            address=str(where),
+            hint=f"openallen list {where}",
+        )
+    known = schema().get(where.name)
+    if known is None:
+        meant = schema().meant(where.name)
+        raise NotFoundError(
+            f"no model '{where.name}' is known here",
+            why="the service may have it all the same",
+            hint=f"openallen show rma:{meant}" if meant else f"openallen query {where.name}",
+        )
+    fields = {f.name: f.type for f in known.fields.values()}
+    relations = {a.name: f"{a.model} ({a.kind})" for a in known.associations.values()}
+    document = {
+        "model": known.name,
+        "table": known.table,
+        "fields": fields,
+        "associations": {
+            a.name: {"kind": a.kind, "model": a.model} for a in known.associations.values()
+        },
+    }
+    text = "\n".join(
+        [
+            facts_text(f"{known.name}, table {known.table}", {}),
+            facts_text("fields", fields),
+            facts_text("associations", relations),
+        ]
+    )
+    call.out.document(document, text, ids=fields)
+    return 0
+
+
+def _row(call: Call, model: str, where: Address) -> int:
+    from openallen.brainmap import Search
+
+    with verbs.connected(call.settings) as client:
+        search = Search.of(model).where(id=where.id)
+        if model == "WellKnownFile":
+            search = search.include("well_known_file_type")
+        rows = list(client.rows(search.query, 1))
+    if not rows:
+        raise NotFoundError(f"there is no such {where.scheme}", address=str(where))
+    shown = {k: v for k, v in rows[0].items() if v is not None}
+    call.out.document(rows[0], facts_text(str(where), shown), ids=(where.id,))
+    return 0
