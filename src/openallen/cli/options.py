@@ -41,7 +41,7 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Folder that keeps what was fetched.",
     )
     @functools.wraps(function)
-    def wrapped(  # noqa: PLR0917 - click hands everything over by keyword
+    def wrapped(
         as_json: bool,
         quiet: bool,
         verbose: int,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from openallen.display import bytes_text, seconds_text
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from openallen.plans import Outcome, Plan, RemoteFile
     from openallen.transfer import Meter
 
-__all__ = ["LiveProgress", "PlainProgress", "progress_for"]
+__all__ = ["LiveProgress", "PlainProgress", "counting", "progress_for"]
 
 _LINE_EVERY_S = 5.0
 
@@ -26,6 +28,30 @@ def progress_for(*, quiet: bool, verbose: int) -> LiveProgress | PlainProgress:
     if sys.stderr.isatty() and not quiet:
         return LiveProgress(verbose=verbose)
     return PlainProgress(quiet=quiet, verbose=verbose)
+
+
+@contextmanager
+def counting(total: int, noun: str, *, quiet: bool) -> Iterator[Callable[[object], None]]:
+    """Show a count going up to `total`; gives what to call for each one done."""
+    done = 0
+    shown_at = time.monotonic()
+    live = sys.stderr.isatty() and not quiet
+
+    def step(_: object) -> None:
+        nonlocal done, shown_at
+        done += 1
+        if live:
+            sys.stderr.write(f"\r{noun} {done:,} of {total:,}")
+            sys.stderr.flush()
+        elif not quiet and time.monotonic() - shown_at > _LINE_EVERY_S:
+            shown_at = time.monotonic()
+            sys.stderr.write(f"{noun} {done:,} of {total:,}\n")
+
+    try:
+        yield step
+    finally:
+        if live:
+            sys.stderr.write("\r\x1b[K")
 
 
 class PlainProgress:

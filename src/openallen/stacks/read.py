@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from openallen.formats.omezarr import OmeZarr
     from openallen.formats.swc import Morphology
 
 __all__ = ["ImageStack", "PlaneImage", "Planes"]
@@ -241,6 +242,34 @@ class ImageStack:
         from openallen.formats.swc import read_swc
 
         return read_swc(self.file("3DNeuronReconstruction"))
+
+    def zarr(self, to: Path | str | None = None, **options: Any) -> OmeZarr:
+        """Open the stack as OME-Zarr, converting it first if that was not done yet.
+
+        Parameters
+        ----------
+        to
+            Where the store is or shall be; ``<specimen>.ome.zarr`` beside the manifest if None.
+        **options
+            As `openallen.stacks.convert.ConvertOptions`, for a conversion.
+
+        Returns
+        -------
+        OmeZarr
+            ``.levels`` are zarr arrays, largest first, with their sizes in ``.scales_um``.
+
+        Raises
+        ------
+        MissingExtraError
+            Without the extra ``images``.
+        """
+        from openallen.formats.omezarr import OmeZarr
+        from openallen.stacks.convert import ConvertOptions, conversion
+
+        work = conversion(self, Path(to) if to else self.folder, ConvertOptions(**options))
+        if not work.to.exists() or work.options.overwrite:
+            work.run()
+        return OmeZarr(work.to)
 
     def focus(self) -> NDArray[np.float64]:
         """Measure the focus of each plane that is here: the variance of its Laplacian.

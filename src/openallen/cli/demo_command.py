@@ -1,0 +1,107 @@
+"""``openallen demo``: the main job on the embedded sample, offline."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from openallen import verbs
+from openallen.address import Address
+from openallen.cli.app import ExampleCommand
+from openallen.cli.fetch_command import run_job
+from openallen.cli.options import Call, common
+from openallen.cli.progress import counting
+from openallen.display import facts_text
+
+__all__ = ["command"]
+
+ADDRESS = Address.parse("stack:313862022")
+DOWNSAMPLE = 3
+EXAMPLES = (("openallen demo --to openallen-demo", "in under a minute, without a network"),)
+
+
+@click.command(cls=ExampleCommand, examples=EXAMPLES)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    default=Path("openallen-demo"),
+    show_default=True,
+    help="Folder it makes.",
+)
+@common
+def command(call: Call, to: Path) -> int:
+    """Do the main job on the embedded sample: find a cell, package its image stack, open it.
+
+    The sample is served over HTTP on this machine, so this runs what the live service would see.
+    Its rows are real; its pixels are simulated, and say so.
+    """
+    call = replace(call, settings=replace(call.settings, source="sample", offline=True))
+    to = to.expanduser().absolute()
+    call.out.say(f"1  find     openallen show {ADDRESS} --source sample")
+    with verbs.connected(call.settings) as client:
+        work = verbs.job(client, ADDRESS, to, downsample=DOWNSAMPLE)
+        call.out.say(f"2  plan     {len(work.plan.files)} files at an eighth of their size")
+        for note in client.notes:
+            call.out.say(f"            {note}")
+        call.out.say(f"3  fetch    openallen fetch {ADDRESS} --to {to} --downsample {DOWNSAMPLE}")
+        report = run_job(call, client, work)
+    report.raise_if_failed()
+    stack = verbs.open(to)
+    call.out.say(f"            {len(report.fetched)} fetched, {len(report.here)} here before")
+    store = _convert(call, to)
+    kinds = {"planes": 0, "projections": 0, "morphology": 0}
+    for outcome in (*report.fetched, *report.here):
+        kinds[outcome.file.kind] += 1
+    document = {
+        "folder": str(to),
+        "address": str(ADDRESS),
+        "manifest": str(to / "manifest.json"),
+        "fetched": len(report.fetched),
+        "here": len(report.here),
+        **kinds,
+        "simulated": stack.manifest.simulated,
+        "zarr": str(store) if store else None,
+        "elapsed_s": round(report.elapsed_s, 3),
+    }
+    text = facts_text(
+        "Made",
+        {
+            f"{to.name}/planes/": f"{kinds['planes']} planes, named by section number",
+            f"{to.name}/projections/": f"{kinds['projections']} projections",
+            f"{to.name}/morphology/": "the reconstruction, its markers, a thumbnail",
+            f"{to.name}/manifest.json": "what each file is, where it came from, its SHA-256",
+            f"{to.name}/{store.name}/" if store else "": "an OME-Zarr 0.5 pyramid"
+            if store
+            else None,
+        },
+    )
+    following = facts_text(
+        "Next",
+        {
+            "look": f"python -c \"import openallen as oa; print(oa.open('{to}'))\"",
+            "a real cell": f"openallen fetch {ADDRESS} --to cell --downsample 3",
+            "which cells": "openallen list stack:",
+            "all commands": "openallen --help",
+        },
+    )
+    call.out.document(document, f"\n{text}\n\n{following}", ids=(to,))
+    return 0
+
+
+def _convert(call: Call, to: Path) -> Path | None:
+    """Convert the stack too, where that can be done; the main job does not depend on it."""
+    from openallen.stacks import ImageStack
+    from openallen.stacks.convert import ConvertOptions, conversion
+
+    work = conversion(ImageStack(to), to, ConvertOptions())
+    if work.to.exists():
+        return work.to
+    if any(importlib.util.find_spec(name) is None for name in ("simplejpeg", "zstandard", "zarr")):
+        call.out.say("4  convert  needs the optional part: pip install 'openallen[images]'")
+        return None
+    call.out.say(f"4  convert  openallen convert {to} --to {to}")
+    with counting(len(work.sources), "plane", quiet=call.out.quiet) as step:
+        return work.run(step).path

@@ -1,0 +1,303 @@
+"""A stack of JPEG planes to OME-Zarr in one pass: decode, projections, pyramid, shards.
+
+Every core decodes and writes planes of its own; memory holds a few planes whatever their number.
+The store is written under ``NAME.part`` and gets its name when all of it is there: a store with
+its final name is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import CorruptError, MissingExtraError, RefusedError, UsageError
+from openallen.formats.jpeg import decode, inspect
+from openallen.formats.omezarr.geometry import Geometry
+from openallen.formats.omezarr.metadata import (
+    array_document,
+    group_document,
+    image_attributes,
+    jpeg_codecs,
+    projection_attributes,
+    sharded,
+    zstd_codecs,
+)
+from openallen.formats.omezarr.projections import AXES, Projections
+from openallen.formats.omezarr.pyramid import halve
+from openallen.formats.omezarr.shards import Shard
+from openallen.formats.parallel import cores, ordered_map
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Converted", "PlaneSource", "write_stack"]
+
+PlaneSource = Callable[[], bytes]
+"""Gives the JPEG of a plane; called once, from a worker thread."""
+
+_TILE_QUALITY: Final = 85
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion made.
+
+    Parameters
+    ----------
+    path
+        The store.
+    projections
+        Each projection by name: uint8; axes (y, x) for xy, (z, x) for xz, (y, z) for yz.
+    """
+
+    path: Path
+    projections: Mapping[str, NDArray[np.uint8]] = field(repr=False)
+
+
+def write_stack(
+    planes: Sequence[PlaneSource | None],
+    geometry: Geometry,
+    to: Path,
+    *,
+    name: str = "stack",
+    keep_jpeg: bool = False,
+    compression_level: int = 1,
+    attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    done: Callable[[int], object] = lambda _: None,
+) -> Converted:
+    """Write a stack as OME-Zarr 0.5.
+
+    Parameters
+    ----------
+    planes
+        One for each z; None where a plane is missing, which then reads as 0.
+    geometry
+        Size in pixels and µm. With one channel, colour planes are decoded to luminance.
+    to
+        The store to make: a folder, by custom ``….ome.zarr``.
+    name
+        What viewers call it.
+    keep_jpeg
+        Keep the source JPEGs as they are for the first level, and use JPEG tiles above: a
+        fraction of the size, readable by what knows the codec ``jpeg`` (openallen registers it
+        with zarr-python).
+    compression_level
+        Of zstd, without `keep_jpeg`.
+    attributes
+        More to write down under ``openallen``.
+    overwrite
+        Replace a store that is there.
+    workers
+        Threads; one for each core by default.
+    done
+        Told of each plane finished, by its z, in order.
+
+    Raises
+    ------
+    RefusedError
+        If the store is there and may not be replaced.
+    CorruptError, TruncatedError
+        If a plane does not decode, or is of another size.
+    MissingExtraError
+        Without the extra ``images``.
+    """
+    if len(planes) != geometry.planes:
+        raise UsageError(f"{len(planes)} planes for a stack of {geometry.planes}")
+    if to.exists() and not overwrite:
+        raise RefusedError("this store is there already", address=str(to), hint="--overwrite")
+    draft = to.with_name(to.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    work = _Writer(draft, geometry, keep_jpeg=keep_jpeg, compression_level=compression_level)
+    work.prepare()
+    sources = [(z, source) for z, source in enumerate(planes) if source is not None]
+    for z in ordered_map(work.plane, sources, workers=workers or cores()):
+        done(z)
+    missing = [z for z, source in enumerate(planes) if source is None]
+    found = work.projections.results()
+    _write_projections(draft, found, geometry, name)
+    extra = {**(attributes or {}), **({"missing_planes": missing} if missing else {})}
+    document = group_document(image_attributes(name, geometry, projections=True, extra=extra))
+    _write_json(draft, document)
+    if to.exists():
+        shutil.rmtree(to)
+    draft.replace(to)
+    return Converted(to, found)
+
+
+class _Writer:
+    """What the worker threads share."""
+
+    def __init__(
+        self, root: Path, geometry: Geometry, *, keep_jpeg: bool, compression_level: int
+    ) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise MissingExtraError("images", "writing OME-Zarr") from None
+        self._root = root
+        self._geometry = geometry
+        self._keep_jpeg = keep_jpeg
+        self._level = compression_level
+        self._own = threading.local()
+        self._new_compressor = lambda: zstandard.ZstdCompressor(level=compression_level)
+        self.projections = Projections(geometry.planes, geometry.height_px, geometry.width_px)
+
+    def prepare(self) -> None:
+        """Make the folders and the documents of the levels."""
+        g = self._geometry
+        for level in range(len(g.levels)):
+            rows, columns = g.grid(level)
+            colour = (3,) if g.channels == 3 else ()
+            if self._keep_jpeg and level == 0:
+                chunk = (*colour, 1, g.height_px, g.width_px)
+                codecs = jpeg_codecs(chunk, 100)
+            else:
+                chunk = (*colour, 1, rows * g.chunk_px, columns * g.chunk_px)
+                codecs = sharded(*self._inner(colour))
+            _write_json(
+                self._root / str(level), array_document(g.shape(level), chunk, codecs, g.axes)
+            )
+
+    def _inner(self, colour: tuple[int, ...]) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
+        """Give shape and codecs of the chunks inside a shard."""
+        side = self._geometry.chunk_px
+        if self._keep_jpeg:
+            chunk = (*colour, 1, side, side)
+            return chunk, jpeg_codecs(chunk, _TILE_QUALITY)
+        return (*(1 for _ in colour), 1, side, side), zstd_codecs(self._level)
+
+    def plane(self, item: tuple[int, PlaneSource]) -> int:
+        """Do all there is to do with one plane; gives its z."""
+        z, source = item
+        jpeg = source()
+        self._check(jpeg, z)
+        gray = decode(jpeg, gray=True)
+        self.projections.add(z, gray)
+        if self._keep_jpeg:
+            self._path(0, z).write_bytes(jpeg)
+            self._jpeg_levels(z, gray if self._geometry.channels == 1 else decode(jpeg))
+        elif self._geometry.channels == 1:
+            self._levels(z, [gray])
+        else:
+            del gray
+            pixels = decode(jpeg)
+            self._levels(z, [pixels[..., c] for c in range(3)])
+        return z
+
+    def _check(self, jpeg: bytes, z: int) -> None:
+        g, facts = self._geometry, inspect(jpeg)
+        if (facts.width_px, facts.height_px) != (g.width_px, g.height_px):
+            raise CorruptError(
+                f"plane {z} is of another size",
+                why=f"{facts.width_px} x {facts.height_px} pixels, not "
+                f"{g.width_px} x {g.height_px}",
+            )
+        if self._keep_jpeg and facts.components != g.channels:
+            raise CorruptError(
+                f"plane {z} has {facts.components} components",
+                why=f"the stack has {g.channels}, and its JPEGs are to be kept as they are",
+            )
+
+    def _path(self, level: int, z: int) -> Path:
+        colour = "0/" if self._geometry.channels == 3 else ""
+        path = self._root / str(level) / "c" / f"{colour}{z}" / "0" / "0"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _levels(self, z: int, channels: list[NDArray[np.uint8]]) -> None:
+        """Write every level of a plane, compressed; one channel after the other."""
+        g = self._geometry
+        shards = []
+        for level in range(len(g.levels)):
+            rows, columns = g.grid(level)
+            shards.append(Shard(self._path(level, z), g.channels * rows * columns))
+        for index, channel in enumerate(channels):
+            pixels = channel
+            for level, shard in enumerate(shards):
+                if level:
+                    pixels = halve(pixels)
+                self._compress(shard, level, index, pixels)
+        for shard in shards:
+            shard.close()
+
+    def _compress(self, shard: Shard, level: int, channel: int, pixels: NDArray[np.uint8]) -> None:
+        rows, columns = self._geometry.grid(level)
+        compressor = getattr(self._own, "compressor", None) or self._new_compressor()
+        self._own.compressor = compressor
+        for place, tile in enumerate(_tiles(pixels, self._geometry.chunk_px)):
+            shard.add(channel * rows * columns + place, compressor.compress(tile))
+
+    def _jpeg_levels(self, z: int, pixels: NDArray[np.uint8]) -> None:
+        """Write the levels above the first as JPEG tiles."""
+        import numpy as np
+        import simplejpeg
+
+        g = self._geometry
+        gray = g.channels == 1
+        channels = [pixels] if gray else [pixels[..., c] for c in range(3)]
+        for level in range(1, len(g.levels)):
+            channels = [halve(channel) for channel in channels]
+            rows, columns = g.grid(level)
+            whole = channels[0][..., None] if gray else np.stack(channels, axis=-1)
+            with Shard(self._path(level, z), rows * columns) as shard:
+                for place, tile in enumerate(_tiles(whole, g.chunk_px)):
+                    shard.add(
+                        place,
+                        simplejpeg.encode_jpeg(
+                            tile,
+                            quality=_TILE_QUALITY,
+                            colorspace="GRAY" if gray else "RGB",
+                            colorsubsampling="Gray" if gray else "420",
+                        ),
+                    )
+
+
+def _tiles(pixels: NDArray[np.uint8], side: int) -> Any:
+    """Give the square tiles of a plane in C order; those at the edges are filled up with 0."""
+    import numpy as np
+
+    height, width = pixels.shape[:2]
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            tile = pixels[top : top + side, left : left + side]
+            if tile.shape[:2] != (side, side):
+                whole = np.zeros((side, side, *pixels.shape[2:]), np.uint8)
+                whole[: tile.shape[0], : tile.shape[1]] = tile
+                tile = whole
+            yield np.ascontiguousarray(tile)
+
+
+def _write_projections(
+    root: Path, found: Mapping[str, NDArray[np.uint8]], geometry: Geometry, name: str
+) -> None:
+    import zstandard
+
+    size_um = {"x": geometry.x_um, "y": geometry.y_um, "z": geometry.z_um}
+    compressor = zstandard.ZstdCompressor(level=3)
+    _write_json(root / "projections", group_document({}))
+    for label, image in found.items():
+        axes = AXES[label.partition("_")[2]]
+        folder = root / "projections" / label
+        scale = [size_um[axis] for axis in axes]
+        _write_json(folder, group_document(projection_attributes(f"{name} {label}", axes, scale)))
+        side = geometry.chunk_px
+        document = array_document(image.shape, (side, side), zstd_codecs(3), axes)
+        _write_json(folder / "0", document)
+        columns = -(-image.shape[1] // side)
+        for place, tile in enumerate(_tiles(image, side)):
+            path = folder / "0" / "c" / str(place // columns) / str(place % columns)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(compressor.compress(tile))
+
+
+def _write_json(folder: Path, document: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")

@@ -1,0 +1,174 @@
+"""A packaged stack to OME-Zarr: which plane goes to which z, at which size in µm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen import __version__
+from openallen.errors import NotFoundError, UsageError
+from openallen.formats.jpeg import inspect
+from openallen.formats.omezarr import Converted, Geometry, write_stack
+from openallen.stacks.read import ImageStack
+
+if TYPE_CHECKING:
+    from openallen.formats.omezarr.writer import PlaneSource
+
+__all__ = ["ConvertOptions", "Conversion", "conversion"]
+
+# Share of the decoded bytes that is left of a bright-field plane at zstd 1, and what the levels
+# above the first add: a quarter, and a quarter of that.
+_KEPT_SHARE: Final = 0.75
+_LEVELS_ABOVE: Final = 4 / 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """How a stack is converted.
+
+    Parameters
+    ----------
+    gray
+        Luminance alone; colour as it is stored otherwise.
+    keep_jpeg
+        Keep the JPEGs as they are for the first level, JPEG tiles above.
+    chunk_px
+        Side of a chunk.
+    compression_level
+        Of zstd, without `keep_jpeg`.
+    overwrite
+        Replace a store that is there.
+    """
+
+    gray: bool = False
+    keep_jpeg: bool = False
+    chunk_px: int = 512
+    compression_level: int = 1
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chunk_px % 16 or not 64 <= self.chunk_px <= 4096:
+            raise UsageError("chunks have a side from 64 to 4096 pixels, a multiple of 16")
+        if not 1 <= self.compression_level <= 22:
+            raise UsageError("zstd knows levels 1 to 22")
+        if self.gray and self.keep_jpeg:
+            raise UsageError("JPEGs that are kept as they are keep their colour")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One stack about to be converted.
+
+    Parameters
+    ----------
+    stack
+        The stack.
+    geometry
+        Size in pixels and µm.
+    sources
+        A plane for each z, None where one is missing.
+    to
+        The store to make.
+    options
+        How.
+    """
+
+    stack: ImageStack
+    geometry: Geometry
+    sources: tuple[PlaneSource | None, ...]
+    to: Path
+    options: ConvertOptions
+
+    @property
+    def likely_bytes(self) -> int:
+        """A guess of the store's size."""
+        g = self.geometry
+        if self.options.keep_jpeg:
+            here = sum(plane.entry.size_bytes or 0 for plane in self.stack.planes)
+            return int(here * _LEVELS_ABOVE)
+        raw = g.width_px * g.height_px * g.channels * sum(s is not None for s in self.sources)
+        return int(raw * _KEPT_SHARE * _LEVELS_ABOVE)
+
+    def run(self, done: Callable[[int], object] = lambda _: None) -> Converted:
+        """Convert, telling `done` of each plane.
+
+        Raises
+        ------
+        RefusedError
+            If the store is there and may not be replaced.
+        CorruptError
+            If a plane does not decode, or is of another size than the first.
+        """
+        return write_stack(
+            self.sources,
+            self.geometry,
+            self.to,
+            name=f"specimen {self.stack.specimen_id}",
+            keep_jpeg=self.options.keep_jpeg,
+            compression_level=self.options.compression_level,
+            attributes=self._attributes(),
+            overwrite=self.options.overwrite,
+            done=done,
+        )
+
+    def _attributes(self) -> dict[str, Any]:
+        manifest = self.stack.manifest
+        return {
+            "made_by": f"openallen {__version__}",
+            "address": manifest.address,
+            "specimen_id": manifest.specimen_id,
+            "source": manifest.source,
+            "simulated": manifest.simulated,
+            "z_step": {"um": manifest.z_step.um, "source": manifest.z_step.source},
+            "sections": [plane.section_number for plane in self.stack.planes],
+            "citation": manifest.citation,
+            "terms": manifest.terms,
+        }
+
+
+def conversion(stack: ImageStack, to: Path, options: ConvertOptions) -> Conversion:
+    """Get a conversion ready.
+
+    Sections are put at their depth. Where only every n-th is here, the distance between planes
+    grows n-fold; a section missing in between is left out of the store and reads as 0.
+
+    Parameters
+    ----------
+    stack
+        A packaged stack.
+    to
+        A folder to make ``<specimen>.ome.zarr`` in, or the store itself if it ends in ``.zarr``.
+    options
+        How.
+
+    Raises
+    ------
+    NotFoundError
+        If no plane is here.
+    """
+    planes = list(stack.planes)
+    if not planes:
+        raise NotFoundError("no plane of this stack is here", address=str(stack.folder))
+    first = planes[0].section_number
+    steps = [plane.section_number - first for plane in planes]
+    every = math.gcd(*steps) or 1
+    sources: list[PlaneSource | None] = [None] * (steps[-1] // every + 1)
+    for plane, step in zip(planes, steps, strict=True):
+        sources[step // every] = plane.jpeg
+    facts = inspect(planes[0].jpeg())
+    size_um = stack.resolution_um_per_px
+    geometry = Geometry(
+        width_px=facts.width_px,
+        height_px=facts.height_px,
+        planes=len(sources),
+        channels=1 if options.gray else facts.components,
+        x_um=size_um,
+        y_um=size_um,
+        z_um=stack.z_step_um * every,
+        chunk_px=options.chunk_px,
+    )
+    store = to if to.suffix == ".zarr" else to / f"{stack.specimen_id}.ome.zarr"
+    return Conversion(stack, geometry, tuple(sources), store, options)
