@@ -100,7 +100,7 @@ def _from_json(body: bytes, url: str) -> Answer:
 
     try:
         envelope = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _wrong("the answer is no JSON", url, f"{error} ({len(body):,} bytes came)")
     if not isinstance(envelope, dict) or "msg" not in envelope:
         _wrong("the answer is no RMA envelope", url, repr(envelope)[:80])

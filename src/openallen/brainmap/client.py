@@ -179,7 +179,7 @@ def _about(client: Client) -> dict[str, Any]:
         body = response.read(1 << 20)
     try:
         about = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
     return about if isinstance(about, dict) else {}
 

@@ -386,7 +386,7 @@ class Query:
     def __str__(self) -> str:
         # A percent sign would read as the start of an escape: escape it, so that it does not.
         text = self.text().replace("%", "%25")
-        return text + "".join(f"&{k}={quote(v, safe='')}" for k, v in self.parameters)
+        return text + "".join(f"&{k}={_escaped(v)}" for k, v in self.parameters)
 
     def text(self) -> str:
         """Give the RMA text as the service reads it, nothing escaped."""
@@ -405,6 +405,12 @@ class Query:
         pairs = (("criteria", self.text()), *self.parameters)
         encoded = "&".join(f"{name}={quote(text, safe=':,$*')}" for name, text in pairs)
         return f"{base}/api/v2/data/query.{format}?{encoded}"
+
+
+def _escaped(text: str) -> str:
+    for char in "%&'\"":
+        text = text.replace(char, quote(char))
+    return text
 
 
 def _check_name(name: str) -> None:

@@ -198,7 +198,7 @@ def read_manifest(folder: Path) -> Manifest:
             why=f"there is no {MANIFEST_NAME}",
             hint="openallen fetch stack:ID --to DIR",
         ) from error
-    except msgspec.DecodeError as error:  # a ValidationError is one
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is the first
         raise CorruptError(
             "this is no manifest of a stack", address=str(path), why=str(error)
         ) from error
