@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,29 @@ def loopback() -> Iterator[Callable[..., Loopback]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def sample_url() -> Iterator[str]:
+    """The sample archive, served over HTTP on loopback."""
+    from openallen.archive.app import archive_app
+    from openallen.archive.server import serving
+
+    with serving(archive_app("sample")) as url:
+        yield url
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Serve an archive, by default the sample, with faults: ``archive("delay=0.1")``."""
+    from openallen.archive.app import archive_app
+    from openallen.archive.faults import Fault
+    from openallen.archive.server import serving
+
+    with ExitStack() as stack:
+
+        def start(*faults: str | Fault, root: Path | str = "sample") -> str:
+            wrong = tuple(f if isinstance(f, Fault) else Fault.parse(f) for f in faults)
+            return stack.enter_context(serving(archive_app(root, faults=wrong)))
+
+        yield start
