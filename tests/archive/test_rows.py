@@ -62,7 +62,10 @@ def test_a_subclass_sees_its_own_rows(client):
     ("criteria", "is_wanted"),
     [
         ("[axes$eqxy]", lambda r: r["axes"] == "xy"),
-        ("[axes$eq'xy'][projection_function$eqmin]", lambda r: (r["axes"], r["projection_function"]) == ("xy", "min")),
+        (
+            "[axes$eq'xy'][projection_function$eqmin]",
+            lambda r: (r["axes"], r["projection_function"]) == ("xy", "min"),
+        ),
         ("[projection_function$inmin,max]", lambda r: True),
         ("[projection_function$nemin]", lambda r: r["projection_function"] != "min"),
         ("[width$gt9000]", lambda r: r["width"] > 9000),

@@ -12,7 +12,7 @@ import os
 import secrets
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import Meta
@@ -163,12 +163,15 @@ def build_schema() -> dict[str, Any]:
     """Make the JSON Schema (2020-12) of a manifest from its model."""
     (_, definitions) = msgspec.json.schema_components([Manifest], ref_template="#/$defs/{name}")
     root = definitions.pop("Manifest")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:openallen:stack-manifest:1",
-        **root,
-        "$defs": definitions,
-    }
+    schema = msgspec.to_builtins(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": "urn:openallen:stack-manifest:1",
+            **root,
+            "$defs": definitions,
+        }
+    )
+    return cast("dict[str, Any]", json.loads(json.dumps(schema)))  # defaults as JSON has them
 
 
 def shipped_schema() -> dict[str, Any]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from openallen.errors import CorruptError, MissingExtraError, RefusedError, UsageError
 from openallen.formats.jpeg import decode, inspect
@@ -248,7 +248,7 @@ class _Writer:
             rows, columns = g.grid(level)
             whole = channels[0][..., None] if gray else np.stack(channels, axis=-1)
             with Shard(self._path(level, z), rows * columns) as shard:
-                for place, tile in enumerate(_tiles(whole, g.chunk_px)):
+                for place, tile in enumerate(_tiles(whole, g.chunk_px, fill="edge")):
                     shard.add(
                         place,
                         simplejpeg.encode_jpeg(
@@ -260,8 +260,13 @@ class _Writer:
                     )
 
 
-def _tiles(pixels: NDArray[np.uint8], side: int) -> Any:
-    """Give the square tiles of a plane in C order; those at the edges are filled up with 0."""
+def _tiles(
+    pixels: NDArray[np.uint8], side: int, fill: Literal["constant", "edge"] = "constant"
+) -> Iterator[NDArray[np.uint8]]:
+    """Give the square tiles of a plane in C order; those at the edges are filled up.
+
+    With 0 by default; with the last pixels for JPEG, where a hard edge would ring.
+    """
     import numpy as np
 
     height, width = pixels.shape[:2]
@@ -269,9 +274,8 @@ def _tiles(pixels: NDArray[np.uint8], side: int) -> Any:
         for left in range(0, width, side):
             tile = pixels[top : top + side, left : left + side]
             if tile.shape[:2] != (side, side):
-                whole = np.zeros((side, side, *pixels.shape[2:]), np.uint8)
-                whole[: tile.shape[0], : tile.shape[1]] = tile
-                tile = whole
+                missing = [(0, side - tile.shape[0]), (0, side - tile.shape[1])]
+                tile = np.pad(tile, missing + [(0, 0)] * (pixels.ndim - 2), mode=fill)
             yield np.ascontiguousarray(tile)
 
 
