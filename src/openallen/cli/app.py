@@ -115,7 +115,9 @@ def run(arguments: list[str]) -> int:
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
     as_json = "--json" in arguments
-    return _guarded(lambda: root.main(arguments, standalone_mode=False), as_json, debug)
+    return _guarded(
+        lambda: root.main(arguments, "openallen", standalone_mode=False), as_json, debug
+    )
 
 
 def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
@@ -123,8 +125,9 @@ def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
         result = work()
     except KeyboardInterrupt as interrupt:
         return _interrupted(interrupt)
-    except click.exceptions.Abort:
-        return _say("interrupted", ExitCode.INTERRUPTED)
+    except click.exceptions.Abort as abort:
+        # Click turns Ctrl-C into this, the interrupt with its report behind it.
+        return _interrupted(abort.__cause__)
     except click.ClickException as error:
         text = f"{error.format_message()}"
         context = getattr(error, "ctx", None)
@@ -142,7 +145,7 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _interrupted(interrupt: KeyboardInterrupt) -> int:
+def _interrupted(interrupt: BaseException | None) -> int:
     report = getattr(interrupt, "report", None)
     if report is None:
         return _say("interrupted", ExitCode.INTERRUPTED)
