@@ -43,5 +43,6 @@ def focus_measure(pixels: NDArray[np.uint8]) -> float:
         edge -= 4 * band[1:-1, 1:-1]
         total += int(edge.sum(dtype=np.int64))
         squares += int(np.square(edge, dtype=np.int32).sum(dtype=np.int64))
-    mean = total / count
-    return squares / count - mean * mean
+    mean: float = total / count
+    variance: float = squares / count - mean * mean
+    return variance

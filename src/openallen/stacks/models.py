@@ -6,7 +6,7 @@ The origin is the centre of pixel (0, 0) of the first section; lengths are micro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -223,7 +223,7 @@ class StackFacts:
         return sum(p.width_px * p.height_px * p.components for p in self.planes)
 
 
-def planes_from_rows(rows: list[Mapping[str, Any]], z_step_um: float) -> tuple[Plane, ...]:
+def planes_from_rows(rows: Sequence[Mapping[str, Any]], z_step_um: float) -> tuple[Plane, ...]:
     """Read rows of the model SubImage as planes, in the order of their sections.
 
     Raises

@@ -184,7 +184,7 @@ class _Draft:
             return outcome.facts.get("simulated") is True
         return known.simulated if known is not None else self._job.simulated
 
-    def _size(self, path: str, here: Mapping[str, Any]) -> dict[str, int]:
+    def _size(self, path: str, here: Mapping[str, Any]) -> dict[str, Any]:
         if not here:
             return {}
         facts = self._came[path].facts if path in self._came else {}

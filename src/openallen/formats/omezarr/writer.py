@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -34,6 +35,7 @@ from openallen.formats.parallel import cores, ordered_map
 
 if TYPE_CHECKING:
     import numpy as np
+    import zstandard
     from numpy.typing import NDArray
 
 __all__ = ["Converted", "PlaneSource", "write_stack"]
@@ -138,16 +140,13 @@ class _Writer:
     def __init__(
         self, root: Path, geometry: Geometry, *, keep_jpeg: bool, compression_level: int
     ) -> None:
-        try:
-            import zstandard
-        except ImportError:
-            raise MissingExtraError("images", "writing OME-Zarr") from None
+        if find_spec("zstandard") is None or find_spec("simplejpeg") is None:
+            raise MissingExtraError("images", "writing OME-Zarr")
         self._root = root
         self._geometry = geometry
         self._keep_jpeg = keep_jpeg
         self._level = compression_level
         self._own = threading.local()
-        self._new_compressor = lambda: zstandard.ZstdCompressor(level=compression_level)
         self.projections = Projections(geometry.planes, geometry.height_px, geometry.width_px)
 
     def prepare(self) -> None:
@@ -230,10 +229,18 @@ class _Writer:
 
     def _compress(self, shard: Shard, level: int, channel: int, pixels: NDArray[np.uint8]) -> None:
         rows, columns = self._geometry.grid(level)
-        compressor = getattr(self._own, "compressor", None) or self._new_compressor()
-        self._own.compressor = compressor
+        compressor = self._compressor()
         for place, tile in enumerate(_tiles(pixels, self._geometry.chunk_px)):
-            shard.add(channel * rows * columns + place, compressor.compress(tile))
+            shard.add(channel * rows * columns + place, compressor.compress(tile.data))
+
+    def _compressor(self) -> zstandard.ZstdCompressor:
+        """Give this thread's own compressor: one may not be shared, and making one is dear."""
+        import zstandard
+
+        if not hasattr(self._own, "compressor"):
+            self._own.compressor = zstandard.ZstdCompressor(level=self._level)
+        found: zstandard.ZstdCompressor = self._own.compressor
+        return found
 
     def _jpeg_levels(self, z: int, pixels: NDArray[np.uint8]) -> None:
         """Write the levels above the first as JPEG tiles."""
@@ -256,6 +263,7 @@ class _Writer:
                             quality=_TILE_QUALITY,
                             colorspace="GRAY" if gray else "RGB",
                             colorsubsampling="Gray" if gray else "420",
+                            fastdct=True,
                         ),
                     )
 
@@ -282,24 +290,32 @@ def _tiles(
 def _write_projections(
     root: Path, found: Mapping[str, NDArray[np.uint8]], geometry: Geometry, name: str
 ) -> None:
+    _write_json(root / "projections", group_document({}))
+
+    def write(label: str) -> None:
+        _write_projection(root / "projections" / label, found[label], geometry, f"{name} {label}")
+
+    for _ in ordered_map(write, found):
+        pass
+
+
+def _write_projection(
+    folder: Path, image: NDArray[np.uint8], geometry: Geometry, name: str
+) -> None:
     import zstandard
 
+    axes = AXES[folder.name.partition("_")[2]]
     size_um = {"x": geometry.x_um, "y": geometry.y_um, "z": geometry.z_um}
-    compressor = zstandard.ZstdCompressor(level=3)
-    _write_json(root / "projections", group_document({}))
-    for label, image in found.items():
-        axes = AXES[label.partition("_")[2]]
-        folder = root / "projections" / label
-        scale = [size_um[axis] for axis in axes]
-        _write_json(folder, group_document(projection_attributes(f"{name} {label}", axes, scale)))
-        side = geometry.chunk_px
-        document = array_document(image.shape, (side, side), zstd_codecs(3), axes)
-        _write_json(folder / "0", document)
-        columns = -(-image.shape[1] // side)
-        for place, tile in enumerate(_tiles(image, side)):
-            path = folder / "0" / "c" / str(place // columns) / str(place % columns)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(compressor.compress(tile))
+    scale = [size_um[axis] for axis in axes]
+    _write_json(folder, group_document(projection_attributes(name, axes, scale)))
+    side = geometry.chunk_px
+    _write_json(folder / "0", array_document(image.shape, (side, side), zstd_codecs(1), axes))
+    columns = -(-image.shape[1] // side)
+    compressor = zstandard.ZstdCompressor(level=1)
+    for place, tile in enumerate(_tiles(image, side)):
+        path = folder / "0" / "c" / str(place // columns) / str(place % columns)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(compressor.compress(tile.data))
 
 
 def _write_json(folder: Path, document: Mapping[str, Any]) -> None:
