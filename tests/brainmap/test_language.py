@@ -104,6 +104,11 @@ def test_canonical_text_reads_back_as_an_equal_query(query):
     assert str(parse(str(query))) == str(query)
 
 
+def test_a_model_asked_twice_is_two_stages_and_one_named_in_the_path_too_is_one():
+    assert len(parse("model::A,model::A").stages) == 2
+    assert len(parse(f"{LIVE_URL}/api/v2/data/A/query.json?criteria=model::A").stages) == 1
+
+
 @settings(max_examples=150, deadline=None)
 @given(queries, st.sampled_from(["json", "xml", "csv"]))
 def test_a_query_survives_its_own_url(query, form):

@@ -136,7 +136,7 @@ class _Reader:
         self._separator()
 
     def _model(self, name: str) -> None:
-        if self._draft is not None and self._draft.model == name and self._draft == _Draft(name):
+        if not self._stages and name == self._request.model and self._draft == _Draft(name):
             return  # named in the path and in the text: once is enough
         self._close()
         self._draft = _Draft(name)
