@@ -380,6 +380,8 @@ def _compare_word(column: str, kind: str, op: str, word: Word) -> tuple[str, lis
 
 
 def _wanted(options: Options, table: str, column: str) -> bool:
+    if not options.only and not options.exclude:
+        return True
     names = {column, f"{table}.{column}"}
     if options.only:
         return bool(names & set(options.only))

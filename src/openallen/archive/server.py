@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -30,14 +31,22 @@ def _server(app: App) -> uvicorn.Server:
 
 
 def _listen(port: int) -> socket.socket:
+    # asyncio turns Nagle's algorithm off only where the protocol is named: without it every
+    # answer of more than one piece waits 40 ms for an acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server(("127.0.0.1", port), backlog=512)
+        if os.name == "posix":  # elsewhere it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(512)
     except OSError as error:
+        listener.close()
         raise StoreError(
             f"port {port} cannot be used",
             why=error.strerror or str(error),
             hint="another one with --port N, or any free one with --port 0",
         ) from error
+    return listener
 
 
 @contextmanager
