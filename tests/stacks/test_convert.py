@@ -24,6 +24,7 @@ from openallen.formats.focus import focus_measure
 from openallen.formats.omezarr import Geometry, OmeZarr, write_stack
 from openallen.formats.omezarr.pyramid import halve
 from openallen.formats.omezarr.shards import checksum
+from openallen.formats.omezarr.writer import fitting_workers
 from openallen.formats.parallel import ordered_map
 from openallen.stacks.convert import ConvertOptions, conversion
 
@@ -234,6 +235,44 @@ def test_killed_in_the_middle_nothing_looks_finished(tmp_path):
     write(made, geometry(1, 80, 90, 1), to)
     assert not draft.exists()
     assert (OmeZarr(to).levels[0][...] == decoded(made, 1)).all()
+
+
+FULL_SIZE = """
+import resource, sys
+from pathlib import Path
+import numpy as np, simplejpeg
+from openallen.formats.omezarr import Geometry, write_stack
+from openallen.formats.omezarr.writer import fitting_workers
+channels = int(sys.argv[2])
+rows = np.random.default_rng(0).integers(150, 200, (64, 5760, channels), dtype=np.uint8)
+plane = np.tile(rows, (119, 1, 1))[:7568]
+space, sub = (("GRAY", "Gray"), ("RGB", "420"))[channels == 3]
+jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(plane), 60, space, sub)
+del plane
+geometry = Geometry(
+    width_px=5760, height_px=7568, planes=627, channels=channels, x_um=0.1144, y_um=0.1144, z_um=0.28
+)
+planes = [lambda: jpeg] * 6 + [None] * 621
+write_stack(planes, geometry, Path(sys.argv[1]), keep_jpeg=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_stack_of_full_size_fits_into_a_gigabyte(tmp_path, channels):
+    command = [sys.executable, "-c", FULL_SIZE, str(tmp_path / "s.ome.zarr"), str(channels)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) * 1024 < 1e9
+
+
+def test_threads_are_as_many_as_memory_allows(monkeypatch):
+    monkeypatch.setattr("openallen.formats.omezarr.writer.cores", lambda: 64)
+    size = {"planes": 627, "x_um": 0.1, "y_um": 0.1, "z_um": 0.3}
+    assert fitting_workers(Geometry(width_px=5760, height_px=7568, channels=3, **size)) == 2
+    assert fitting_workers(Geometry(width_px=5760, height_px=7568, channels=1, **size)) == 8
+    assert fitting_workers(Geometry(width_px=720, height_px=946, channels=3, **size)) == 64
+    assert fitting_workers(Geometry(width_px=60000, height_px=60000, channels=3, **size)) == 1
 
 
 def test_what_is_no_ome_zarr(tmp_path):

@@ -39,6 +39,12 @@ EXAMPLES = (
 @click.option("--gray", is_flag=True, help="Luminance alone, a third of the size.")
 @click.option("--chunk-px", type=int, default=512, show_default=True, help="Side of a chunk.")
 @click.option("--compression", type=int, default=1, show_default=True, help="Level of zstd.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(0),
+    default=0,
+    help="Planes at once; by default one on each core, as far as they fit in 1 GB.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a store that is there.")
 @common
 def command(
@@ -49,6 +55,7 @@ def command(
     gray: bool,
     chunk_px: int,
     compression: int,
+    jobs: int,
     overwrite: bool,
 ) -> int:
     """Convert a fetched stack to OME-Zarr 0.5.
@@ -64,6 +71,7 @@ def command(
         chunk_px=chunk_px,
         compression_level=compression,
         overwrite=overwrite,
+        jobs=jobs,
     )
     return convert(call, conversion(verbs.open(stack), to.expanduser().absolute(), options))
 

@@ -41,6 +41,8 @@ class ConvertOptions:
         Of zstd, without `keep_jpeg`.
     overwrite
         Replace a store that is there.
+    jobs
+        Planes worked on at once; 0 for one on each core as far as they fit in 1 GB.
     """
 
     gray: bool = False
@@ -48,12 +50,15 @@ class ConvertOptions:
     chunk_px: int = 512
     compression_level: int = 1
     overwrite: bool = False
+    jobs: int = 0
 
     def __post_init__(self) -> None:
         if self.chunk_px % 16 or not 64 <= self.chunk_px <= 4096:
             raise UsageError("chunks have a side from 64 to 4096 pixels, a multiple of 16")
         if not 1 <= self.compression_level <= 22:
             raise UsageError("zstd knows levels 1 to 22")
+        if self.jobs < 0:
+            raise UsageError("jobs are 1 or more, or 0 for as many as fit")
         if self.gray and self.keep_jpeg:
             raise UsageError("JPEGs that are kept as they are keep their colour")
 
@@ -111,6 +116,7 @@ class Conversion:
             compression_level=self.options.compression_level,
             attributes=self._attributes(),
             overwrite=self.options.overwrite,
+            workers=self.options.jobs or None,
             done=done,
         )
 

@@ -38,12 +38,17 @@ if TYPE_CHECKING:
     import zstandard
     from numpy.typing import NDArray
 
-__all__ = ["Converted", "PlaneSource", "write_stack"]
+__all__ = ["Converted", "PlaneSource", "fitting_workers", "write_stack"]
 
 PlaneSource = Callable[[], bytes]
 """Gives the JPEG of a plane; called once, from a worker thread."""
 
 _TILE_QUALITY: Final = 85
+_MEMORY_BYTES: Final = 900_000_000
+# Bytes held for each pixel of a plane: by the projections, whatever the number of threads, and by
+# each thread (measured: 1.3 gray, 3.8 colour).
+_SHARED_BYTES: Final = 8
+_THREAD_BYTES: Final = {1: 1.5, 3: 4.5}
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def write_stack(
     overwrite
         Replace a store that is there.
     workers
-        Threads; one for each core by default.
+        Threads; by default one for each core, and no more than `fitting_workers` allows.
     done
         Told of each plane finished, by its z, in order.
 
@@ -120,7 +125,7 @@ def write_stack(
     work = _Writer(draft, geometry, keep_jpeg=keep_jpeg, compression_level=compression_level)
     work.prepare()
     sources = [(z, source) for z, source in enumerate(planes) if source is not None]
-    for z in ordered_map(work.plane, sources, workers=workers or cores()):
+    for z in ordered_map(work.plane, sources, workers=workers or fitting_workers(geometry)):
         done(z)
     missing = [z for z, source in enumerate(planes) if source is None]
     found = work.projections.results()
@@ -132,6 +137,13 @@ def write_stack(
         shutil.rmtree(to)
     draft.replace(to)
     return Converted(to, found)
+
+
+def fitting_workers(geometry: Geometry) -> int:
+    """Give the number of threads that use all cores and stay under 1 GB; one at least."""
+    pixels = geometry.width_px * geometry.height_px
+    left = _MEMORY_BYTES - pixels * _SHARED_BYTES
+    return max(1, min(cores(), int(left / (pixels * _THREAD_BYTES[geometry.channels]))))
 
 
 class _Writer:
@@ -178,17 +190,18 @@ class _Writer:
         z, source = item
         jpeg = source()
         self._check(jpeg, z)
-        gray = decode(jpeg, gray=True)
-        self.projections.add(z, gray)
+        pixels = decode(jpeg, gray=True)
+        self.projections.add(z, pixels)
+        if self._geometry.channels == 3:
+            del pixels  # one at a time
+            pixels = decode(jpeg)
         if self._keep_jpeg:
             self._path(0, z).write_bytes(jpeg)
-            self._jpeg_levels(z, gray if self._geometry.channels == 1 else decode(jpeg))
-        elif self._geometry.channels == 1:
-            self._levels(z, [gray])
-        else:
-            del gray
-            pixels = decode(jpeg)
+            self._jpeg_levels(z, pixels)
+        elif self._geometry.channels == 3:
             self._levels(z, [pixels[..., c] for c in range(3)])
+        else:
+            self._levels(z, [pixels])
         return z
 
     def _check(self, jpeg: bytes, z: int) -> None:
