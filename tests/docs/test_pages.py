@@ -1,0 +1,117 @@
+"""The documentation tells the truth: its code runs, its links lead somewhere, its tables are whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from openallen.address import SCHEMES
+from openallen.archive import KINDS
+from openallen.errors import ExitCode
+from openallen.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"(<!-- not run: [^\n]+ -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+if not (ROOT / "docs").is_dir():
+    pytest.skip("the documentation is not here", allow_module_level=True)
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    code: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text("utf-8")
+    return [
+        Block(m[2], m[3], text.count("\n", 0, m.start()) + 1)
+        for m in FENCE.finditer(text)
+        if not m[1] and m[2] in {"bash", "python"}
+    ]
+
+
+def names(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=names)
+def test_the_code_of_a_page_runs(page, tmp_path, sample_url, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    namespace: dict[str, object] = {}
+    for block in blocks(page):
+        if block.language == "python":
+            exec(compile("\n" * block.line + block.code, str(page), "exec"), namespace)
+            continue
+        done = subprocess.run(
+            [shutil.which("bash") or "bash", "-euo", "pipefail", "-c", block.code],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=150,
+        )
+        assert done.returncode == 0, f"line {block.line}: {done.stderr}"
+
+
+def test_most_code_runs_and_what_does_not_says_why():
+    run = sum(len(blocks(page)) for page in PAGES)
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    left_out = len(re.findall(r"^<!-- not run: \w", text, re.MULTILINE))
+    assert run > 25
+    assert left_out <= 8
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+def reference() -> dict[str, str]:
+    path = ROOT / "tools" / "make_reference.py"
+    spec = spec_from_file_location("make_reference", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.pages()
+
+
+@pytest.mark.parametrize("name", ["cli.md", "manifest.md"])
+def test_pages_made_from_the_code_are_up_to_date(name):
+    page = (ROOT / "docs" / "reference" / name).read_text("utf-8")
+    # Line breaks of help are click's affair.
+    assert page.split() == reference()[name].split(), "run python tools/make_reference.py"
+
+
+def test_tables_are_whole():
+    trouble = (ROOT / "docs/how-to/trouble.md").read_text("utf-8")
+    assert all(f"| {code.value} |" in trouble for code in ExitCode)
+    settings = (ROOT / "docs/reference/settings.md").read_text("utf-8")
+    assert all(
+        f"| `{name}` | `OPENALLEN_{name.upper()}`" in settings for name in Settings().to_dict()
+    )
+    archive = (ROOT / "docs/how-to/archive.md").read_text("utf-8")
+    assert all(f"`{kind}`" in archive for kind in KINDS)
+    addresses = (ROOT / "docs/reference/addresses.md").read_text("utf-8")
+    assert all(f"`{scheme}:" in addresses for scheme in SCHEMES)
+
+
+def test_every_page_is_in_the_navigation():
+    told = (ROOT / "zensical.toml").read_text("utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert str(page.relative_to(ROOT / "docs")) in told

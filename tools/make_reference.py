@@ -1,0 +1,96 @@
+"""Write the reference pages that are made from the code: commands and manifest.
+
+    python tools/make_reference.py
+
+A test compares the pages with what this makes, so they cannot drift.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openallen.cli.app import COMMANDS
+from openallen.stacks.manifest import build_schema
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+_MADE = "<!-- made by tools/make_reference.py -->\n"
+
+
+def main() -> None:
+    """Write both pages."""
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, "utf-8")
+        print(REFERENCE / name, file=sys.stderr)
+
+
+def pages() -> dict[str, str]:
+    """Give the text of each page by file name."""
+    return {"cli.md": _commands(), "manifest.md": _manifest()}
+
+
+def _commands() -> str:
+    parts = [f"# Commands\n\n{_MADE}\nWhat `openallen COMMAND --help` says.\n"]
+    for name in COMMANDS:
+        command = import_module(f"openallen.cli.{name}_command").command
+        context = click.Context(command, info_name=f"openallen {name}", terminal_width=90)
+        context.max_content_width = 90
+        help_text = command.get_help(context)
+        parts.append(f"\n## {name}\n\n```text\n{help_text}\n```\n")
+    return "".join(parts)
+
+
+def _manifest() -> str:
+    schema = build_schema()
+    named = schema["$defs"]
+    order = [name for name in named if name != "Manifest"]
+    root = named.get("Manifest", schema)
+    parts = [
+        f"# The manifest\n\n{_MADE}\n"
+        "`manifest.json` of a packaged stack follows the JSON Schema\n"
+        "`openallen/stacks/stack-manifest-1.schema.json`, which comes with the package. Readers\n"
+        "may rely on these keys; the number grows when one of them changes its meaning. Pixels\n"
+        "are counted from the upper left corner, x to the right, y down; z is 0 at the first\n"
+        "section.\n",
+        _table("manifest.json", root),
+        *(_table(name, named[name]) for name in order),
+    ]
+    return "\n".join(parts)
+
+
+def _table(title: str, schema: dict[str, Any]) -> str:
+    required = set(schema.get("required", ()))
+    about = schema.get("description", "").partition("\n")[0]
+    lines = [f"\n## {title}\n", about + "\n"] if about else [f"\n## {title}\n"]
+    lines += ["| key | type | always | what |", "|---|---|---|---|"]
+    for key, part in schema.get("properties", {}).items():
+        told, kind = _description(part), _kind(part)
+        lines.append(f"| `{key}` | {kind} | {'yes' if key in required else ''} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
+def _description(part: dict[str, Any]) -> str:
+    found = part.get("description", "")
+    for option in part.get("anyOf", ()):
+        found = found or option.get("description", "")
+    return str(found).partition("\n")[0].replace("|", "\\|")
+
+
+def _kind(part: dict[str, Any]) -> str:
+    if "anyOf" in part:
+        return " or ".join(_kind(option) for option in part["anyOf"])
+    if "$ref" in part:
+        name = part["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if part.get("type") == "array":
+        inner = part.get("items", {})
+        return f"list of {_kind(inner)}" if isinstance(inner, dict) and inner else "list"
+    return str(part.get("type", "any"))
+
+
+if __name__ == "__main__":
+    main()
