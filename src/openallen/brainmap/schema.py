@@ -1,25 +1,30 @@
 """What models there are, with their columns and associations: hints, never a reason to refuse.
 
 The hints that come with the package were made from the service's own description of 2012-14 and
-what public queries use beyond it; the service may know more. `Schema.from_enumerate` reads a
-fresh description (``/api/v2/data/enumerate.json``).
+what public queries use beyond it; the service may know more. A fresh description that
+`openallen.brainmap.refresh` put into the store goes before them.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from openallen.brainmap.naming import model_of, plural, snake
 from openallen.errors import AnswerError
+from openallen.settings import Settings
 
-__all__ = ["Association", "Field", "Model", "Schema", "schema"]
+__all__ = ["Association", "Field", "Model", "Schema", "refreshed_file", "schema"]
+
+_log = logging.getLogger("openallen.brainmap")
 
 _TYPES: Final = {
     "i": "integer",
@@ -121,7 +126,8 @@ class Schema:
                 for name, told in entry.get("DataDescription", entry).items():
                     fields = (Field(f["name"], _plain(f["type"])) for f in told["fields"])
                     relations = (
-                        Association(a["name"], a["type"], a["class"]) for a in told["associations"]
+                        Association(a["name"], _kind(a["type"]), a["class"])
+                        for a in told["associations"]
                     )
                     models.append(_model(name, told["table"], fields, relations))
         except (KeyError, TypeError, AttributeError) as error:
@@ -183,12 +189,42 @@ class Schema:
         known = self.models.get(model)
         return known.table if known else plural(snake(model))
 
+    def joined(self, newer: Schema) -> Schema:
+        """Give what both know of; where they differ, what `newer` says."""
+        models = dict(self.models)
+        for name, new in newer.models.items():
+            old = models.get(name)
+            models[name] = new if old is None else _joined(old, new)
+        return Schema(models.values())
+
+
+def refreshed_file(store: Path | None = None) -> Path:
+    """Give where a refreshed description is kept."""
+    return (store or Settings.load().store) / "brainmap" / "schema-hints.json"
+
 
 @functools.cache
 def schema() -> Schema:
-    """Give the hints that come with the package."""
+    """Give the hints that come with the package, and what a refresh told beyond them."""
     file = resources.files("openallen.brainmap") / "schema-hints.json"
-    return Schema.from_compact(json.loads(file.read_text("utf-8")))
+    shipped = Schema.from_compact(json.loads(file.read_text("utf-8")))
+    refreshed = refreshed_file()
+    try:
+        return shipped.joined(Schema.from_compact(json.loads(refreshed.read_text("utf-8"))))
+    except FileNotFoundError:
+        return shipped
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _log.debug("hints in %s left out: %r", refreshed, error)  # hints are no reason to fail
+        return shipped
+
+
+def _joined(old: Model, new: Model) -> Model:
+    return _model(
+        new.name,
+        new.table,
+        {**old.fields, **new.fields}.values(),
+        {**old.associations, **new.associations}.values(),
+    )
 
 
 def _model(
@@ -200,6 +236,10 @@ def _model(
         MappingProxyType({f.name: f for f in fields}),
         MappingProxyType({a.name: a for a in associations}),
     )
+
+
+def _kind(told: str) -> str:
+    return told if told in _KIND_CODES else "has_many"
 
 
 def _plain(kind: str) -> str:

@@ -12,7 +12,7 @@ from openallen import verbs
 from openallen.address import Address, Condition
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
-from openallen.errors import NotFoundError
+from openallen.errors import NotFoundError, UsageError
 
 __all__ = ["command", "show_rows"]
 
@@ -20,6 +20,7 @@ EXAMPLES = (
     ("openallen list stack: --source sample", "cells that have an image stack"),
     ("openallen list stack: species='Homo Sapiens' --all --json --source sample", "as JSON lines"),
     ("openallen list rma:", "the models of brain-map.org"),
+    ("openallen list rma: --refresh --source sample", "the same, asked anew"),
     ("openallen list rma:ProjectionImage specimen_id=313862022 --source sample", "rows of one"),
 )
 _CELLS = ("specimen_id", "species", "line", "area", "layer", "dendrite_type", "reconstruction_type")
@@ -33,9 +34,15 @@ _FIRST = 50
     "--limit", type=click.IntRange(1), default=_FIRST, show_default=True, help="Rows at most."
 )
 @click.option("--all", "everything", is_flag=True, help="Every row.")
+@click.option("--refresh", is_flag=True, help="Ask the service for its models anew (rma:).")
 @common
 def command(
-    call: Call, address: str, filters: tuple[str, ...], limit: int, everything: bool
+    call: Call,
+    address: str,
+    filters: tuple[str, ...],
+    limit: int,
+    everything: bool,
+    refresh: bool,
 ) -> int:
     """List what ADDRESS names: stack: for cells with images, rma: for models, rma:MODEL for rows.
 
@@ -44,7 +51,9 @@ def command(
     where = Address.parse(address)
     conditions = [Condition.parse(text) for text in filters]
     if where.scheme == "rma" and not where.name:
-        return _models(call)
+        return _models(call, conditions, refresh=refresh)
+    if refresh:
+        raise UsageError("only models are refreshed", hint="openallen list rma: --refresh")
     asked, shown = verbs.set_query(where, conditions)
     with verbs.connected(call.settings) as client:
         total = None if everything else client.count(asked)
@@ -96,9 +105,18 @@ def _plain(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [r for r in rows[:50] if not isinstance(r.get(name), (list, dict))] or [{name: "…"}]
 
 
-def _models(call: Call) -> int:
+def _models(call: Call, conditions: Sequence[Condition], *, refresh: bool) -> int:
     from openallen.brainmap import schema
+    from openallen.brainmap.refresh import refresh as ask
 
+    if conditions:
+        raise UsageError(
+            "models are listed all", why=str(conditions[0]), hint="openallen list rma:MODEL"
+        )
+    if refresh:
+        with verbs.connected(call.settings) as client:
+            told = ask(client, call.settings.store)
+        call.out.say(f"{len(told.models)} models described by {call.settings.source}")
     rows = [
         {
             "model": model.name,

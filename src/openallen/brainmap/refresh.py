@@ -1,0 +1,65 @@
+"""Asking the service for its models anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from openallen.brainmap.client import Client
+from openallen.brainmap.schema import Schema, refreshed_file, schema
+from openallen.errors import AnswerError
+from openallen.store.disk import disk_error
+
+__all__ = ["refresh"]
+
+_MOST_BYTES = 64 << 20
+
+
+def refresh(client: Client, store: Path) -> Schema:
+    """Ask for the description of all models, and keep it in the store for later calls.
+
+    Parameters
+    ----------
+    client
+        Whom to ask (``/api/v2/data/enumerate.json``).
+    store
+        The store's folder.
+
+    Returns
+    -------
+    Schema
+        What the service described.
+
+    Raises
+    ------
+    AnswerError
+        If the answer is no description of models; what was kept before stays.
+    StoreError, SpaceError
+        If it cannot be written.
+    """
+    described = client.retry.run(lambda: _described(client))
+    path = refreshed_file(store)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(described.to_compact()), "utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+    schema.cache_clear()
+    return described
+
+
+def _described(client: Client) -> Schema:
+    url = f"{client.base_url}/api/v2/data/enumerate.json"
+    with client.http.get(url, compressed=True) as response:
+        body = response.read(_MOST_BYTES)
+    try:
+        described = Schema.from_enumerate(json.loads(body))
+    except ValueError as error:
+        raise AnswerError("no description of models", address=url, why=str(error)) from error
+    if not described.models:
+        raise AnswerError("a description of no models", address=url)
+    return described
