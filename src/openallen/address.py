@@ -304,7 +304,9 @@ def _from_web(text: str) -> Address:
             if match:
                 options = tuple(Condition(k, "eq", v) for k, v in parse_qsl(url.query))
                 return Address(scheme, match[1], conditions=options)
-        image = re.fullmatch(r"/api/v2/(\w+_image)_download/(\d+)(?:\.jpg)?", url.path)
+        image = re.fullmatch(
+            r"/api/v2/(\w+_image(?=_)|svg)(?:_download)?/(\d+)(?:\.\w+)?", url.path
+        )
         if image:
             options = tuple(Condition(k, "eq", v) for k, v in parse_qsl(url.query))
             return Address(

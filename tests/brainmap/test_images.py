@@ -14,7 +14,7 @@ from openallen.brainmap.files import (
     WellKnownFile,
     of_type,
 )
-from openallen.brainmap.images import ImageRequest, svg_url, tier_size_px
+from openallen.brainmap.images import DrawingRequest, ImageRequest, tier_size_px
 from openallen.errors import AnswerError, UsageError
 
 BASE = "http://api.brain-map.org"
@@ -96,11 +96,25 @@ def test_a_plane_of_the_first_seed_at_an_eighth():
     assert tier_size_px(5760, 7568, 3) == (720, 946)
 
 
-def test_svg_urls():
-    assert svg_url(BASE, 21889) == f"{BASE}/api/v2/svg/21889"
-    assert svg_url(BASE, 21889, groups=(1, 2), downsample=3).endswith(
-        "/21889?groups=1,2&downsample=3"
-    )
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("/api/v2/svg/100960033", "/api/v2/svg/100960033"),
+        ("/api/v2/svg/100960033?groups=28", "/api/v2/svg/100960033?groups=28"),
+        ("/api/v2/svg_download/21889", "/api/v2/svg/21889"),
+        ("/api/v2/svg/21889?groups=1,2&downsample=3", "/api/v2/svg/21889?groups=1,2&downsample=3"),
+    ],
+)
+def test_web_addresses_of_drawings_are_read_and_asked_again(url, canonical):
+    address = Address.parse(BASE + url)
+    assert address.scheme == "image"
+    assert DrawingRequest.from_address(Address.parse(str(address))).url(BASE) == BASE + canonical
+
+
+@pytest.mark.parametrize("wrong", ["quality=50", "groups=a", "downsample=99", "groups__gt=5"])
+def test_drawings_know_groups_and_downsampling_alone(wrong):
+    with pytest.raises(UsageError):
+        DrawingRequest.from_address(Address.parse(f"image:21889?service=svg&{wrong}"))
 
 
 # The three files of one reconstruction, as the service told them.

@@ -59,6 +59,8 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/api/v2/data/{model}/query.{form}", services.query),
         Route("/api/v2/data/{model}/{row:int}.{form}", services.query),
         Route("/api/v2/well_known_file_download/{id:int}", services.file),
+        Route("/api/v2/svg/{id:int}", services.drawing),
+        Route("/api/v2/svg_download/{id:int}", services.drawing),
         Route("/cgi-bin/imageservice", services.picture),
         *(Route(f"/api/v2/{name}_download/{{id:int}}", services.image) for name in _IMAGE_SERVICES),
     ]
@@ -141,6 +143,15 @@ class _Services:
         asked |= given | {"downsample": downsample}
         location = f"//{request.url.netloc}/cgi-bin/imageservice?{urlencode(asked, safe='/')}"
         return Response(status_code=302, headers={"location": location})
+
+    def drawing(self, request: Request) -> Response:
+        """Give a drawing as it is held; it is not cut down to groups or halved."""
+        path = self._holdings.drawing(request.path_params["id"])
+        if path is None:
+            return _page(404, "no such drawing")
+        if request.query_params:
+            return _page(400, f"this archive does not do {', '.join(request.query_params)}")
+        return _streamed(path.read_bytes(), "image/svg+xml")
 
     def picture(self, request: Request) -> Response:
         given = dict(request.query_params)

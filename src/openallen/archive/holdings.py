@@ -8,6 +8,7 @@
                          several models share a table; columns with ``_`` in front are never given
     files/ID.EXT         well-known files by id
     images/ID.jpg        pictures at full size by image id
+    images/ID.svg        drawings of atlas images
 
 A folder with any part of these is an archive; what is not there is answered as the service answers
 what it does not have.
@@ -126,6 +127,11 @@ class Holdings:
     def picture(self, image_id: int) -> Path | None:
         """Find a stored picture by its image id."""
         path = self.root / "images" / f"{image_id}.jpg"
+        return path if path.exists() else None
+
+    def drawing(self, image_id: int) -> Path | None:
+        """Find the drawing of an atlas image by its id."""
+        path = self.root / "images" / f"{image_id}.svg"
         return path if path.exists() else None
 
     def row(self, table: str, column: str, value: object) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from openallen.address import Address
 from openallen.errors import UsageError
 
-__all__ = ["COLORMAPS", "ImageRequest", "ImageService", "View", "svg_url", "tier_size_px"]
+__all__ = ["COLORMAPS", "DrawingRequest", "ImageRequest", "ImageService", "View", "tier_size_px"]
 
 ImageService = Literal["image", "section_image", "projection_image", "atlas_image"]
 """Which service is asked; ``image`` and ``section_image`` give the same picture."""
@@ -158,26 +158,60 @@ def tier_size_px(width_px: int, height_px: int, downsample: int) -> tuple[int, i
     return max(1, -(-width_px // scale)), max(1, -(-height_px // scale))
 
 
-def svg_url(
-    base: str, atlas_image_id: int, *, groups: tuple[int, ...] = (), downsample: int = 0
-) -> str:
-    """Give the URL of the structures drawn on an atlas image, as SVG.
+@dataclass(frozen=True, kw_only=True)
+class DrawingRequest:
+    """One request for the structures drawn on an atlas image, as SVG.
 
     Parameters
     ----------
-    base
-        Base URL of the service.
-    atlas_image_id
-        Id of the image.
+    image_id
+        Id of the AtlasImage.
     groups
         Ids of the graphic group labels wanted; all when empty.
     downsample
         Halvings of the coordinates.
     """
-    options = [f"groups={','.join(map(str, groups))}"] if groups else []
-    options += [f"downsample={downsample}"] if downsample else []
-    path = f"{base}/api/v2/svg/{atlas_image_id}"
-    return f"{path}?{'&'.join(options)}" if options else path
+
+    image_id: int
+    groups: tuple[int, ...] = ()
+    downsample: int | None = None
+
+    def __post_init__(self) -> None:
+        _within("downsample", self.downsample, 0, 20)
+
+    @classmethod
+    def from_address(cls, address: Address) -> DrawingRequest:
+        """Read ``image:100960033?service=svg&groups=28``.
+
+        Raises
+        ------
+        UsageError
+            For an option drawings do not have, or a value that cannot be read.
+        """
+        values: dict[str, Any] = {}
+        for condition in address.conditions:
+            if condition.field == "service":
+                continue
+            if condition.field not in {"groups", "downsample"} or condition.op != "eq":
+                raise UsageError(
+                    f"drawings know no '{condition}'",
+                    address=str(address),
+                    hint="groups and downsample",
+                )
+            values[condition.field] = _read(condition.field, str(condition.value), address)
+        return cls(image_id=address.id, **values)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The parameters as the service spells them."""
+        given = {"groups": ",".join(map(str, self.groups)), "downsample": _write(self.downsample)}
+        return {name: text for name, text in given.items() if text}
+
+    def url(self, base: str) -> str:
+        """Give the URL at the service with base URL `base`."""
+        query = "&".join(f"{name}={text}" for name, text in self.options.items())
+        path = f"{base}/api/v2/svg/{self.image_id}"
+        return f"{path}?{query}" if query else path
 
 
 _OPTIONS = {
@@ -210,6 +244,8 @@ def _read(name: str, text: str, address: Address) -> object:
     try:
         if name in _NUMBERS:
             return int(text)
+        if name == "groups":
+            return tuple(int(item) for item in text.split(","))
         if name in _WORDS or (name == "colormap" and "," not in text):
             return text
         if name in _LISTS:

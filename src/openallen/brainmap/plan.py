@@ -15,10 +15,11 @@ from openallen.brainmap.files import (
     WellKnownFile,
     file_url,
 )
-from openallen.brainmap.images import ImageRequest
+from openallen.brainmap.images import DrawingRequest, ImageRequest
 from openallen.formats.jpeg import JpegCheck
 from openallen.formats.marker import MarkerCheck
 from openallen.formats.png import PngCheck
+from openallen.formats.svg import SvgCheck
 from openallen.formats.swc import SwcCheck
 from openallen.plans import Check, Plan, RemoteFile, safe_name
 from openallen.transfer.job import FileJob
@@ -30,26 +31,29 @@ IMAGE_CONNECTIONS: Final = 16
 
 _TEXT: Final = frozenset({"text"})
 _PICTURE: Final = frozenset({"jpeg"})
+_DRAWING: Final = frozenset({"xml"})
 
 
 def plan_image(client: Client, address: Address, to: Path) -> FileJob:
-    """Plan one image: ``image:321549654?downsample=3``.
+    """Plan one image: ``image:321549654?downsample=3``, or a drawing with ``service=svg``.
 
     Raises
     ------
     UsageError
         For options the image services do not have.
     """
-    request = ImageRequest.from_address(address)
+    drawn = any(c.field == "service" and c.value == "svg" for c in address.conditions)
+    request = (DrawingRequest if drawn else ImageRequest).from_address(address)
     options = "".join(f"_{name}-{text}" for name, text in request.options.items())
+    suffix = "svg" if drawn else "jpg"
     file = RemoteFile(
         address=str(address),
         url=request.url(client.base_url),
-        path=safe_name(f"{request.image_id}{options}.jpg", f"{request.image_id}.jpg"),
+        path=safe_name(f"{request.image_id}{options}.{suffix}", f"{request.image_id}.{suffix}"),
         kind="images",
-        expects=_PICTURE,
+        expects=_DRAWING if drawn else _PICTURE,
         ranges=False,
-        check=JpegCheck(),
+        check=SvgCheck() if drawn else JpegCheck(),
         retry=f"openallen fetch {address} --to {to}",
     )
     return FileJob(_plan(client, address, to, f"image {request.image_id}", file))
