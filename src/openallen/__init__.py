@@ -17,12 +17,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from openallen.version import __version__
 
 _ROOMS = {
     "Address": "openallen.address",
     "Condition": "openallen.address",
     "ImageStack": "openallen.stacks",
+    "IncompleteError": "openallen.plans",
     "Morphology": "openallen.formats.swc",
     "OpenAllenError": "openallen.errors",
     "Outcome": "openallen.plans",
@@ -46,6 +47,7 @@ __all__ = [
     "Address",
     "Condition",
     "ImageStack",
+    "IncompleteError",
     "Morphology",
     "OpenAllenError",
     "Outcome",
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
     from openallen.brainmap import Query, Search
     from openallen.errors import OpenAllenError
     from openallen.formats.swc import Morphology, read_swc
-    from openallen.plans import Outcome, Plan, RemoteFile, Report
+    from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
     from openallen.stacks import ImageStack, StackFacts
     from openallen.verbs import facts, fetch, open, plan, query, search  # noqa: A004

@@ -20,7 +20,7 @@ heard of openallen still catches them::
     ├── RefusedError           PermissionError     not done without a yes
     │   └── SpaceError                             the disk cannot hold it
     ├── StoreError             OSError             the place to write to cannot be used
-    ├── IncompleteError                            some items failed; carries the report
+    ├── IncompleteError                            some items failed; see openallen.plans
     └── MissingExtraError      ImportError         an optional part is not installed
 
 Each says what failed, for which address, why, and what to type next; each of these is an
@@ -30,17 +30,13 @@ attribute too. Each knows the exit code the command line ends with.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from openallen.plans import Report
+from typing import ClassVar
 
 __all__ = [
     "AddressError",
     "AnswerError",
     "CorruptError",
     "ExitCode",
-    "IncompleteError",
     "IntegrityError",
     "MissingExtraError",
     "NotFoundError",
@@ -250,24 +246,6 @@ class SpaceError(RefusedError):
 
 class StoreError(OpenAllenError, OSError):
     """The place to write to cannot be used: read-only, not a folder, gone."""
-
-
-class IncompleteError(OpenAllenError):
-    """Some items failed; the others are there and verified.
-
-    Parameters
-    ----------
-    report
-        What became of each file.
-    """
-
-    exit_code = ExitCode.INCOMPLETE
-
-    def __init__(
-        self, what: str, *, report: Report, address: str = "", why: str = "", hint: str = ""
-    ) -> None:
-        super().__init__(what, address=address, why=why, hint=hint)
-        self.report = report
 
 
 class MissingExtraError(OpenAllenError, ImportError):

@@ -15,9 +15,19 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
-from openallen.errors import ExitCode, IncompleteError, IntegrityError, OpenAllenError, UsageError
+from openallen.errors import ExitCode, IntegrityError, OpenAllenError, UsageError
 
-__all__ = ["Check", "Outcome", "Plan", "RemoteFile", "Report", "Status", "safe_name", "safe_path"]
+__all__ = [
+    "Check",
+    "IncompleteError",
+    "Outcome",
+    "Plan",
+    "RemoteFile",
+    "Report",
+    "Status",
+    "safe_name",
+    "safe_path",
+]
 
 Status = Literal["fetched", "here", "failed", "not tried"]
 """``here``: it was there already and is intact. ``not tried``: the run ended before its turn."""
@@ -392,3 +402,21 @@ class Report:
             "elapsed_s": round(self.elapsed_s, 3),
             "files": [o.to_dict() for o in self.outcomes],
         }
+
+
+class IncompleteError(OpenAllenError):
+    """Some items failed; the others are there and verified.
+
+    Parameters
+    ----------
+    report
+        What became of each file.
+    """
+
+    exit_code = ExitCode.INCOMPLETE
+
+    def __init__(
+        self, what: str, *, report: Report, address: str = "", why: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(what, address=address, why=why, hint=hint)
+        self.report = report

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen import __version__
 from openallen.address import SCHEMES, Address, AddressLike, Condition
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
+from openallen.version import __version__
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client, Search

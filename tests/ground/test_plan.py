@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from openallen.display import bytes_text, card, count_text, seconds_text, table_html
 from openallen.errors import (
-    IncompleteError,
     IntegrityError,
     SpaceError,
     UnreachableError,
     UsageError,
 )
-from openallen.plans import Outcome, Plan, RemoteFile, Report, safe_name, safe_path
+from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report, safe_name, safe_path
 
 
 def file(path: str, **options) -> RemoteFile:

@@ -26,7 +26,7 @@ from openallen.formats.omezarr.pyramid import halve
 from openallen.formats.omezarr.shards import checksum
 from openallen.formats.omezarr.writer import fitting_workers
 from openallen.formats.parallel import ordered_map
-from openallen.stacks.convert import ConvertOptions, conversion
+from openallen.stacks.convert import ConvertOptions
 
 
 def jpegs(count: int, height: int, width: int, channels: int) -> list[bytes]:
@@ -356,7 +356,7 @@ def test_a_gap_in_a_packaged_stack_is_a_gap_in_the_store(cell, tmp_path):
         if entry["section_number"] in {10, 13}:
             entry["path"] = None
     (folder / "manifest.json").write_text(json.dumps(told))
-    work = conversion(oa.open(folder), tmp_path, ConvertOptions(gray=True))
+    work = oa.open(folder).conversion(tmp_path, gray=True)
     assert [source is not None for source in work.sources] == [True, False, False, True, True]
     assert work.geometry.channels == 1
     work.run()

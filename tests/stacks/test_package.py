@@ -16,7 +16,6 @@ import openallen as oa
 from openallen.archive.faults import Fault
 from openallen.errors import (
     CorruptError,
-    IncompleteError,
     IntegrityError,
     MissingExtraError,
     NotFoundError,
@@ -24,6 +23,7 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.formats.jpeg import inspect
+from openallen.plans import IncompleteError
 from openallen.stacks import ImageStack, Options, parse_planes
 from openallen.stacks.manifest import build_schema, shipped_schema
 from openallen.stacks.models import Reconstruction, planes_from_rows

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_threads_and_a_second_process_write_to_one_index(tmp_path):
             thread.start()
         for thread in threads:
             thread.join()
-    with sqlite3.connect(tmp_path / "index.sqlite") as db:
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as db:
         assert db.execute("SELECT count(*) FROM files").fetchone() == (200,)
 
 

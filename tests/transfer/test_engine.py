@@ -12,7 +12,6 @@ from loopback import Reply, Request, file_handler
 from openallen.errors import (
     AnswerError,
     CorruptError,
-    IncompleteError,
     IntegrityError,
     NotFoundError,
     StalledError,
@@ -20,7 +19,7 @@ from openallen.errors import (
     TruncatedError,
     UnreachableError,
 )
-from openallen.plans import Plan, RemoteFile
+from openallen.plans import IncompleteError, Plan, RemoteFile
 from openallen.store import Claims, Index
 from openallen.store.claims import claim_path
 from openallen.transfer import Interrupted, run, survey

@@ -14,9 +14,8 @@ from typing import Any
 
 import click
 
-from openallen import __version__
 from openallen.errors import ExitCode, OpenAllenError, UsageError
-from openallen.errors import IncompleteError as Incomplete
+from openallen.version import __version__
 
 __all__ = ["COMMANDS", "ExampleCommand", "main", "root"]
 
@@ -166,7 +165,7 @@ def _say(text: str, code: ExitCode) -> int:
 def _fail(error: OpenAllenError, *, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    if isinstance(error, Incomplete):
+    if error.exit_code == ExitCode.INCOMPLETE:
         # The report, printed already, names each failure: the summary need not.
         return _say(f"error: {error.what}", error.exit_code)
     if as_json:

@@ -63,9 +63,8 @@ def command(
     Zarr 3, sharded, a pyramid by halves, scales in micrometres, and min, max and mean projections
     along each axis. Opens in napari, vizarr and neuroglancer. One pass, on all cores.
     """
-    from openallen.stacks.convert import ConvertOptions, conversion
-
-    options = ConvertOptions(
+    work = verbs.open(stack).conversion(
+        to.expanduser().absolute(),
         gray=gray,
         keep_jpeg=keep_jpeg,
         chunk_px=chunk_px,
@@ -73,7 +72,7 @@ def command(
         overwrite=overwrite,
         jobs=jobs,
     )
-    return convert(call, conversion(verbs.open(stack), to.expanduser().absolute(), options))
+    return convert(call, work)
 
 
 def convert(call: Call, work: Conversion) -> int:
@@ -99,7 +98,7 @@ def convert(call: Call, work: Conversion) -> int:
         "projections": sorted(made.projections),
     }
     text = facts_text(
-        f"OME-Zarr 0.5 of {work.stack.address}",
+        f"OME-Zarr 0.5 of {work.manifest.address}",
         {
             "path": made.path,
             "shape": f"{' x '.join(map(str, g.shape(0)))} ({''.join(g.axes)})",

@@ -94,9 +94,8 @@ def command(call: Call, to: Path) -> int:
 def _convert(call: Call, to: Path) -> Path | None:
     """Convert the stack too, where that can be done; the main job does not depend on it."""
     from openallen.stacks import ImageStack
-    from openallen.stacks.convert import ConvertOptions, conversion
 
-    work = conversion(ImageStack(to), to, ConvertOptions())
+    work = ImageStack(to).conversion(to)
     if work.to.exists():
         return work.to
     if any(importlib.util.find_spec(name) is None for name in ("simplejpeg", "zstandard", "zarr")):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen import __version__
 from openallen.errors import NotFoundError, UsageError
 from openallen.formats.jpeg import inspect
 from openallen.formats.omezarr import Converted, Geometry, write_stack
-from openallen.stacks.read import ImageStack
+from openallen.stacks.manifest import Manifest
+from openallen.stacks.planes import Planes
+from openallen.version import __version__
 
 if TYPE_CHECKING:
     from openallen.formats.omezarr.writer import PlaneSource
@@ -69,8 +70,10 @@ class Conversion:
 
     Parameters
     ----------
-    stack
-        The stack.
+    manifest
+        What the stack is.
+    planes
+        Those that are here.
     geometry
         Size in pixels and µm.
     sources
@@ -81,7 +84,8 @@ class Conversion:
         How.
     """
 
-    stack: ImageStack
+    manifest: Manifest
+    planes: Planes
     geometry: Geometry
     sources: tuple[PlaneSource | None, ...]
     to: Path
@@ -92,7 +96,7 @@ class Conversion:
         """A guess of the store's size."""
         g = self.geometry
         if self.options.keep_jpeg:
-            here = sum(plane.entry.size_bytes or 0 for plane in self.stack.planes)
+            here = sum(plane.entry.size_bytes or 0 for plane in self.planes)
             return int(here * _LEVELS_ABOVE)
         raw = g.width_px * g.height_px * g.channels * sum(s is not None for s in self.sources)
         return int(raw * _KEPT_SHARE * _LEVELS_ABOVE)
@@ -111,7 +115,7 @@ class Conversion:
             self.sources,
             self.geometry,
             self.to,
-            name=f"specimen {self.stack.specimen_id}",
+            name=f"specimen {self.manifest.specimen_id}",
             keep_jpeg=self.options.keep_jpeg,
             compression_level=self.options.compression_level,
             attributes=self._attributes(),
@@ -121,7 +125,7 @@ class Conversion:
         )
 
     def _attributes(self) -> dict[str, Any]:
-        manifest = self.stack.manifest
+        manifest = self.manifest
         return {
             "made_by": f"openallen {__version__}",
             "address": manifest.address,
@@ -129,13 +133,13 @@ class Conversion:
             "source": manifest.source,
             "simulated": manifest.simulated,
             "z_step": {"um": manifest.z_step.um, "source": manifest.z_step.source},
-            "sections": [plane.section_number for plane in self.stack.planes],
+            "sections": [plane.section_number for plane in self.planes],
             "citation": manifest.citation,
             "terms": manifest.terms,
         }
 
 
-def conversion(stack: ImageStack, to: Path, options: ConvertOptions) -> Conversion:
+def conversion(manifest: Manifest, planes: Planes, to: Path, options: ConvertOptions) -> Conversion:
     """Get a conversion ready.
 
     Sections are put at their depth. Where only every n-th is here, the distance between planes
@@ -143,8 +147,10 @@ def conversion(stack: ImageStack, to: Path, options: ConvertOptions) -> Conversi
 
     Parameters
     ----------
-    stack
-        A packaged stack.
+    manifest
+        What the stack is.
+    planes
+        Those that are here.
     to
         A folder to make ``<specimen>.ome.zarr`` in, or the store itself if it ends in ``.zarr``.
     options
@@ -155,9 +161,8 @@ def conversion(stack: ImageStack, to: Path, options: ConvertOptions) -> Conversi
     NotFoundError
         If no plane is here.
     """
-    planes = list(stack.planes)
     if not planes:
-        raise NotFoundError("no plane of this stack is here", address=str(stack.folder))
+        raise NotFoundError("no plane of this stack is here", address=manifest.address)
     first = planes[0].section_number
     steps = [plane.section_number - first for plane in planes]
     every = math.gcd(*steps) or 1
@@ -165,7 +170,7 @@ def conversion(stack: ImageStack, to: Path, options: ConvertOptions) -> Conversi
     for plane, step in zip(planes, steps, strict=True):
         sources[step // every] = plane.jpeg
     facts = inspect(planes[0].jpeg())
-    size_um = stack.resolution_um_per_px
+    size_um = manifest.resolution_um_per_px * (1 << manifest.downsample)
     geometry = Geometry(
         width_px=facts.width_px,
         height_px=facts.height_px,
@@ -173,8 +178,8 @@ def conversion(stack: ImageStack, to: Path, options: ConvertOptions) -> Conversi
         channels=1 if options.gray else facts.components,
         x_um=size_um,
         y_um=size_um,
-        z_um=stack.z_step_um * every,
+        z_um=manifest.z_step.um * every,
         chunk_px=options.chunk_px,
     )
-    store = to if to.suffix == ".zarr" else to / f"{stack.specimen_id}.ome.zarr"
-    return Conversion(stack, geometry, tuple(sources), store, options)
+    store = to if to.suffix == ".zarr" else to / f"{manifest.specimen_id}.ome.zarr"
+    return Conversion(manifest, planes, geometry, tuple(sources), store, options)

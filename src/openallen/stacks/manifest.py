@@ -158,6 +158,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
         return {e.path: f"sha256:{e.sha256}" for e in entries if e.path and e.sha256}
 
+    @property
+    def downsample(self) -> int:
+        """Halvings of the planes that are here; 0 if none is."""
+        return next((plane.downsample for plane in self.planes if plane.path), 0)
+
 
 def build_schema() -> dict[str, Any]:
     """Make the JSON Schema (2020-12) of a manifest from its model."""

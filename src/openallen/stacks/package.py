@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openallen import __version__
 from openallen.brainmap.client import LIVE_URL, Client
 from openallen.brainmap.files import WellKnownFile
 from openallen.brainmap.parser import parse
@@ -39,6 +38,7 @@ from openallen.stacks.plan import (
 from openallen.stacks.read import ImageStack
 from openallen.transfer import Interrupted
 from openallen.transfer.job import Means
+from openallen.version import __version__
 
 __all__ = ["StackJob"]
 

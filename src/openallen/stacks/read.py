@@ -7,18 +7,17 @@ Nothing is read before it is asked for. Pixels are uint8; images have the axes (
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from openallen.display import bytes_text, card, count_text, facts_text
+from openallen.display import bytes_text, card, facts_text
 from openallen.errors import MissingExtraError, NotFoundError
 from openallen.plans import safe_path
-from openallen.stacks.manifest import Entry, Manifest, PlaneEntry, read_manifest
+from openallen.stacks.manifest import Entry, Manifest, read_manifest
+from openallen.stacks.planes import PlaneImage, Planes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,83 +26,11 @@ if TYPE_CHECKING:
 
     from openallen.formats.omezarr import OmeZarr
     from openallen.formats.swc import Morphology
+    from openallen.stacks.convert import Conversion
 
-__all__ = ["ImageStack", "PlaneImage", "Planes"]
+__all__ = ["ImageStack"]
 
 _THUMBNAIL_BYTES = 400_000
-
-
-@dataclass(frozen=True)
-class PlaneImage:
-    """One plane of a packaged stack.
-
-    Parameters
-    ----------
-    entry
-        What the manifest says of it.
-    path
-        Where its JPEG is.
-    """
-
-    entry: PlaneEntry
-    path: Path
-
-    @property
-    def section_number(self) -> int:
-        """Its number in the data set."""
-        return self.entry.section_number
-
-    @property
-    def z_um(self) -> float:
-        """Its depth below the first section, in µm."""
-        return self.entry.z_um
-
-    def jpeg(self) -> bytes:
-        """Give the JPEG as the service sent it."""
-        return self.path.read_bytes()
-
-    def read(self, *, gray: bool = False) -> NDArray[np.uint8]:
-        """Decode it: uint8, (y, x, 3) red, green, blue, or (y, x) for gray.
-
-        Raises
-        ------
-        CorruptError
-            If it does not decode.
-        MissingExtraError
-            Without the extra ``images``.
-        """
-        from openallen.formats.jpeg import decode
-
-        return decode(self.jpeg(), gray=gray)
-
-
-class Planes(Sequence[PlaneImage]):
-    """The planes that are here, in the order of the sections; decoded one by one when asked."""
-
-    def __init__(self, images: Sequence[PlaneImage]) -> None:
-        self._images = tuple(images)
-
-    @overload
-    def __getitem__(self, index: int) -> PlaneImage: ...
-    @overload
-    def __getitem__(self, index: slice) -> Planes: ...
-    def __getitem__(self, index: int | slice) -> PlaneImage | Planes:
-        return Planes(self._images[index]) if isinstance(index, slice) else self._images[index]
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __iter__(self) -> Iterator[PlaneImage]:
-        return iter(self._images)
-
-    def __repr__(self) -> str:
-        if not self._images:
-            return "no planes"
-        first, last = self._images[0], self._images[-1]
-        return (
-            f"{count_text(len(self), 'plane')}, sections {first.section_number} to"
-            f" {last.section_number}, z {first.z_um:g} to {last.z_um:g} µm"
-        )
 
 
 class ImageStack:
@@ -139,16 +66,12 @@ class ImageStack:
     @property
     def resolution_um_per_px(self) -> float:
         """Size of a pixel of the pictures that are here, in µm, the downsampling included."""
-        return self.manifest.resolution_um_per_px * (1 << self._downsample)
+        return self.manifest.resolution_um_per_px * (1 << self.manifest.downsample)
 
     @property
     def z_step_um(self) -> float:
         """Distance between neighbouring sections, in µm."""
         return self.manifest.z_step.um
-
-    @property
-    def _downsample(self) -> int:
-        return next((p.downsample for p in self.manifest.planes if p.path), 0)
 
     @cached_property
     def planes(self) -> Planes:
@@ -264,12 +187,24 @@ class ImageStack:
             Without the extra ``images``.
         """
         from openallen.formats.omezarr import OmeZarr
-        from openallen.stacks.convert import ConvertOptions, conversion
 
-        work = conversion(self, Path(to) if to else self.folder, ConvertOptions(**options))
+        work = self.conversion(to, **options)
         if not work.to.exists() or work.options.overwrite:
             work.run()
         return OmeZarr(work.to)
+
+    def conversion(self, to: Path | str | None = None, **options: Any) -> Conversion:
+        """Get a conversion to OME-Zarr ready, without doing it; parameters as for `zarr`.
+
+        Raises
+        ------
+        NotFoundError
+            If no plane is here.
+        """
+        from openallen.stacks.convert import ConvertOptions, conversion
+
+        where = Path(to) if to else self.folder
+        return conversion(self.manifest, self.planes, where, ConvertOptions(**options))
 
     def focus(self) -> NDArray[np.float64]:
         """Measure the focus of each plane that is here: the variance of its Laplacian.
