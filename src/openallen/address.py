@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from openallen.errors import AddressError
 
@@ -224,7 +224,7 @@ class Address:
         if isinstance(text, Address):
             return text
         text = text.strip()
-        if re.match(r"https?://", text, re.IGNORECASE):
+        if re.match(r"(https?|s3)://", text, re.IGNORECASE):
             return _from_web(text)
         scheme, colon, rest = text.partition(":")
         if not colon:
@@ -280,6 +280,8 @@ def _meant(text: str) -> str:
     word = text.partition(":")[0].lower()
     if word.isdigit():
         return f"stack:{word}, file:{word} or image:{word}"
+    if word in SCHEMES:
+        return f"{word}:"
     near = get_close_matches(word, SCHEMES, n=1, cutoff=0.5)
     if near:
         return SCHEMES[near[0]].example
@@ -295,9 +297,36 @@ _WEB = (
 )
 
 
+# Buckets whose keys do not begin with the name of their project.
+_PROJECT_OF = {"allen-brain-cell-atlas": "abc-atlas"}
+
+
+def _from_bucket(url: SplitResult) -> Address | None:
+    """Read the address of an object of a release: ``s3://…``, or one of the forms of https."""
+    path = unquote(url.path).removeprefix("/")
+    virtual = re.fullmatch(r"([a-z0-9.-]+?)\.s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com", url.netloc)
+    if url.scheme == "s3" or virtual:
+        bucket = virtual[1] if virtual else url.netloc
+    elif re.fullmatch(r"s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com", url.netloc):
+        bucket, _, path = path.partition("/")
+    else:
+        return None
+    project, _, key = (
+        (_PROJECT_OF[bucket], "", path) if bucket in _PROJECT_OF else (path.partition("/"))
+    )
+    if not project or not key or key.endswith("/"):
+        return None
+    version = dict(parse_qsl(url.query)).get("versionId")
+    given = (Condition("version_id", "eq", version),) if version else ()
+    return Address("release", project, path=("files", *key.split("/")), conditions=given)
+
+
 def _from_web(text: str) -> Address:
     url = urlsplit(text)
     host = url.hostname or ""
+    stored = _from_bucket(url)
+    if stored is not None:
+        return stored
     if host.endswith(".brain-map.org") or host == "www.brainspan.org":
         for pattern, scheme in _WEB:
             match = re.fullmatch(pattern, url.path.rstrip("/"))

@@ -100,8 +100,8 @@ class RemoteFile:
         A guess for plans, where no size is published.
     digest
         Its published digest, ``algorithm:hex``, where one is published.
-    last_digest
-        The digest an earlier run wrote down for the file at the destination.
+    last_digest, last_bytes
+        The digest and size an earlier run wrote down for the file at the destination.
     expects
         What its first bytes may look like (names of `openallen.transport.sniff.Kind`); empty
         for anything.
@@ -121,6 +121,7 @@ class RemoteFile:
     estimate_bytes: int | None = None
     digest: str = ""
     last_digest: str = ""
+    last_bytes: int | None = None
     expects: frozenset[str] = frozenset()
     ranges: bool = True
     check: Check | None = None
@@ -267,6 +268,8 @@ class Outcome:
         What the check learned, and what the service said of the file (``simulated``).
     error
         Why it failed.
+    damaged
+        Whether a file was there that was not right.
     """
 
     file: RemoteFile
@@ -278,6 +281,7 @@ class Outcome:
     attempts: int = 0
     facts: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     error: OpenAllenError | None = None
+    damaged: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """Give the plain facts, ready for JSON."""
@@ -288,6 +292,7 @@ class Outcome:
             "size_bytes": self.size_bytes,
             "digest": self.digest or None,
             "attempts": self.attempts,
+            "was_damaged": self.damaged,
             "error": str(self.error) if self.error else None,
             "retry": self.file.retry if self.error else None,
         }
@@ -380,10 +385,16 @@ class Report:
 
     def __str__(self) -> str:
         lines = [facts_text(self.plan.title, self._facts())]
+        damaged = [o.file.path for o in self.fetched if o.damaged]
+        if damaged:
+            more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+            lines.append(f"  damaged before, whole now: {', '.join(damaged[:5])}{more}")
         for outcome in self.failed:
             why = str(outcome.error).partition("\n")[0] if outcome.error else outcome.status
             lines.append(f"  {PurePosixPath(outcome.file.path)}: {why}")
-            if outcome.file.retry:
+            alone = len(self.outcomes) == 1
+            final = outcome.error is not None and not outcome.error.retryable
+            if outcome.file.retry and not (alone and final):
                 lines.append(f"    try: {outcome.file.retry}")
         return "\n".join(lines)
 

@@ -7,6 +7,7 @@ folder) > default. Values are read when they are used, never at import.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -63,6 +64,13 @@ def _folder(value: str | os.PathLike[str]) -> Path:
     return Path(value).expanduser().absolute()
 
 
+def _tables(value: object) -> Mapping[str, Mapping[str, Any]]:
+    found = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+        raise ValueError("tables are needed: [projects.NAME]")
+    return found
+
+
 def _default_store() -> Path:
     import platformdirs
 
@@ -79,6 +87,8 @@ class Settings:
         Folder that keeps what was fetched when no destination is named.
     source
         ``live``, ``sample`` (the embedded archive), or the URL of an archive.
+    s3_endpoint
+        Base URL of a service that holds the buckets instead of S3; empty for S3.
     offline
         Never touch the network beyond this machine.
     connections
@@ -91,18 +101,22 @@ class Settings:
         Tries for each request or file before it counts as failed.
     confirm_bytes
         Plans above this size are confirmed first, in bytes.
+    projects
+        More projects with releases, by name: tables with ``bucket`` and more, in a settings file.
     origins
         Where each value came from, by name.
     """
 
     store: Path = field(default_factory=_default_store)
     source: str = "live"
+    s3_endpoint: str = ""
     offline: bool = False
     connections: int | None = None
     connect_timeout_s: float = 10.0
     silence_timeout_s: float = 30.0
     attempts: int = 5
     confirm_bytes: int = 1_000_000_000
+    projects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     @classmethod
@@ -135,12 +149,14 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "store": _folder,
         "source": str,
+        "s3_endpoint": str,
         "offline": _flag,
         "connections": _positive(int),
         "connect_timeout_s": _positive(float),
         "silence_timeout_s": _positive(float),
         "attempts": _positive(int),
         "confirm_bytes": parse_bytes,
+        "projects": _tables,
     }
 )
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.address import SCHEMES, Address, AddressLike, Condition
-from openallen.errors import NotFoundError, UsageError
+from openallen.errors import NotFoundError, RefusedError, UsageError
 from openallen.settings import Settings
 from openallen.version import __version__
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client, Search
     from openallen.plans import Plan, Report
-    from openallen.stacks import ImageStack, StackFacts
+    from openallen.releases import Manifest, Release, ReleaseFile, Shelf
+    from openallen.stacks import StackFacts
     from openallen.transfer import Observer
     from openallen.transfer.job import Job
 
@@ -33,10 +35,12 @@ __all__ = [
     "fetch",
     "job",
     "open",
+    "open_release",
     "plan",
     "query",
     "run",
     "search",
+    "shelf",
 ]
 
 
@@ -245,8 +249,9 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         from openallen.stacks import Options, StackJob, describe, parse_planes
 
         planes = options.pop("planes", None)
-        if isinstance(planes, str):
-            planes = parse_planes(planes)
+        if isinstance(planes, (str, int)):
+            planes = parse_planes(str(planes))
+        _known_options(options, Options)
         chosen = Options(planes=planes or slice(None), **options)
         return StackJob.of(client, describe(client, address.id), chosen, to)
     if options:
@@ -255,6 +260,8 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
             address=str(address),
             hint="options of an image belong in its address: image:321549654?downsample=3",
         )
+    if address.scheme == "release":
+        return _release_job(client, address, to)
     if address.scheme in {"image", "file"}:
         from openallen.brainmap.plan import plan_file, plan_image
 
@@ -262,7 +269,67 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
     raise UsageError(
         f"'{address.scheme}:' cannot be fetched yet" if address.scheme in SCHEMES else "no address",
         address=str(address),
-        hint="stack:313862022, image:321549654, file:491120155",
+        hint="stack:313862022, image:321549654, file:491120155, release:visual-behavior-ophys",
+    )
+
+
+def _known_options(given: dict[str, Any], kind: type[Any]) -> None:
+    names = [f.name for f in fields(kind)]
+    for name in given:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = near[0] if near else ", ".join(names)
+            raise UsageError(f"there is no option '{name}'", hint=hint)
+
+
+def shelf(client: Client, name: str, settings: Settings, to: Path | str | None = None) -> Shelf:
+    """Give a project's folder and bucket.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such project.
+    """
+    from openallen.releases.projects import find_project
+    from openallen.releases.shelf import Shelf
+    from openallen.transport.s3 import Bucket
+
+    project = find_project(name, settings.projects)
+    elsewhere = "" if settings.source == "live" else f"{client.base_url}/s3"
+    bucket = Bucket(
+        http=client.http,
+        name=project.bucket,
+        endpoint=settings.s3_endpoint or elsewhere,
+        region=project.region,
+        retry=client.retry,
+    )
+    return Shelf(project, bucket, destination(Address("release", name), to, settings))
+
+
+def release_fetcher(
+    client: Client, settings: Settings, observer: Observer | None = None
+) -> Callable[..., None]:
+    """Give what fetches files of a release into their places, or raises."""
+    from openallen.releases.plan import ReleaseJob
+
+    def fetch_files(where: Shelf, manifest: Manifest, files: Sequence[ReleaseFile]) -> None:
+        work = ReleaseJob.of(where, manifest, files, address=manifest.address, source=client.source)
+        run(client, work, settings, observer).report.raise_if_failed()
+
+    return fetch_files
+
+
+def _release_job(client: Client, address: Address, to: Path) -> Job:
+    from openallen.releases.plan import ReleaseJob
+    from openallen.releases.search import files_of
+
+    settings = Settings.load(source=client.source)
+    where = shelf(client, address.name, settings, to)
+    version, notes = where.resolve(address.version)
+    manifest = where.manifest(version)
+    files = files_of(where, manifest, address, release_fetcher(client, settings))
+    return ReleaseJob.of(
+        where, manifest, files, address=str(address), source=client.source, notes=notes
     )
 
 
@@ -270,9 +337,28 @@ def destination(address: Address, to: Path | str | None, settings: Settings) -> 
     """Give the folder things go to: the one named, else the one in the store."""
     from openallen.store import Store
 
-    if to is not None:
-        return Path(to).expanduser().absolute()
-    return Store(settings.store).folder(address)
+    return folder_for(Store(settings.store).folder(address) if to is None else to)
+
+
+def folder_for(to: Path | str) -> Path:
+    """Give a folder that things may go to, there or not yet.
+
+    Raises
+    ------
+    RefusedError
+        If it, or what it would lie in, is a file.
+    """
+    folder = Path(to).expanduser().absolute()
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            break
+        if place.exists():
+            raise RefusedError(
+                "this is a file, not a folder",
+                address=str(place),
+                hint="choose a folder with --to DIR",
+            )
+    return folder
 
 
 def plan(
@@ -349,7 +435,8 @@ def fetch(
     Parameters
     ----------
     address
-        ``stack:313862022``, ``image:321549654?downsample=3``, ``file:491120155``.
+        ``stack:313862022``, ``image:321549654?downsample=3``, ``file:491120155``,
+        ``release:visual-behavior-ophys/ophys_experiment/951980471``.
     to
         The folder it goes to; a folder of the store where None.
     source
@@ -363,7 +450,7 @@ def fetch(
     Returns
     -------
     ImageStack or Path
-        The stack, opened; the path of a single image or file.
+        The stack, opened; the path of a single image or file; the folder of a release's version.
 
     Raises
     ------
@@ -393,8 +480,69 @@ def fetch(
 # --- open -----------------------------------------------------------------------------------------
 
 
-def open(what: AddressLike | Path) -> ImageStack:  # noqa: A001 - the verb of the house
-    """Open what was fetched: a packaged stack by its address or its folder.
+def open_release(
+    address: AddressLike, to: Path | str | None = None, *, source: str | None = None
+) -> Release:
+    """Open a version of a release: its files, addresses and tables.
+
+    The manifest is asked for if it is not here; tables and files when they are wanted.
+
+    Parameters
+    ----------
+    address
+        ``release:visual-behavior-ophys``, with ``@1.0.1`` for one version. Without, the version
+        last used is, and on an empty store the newest.
+    to
+        The folder of the project; the store's own where None. May be a cache AllenSDK made.
+    source
+        ``live`` (the default), or the URL of an archive.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such project or version.
+    """
+    from openallen.releases.read import Release
+
+    where = Address.parse(address)
+    if where.scheme != "release" or not where.name:
+        raise UsageError("this is no release", address=str(where), hint=SCHEMES["release"].example)
+    settings = Settings.load(source=source)
+
+    def fetch_files(folder: Shelf, manifest: Manifest, files: Sequence[ReleaseFile]) -> None:
+        with connected(settings) as client:
+            mine = shelf(client, folder.project.name, settings, folder.folder)
+            release_fetcher(client, settings)(mine, manifest, files)
+
+    with connected(settings) as client:
+        place = shelf(client, where.name, settings, to)
+        version, notes = place.resolve(where.version)
+        manifest = place.manifest(version)
+        place.use(version)
+    return Release(place, manifest, fetch_files, notes)
+
+
+def _open_place(place: Path) -> Any:
+    from openallen.formats.omezarr import OmeZarr
+    from openallen.stacks import ImageStack
+    from openallen.stacks.manifest import MANIFEST_NAME
+
+    if not place.exists():
+        raise NotFoundError(
+            "there is no such folder", address=str(place), hint="openallen list stack:"
+        )
+    if (place / "zarr.json").exists():
+        return OmeZarr(place)
+    return ImageStack(place.parent if place.name == MANIFEST_NAME else place)
+
+
+def open(what: AddressLike | Path) -> Any:  # noqa: A001 - the verb of the house
+    """Open a release, or what was fetched: a stack by its address or folder, an OME-Zarr store.
+
+    Returns
+    -------
+    ImageStack, OmeZarr or Release
+        By what the address names, or the folder holds.
 
     Raises
     ------
@@ -403,11 +551,14 @@ def open(what: AddressLike | Path) -> ImageStack:  # noqa: A001 - the verb of th
     """
     from openallen.stacks import ImageStack
 
-    if isinstance(what, Path) or (isinstance(what, str) and Path(what).is_dir()):
-        return ImageStack(Path(what))
-    where = Address.parse(what)
+    if isinstance(what, str) and what.startswith("release:"):
+        return open_release(what)
+    place = Path(str(what)).expanduser() if not isinstance(what, Address) else None
+    if place is not None and (place.exists() or isinstance(what, Path) or ":" not in str(what)):
+        return _open_place(place)
+    where = Address.parse(str(what))
     if where.scheme != "stack":
-        raise UsageError("only stacks can be opened so far", address=str(where))
+        raise UsageError("only stacks and releases can be opened so far", address=str(where))
     folder = destination(where, None, Settings.load())
     try:
         return ImageStack(folder)

@@ -1,5 +1,4 @@
 """Which openallen this is."""
 
-from typing import Final
-
-__version__: Final = "0.1.0"
+# Read by the build too, as it stands here: no annotation.
+__version__ = "0.1.0"

@@ -247,6 +247,7 @@ def test_an_unknown_specimen_and_one_without_images(tmp_path, sample_url):
 
 def test_passing_trouble_is_lived_through(tmp_path, archive, monkeypatch):
     monkeypatch.setattr("openallen.transport.retry.Retry.wait_s", lambda *_: 0.01)
+    monkeypatch.setenv("OPENALLEN_ATTEMPTS", "12")  # a third of all requests go wrong
     url = archive(
         Fault("html", path="query", every=3),
         Fault("message", path="query", every=4),
@@ -273,7 +274,7 @@ def test_one_picture_that_never_comes_is_named_and_the_rest_is_there(
     report = caught.value.report
     assert [o.file.path for o in report.failed] == ["planes/0017.jpg"]
     assert report.failed[0].file.retry == (
-        f"openallen fetch stack:313862022 --to {folder} --downsample 5 --planes 15"
+        f"openallen fetch stack:313862022 --to {folder} --downsample 5 --source {url} --planes 15"
     )
     assert not (folder / "planes" / "0017.jpg").exists()
     told = manifest(folder)

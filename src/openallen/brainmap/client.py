@@ -69,7 +69,13 @@ class Client:
         url = query.url(self.base_url, format)
         last = query.stages[-1]
         model = last.model if isinstance(last, ModelStage) else ""
-        return self.retry.run(lambda: read_answer(self._body(url), format, url=url, model=model))
+        try:
+            return self.retry.run(
+                lambda: read_answer(self._body(url), format, url=url, model=model)
+            )
+        except AnswerError as error:
+            error.hint = error.hint or _meant(query)
+            raise
 
     def raw(self, query: Query, format: Format) -> bytes:  # noqa: A002
         """Give an answer as it came, after reading it to see that it is one."""
@@ -314,6 +320,18 @@ def _ordered(query: Query) -> tuple[Query, str]:
         return query, key
     order = Order(f"{known.table}.{key}" if known else key)
     return query.with_options(replace(last.options, order=(order,))), key
+
+
+def _meant(query: Query) -> str:
+    """Give the names that were likely meant, where the query has some that are not known."""
+    main, known = query.main, schema()
+    if main is None:
+        return ""
+    if known.get(main.model) is None:
+        return known.meant(main.model)
+    names = [f.field for f in main.filters] + [o.field for o in main.options.order]
+    stems = (name.rpartition(".")[2].partition("__")[0] for name in names)
+    return ", ".join(dict.fromkeys(filter(None, (known.field_meant(main.model, n) for n in stems))))
 
 
 def _final(what: str, query: Query, base_url: str, why: str = "") -> AnswerError:

@@ -41,6 +41,7 @@ _DEEPEST: Final = 40
 _LONGEST: Final = 1_000_000
 _REFERENCE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
 _HEAD: Final = re.compile(r"(model|rma|pipe|service)\s*::\s*([A-Za-z_]\w*)", re.ASCII)
+_QUOTES: Final = "in a shell put RMA in single quotes: else it takes $eq for a variable"
 
 
 def parse(text_or_url: str) -> Query:
@@ -248,7 +249,7 @@ class _Reader:
         if self._ended():
             raise self._wrong("'[' is never closed", at=opened, hint="add ']'")
         if self._peek() != "$":
-            raise self._wrong("expected an operator ($eq, $in, …) or ']'")
+            raise self._wrong("expected an operator ($eq, $in, …) or ']'", hint=_QUOTES)
         op = self._text[self._at + 1 : self._at + 3]
         if op not in OPERATORS:
             raise self._wrong(
@@ -307,7 +308,7 @@ class _Reader:
             start = self._at
             option = self._filter()
             if option.op not in {"eq", "is"}:
-                raise self._wrong("options are set with $eq", at=start)
+                raise self._wrong("options are set with $eq", at=start, hint=_QUOTES)
             texts = [v.text if isinstance(v, Word) else str(v) for v in option.values]
             draft.options = self._set(draft.options, option.field, texts, start)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from openallen.brainmap.client import Client
 from openallen.brainmap.schema import Schema, refreshed_file, schema
 from openallen.errors import AnswerError
-from openallen.store.disk import disk_error
+from openallen.store.disk import write_whole
 
 __all__ = ["refresh"]
 
@@ -39,15 +38,7 @@ def refresh(client: Client, store: Path) -> Schema:
         If it cannot be written.
     """
     described = client.retry.run(lambda: _described(client))
-    path = refreshed_file(store)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(described.to_compact()), "utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise disk_error(error, path) from error
+    write_whole(refreshed_file(store), json.dumps(described.to_compact()).encode())
     schema.cache_clear()
     return described
 

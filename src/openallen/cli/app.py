@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shlex
 import signal
 import sys
 import traceback
@@ -104,13 +106,22 @@ def root() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    raise SystemExit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if code == ExitCode.INTERRUPTED:
+        # Everything of ours is settled. Threads of libraries may be in the middle of something:
+        # waiting for them delays the end, and tearing them down covers the message with theirs.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line and give its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     debug = "--debug" in arguments
+    # Where a connection to the sample ends early, asyncio says so in words that help nobody.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
     as_json = "--json" in arguments
@@ -152,9 +163,16 @@ def _interrupted(interrupt: BaseException | None) -> int:
     plan = report.plan
     return _say(
         f"interrupted: {done:,} of {whole:,} files are here and verified\n"
-        f"  go on: openallen fetch {plan.address} --to {plan.to}",
+        f"  go on: {_same_command(plan)}",
         ExitCode.INTERRUPTED,
     )
+
+
+def _same_command(plan: Any) -> str:
+    """Give the command that was typed: run again, it goes on."""
+    if "fetch" in sys.argv[1:]:
+        return shlex.join(["openallen", *sys.argv[1:]])
+    return f"openallen fetch {plan.address} --to {shlex.quote(str(plan.to))}"
 
 
 def _say(text: str, code: ExitCode) -> int:

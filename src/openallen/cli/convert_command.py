@@ -14,7 +14,7 @@ from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
 from openallen.cli.progress import counting
 from openallen.display import bytes_text, facts_text, seconds_text
-from openallen.errors import SpaceError
+from openallen.errors import SpaceError, UsageError
 
 if TYPE_CHECKING:
     from openallen.stacks.convert import Conversion
@@ -63,8 +63,11 @@ def command(
     Zarr 3, sharded, a pyramid by halves, scales in micrometres, and min, max and mean projections
     along each axis. Opens in napari, vizarr and neuroglancer. One pass, on all cores.
     """
-    work = verbs.open(stack).conversion(
-        to.expanduser().absolute(),
+    opened = verbs.open(stack)
+    if not hasattr(opened, "conversion"):
+        raise UsageError("this is no image stack", address=stack, hint="openallen list stack:")
+    work = opened.conversion(
+        verbs.folder_for(to),
         gray=gray,
         keep_jpeg=keep_jpeg,
         chunk_px=chunk_px,

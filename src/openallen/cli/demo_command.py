@@ -39,14 +39,15 @@ def command(call: Call, to: Path) -> int:
     Its rows are real; its pixels are simulated, and say so.
     """
     call = replace(call, settings=replace(call.settings, source="sample", offline=True))
-    to = to.expanduser().absolute()
+    to = verbs.folder_for(to)
     call.out.say(f"1  find     openallen show {ADDRESS} --source sample")
     with verbs.connected(call.settings) as client:
         work = verbs.job(client, ADDRESS, to, downsample=DOWNSAMPLE)
         call.out.say(f"2  plan     {len(work.plan.files)} files at an eighth of their size")
         for note in client.notes:
             call.out.say(f"            {note}")
-        call.out.say(f"3  fetch    openallen fetch {ADDRESS} --to {to} --downsample {DOWNSAMPLE}")
+        options = f"--to {to} --downsample {DOWNSAMPLE} --source sample"
+        call.out.say(f"3  fetch    openallen fetch {ADDRESS} {options}")
         report = run_job(call, client, work)
     report.raise_if_failed()
     stack = verbs.open(to)

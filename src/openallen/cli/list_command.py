@@ -11,7 +11,7 @@ import click
 from openallen import verbs
 from openallen.address import Address, Condition
 from openallen.cli.app import ExampleCommand
-from openallen.cli.options import Call, common
+from openallen.cli.options import Call, common, same_command
 from openallen.errors import NotFoundError, UsageError
 
 __all__ = ["command", "show_rows"]
@@ -66,7 +66,7 @@ def command(
             columns,
             id_column=id_column,
             total=total,
-            more=f"openallen list {address} {' '.join(filters)} --all".replace("  ", " "),
+            more=same_command("--all"),
         )
     if not count:
         raise NotFoundError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import click
 from openallen.cli.output import Output
 from openallen.settings import Settings
 
-__all__ = ["Call", "common"]
+__all__ = ["Call", "common", "same_command"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class Call:
 
     settings: Settings
     out: Output
+
+
+def same_command(*more: str) -> str:
+    """Give the command that was typed, with more options."""
+    return shlex.join(["openallen", *sys.argv[1:], *more])
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:

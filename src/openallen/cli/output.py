@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Output"]
 
-_ROWS_SHOWN = 40
+_WIDEST = 40
 
 
 @dataclass
@@ -100,16 +100,24 @@ class Output:
     def _table(self, rows: list[Mapping[str, Any]], columns: Sequence[str]) -> None:
         from rich.table import Table
 
+        console = self.console()
+        fitting = _fitting(rows, columns, console.width)
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for name in columns:
+        for name in fitting:
             numeric = all(isinstance(r.get(name), (int, float)) for r in rows[:50])
             table.add_column(
-                name, overflow="ellipsis", no_wrap=True, justify="right" if numeric else "left"
+                name,
+                overflow="ellipsis",
+                no_wrap=True,
+                justify="right" if numeric else "left",
+                min_width=_width(rows, name) if name == columns[0] else None,
             )
         for row in rows:
-            table.add_row(*(_cell(row.get(name)) for name in columns))
-        console = self.console()
+            table.add_row(*(_cell(row.get(name)) for name in fitting))
         console.print(table)
+        left_out = [name for name in columns if name not in fitting]
+        if left_out:
+            self.say(f"columns left out: {', '.join(left_out)}; all of them with --json")
 
     def raw(self, text: str) -> None:
         """Write a line of data."""
@@ -137,6 +145,25 @@ class Output:
         stream = sys.stderr if stderr else sys.stdout
         width = None if stream.isatty() else 200
         return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
+
+
+def _width(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+    return max(len(name), *(len(_cell(row.get(name))) for row in rows))
+
+
+def _fitting(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], width: int
+) -> Sequence[str]:
+    """Give the first columns that fit; the last one may be shortened, the first never is."""
+    found: list[str] = []
+    used = 0
+    for name in columns:
+        needed = min(_width(rows, name), _WIDEST) + 2
+        if found and used + needed > width + 2:
+            continue
+        found.append(name)
+        used += needed
+    return found
 
 
 def _line(row: Mapping[str, Any]) -> str:

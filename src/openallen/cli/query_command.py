@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from openallen import verbs
 from openallen.address import Condition
 from openallen.cli.app import ExampleCommand
 from openallen.cli.list_command import show_rows
-from openallen.cli.options import Call, common
+from openallen.cli.options import Call, common, same_command
 from openallen.errors import MissingExtraError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -62,13 +63,13 @@ def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: 
     Filters are FIELD=VALUE, or with an operator: id__gt=5, name__ilike='*visual*', id__in=1,2. A
     field of a related row has its path in front: data_set.specimen_id=313862022.
     """
-    query = _query(call, model_or_rma, filters, options)
+    query = _query(call, model_or_rma.removeprefix("rma:"), filters, options)
     if options["url_only"]:
         from openallen.brainmap import LIVE_URL
 
         call.out.raw(query.url(LIVE_URL))
         return 0
-    form = options["form"] or ("json" if call.out.as_json else "table")
+    form = options["form"] or ("json" if call.out.as_json else _form_of(options["to"]))
     with verbs.connected(call.settings) as client:
         if options["count_only"]:
             number = client.count(query)
@@ -83,11 +84,17 @@ def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: 
         if form in {"csv", "parquet"} or options["to"]:
             return _file(call, list(rows), form, options["to"])
         call.out.as_json = call.out.as_json or form == "json"
-        more = f"openallen query {_again(model_or_rma, filters)} --all"
+        more = same_command("--all")
         found = show_rows(call, rows, None, total=total, more=more)
     if not found:
         raise NotFoundError("nothing matches", address=str(query))
     return 0
+
+
+def _form_of(to: Path | None) -> str:
+    """Tell the form of a file by its name."""
+    suffix = to.suffix.lstrip(".").lower() if to else ""
+    return suffix if suffix in {"csv", "parquet", "xml"} else "table"
 
 
 def _first(query: Query) -> int | None:
@@ -101,12 +108,6 @@ def _total(client: Client, query: Query) -> int | None:
     if query.options.num_rows is not None or not isinstance(query.stages[-1], ModelStage):
         return None
     return client.count(query)
-
-
-def _again(model_or_rma: str, filters: tuple[str, ...]) -> str:
-    import shlex
-
-    return " ".join(map(shlex.quote, (model_or_rma, *filters)))
 
 
 def _query(
@@ -130,21 +131,30 @@ def _query(
         )
     main = search.query.main
     if main is not None:
-        _doubt(call, schema(), main.model, [f.field for f in main.filters])
+        own = [f.field for f in main.filters]
+        own += [name.rpartition(".")[2] for name in main.options.only]
+        own += [order.field.rpartition(".")[2] for order in main.options.order]
+        _doubt(call, schema(), main.model, own, [a.name for a in main.includes])
     return search.query
 
 
-def _doubt(call: Call, known: Any, model: str, fields: list[str]) -> None:
+def _doubt(call: Call, known: Any, model: str, fields: list[str], includes: list[str]) -> None:
     """Say what looks mistyped; the service may know better."""
+    told = known.get(model)
+    for name in includes:
+        if told is not None and name not in told.associations:
+            near = get_close_matches(name, told.associations, 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            call.out.warn(f"{model} has no association '{name}' that is known here{meant}")
     meant = known.meant(model) if known.get(model) is None else ""
     if meant:
         call.out.warn(f"no model '{model}' is known here; did you mean {meant}?")
-    for field in fields:
-        meant = known.field_meant(model, field)
-        if meant:
-            call.out.warn(
-                f"{model} has no field '{field}' that is known here; did you mean {meant}?"
-            )
+    for field in dict.fromkeys(fields):
+        if told is None or field in told.fields:
+            continue
+        meant = known.field_meant(model, field.partition("__")[0])
+        asked = f"; did you mean {meant}?" if meant else ""
+        call.out.warn(f"{model} has no field '{field}' that is known here{asked}")
 
 
 def _raw(query: Query, client: Client, options: dict[str, Any]) -> int:

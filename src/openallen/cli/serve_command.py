@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -53,5 +54,7 @@ def command(call: Call, archive: str | None, port: int, faults: tuple[str, ...])
         )
         call.out.say(f"  use it: --source {url}    stop it: Ctrl-C")
 
-    serve(app, port, ready)
+    # uvicorn stops in order at either signal, then raises it again: for a server that is the end.
+    with suppress(KeyboardInterrupt):
+        serve(app, port, ready)
     return 0

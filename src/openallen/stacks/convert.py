@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import NotFoundError, UsageError
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.formats.jpeg import inspect
 from openallen.formats.omezarr import Converted, Geometry, write_stack
 from openallen.stacks.manifest import Manifest
 from openallen.stacks.planes import Planes
+from openallen.store.disk import disk_error
 from openallen.version import __version__
 
 if TYPE_CHECKING:
@@ -109,20 +110,27 @@ class Conversion:
         RefusedError
             If the store is there and may not be replaced.
         CorruptError
-            If a plane does not decode, or is of another size than the first.
+            If a plane is damaged, does not decode, or is of another size than the first.
+        SpaceError, StoreError
+            If it cannot be written.
         """
-        return write_stack(
-            self.sources,
-            self.geometry,
-            self.to,
-            name=f"specimen {self.manifest.specimen_id}",
-            keep_jpeg=self.options.keep_jpeg,
-            compression_level=self.options.compression_level,
-            attributes=self._attributes(),
-            overwrite=self.options.overwrite,
-            workers=self.options.jobs or None,
-            done=done,
-        )
+        try:
+            return write_stack(
+                self.sources,
+                self.geometry,
+                self.to,
+                name=f"specimen {self.manifest.specimen_id}",
+                keep_jpeg=self.options.keep_jpeg,
+                compression_level=self.options.compression_level,
+                attributes=self._attributes(),
+                overwrite=self.options.overwrite,
+                workers=self.options.jobs or None,
+                done=done,
+            )
+        except OSError as error:
+            if isinstance(error, OpenAllenError):
+                raise
+            raise disk_error(error, self.to) from error
 
     def _attributes(self) -> dict[str, Any]:
         manifest = self.manifest
@@ -179,6 +187,7 @@ def conversion(manifest: Manifest, planes: Planes, to: Path, options: ConvertOpt
         x_um=size_um,
         y_um=size_um,
         z_um=manifest.z_step.um * every,
+        first_z_um=planes[0].z_um,
         chunk_px=options.chunk_px,
     )
     store = to if to.suffix == ".zarr" else to / f"{manifest.specimen_id}.ome.zarr"

@@ -8,8 +8,6 @@ would misread the new one; new optional fields do not count.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
@@ -18,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from openallen.errors import CorruptError, NotFoundError
-from openallen.store.disk import disk_error
+from openallen.store.disk import disk_error, write_whole
 
 __all__ = [
     "MANIFEST_NAME",
@@ -158,6 +156,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
         return {e.path: f"sha256:{e.sha256}" for e in entries if e.path and e.sha256}
 
+    def sizes(self) -> dict[str, int]:
+        """Give the size written down for each file in bytes, by path."""
+        entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
+        return {e.path: e.size_bytes for e in entries if e.path and e.size_bytes}
+
     @property
     def downsample(self) -> int:
         """Halvings of the planes that are here; 0 if none is."""
@@ -224,16 +227,10 @@ def write_manifest(manifest: Manifest, folder: Path) -> bool:
     """
     path = folder / MANIFEST_NAME
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         if path.exists() and path.read_bytes() == text:
             return False
-        with draft.open("wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise disk_error(error, folder) from error
+    write_whole(path, text)
     return True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -70,7 +71,9 @@ def parse_planes(text: str) -> slice:
     """
     parts = text.strip().split(":")
     if not (1 <= len(parts) <= 3 and all(re.fullmatch(r"-?\d+|", p.strip()) for p in parts)):
-        raise UsageError(f"'{text}' selects no planes", hint="--planes 100:200:2")
+        dashed = re.fullmatch(r"(\d+)-(\d+)", text.strip())
+        meant = f"{dashed[1]}:{int(dashed[2]) + 1}" if dashed else "100:200:2"
+        raise UsageError(f"'{text}' selects no planes", hint=f"--planes {meant}")
     numbers = [int(p) if p.strip() else None for p in parts]
     if len(parts) == 1:
         if numbers[0] is None:
@@ -95,7 +98,7 @@ def selected(facts: StackFacts, options: Options) -> list[Plane]:
             "no plane is selected",
             address=f"stack:{facts.specimen_id}",
             why=f"the stack has planes 0 to {len(facts.planes) - 1}",
-            hint="--planes 100:200:2",
+            hint=f"--planes 0:{len(facts.planes)}",
         )
     return planes
 
@@ -128,10 +131,12 @@ def plan_stack(
     if known is not None:
         _same(known, facts, options, to)
     digests = known.digests() if known else {}
-    command = f"openallen fetch stack:{facts.specimen_id} --to {to}{_spelled(options)}"
-    files = [
-        _plane_file(client, plane, options, digests, command) for plane in selected(facts, options)
-    ]
+    source = "" if client.source == "live" else f" --source {client.source}"
+    folder = shlex.quote(str(to))
+    stack = f"openallen fetch stack:{facts.specimen_id}"
+    command = f"{stack} --to {folder}{_spelled(options)}{source}"
+    wanted = selected(facts, options)
+    files = [_plane_file(client, plane, options, digests, command) for plane in wanted]
     if options.projections:
         files += (_projection_file(client, p, options, digests, command) for p in facts.projections)
     if options.morphology:
@@ -146,13 +151,14 @@ def plan_stack(
             )
             for file, path in morphology_files(facts)
         )
+    sizes = known.sizes() if known else {}
     return Plan(
         address=f"stack:{facts.specimen_id}",
         title=f"image stack of specimen {facts.specimen_id}",
         source=client.source,
         to=to,
-        files=tuple(files),
-        notes=(_resolution(facts, options), *facts.notes),
+        files=tuple(replace(f, last_bytes=sizes.get(f.path)) for f in files),
+        notes=(_resolution(facts, options, len(wanted)), *facts.notes),
         connections=IMAGE_CONNECTIONS,
     )
 
@@ -180,9 +186,9 @@ def _spelled(options: Options) -> str:
     return text + (f" --quality {options.quality}" if options.quality is not None else "")
 
 
-def _resolution(facts: StackFacts, options: Options) -> str:
+def _resolution(facts: StackFacts, options: Options, planes: int) -> str:
     size = facts.resolution_um_per_px * (1 << options.downsample)
-    raw = facts.raw_bytes >> (2 * options.downsample)
+    raw = (facts.raw_bytes >> (2 * options.downsample)) * planes // len(facts.planes)
     return f"{size:g} µm/px, planes {facts.z_step.um:g} µm apart; {bytes_text(raw)} when decoded"
 
 

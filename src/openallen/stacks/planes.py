@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from openallen.display import count_text
+from openallen.errors import CorruptError, NotFoundError
 from openallen.stacks.manifest import PlaneEntry
 
 if TYPE_CHECKING:
@@ -43,16 +45,37 @@ class PlaneImage:
         return self.entry.z_um
 
     def jpeg(self) -> bytes:
-        """Give the JPEG as the service sent it."""
-        return self.path.read_bytes()
+        """Give the JPEG as the service sent it.
+
+        Raises
+        ------
+        NotFoundError
+            If the file is gone since the stack was fetched.
+        CorruptError
+            If its bytes are not those the manifest tells of.
+        """
+        address, hint = str(self.path), "run the command that fetched the stack again"
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError as error:
+            raise NotFoundError("a plane is gone", address=address, hint=hint) from error
+        told = self.entry.sha256
+        if told and hashlib.sha256(data, usedforsecurity=False).hexdigest() != told:
+            raise CorruptError(
+                "a plane is damaged",
+                address=address,
+                why="its SHA-256 is not the one in the manifest",
+                hint=hint,
+            )
+        return data
 
     def read(self, *, gray: bool = False) -> NDArray[np.uint8]:
         """Decode it: uint8, (y, x, 3) red, green, blue, or (y, x) for gray.
 
         Raises
         ------
-        CorruptError
-            If it does not decode.
+        NotFoundError, CorruptError
+            As `jpeg` does, and if it does not decode.
         MissingExtraError
             Without the extra ``images``.
         """

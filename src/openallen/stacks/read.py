@@ -76,8 +76,8 @@ class ImageStack:
     @cached_property
     def planes(self) -> Planes:
         """The planes that are here."""
-        here = [entry for entry in self.manifest.planes if entry.path]
-        return Planes([PlaneImage(entry, self._path(entry)) for entry in here])
+        known = (PlaneImage(e, self._path(e)) for e in self.manifest.planes if e.path)
+        return Planes([image for image in known if image.path.exists()])
 
     def _path(self, entry: Entry) -> Path:
         # A manifest may come from anybody: its paths must not lead out of its folder.

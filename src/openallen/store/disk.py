@@ -1,14 +1,17 @@
-"""What the disk says, in the words of the error tree."""
+"""What the disk says, in the words of the error tree; small files written whole."""
 
 from __future__ import annotations
 
 import errno
+import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from openallen.errors import OpenAllenError, SpaceError, StoreError
 
-__all__ = ["disk_error"]
+__all__ = ["disk_error", "write_whole"]
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -26,3 +29,25 @@ def disk_error(error: OSError, path: Path) -> OpenAllenError:
     return StoreError(
         "cannot write here", address=str(path), why=why, hint="choose another folder with --to DIR"
     )
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole, and on the disk, or not at all.
+
+    Raises
+    ------
+    StoreError, SpaceError
+        If it cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise disk_error(error, path) from error

@@ -46,7 +46,11 @@ class Store:
         """
         system = _FOLDERS.get(address.scheme)
         if system is None or not address.name:
-            raise UsageError("this names no single thing that can be kept", address=str(address))
+            raise UsageError(
+                "this names no single thing that can be kept",
+                address=str(address),
+                hint=f"openallen list {address}" if not address.name else "",
+            )
         return self.root / system / safe_path(address.name)
 
     def index(self) -> Index:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -198,6 +198,7 @@ class _Run:
         claim: Claim | None = None
         try:
             outcome = intact(file, target, self.index)
+            damaged = outcome is None and target.exists()
             if outcome is None:
                 _make_folder(target.parent)
                 claim = self.claims.take(target)
@@ -205,7 +206,9 @@ class _Run:
                     self._wait_for(file, target)
                     return None
                 # The holder before us may have finished it between the two looks.
-                outcome = intact(file, target, self.index) or self._download(file, claim, start)
+                outcome = intact(file, target, self.index) or replace(
+                    self._download(file, claim, start), damaged=damaged
+                )
         except OpenAllenError as error:
             if isinstance(error, _FINAL):
                 self.stop.set()

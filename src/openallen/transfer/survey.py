@@ -31,7 +31,8 @@ def _looks_here(file: RemoteFile, path: Path) -> bool:
         size = path.stat().st_size
     except OSError:
         return False
-    return size > 0 and (file.size_bytes is None or size == file.size_bytes)
+    told = file.last_bytes if file.size_bytes is None else file.size_bytes
+    return size > 0 and told in {None, size}
 
 
 def intact(file: RemoteFile, path: Path, index: Index) -> Outcome | None:

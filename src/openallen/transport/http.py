@@ -158,6 +158,10 @@ class Http:
         self._lock = threading.Lock()
         self._closing = threading.Event()
 
+    def reaches(self, url: str) -> bool:
+        """Tell whether `url` may be asked for: always, unless offline and not on this machine."""
+        return not self._offline or dial.split(url)[0].is_loopback
+
     @contextmanager
     def get(
         self,

@@ -28,6 +28,8 @@ class Geometry:
         Size of a pixel, and the distance between planes, in µm.
     chunk_px
         Side of a chunk; a plane of a level is one shard of such chunks.
+    first_z_um
+        Depth of the first plane, in µm.
 
     Raises
     ------
@@ -43,6 +45,7 @@ class Geometry:
     y_um: float
     z_um: float
     chunk_px: int = 512
+    first_z_um: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.width_px, self.height_px, self.planes) < 1 or self.channels not in {1, 3}:
@@ -90,4 +93,4 @@ class Geometry:
         """
         colour = (0.0,) if self.channels == 3 else ()
         shift = (2**level - 1) / 2
-        return (*colour, 0.0, self.y_um * shift, self.x_um * shift)
+        return (*colour, self.first_z_um, self.y_um * shift, self.x_um * shift)

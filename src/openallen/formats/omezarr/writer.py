@@ -123,19 +123,25 @@ def write_stack(
     draft = to.with_name(to.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     work = _Writer(draft, geometry, keep_jpeg=keep_jpeg, compression_level=compression_level)
-    work.prepare()
-    sources = [(z, source) for z, source in enumerate(planes) if source is not None]
-    for z in ordered_map(work.plane, sources, workers=workers or fitting_workers(geometry)):
-        done(z)
-    missing = [z for z, source in enumerate(planes) if source is None]
-    found = work.projections.results()
-    _write_projections(draft, found, geometry, name)
-    extra = {**(attributes or {}), **({"missing_planes": missing} if missing else {})}
-    document = group_document(image_attributes(name, geometry, projections=True, extra=extra))
-    _write_json(draft, document)
-    if to.exists():
-        shutil.rmtree(to)
-    draft.replace(to)
+    finished = False
+    try:
+        work.prepare()
+        sources = [(z, source) for z, source in enumerate(planes) if source is not None]
+        for z in ordered_map(work.plane, sources, workers=workers or fitting_workers(geometry)):
+            done(z)
+        missing = [z for z, source in enumerate(planes) if source is None]
+        found = work.projections.results()
+        _write_projections(draft, found, geometry, name)
+        extra = {**(attributes or {}), **({"missing_planes": missing} if missing else {})}
+        document = group_document(image_attributes(name, geometry, projections=True, extra=extra))
+        _write_json(draft, document)
+        if to.exists():
+            shutil.rmtree(to)
+        draft.replace(to)
+        finished = True
+    finally:
+        if not finished:
+            shutil.rmtree(draft, ignore_errors=True)
     return Converted(to, found)
 
 

@@ -1,0 +1,285 @@
+"""Reading public S3 buckets without signing: URLs, listings page by page, versions of objects.
+
+Real buckets are asked by their own host name; a service of another kind (a mirror, a test) by
+path, at an endpoint. Listings are checked: keys must rise, a page must hold what it announces, and
+a listing that says it goes on must say where.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.parsers import expat
+
+from openallen.errors import AnswerError, UsageError
+from openallen.transport.http import Http
+from openallen.transport.retry import Retry
+
+__all__ = ["Bucket", "Listed", "S3Location"]
+
+_VIRTUAL: Final = re.compile(r"(?P<bucket>[a-z0-9.-]+?)\.s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com")
+_PATH_STYLE: Final = re.compile(r"s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com")
+_LIMIT_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class S3Location:
+    """One object, or one version of it.
+
+    Parameters
+    ----------
+    bucket, key
+        Where it is; the key as S3 has it, not percent-encoded.
+    version_id
+        The version; empty for the newest.
+    """
+
+    bucket: str
+    key: str
+    version_id: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> S3Location:
+        """Read ``s3://bucket/key`` or an https address of S3, ``?versionId=`` included.
+
+        Raises
+        ------
+        UsageError
+            If it is neither.
+        """
+        parts = urlsplit(text)
+        host, path = parts.hostname or "", unquote(parts.path).removeprefix("/")
+        version = parse_qs(parts.query).get("versionId", [""])[0]
+        if parts.scheme == "s3" and host:
+            return cls(parts.netloc, path, version)
+        virtual = _VIRTUAL.fullmatch(host)
+        if virtual:
+            return cls(virtual["bucket"], path, version)
+        if _PATH_STYLE.fullmatch(host) and "/" in path:
+            bucket, _, key = path.partition("/")
+            return cls(bucket, key, version)
+        raise UsageError("this is no address of S3", address=text, hint="s3://bucket/key")
+
+    def __str__(self) -> str:
+        version = f"?versionId={quote(self.version_id, safe='')}" if self.version_id else ""
+        return f"s3://{self.bucket}/{quote(self.key, safe=_SAFE)}{version}"
+
+
+_SAFE: Final = "/-_.~!*'()=+,@:$;"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a listing.
+
+    Parameters
+    ----------
+    key
+        Name of the object.
+    size_bytes
+        Its size.
+    etag
+        Its entity tag, without quotes.
+    modified
+        When it was written.
+    version_id
+        Its version, where versions were listed.
+    latest
+        Whether that is the newest.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str = ""
+    modified: datetime | None = None
+    version_id: str = ""
+    latest: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """One bucket, read without signing.
+
+    Parameters
+    ----------
+    http
+        Who asks.
+    name
+        Name of the bucket.
+    endpoint
+        Base URL of another service that holds buckets; empty for S3 itself.
+    region
+        Region of the bucket at S3.
+    retry
+        When to ask again.
+    """
+
+    http: Http
+    name: str
+    endpoint: str = ""
+    region: str = "us-east-1"
+    retry: Retry = field(default_factory=Retry)
+
+    def url(self, key: str = "", version_id: str = "") -> str:
+        """Give the address of an object, or of the bucket itself."""
+        version = f"?versionId={quote(version_id, safe='')}" if version_id else ""
+        path = quote(key, safe=_SAFE)
+        if self.endpoint:
+            return f"{self.endpoint.rstrip('/')}/{self.name}/{path}{version}"
+        return f"https://{self.name}.s3.{self.region}.amazonaws.com/{path}{version}"
+
+    def read(self, key: str, version_id: str = "", limit_bytes: int = _LIMIT_BYTES) -> bytes:
+        """Give a small object whole.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        ServiceError
+            If it cannot be had.
+        """
+
+        def ask() -> bytes:
+            with self.http.get(self.url(key, version_id)) as response:
+                told = response.length_bytes
+                body = response.read(limit_bytes)
+            if told is not None and len(body) != told:
+                raise AnswerError("too few bytes", address=self.url(key), why=f"{len(body):,}")
+            return body
+
+        return self.retry.run(ask)
+
+    def list(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
+        """Give every object whose key begins with `prefix`, in the order of keys.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such bucket.
+        AnswerError
+            If the listing contradicts itself.
+        """
+        asked = f"list-type=2&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        yield from self._pages(asked, ("continuation-token", "NextContinuationToken"))
+
+    def versions(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
+        """Give every version of every object whose key begins with `prefix`.
+
+        Raises
+        ------
+        As `list` does.
+        """
+        asked = f"versions=&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        yield from self._pages(
+            asked,
+            ("key-marker", "NextKeyMarker"),
+            ("version-id-marker", "NextVersionIdMarker"),
+        )
+
+    def _pages(self, asked: str, *markers: tuple[str, str]) -> Iterator[Listed]:
+        onward = ""
+        seen: set[str] = set()
+        last = ""
+        while True:
+            url = f"{self.url()}?{asked}{onward}"
+            page = self.retry.run(lambda url=url: self._page(url))  # type: ignore[misc]
+            for entry in page.entries:
+                if entry.key < last:
+                    raise AnswerError(
+                        "keys of a listing go backwards", address=url, why=f"{entry.key} < {last}"
+                    )
+                last = entry.key
+                yield entry
+            if not page.truncated:
+                return
+            given = {name: page.facts.get(told, "") for name, told in markers}
+            onward = "".join(f"&{n}={quote(v, safe='')}" for n, v in given.items() if v)
+            if not onward or onward in seen:
+                raise AnswerError("a listing says it goes on, but not where", address=url)
+            seen.add(onward)
+
+    def _page(self, url: str) -> _Page:
+        with self.http.get(url, compressed=True) as response:
+            body = response.read(_LIMIT_BYTES)
+        page = _Page.read(body, url)
+        told = page.facts.get("KeyCount", "")
+        if told.isdigit() and int(told) != len(page.entries) + page.prefixes:
+            raise AnswerError(
+                "a listing holds not what it announces",
+                address=url,
+                why=f"{told} keys announced, {len(page.entries)} came",
+            )
+        return page
+
+
+class _Page:
+    """One page of a listing, as expat meets it."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, str] = {}
+        self.entries: list[Listed] = []
+        self.prefixes = 0
+        self._path: list[str] = []
+        self._text: list[str] = []
+        self._fields: dict[str, str] = {}
+
+    @classmethod
+    def read(cls, body: bytes, url: str) -> _Page:
+        page = cls()
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = page._begin
+        parser.EndElementHandler = page._end
+        parser.CharacterDataHandler = page._text.append
+        try:
+            parser.Parse(body, True)
+        except expat.ExpatError as error:
+            raise AnswerError("no listing", address=url, why=str(error)) from error
+        if page.facts.get("root") not in {"ListBucketResult", "ListVersionsResult"}:
+            raise AnswerError("no listing", address=url, why=f"<{page.facts.get('root')}>")
+        return page
+
+    @property
+    def truncated(self) -> bool:
+        return self.facts.get("IsTruncated", "false").strip() == "true"
+
+    def _begin(self, name: str, _: dict[str, str]) -> None:
+        local = name.rpartition(":")[2]
+        if not self._path:
+            self.facts["root"] = local
+        self._path.append(local)
+        self._text.clear()
+        if local in {"Contents", "Version"}:
+            self._fields = {}
+
+    def _end(self, _: str) -> None:
+        local = self._path.pop()
+        text = "".join(self._text)
+        self._text.clear()
+        inside = self._path[-1] if self._path else ""
+        if inside in {"Contents", "Version"}:
+            self._fields[local] = text
+        elif local in {"Contents", "Version"}:
+            self.entries.append(_listed(self._fields))
+        elif local == "CommonPrefixes":
+            self.prefixes += 1
+        elif len(self._path) == 1:
+            self.facts[local] = text
+
+
+def _listed(fields: dict[str, str]) -> Listed:
+    try:
+        modified = fields.get("LastModified", "")
+        return Listed(
+            key=fields["Key"],
+            size_bytes=int(fields["Size"]),
+            etag=fields.get("ETag", "").strip('"'),
+            modified=datetime.fromisoformat(modified) if modified else None,
+            version_id=fields.get("VersionId", ""),
+            latest=fields.get("IsLatest", "true") == "true",
+        )
+    except (KeyError, ValueError) as error:
+        raise AnswerError("an entry of a listing cannot be read", why=repr(error)) from error
