@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from buckets import Published, publish_release
 from loopback import Handler, Loopback
 
 DATA = Path(__file__).parent / "data"
@@ -56,6 +57,25 @@ def sample_url() -> Iterator[str]:
 
     with serving(archive_app("sample")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def published() -> Iterator[Published]:
+    """A release in three versions, in a versioned bucket of a real S3 server on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield publish_release(f"http://{host}:{port}", DATA)
+    server.stop()
+
+
+@pytest.fixture
+def release(published: Published, monkeypatch: pytest.MonkeyPatch) -> Published:
+    """The same, with openallen told to look there."""
+    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
+    return published
 
 
 @pytest.fixture

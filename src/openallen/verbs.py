@@ -509,17 +509,16 @@ def open_release(
         raise UsageError("this is no release", address=str(where), hint=SCHEMES["release"].example)
     settings = Settings.load(source=source)
 
-    def fetch_files(folder: Shelf, manifest: Manifest, files: Sequence[ReleaseFile]) -> None:
+    @contextmanager
+    def connect() -> Iterator[tuple[Shelf, Callable[..., None]]]:
         with connected(settings) as client:
-            mine = shelf(client, folder.project.name, settings, folder.folder)
-            release_fetcher(client, settings)(mine, manifest, files)
+            yield shelf(client, where.name, settings, to), release_fetcher(client, settings)
 
-    with connected(settings) as client:
-        place = shelf(client, where.name, settings, to)
+    with connect() as (place, _):
         version, notes = place.resolve(where.version)
         manifest = place.manifest(version)
         place.use(version)
-    return Release(place, manifest, fetch_files, notes)
+    return Release(place, manifest, connect, notes)
 
 
 def _open_place(place: Path) -> Any:

@@ -19,6 +19,7 @@ __all__ = ["command", "show_rows"]
 EXAMPLES = (
     ("openallen list stack: --source sample", "cells that have an image stack"),
     ("openallen list stack: species='Homo Sapiens' --all --json --source sample", "as JSON lines"),
+    ("openallen list release:", "projects with versioned releases"),
     ("openallen list rma:", "the models of brain-map.org"),
     ("openallen list rma: --refresh --source sample", "the same, asked anew"),
     ("openallen list rma:ProjectionImage specimen_id=313862022 --source sample", "rows of one"),
@@ -44,7 +45,11 @@ def command(
     everything: bool,
     refresh: bool,
 ) -> int:
-    """List what ADDRESS names: stack: for cells with images, rma: for models, rma:MODEL for rows.
+    """List what ADDRESS names.
+
+    stack: for cells with images, rma: for models, rma:MODEL for rows, release: for projects,
+    release:PROJECT for versions, release:PROJECT/TABLE for rows of a table, release:PROJECT/files
+    for files.
 
     Filters are FIELD=VALUE, or with an operator: width_px__gt=6000, line__like='Pvalb*'.
     """
@@ -52,6 +57,10 @@ def command(
     conditions = [Condition.parse(text) for text in filters]
     if where.scheme == "rma" and not where.name:
         return _models(call, conditions, refresh=refresh)
+    if where.scheme == "release":
+        from openallen.cli.release_lists import list_releases
+
+        return list_releases(call, where, conditions, None if everything else limit)
     if refresh:
         raise UsageError("only models are refreshed", hint="openallen list rma: --refresh")
     asked, shown = verbs.set_query(where, conditions)

@@ -33,13 +33,17 @@ def command(call: Call, address: str, downsample: int) -> int:
         return _stack(call, where, downsample)
     if where.scheme == "rma":
         return _model(call, where)
+    if where.scheme == "release":
+        from openallen.cli.release_lists import show_release
+
+        return show_release(call, where)
     models = {"image": "SubImage", "file": "WellKnownFile"}
     if where.scheme in models:
         return _row(call, models[where.scheme], where)
     raise UsageError(
         f"'{where.scheme}:' cannot be shown yet",
         address=address,
-        hint="stack:, image:, file:, rma:",
+        hint="stack:, image:, file:, rma:, release:",
     )
 
 

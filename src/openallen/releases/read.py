@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["Release"]
+__all__ = ["Connect", "Release"]
+
+Connect = Callable[[], AbstractContextManager[tuple[Shelf, Fetch]]]
+"""Opens a shelf whose bucket can be asked, and gives what fetches into it."""
 
 
 class Release:
@@ -35,18 +40,18 @@ class Release:
         The project's folder and bucket.
     manifest
         What the version holds.
-    fetch
-        How files come.
+    connect
+        Opens the way to the bucket for as long as its context lasts.
     notes
         What a person should know.
     """
 
     def __init__(
-        self, shelf: Shelf, manifest: Manifest, fetch: Fetch, notes: tuple[str, ...] = ()
+        self, shelf: Shelf, manifest: Manifest, connect: Connect, notes: tuple[str, ...] = ()
     ) -> None:
         self._shelf = shelf
         self.manifest = manifest
-        self._fetch = fetch
+        self._connect = connect
         self.notes = notes
 
     @property
@@ -75,6 +80,11 @@ class Release:
         return tuple(self.manifest.by_kind.get("table", {}))
 
     # --- files ----------------------------------------------------------------------------------
+
+    def sized(self) -> Manifest:
+        """Give the manifest with the size of each file, as far as it can be learned."""
+        with self._connect() as (shelf, _):
+            return replace(self.manifest, files=shelf.sized(self.manifest.files))
 
     def file(self, kind: str, id: int | str) -> ReleaseFile:  # noqa: A002 - the field's word
         """Give one file: ``file("behavior_session", 870987812)``.
@@ -116,13 +126,15 @@ class Release:
         IncompleteError
             If some could not be had.
         """
-        if ids:
-            files: Sequence[ReleaseFile] = [self.file(kind, i) for i in ids]
-        else:
-            given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
-            where = Address("release", self.manifest.project.name, path=(kind,), conditions=given)
-            files = files_of(self._shelf, self.manifest, where, self._fetch)
-        self._fetch(self._shelf, self.manifest, files)
+        given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
+        where = Address("release", self.manifest.project.name, path=(kind,), conditions=given)
+        with self._connect() as (shelf, fetch):
+            files: Sequence[ReleaseFile] = (
+                [self.file(kind, i) for i in ids]
+                if ids
+                else files_of(shelf, self.manifest, where, fetch)
+            )
+            fetch(shelf, self.manifest, files)
         return [self._shelf.path(self.manifest, file) for file in files]
 
     # --- tables ---------------------------------------------------------------------------------
@@ -142,7 +154,8 @@ class Release:
                 address=self.address,
                 why="it has " + ", ".join(tables),
             )
-        self._fetch(self._shelf, self.manifest, [tables[name]])
+        with self._connect() as (shelf, fetch):
+            fetch(shelf, self.manifest, [tables[name]])
         return self._shelf.path(self.manifest, tables[name])
 
     def table(self, name: str) -> pd.DataFrame:
@@ -195,12 +208,17 @@ class Release:
 
     def versions(self) -> tuple[Version, ...]:
         """Give the versions there are, newest first."""
-        return self._shelf.versions()
+        with self._connect() as (shelf, _):
+            return shelf.versions()
 
     def compare(self, other: str) -> Comparison:
         """Tell what changed from this version to another."""
-        newer = self._shelf.manifest(self._shelf.resolve(other)[0])
-        return compare(self.manifest, newer)
+        with self._connect() as (shelf, _):
+            newer = shelf.manifest(shelf.resolve(other)[0])
+            return compare(
+                replace(self.manifest, files=shelf.sized(self.manifest.files)),
+                replace(newer, files=shelf.sized(newer.files)),
+            )
 
     def _facts(self) -> Mapping[str, object]:
         kinds = self.manifest.by_kind

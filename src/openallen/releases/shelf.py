@@ -183,6 +183,13 @@ class Shelf:
             name = self.project.manifest_name(version)
             write_whole(self.folder / _LAST_USED, name.encode())
 
+    def notes(self) -> str | None:
+        """Give the release notes that lie in the bucket; None where there are none to be had."""
+        try:
+            return self.bucket.read(f"{self.project.name}/release_notes.txt").decode("utf-8")
+        except (OpenAllenError, UnicodeDecodeError):
+            return None
+
     # --- files ----------------------------------------------------------------------------------
 
     def path(self, manifest: Manifest, file: ReleaseFile) -> Path:

@@ -1,0 +1,53 @@
+"""``openallen diff``: what changed between two versions of a release."""
+
+from __future__ import annotations
+
+import click
+
+from openallen import verbs
+from openallen.address import Address
+from openallen.cli.app import ExampleCommand
+from openallen.cli.options import Call, common
+from openallen.display import bytes_text
+from openallen.errors import UsageError
+
+__all__ = ["command"]
+
+EXAMPLES = (
+    (
+        "openallen diff release:visual-behavior-ophys@0.1.0 release:visual-behavior-ophys@0.2.0",
+        "files added, removed, changed and renamed",
+    ),
+    ("openallen diff release:visual-behavior-ophys@0.1.0 1.0.0 --json", "as one document"),
+)
+
+
+@click.command(cls=ExampleCommand, examples=EXAMPLES)
+@click.argument("older", metavar="ADDRESS@A")
+@click.argument("newer", metavar="ADDRESS@B|B")
+@common
+def command(call: Call, older: str, newer: str) -> int:
+    """Tell what changed between two versions of a release, with the bytes it takes to follow."""
+    where = Address.parse(older)
+    other = Address.parse(newer) if ":" in newer else Address("release", where.name, newer)
+    if where.scheme != "release" or other.scheme != "release" or where.name != other.name:
+        raise UsageError(
+            "two versions of one project are compared",
+            why=f"{older} and {newer}",
+            hint="openallen diff release:visual-behavior-ophys@0.1.0 1.0.1",
+        )
+    if not where.version or not other.version:
+        raise UsageError(
+            "which versions?",
+            address=older if not where.version else newer,
+            hint=f"openallen list release:{where.name}",
+        )
+    compared = verbs.open_release(where, source=call.settings.source).compare(other.version)
+    call.out.document(
+        compared.to_dict(), str(compared), ids=(change.path for change in compared.changes)
+    )
+    size = compared.fetch_bytes
+    told = f"; {bytes_text(size)} to fetch" if size else ""
+    if not call.out.as_json:
+        call.out.say(compared.summary + told)
+    return 0

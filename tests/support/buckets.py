@@ -1,0 +1,135 @@
+"""A versioned bucket on a real S3 server on loopback, with three versions of a small release.
+
+Rows of its tables are real. The data files are not: their bytes are made up, and nothing reads
+them as NWB. Addresses in the manifests are those of the real bucket.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BUCKET = "visual-behavior-ophys-data"
+PROJECT = "visual-behavior-ophys"
+TABLES = ("behavior_session_table", "ophys_session_table", "ophys_experiment_table")
+
+
+@dataclass
+class Published:
+    """What was put into the bucket."""
+
+    endpoint: str
+    s3: Any
+    bucket: str = BUCKET
+    manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def put(self, key: str, body: bytes) -> dict[str, str]:
+        """Put an object; give its entry in a manifest."""
+        done = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ACL="public-read")
+        return {
+            "url": f"https://{self.bucket}.s3.us-west-2.amazonaws.com/{key}",
+            "version_id": done["VersionId"],
+            "file_hash": hashlib.blake2b(body).hexdigest(),
+        }
+
+    def publish(self, version: str, tables: dict[str, Any], data: dict[str, Any]) -> None:
+        """Put the manifest of a version."""
+        manifest = {
+            "project_name": PROJECT,
+            "manifest_version": version,
+            "data_pipeline": [{"name": "AllenSDK", "version": "2.16.2", "comment": ""}],
+            "metadata_file_id_column_name": "file_id",
+            "metadata_files": tables,
+            "data_files": data,
+        }
+        self.manifests[version] = manifest
+        key = f"{PROJECT}/manifests/{PROJECT}_project_manifest_v{version}.json"
+        self.put(key, json.dumps(manifest).encode())
+
+
+def connect(endpoint: str) -> Any:
+    """Give a client of the S3 server."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-west-2",
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+        config=Config(s3={"addressing_style": "path"}),
+    )
+
+
+def publish_release(endpoint: str, data: Path) -> Published:
+    """Make the bucket and publish versions 0.1.0, 0.2.0 and 1.0.0."""
+    s3 = connect(endpoint)
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    made = Published(endpoint, s3)
+    files = _data_files(data)
+    entries = {i: made.put(key, _bytes(key)) for i, key in files.items()}
+    made.publish("0.1.0", _tables(made, data, files, drop=2), dict(entries))
+    made.publish("0.2.0", _tables(made, data, files), dict(entries))
+    ids = list(entries)
+    later = dict(entries)
+    changed = files[ids[1]]
+    later[ids[1]] = made.put(changed, _bytes(changed, b"mended"))
+    del later[ids[2]]
+    moved = files[ids[3]].replace(".nwb", "0.nwb")
+    later[ids[3]] = made.put(moved, _bytes(files[ids[3]]))
+    added = f"{PROJECT}/behavior_sessions/behavior_session_999.nwb"
+    later["9999"] = made.put(added, _bytes(added))
+    made.publish("1.0.0", _tables(made, data, files), later)
+    made.put(f"{PROJECT}/resources/Movie_TOE1.npy", b"not a movie" * 100)
+    return made
+
+
+def _rows(data: Path, table: str) -> list[dict[str, str]]:
+    with (data / "releases" / f"{table}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _data_files(data: Path) -> dict[str, str]:
+    """Give keys by file id: one for each experiment, and each session that was not imaged."""
+    keys = {}
+    for row in _rows(data, "ophys_experiment_table"):
+        name = f"behavior_ophys_experiment_{row['ophys_experiment_id']}.nwb"
+        keys[str(1000 + len(keys))] = f"{PROJECT}/behavior_ophys_experiments/{name}"
+    for row in _rows(data, "behavior_session_table"):
+        if not row["ophys_session_id"]:
+            name = f"behavior_session_{row['behavior_session_id']}.nwb"
+            keys[str(1000 + len(keys))] = f"{PROJECT}/behavior_sessions/{name}"
+    return keys
+
+
+def _tables(
+    made: Published, data: Path, files: dict[str, str], drop: int = 0
+) -> dict[str, dict[str, str]]:
+    found = {}
+    ids = {key.rpartition("_")[2].removesuffix(".nwb"): i for i, key in files.items()}
+    for table in TABLES:
+        rows = _rows(data, table)
+        own = table.replace("_table", "_id")
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*rows[0], "file_id"], lineterminator="\n")
+        writer.writeheader()
+        for row in rows[: len(rows) - drop]:
+            writer.writerow(row | {"file_id": ids.get(row[own], "-999")})
+        key = f"{PROJECT}/project_metadata/{table}.csv"
+        found[table] = made.put(key, text.getvalue().encode())
+    cells = b"cell_roi_id,cell_specimen_id,ophys_experiment_id\n1,11,951980471\n2,,951980471\n"
+    key = f"{PROJECT}/project_metadata/ophys_cells_table.csv"
+    found["ophys_cells_table"] = made.put(key, cells)
+    return found
+
+
+def _bytes(key: str, more: bytes = b"") -> bytes:
+    seed = hashlib.sha256(key.encode() + more).digest()
+    return seed * (200 + seed[0] * 8)
