@@ -66,7 +66,7 @@ def examples() -> list[str]:
 
 
 @pytest.mark.parametrize("line", examples())
-def test_the_examples_of_help_run(line, tmp_path_factory, example_folder):
+def test_the_examples_of_help_run(line, tmp_path_factory, example_folder, release):
     arguments = shlex.split(line)[1:]
     done = openallen(*arguments, cwd=example_folder)
     assert done.returncode == 0, done.stderr

@@ -47,7 +47,7 @@ def names(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=names)
-def test_the_code_of_a_page_runs(page, tmp_path, sample_url, monkeypatch):
+def test_the_code_of_a_page_runs(page, tmp_path, sample_url, release, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

@@ -48,7 +48,9 @@ def list_releases(
             hint=f"openallen list {release.address}/{release.tables[0]}",
         )
     rows = list(release.rows(where.path[0], *given))
-    columns = [name for name in (rows[0] if rows else {}) if any(r[name] is not None for r in rows)]
+    full = [name for name in (rows[0] if rows else {}) if any(r[name] is not None for r in rows)]
+    asked = [c.field for c in given if c.field in full]
+    columns = list(dict.fromkeys([*full[:1], *asked, *full]))
     return _shown(call, rows, columns, limit, id_column=columns[0] if columns else "id")
 
 

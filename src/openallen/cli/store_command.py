@@ -1,38 +1,236 @@
-"""``openallen store``: what is kept, and where."""
+"""``openallen store``: what is kept and where; verify, repair, prune, adopt."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from openallen import verbs
+from openallen.address import Address
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
-from openallen.display import bytes_text
+from openallen.cli.progress import counting
+from openallen.display import bytes_text, count_text
+from openallen.errors import ExitCode, NotFoundError, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from openallen.releases import Shelf
+    from openallen.releases.keep import Checked
 
 __all__ = ["command"]
 
-EXAMPLES = (("openallen store path", "the folder"), ("openallen store ls", "what is in it"))
+EXAMPLES = (
+    ("openallen store path", "the folder"),
+    ("openallen store ls", "what is in it"),
+    ("openallen store verify", "read every byte through, on all cores"),
+)
+_WHAT = ("path", "ls", "verify", "repair", "prune", "adopt")
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
-@click.argument("what", type=click.Choice(["path", "ls"]))
+@click.argument("what", type=click.Choice(_WHAT))
+@click.argument("given", nargs=-1, metavar="[ADDRESS|FOLDER]...")
+@click.option("--in-place", is_flag=True, help="Adopt a folder where it is.")
+@click.option("--dry-run", is_flag=True, help="Say what prune would remove.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @common
-def command(call: Call, what: str) -> int:
-    """Show the store: its path, or what it keeps."""
-    root = call.settings.store
+def command(
+    call: Call, what: str, given: tuple[str, ...], in_place: bool, dry_run: bool, yes: bool
+) -> int:
+    """Look after what is kept.
+
+    path and ls show it. verify reads releases through and compares every digest; repair fetches
+    what is damaged again. prune removes versions (release:NAME@VERSION); bytes that other versions
+    share stay. adopt takes over a cache folder that AllenSDK made, without downloading anything.
+    """
     if what == "path":
+        root = call.settings.store
         call.out.document({"path": str(root)}, str(root), ids=(root,))
         return 0
+    if what == "ls":
+        return _ls(call)
+    if what == "adopt":
+        return _adopt(call, given, in_place=in_place)
+    if what == "prune":
+        return _prune(call, given, dry_run=dry_run, yes=yes)
+    return _verify(call, given, repair=what == "repair")
+
+
+def _ls(call: Call) -> int:
+    root = call.settings.store
     rows = [
         {
             "address": f"{system.name.removesuffix('s')}:{folder.name}",
             "files": len(sizes),
-            "size": bytes_text(sum(sizes)),
-            "size_bytes": sum(sizes),
+            "size": bytes_text(sum(sizes.values())),
+            "size_bytes": sum(sizes.values()),
             "folder": str(folder),
         }
         for system in sorted(root.glob("*/"))
         for folder in sorted(system.glob("*/"))
-        for sizes in [[p.stat().st_size for p in folder.rglob("*") if p.is_file()]]
+        for sizes in [_sizes(folder)]
     ]
     call.out.rows(rows, ("address", "files", "size", "folder"), id_column="address", noun="thing")
     return 0
+
+
+def _sizes(folder: Path) -> dict[tuple[int, int], int]:
+    """Give sizes by file; one that has two names counts once."""
+    stats = (p.stat() for p in folder.rglob("*") if p.is_file())
+    return {(s.st_dev, s.st_ino): s.st_size for s in stats}
+
+
+@contextmanager
+def _shelves(call: Call, given: tuple[str, ...]) -> Iterator[list[Shelf]]:
+    """Open the projects named, or all that are in the store."""
+    from openallen.releases.projects import PROJECTS
+
+    addresses = [Address.parse(text) for text in given]
+    for address in addresses:
+        if address.scheme != "release" or not address.name:
+            raise UsageError("only releases are looked after so far", address=str(address))
+    names = [a.name for a in addresses] or [*PROJECTS, *call.settings.projects]
+    with verbs.connected(call.settings) as client:
+        found = [verbs.shelf(client, name, call.settings) for name in dict.fromkeys(names)]
+        yield [shelf for shelf in found if shelf.folder.is_dir()]
+
+
+def _verify(call: Call, given: tuple[str, ...], *, repair: bool) -> int:
+    from openallen.releases.keep import verify
+    from openallen.store import Store
+
+    checked: list[Checked] = []
+    with _shelves(call, given) as shelves, Store(call.settings.store).index() as index:
+        quiet = call.out.quiet or call.out.as_json
+        total = sum(1 for shelf in shelves for _ in shelf.folder.glob("*-*/**/*.*"))
+        with counting(total, "file", quiet=quiet) as step:
+            for shelf in shelves:
+                for number, result in enumerate(verify(shelf, index)):
+                    checked.append(result)
+                    step(number)
+    bad = [c for c in checked if c.status in {"damaged", "unreadable"}]
+    code = ExitCode.INTEGRITY if bad else ExitCode.DONE
+    if repair and bad:
+        for result in bad:
+            result.path.unlink(missing_ok=True)
+        code = _fetch_again(call, bad)
+    counts = {s: sum(c.status == s for c in checked) for s in ("right", "damaged", "unknown")}
+    document = {
+        "files": len(checked),
+        **counts,
+        "size_bytes": sum(c.size_bytes for c in checked),
+        "repaired": repair and code is ExitCode.DONE,
+        "bad": [{"path": str(c.path), "address": c.address, "status": c.status} for c in bad],
+    }
+    lines = [f"{c.status}: {c.path}" for c in bad]
+    told = ", ".join(f"{n:,} {word}" for word, n in counts.items() if n) or "nothing to verify"
+    told += "; all mended" if document["repaired"] and bad else ""
+    call.out.document(document, "\n".join([*lines, told]), ids=(c.path for c in bad))
+    if bad and not repair:
+        call.out.say("  mend it: openallen store repair")
+    return code
+
+
+def _fetch_again(call: Call, bad: list[Checked]) -> ExitCode:
+    from openallen.cli.fetch_command import run_job
+
+    code = ExitCode.DONE
+    with verbs.connected(call.settings) as client:
+        for result in bad:
+            address = Address.parse(result.address)
+            folder = verbs.destination(address, None, call.settings)
+            report = run_job(call, client, verbs.job(client, address, folder))
+            code = ExitCode.DONE if report.ok and code is ExitCode.DONE else ExitCode.INCOMPLETE
+    return code
+
+
+def _prune(call: Call, given: tuple[str, ...], *, dry_run: bool, yes: bool) -> int:
+    from openallen.releases import Version
+    from openallen.releases.keep import prune
+
+    wanted: dict[str, list[Version]] = {}
+    for text in given:
+        address = Address.parse(text)
+        if address.scheme != "release" or not address.version:
+            raise UsageError(
+                "which version?", address=text, hint="release:visual-behavior-ophys@1.0.0"
+            )
+        wanted.setdefault(address.name, []).append(Version(address.version))
+    if not wanted:
+        raise UsageError("which versions?", hint="openallen list release:visual-behavior-ophys")
+    with verbs.connected(call.settings) as client:
+        shelves = [(verbs.shelf(client, n, call.settings), v) for n, v in wanted.items()]
+    planned = [(shelf, p) for shelf, v in shelves for p in prune(shelf, v, dry_run=True)]
+    freed = sum(p.freed_bytes for _, p in planned)
+    if not dry_run and not yes:
+        raise RefusedError(
+            f"{count_text(sum(p.files for _, p in planned), 'file')} are not removed unasked",
+            why=f"{bytes_text(freed)} would be freed",
+            hint="the same command with --yes, or with --dry-run",
+        )
+    if not dry_run:
+        for shelf, versions in shelves:
+            prune(shelf, versions)
+    rows = [
+        {
+            "address": f"release:{shelf.project.name}@{p.version}",
+            "files": p.files,
+            "freed_bytes": p.freed_bytes,
+        }
+        for shelf, p in planned
+    ]
+    call.out.rows(rows, ("address", "files", "freed_bytes"), id_column="address", noun="version")
+    call.out.say(f"{bytes_text(freed)} {'would be ' if dry_run else ''}freed")
+    return 0
+
+
+def _adopt(call: Call, given: tuple[str, ...], *, in_place: bool) -> int:
+    from openallen.releases.keep import adopt
+    from openallen.store import Store
+
+    if len(given) != 1:
+        raise UsageError("which folder?", hint="openallen store adopt DIR")
+    source = Path(given[0]).expanduser().absolute()
+    name = _project_in(call, source)
+    store = Store(call.settings.store)
+    address = Address("release", name)
+    if in_place:
+        store.point(address, source)
+    with verbs.connected(call.settings) as client, store.index() as index:
+        shelf = verbs.shelf(client, name, call.settings)
+        quiet = call.out.quiet or call.out.as_json
+        total = sum(1 for _ in source.glob("*-*/**/*.*"))
+        with counting(total, "file", quiet=quiet) as step:
+            found = adopt(source, shelf, index, lambda _: step(0))
+    bad = [c for c in found.checked if c.status != "right"]
+    document: dict[str, Any] = {
+        "project": name,
+        "folder": str(shelf.folder),
+        "versions": [str(v) for v in found.versions],
+        "files": len(found.checked),
+        "how": found.how,
+        "left_behind": [{"path": str(c.path), "status": c.status} for c in bad],
+    }
+    ways = ", ".join(f"{n:,} by {way}" for way, n in found.how.items())
+    lines = [f"{c.status}, left behind: {c.path}" for c in bad]
+    text = f"{count_text(len(found.checked), 'file')} of {name} in {shelf.folder}: {ways}"
+    call.out.document(document, "\n".join([*lines, text]), ids=(shelf.folder,))
+    return ExitCode.INTEGRITY if bad else ExitCode.DONE
+
+
+def _project_in(call: Call, source: Path) -> str:
+    from openallen.releases.projects import PROJECTS
+
+    for name in (*call.settings.projects, *PROJECTS):
+        if any(source.glob(f"{name}_project_manifest_v*.json")):
+            return name
+    raise NotFoundError(
+        "no cache of a release is here",
+        address=str(source),
+        why="there is no …_project_manifest_v….json",
+        hint="the folder that AllenSDK was given as cache_dir",
+    )

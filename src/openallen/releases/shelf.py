@@ -160,8 +160,14 @@ class Shelf:
         url = self.bucket.url(key)
         body = self.bucket.read(key)
         manifest = self._read(body, version, url)
-        write_whole(path, body)
+        self.keep(manifest, body)
         return manifest
+
+    def keep(self, manifest: Manifest, body: bytes) -> None:
+        """Put the text of a manifest into the folder."""
+        path = self.folder / self.project.manifest_name(manifest.version)
+        if not path.exists() or path.read_bytes() != body:
+            write_whole(path, body)
 
     def _read(self, body: bytes, version: Version, address: str) -> Manifest:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from openallen.address import Address
 from openallen.errors import UsageError
 from openallen.plans import safe_path
+from openallen.store.disk import write_whole
 from openallen.store.index import Index
 
 __all__ = ["Store"]
@@ -51,7 +52,20 @@ class Store:
                 address=str(address),
                 hint=f"openallen list {address}" if not address.name else "",
             )
-        return self.root / system / safe_path(address.name)
+        folder = self.root / system / safe_path(address.name)
+        try:
+            elsewhere = self._pointer(folder).read_text("utf-8").strip()
+        except OSError:
+            return folder
+        return Path(elsewhere) if elsewhere else folder
+
+    def point(self, address: Address, folder: Path) -> None:
+        """Keep a thing in a folder outside the store from now on."""
+        write_whole(self._pointer(self.folder(address)), str(folder.absolute()).encode())
+
+    @staticmethod
+    def _pointer(folder: Path) -> Path:
+        return folder.with_name(folder.name + ".folder")
 
     def index(self) -> Index:
         """Open what is remembered of the files here and elsewhere."""

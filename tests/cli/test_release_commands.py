@@ -1,0 +1,128 @@
+"""Releases from the command line: real processes, real output, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NAME = "release:visual-behavior-ophys"
+
+
+def openallen(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "openallen", *map(str, arguments)],
+        capture_output=True, text=True, check=False, timeout=120, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_projects_versions_tables_files(release):
+    projects = rows(openallen("list", "release:", "--json"))
+    assert [p["address"] for p in projects] == [
+        "release:visual-behavior-ophys", "release:visual-behavior-neuropixels", "release:abc-atlas",
+    ]  # fmt: skip
+    versions = rows(openallen("list", NAME, "--json"))
+    assert [(v["version"], v["newest"]) for v in versions] == [
+        ("1.0.0", True), ("0.2.0", False), ("0.1.0", False),
+    ]  # fmt: skip
+    found = rows(
+        openallen(
+            "list",
+            f"{NAME}/ophys_experiment_table",
+            "targeted_structure=VISp",
+            "imaging_depth<200",
+            "--json",
+        )
+    )
+    assert found
+    assert all(r["targeted_structure"] == "VISp" and r["imaging_depth"] < 200 for r in found)
+    files = rows(openallen("list", f"{NAME}@0.2.0/files", "kind=table", "--json"))
+    assert len(files) == 4
+    assert all("versionId=" in str(f["url"]) and f["size_bytes"] for f in files)
+
+
+def test_a_table_for_people_shows_what_was_asked_for(release):
+    done = openallen("list", f"{NAME}/ophys_experiment_table", "imaging_depth<200", "--limit", 2)
+    assert done.stdout.split()[:2] == ["ophys_experiment_id", "imaging_depth"]
+    assert "of" in done.stderr
+    assert "--all" in done.stderr
+
+
+def test_show_tells_sizes_notes_and_what_is_here(release):
+    release.put("visual-behavior-ophys/release_notes.txt", b"1.0.0 mends one file\n")
+    done = openallen("show", f"{NAME}@1.0.0", "--json")
+    told = json.loads(done.stdout)
+    assert told["files"] == 51
+    assert told["files_here"] == 0
+    assert told["bytes_exact"] is True
+    assert told["kinds"]["ophys_experiment"]["files"] == 26
+    assert told["release_notes"] == "1.0.0 mends one file\n"
+    assert "alleninstitute.org/terms-of-use" in told["terms"]
+    assert "1.0.0 mends one file" in openallen("show", f"{NAME}@1.0.0").stdout
+
+
+def test_fetch_diff_verify_repair_prune(release):
+    assert openallen("fetch", f"{NAME}@0.2.0", "--quiet").returncode == 0
+    done = openallen("fetch", f"{NAME}@1.0.0", "--json")
+    report = json.loads(done.stdout)["reports"][0]
+    assert (report["failed"], report["fetched"] + report["here"]) == (0, 51)
+    assert report["fetched"] == 2
+    told = json.loads(openallen("diff", f"{NAME}@0.2.0", "1.0.0", "--json").stdout)
+    assert told["same"] == 48
+    assert told["bytes_to_fetch"] == report["bytes_fetched"]
+    assert {c["change"] for c in told["changes"]} == {"added", "removed", "changed", "renamed"}
+    folder = Path(report["to"]) / "visual-behavior-ophys-1.0.0"
+    spoilt = next(folder.rglob("behavior_session_999.nwb"))
+    spoilt.write_bytes(b"rot")
+    done = openallen("store", "verify", "--json")
+    assert done.returncode == 7
+    assert [b["status"] for b in json.loads(done.stdout)["bad"]] == ["damaged"]
+    assert openallen("store", "repair").returncode == 0
+    assert openallen("store", "verify").stdout == "102 right\n"
+    assert openallen("store", "prune", f"{NAME}@0.2.0").returncode == 6
+    assert openallen("store", "prune", f"{NAME}@0.2.0", "--yes").returncode == 0
+    assert openallen("store", "verify").stdout == "51 right\n"
+    assert not folder.with_name("visual-behavior-ophys-0.2.0").exists()
+
+
+def test_adopting_in_place_points_the_store_there(release, tmp_path):
+    theirs = tmp_path / "cache"
+    assert openallen("fetch", f"{NAME}@0.2.0", "--to", theirs, "--quiet").returncode == 0
+    done = openallen("store", "adopt", theirs, "--in-place", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["folder"] == str(theirs)
+    assert told["how"] == {"in place": 51}
+    report = json.loads(openallen("fetch", f"{NAME}@0.2.0", "--json").stdout)["reports"][0]
+    assert (report["here"], report["to"]) == (51, str(theirs))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("list", "release:visual-behavior-ofys"), 3, "release:visual-behavior-ophys"),
+        (("list", f"{NAME}/no_table"), 3, "no table"),
+        (("list", f"{NAME}/ophys_experiment_table", "depth=5"), 2, "no column 'depth'"),
+        (("show", f"{NAME}@9.9.9"), 3, "there are 1.0.0, 0.2.0, 0.1.0"),
+        (("show", f"{NAME}@latest"), 2, "no version"),
+        (("diff", NAME, "1.0.0"), 2, "which version"),
+        (("diff", f"{NAME}@1.0.0", "stack:1"), 2, "one project"),
+        (("store", "prune", NAME), 2, "which version"),
+        (("store", "adopt", "/nowhere"), 3, "no cache of a release"),
+        (("store", "verify", "stack:1"), 2, "only releases"),
+        (("fetch", f"{NAME}/behavior_session/5"), 3, "no behavior_session 5"),
+    ],
+)
+def test_mistakes(release, arguments, code, message):
+    done = openallen(*arguments)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
