@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from openallen.errors import (
@@ -19,7 +20,8 @@ from openallen.plans import RemoteFile
 from openallen.store import Claim, Part, Progress
 from openallen.store.digests import Hasher, algorithm_of, digest_text, new_hasher
 from openallen.store.disk import disk_error
-from openallen.transport import Http, Response
+from openallen.transfer.pieces import WORTH_BYTES, Pieces
+from openallen.transport import Http, Response, Retry
 from openallen.transport.sniff import SNIFF_BYTES, describe, sniff
 
 __all__ = ["Download"]
@@ -27,6 +29,8 @@ __all__ = ["Download"]
 _BLOCK_BYTES: Final = 1 << 18
 _CHECKPOINT_BYTES: Final = 16 << 20
 _CHECKPOINT_S: Final = 1.0
+_PIECES_CHECKPOINT_BYTES: Final = 256 << 20
+_PIECES_CHECKPOINT_S: Final = 2.0
 
 
 class Download:
@@ -44,6 +48,12 @@ class Download:
         Who asks for it.
     received
         Told of bytes as they come.
+    streams
+        Tells how many connections this file may use at the moment.
+    retry
+        When a piece of a large file is asked for again.
+    stopped
+        Whether the run has ended.
     """
 
     def __init__(
@@ -53,6 +63,10 @@ class Download:
         claim: Claim,
         http: Http,
         received: Callable[[int], None],
+        *,
+        streams: Callable[[], int] = lambda: 1,
+        retry: Retry | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._file = file
         self._part = part
@@ -60,6 +74,10 @@ class Download:
         self._http = http
         self._received = received
         self._algorithm = algorithm_of(file.digest)
+        self._streams = streams
+        self._retry = retry or Retry()
+        self._stopped = stopped
+        self._whole = False  # the service does not answer ranges
 
     def attempt(self) -> tuple[str, int, dict[str, Any]]:
         """Try once; give digest, size in bytes, and facts. The file then has its final name.
@@ -80,6 +98,8 @@ class Download:
             raise disk_error(error, self._part.target) from error
 
     def _attempt(self) -> tuple[str, int, dict[str, Any]]:
+        if self._worth_pieces():
+            return self._in_pieces()
         offset, headers = self._offset()
         wanted = (offset, None) if offset else None
         with self._http.get(self._file.url, byte_range=wanted, headers=headers) as response:
@@ -88,6 +108,12 @@ class Download:
             facts: dict[str, Any] = {}
             if response.headers.get("openallen-simulated", "") == "true":
                 facts["simulated"] = True
+        return self._settle(hasher, size, facts)
+
+    def _settle(
+        self, hasher: Hasher, size: int, facts: dict[str, Any]
+    ) -> tuple[str, int, dict[str, Any]]:
+        """Verify what came, and give it its name."""
         digest = digest_text(self._algorithm, hasher)
         try:
             facts |= self._verify(digest, size)
@@ -100,6 +126,51 @@ class Download:
             )
         self._part.finish()
         return digest, size, facts
+
+    def _worth_pieces(self) -> bool:
+        size = self._file.size_bytes or 0
+        return (
+            size >= WORTH_BYTES
+            and self._part.resumable
+            and not self._whole
+            and not self._file.expects
+            and self._streams() > 1
+            and hasattr(os, "pwrite")  # not on Windows: one connection there
+        )
+
+    def _in_pieces(self) -> tuple[str, int, dict[str, Any]]:
+        size = self._file.size_bytes or 0
+        kept = self._part.progress
+        usable = kept is not None and (kept.url, kept.size_bytes) == (self._file.url, size)
+        start = kept if kept is not None and usable else Progress(self._file.url, "", size)
+        handle = self._part.start(start)
+        work = Pieces(
+            http=self._http,
+            url=self._file.url,
+            handle=handle,
+            start=start.done_bytes,
+            size_bytes=size,
+            validator=start.validator,
+            streams=self._streams,
+            received=self._received,
+            retry=self._retry,
+            stopped=lambda: self._stopped() or self._claim.lost,
+        )
+        log = _Log(self._part, handle, start, lambda: work.validator, self._claim)
+        try:
+            hasher = self._rehash(handle, start.done_bytes)
+            got = work.run(hasher, log.reached)
+        except AnswerError:
+            self._whole = True  # one answer after the other, from the start
+            self._part.discard()
+            raise
+        except OpenAllenError:
+            with suppress(OSError):
+                log.save()
+            raise
+        finally:
+            os.close(handle)
+        return self._settle(hasher, got, {})
 
     def _offset(self) -> tuple[int, dict[str, str]]:
         """Say from which byte to ask, and under which condition."""
@@ -210,6 +281,34 @@ class Download:
         except OpenAllenError as error:
             error.address = self._file.address
             raise
+
+
+class _Log:
+    """Writes down, now and then, how much of a file in pieces is whole."""
+
+    def __init__(
+        self, part: Part, handle: int, start: Progress, validator: Callable[[], str], claim: Claim
+    ) -> None:
+        self._part, self._handle, self._start = part, handle, start
+        self._validator, self._claim = validator, claim
+        self._at = self._saved = start.done_bytes
+        self._saved_at = time.monotonic()
+
+    def reached(self, at: int) -> None:
+        """Take in that the first `at` bytes are whole."""
+        self._at = at
+        if self._claim.lost:
+            raise UnreachableError("another process took this file over")
+        late = time.monotonic() - self._saved_at > _PIECES_CHECKPOINT_S
+        if late or at - self._saved >= _PIECES_CHECKPOINT_BYTES:
+            self.save()
+
+    def save(self) -> None:
+        """Write it down."""
+        if self._at > self._saved:
+            self._part.progress = replace(self._start, validator=self._validator())
+            self._part.checkpoint(self._handle, self._at)
+        self._saved, self._saved_at = self._at, time.monotonic()
 
 
 def _write(handle: int, piece: memoryview) -> None:

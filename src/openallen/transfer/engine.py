@@ -26,6 +26,7 @@ from openallen.transport import Http, Retry
 __all__ = ["Interrupted", "run"]
 
 _LOOK_AGAIN_S: Final = 0.3
+_MOST_STREAMS: Final = 16
 _FINAL = (RefusedError, StoreError, OfflineError)
 
 
@@ -94,7 +95,7 @@ def run(
         index=index,
         retry=retry or Retry(),
         observer=observer or Quiet(),
-        pace=Pace(min(connections or plan.connections, max(1, len(plan.files)))),
+        pace=Pace(connections or plan.connections),
         claims=claims or Claims(),
     )
     try:
@@ -232,7 +233,16 @@ class _Run:
     def _download(self, file: RemoteFile, claim: Claim, start: float) -> Outcome:
         left = self.leftovers.of(claim.target, fresh=claim.inherited)
         part = Part(claim, resumable=file.ranges, left=left)
-        download = Download(file, part, claim, self.http, self.meter.add_bytes)
+        download = Download(
+            file,
+            part,
+            claim,
+            self.http,
+            self.meter.add_bytes,
+            streams=self._streams,
+            retry=self.retry,
+            stopped=self.stop.is_set,
+        )
         for attempt in range(1, self.retry.attempts + 1):
             if self.stop.is_set():
                 break
@@ -269,6 +279,11 @@ class _Run:
                 facts=facts,
             )
         return Outcome(file=file, status="not tried")
+
+    def _streams(self) -> int:
+        """Say how many connections one large file may use: its share of those there are."""
+        files = max(1, self.active + len(self.waiting))
+        return max(1, min(_MOST_STREAMS, self.pace.most // files))
 
     def _sweep(self) -> None:
         """Remove what a killed process left beside files that are whole now."""

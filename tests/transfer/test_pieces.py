@@ -1,0 +1,153 @@
+"""Large files in pieces, over many connections, on real sockets."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+
+import pytest
+
+from openallen.errors import CorruptError, IntegrityError, ServiceError
+from openallen.plans import Plan, RemoteFile
+from openallen.store import Index, digest_of
+from openallen.transfer.engine import run
+from openallen.transport import Http, Retry
+
+BODY = random.Random(1).randbytes(3_000_017)
+DIGEST = f"blake2b:{hashlib.blake2b(BODY).hexdigest()}"
+
+
+class Ranged:
+    """Answers ranges of a body, as told otherwise by ``trouble(number, first, last)``."""
+
+    def __init__(self, body: bytes = BODY, trouble=None, etag='"one"') -> None:
+        self.body, self.trouble, self.etag = body, trouble, etag
+        self.asked: list[tuple[int, int]] = []
+        self.lock = threading.Lock()
+        self.busy = self.most = 0
+
+    def __call__(self, request, reply) -> None:
+        span = request.headers.get("range", "")
+        if not span:
+            reply.send(self.body, headers={"ETag": self.etag})
+            return
+        first, _, last = span.removeprefix("bytes=").partition("-")
+        first, last = int(first), int(last or len(self.body) - 1)
+        with self.lock:
+            self.asked.append((first, last))
+            number = len(self.asked)
+            self.busy += 1
+            self.most = max(self.most, self.busy)
+        try:
+            if self.trouble is None or not self.trouble(self, reply, number, first, last):
+                self.part(reply, first, last)
+        finally:
+            with self.lock:
+                self.busy -= 1
+
+    def part(self, reply, first: int, last: int, sent: int | None = None) -> None:
+        piece = self.body[first : last + 1]
+        head = (
+            f"HTTP/1.1 206 Partial Content\r\nContent-Length: {len(piece)}\r\nETag: {self.etag}\r\n"
+            f"Content-Range: bytes {first}-{last}/{len(self.body)}\r\n\r\n"
+        )
+        reply.raw(head.encode() + piece[:sent])
+        if sent is not None:
+            reply.cut()
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch):
+    monkeypatch.setattr("openallen.transfer.pieces.PIECE_BYTES", 100_000)
+    monkeypatch.setattr("openallen.transfer.download.WORTH_BYTES", 1_000_000)
+    monkeypatch.setattr("openallen.transport.retry.Retry.wait_s", lambda *_: 0.01)
+
+
+def fetch(server, to, *, digest=DIGEST, attempts=4):
+    file = RemoteFile(
+        address="file:1", url=f"{server.url}/big", path="big", kind="files",
+        size_bytes=len(BODY), digest=digest,
+    )  # fmt: skip
+    plan = Plan(address="file:1", title="big", source="t", to=to, files=(file,), connections=32)
+    with Http() as http, Index(to / "index") as index:
+        return run(plan, http=http, index=index, retry=Retry(attempts=attempts))
+
+
+def test_pieces_come_side_by_side_and_make_the_file(loopback, tmp_path):
+    served = Ranged()
+    report = fetch(loopback({"/big": served}), tmp_path)
+    report.raise_if_failed()
+    assert (tmp_path / "big").read_bytes() == BODY
+    assert sorted(served.asked) == [
+        (at, min(at + 100_000, len(BODY)) - 1) for at in range(0, len(BODY), 100_000)
+    ]
+    assert served.most >= 2
+    assert report.fetched_bytes == len(BODY)
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_pieces_that_break_off_go_on_where_they_broke(loopback, tmp_path):
+    def cut(server, reply, number, first, last):
+        if number % 3 == 0:
+            server.part(reply, first, last, sent=40_000)
+            return True
+        return False
+
+    served = Ranged(trouble=cut)
+    fetch(loopback({"/big": served}), tmp_path).raise_if_failed()
+    assert (tmp_path / "big").read_bytes() == BODY
+    assert sum(last - first + 1 for first, last in served.asked) < 2 * len(BODY)
+    assert any((first % 100_000) for first, _ in served.asked)
+
+
+def test_a_service_without_ranges_is_taken_as_it_is(loopback, tmp_path):
+    def whole(server, reply, number, first, last):
+        reply.send(server.body)
+        return True
+
+    fetch(loopback({"/big": Ranged(trouble=whole)}), tmp_path).raise_if_failed()
+    assert (tmp_path / "big").read_bytes() == BODY
+
+
+def test_a_file_that_changes_on_the_way_is_begun_again(loopback, tmp_path):
+    def change(server, reply, number, first, last):
+        if number == 10:
+            server.etag = '"two"'
+        return False
+
+    fetch(loopback({"/big": Ranged(trouble=change)}), tmp_path).raise_if_failed()
+    assert (tmp_path / "big").read_bytes() == BODY
+
+
+def test_a_wrong_byte_is_found_and_nothing_kept(loopback, tmp_path):
+    spoilt = bytearray(BODY)
+    spoilt[1_500_000] ^= 1
+    report = fetch(loopback({"/big": Ranged(bytes(spoilt))}), tmp_path, attempts=2)
+    with pytest.raises(CorruptError):
+        report.raise_if_failed()
+    assert not (tmp_path / "big").exists()
+
+
+def test_another_size_than_published_is_found(loopback, tmp_path):
+    report = fetch(loopback({"/big": Ranged(BODY[:-5])}), tmp_path, attempts=2)
+    with pytest.raises((IntegrityError, ServiceError)):
+        report.raise_if_failed()
+    assert not (tmp_path / "big").exists()
+
+
+def test_the_next_run_goes_on_behind_what_is_whole(loopback, tmp_path):
+    def dead(server, reply, number, first, last):
+        if first >= 1_000_000:
+            reply.send(b"", status="404 Not Found")
+            return True
+        return False
+
+    server = loopback({"/big": Ranged(trouble=dead)})
+    assert not fetch(server, tmp_path, attempts=2).ok
+    served = Ranged()
+    server.routes["/big"] = served
+    fetch(server, tmp_path).raise_if_failed()
+    assert (tmp_path / "big").read_bytes() == BODY
+    assert min(first for first, _ in served.asked) >= 500_000
+    assert digest_of(tmp_path / "big", "blake2b") == DIGEST
