@@ -10,7 +10,7 @@ import atexit
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,8 +189,6 @@ def _told(address: Address, name: str) -> str:
 
 
 def _narrowed(asked: Any, filters: list[Any]) -> Any:
-    from dataclasses import replace
-
     last = asked.stages[-1]
     narrowed = replace(last, filters=(*last.filters, *filters))
     return replace(asked, stages=(*asked.stages[:-1], narrowed))
@@ -254,6 +252,7 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         _known_options(options, Options)
         chosen = Options(planes=planes or slice(None), **options)
         return StackJob.of(client, describe(client, address.id), chosen, to)
+    mirror = bool(options.pop("mirror", False)) and address.scheme == "release"
     if options:
         raise UsageError(
             f"'{next(iter(options))}' goes with stacks only",
@@ -261,7 +260,7 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
             hint="options of an image belong in its address: image:321549654?downsample=3",
         )
     if address.scheme == "release":
-        return _release_job(client, address, to)
+        return _release_job(client, address, to, mirror=mirror)
     if address.scheme in {"image", "file"}:
         from openallen.brainmap.plan import plan_file, plan_image
 
@@ -303,7 +302,9 @@ def shelf(client: Client, name: str, settings: Settings, to: Path | str | None =
         region=project.region,
         retry=client.retry,
     )
-    return Shelf(project, bucket, destination(Address("release", name), to, settings))
+    folder = destination(Address("release", name), to, settings)
+    mirror = project.form == "cloud-cache" and (folder / project.manifests_prefix).is_dir()
+    return Shelf(project, bucket, folder, mirror)
 
 
 def release_fetcher(
@@ -319,12 +320,13 @@ def release_fetcher(
     return fetch_files
 
 
-def _release_job(client: Client, address: Address, to: Path) -> Job:
+def _release_job(client: Client, address: Address, to: Path, *, mirror: bool = False) -> Job:
     from openallen.releases.plan import ReleaseJob
     from openallen.releases.search import files_of
 
     settings = Settings.load(source=client.source)
     where = shelf(client, address.name, settings, to)
+    where = replace(where, mirror=mirror or where.mirror)
     version, notes = where.resolve(address.version)
     manifest = where.manifest(version)
     files = files_of(where, manifest, address, release_fetcher(client, settings))
@@ -445,7 +447,8 @@ def fetch(
         Is told of progress.
     **options
         For a stack: ``downsample`` (halvings), ``planes`` (a slice, or its text), ``quality`` (0
-        to 100), ``projections`` and ``morphology`` (booleans).
+        to 100), ``projections`` and ``morphology`` (booleans). For a release: ``mirror``, to lay
+        the folder out as the bucket is.
 
     Returns
     -------

@@ -104,3 +104,10 @@ def test_a_cache_of_allensdk_is_taken_over_without_a_download(release, tmp_path,
     opened = oa.open(f"{NAME}@1.0.0")
     assert len(opened.table("ophys_experiment_table")) == 27
     assert opened.path("ophys_experiment", 951980471).is_file()
+
+
+def test_allensdk_opens_a_mirror_as_a_static_cache(release, tmp_path):
+    oa.fetch(f"{NAME}@1.0.0", to=tmp_path / "mirror", mirror=True)
+    told = json.loads(allensdk(OPEN, tmp_path / "mirror", "static"))
+    assert told["missing"] == []
+    assert len(told["here"]) == len(release.manifests["1.0.0"]["data_files"])

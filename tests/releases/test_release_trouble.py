@@ -456,3 +456,36 @@ def test_a_project_by_another_name_has_other_keys():
     assert project.manifest_key(Version("1.0.0")) == "x/manifests/x_project_manifest_v1.0.0.json"
     assert project.version_of("x/manifests/x_project_manifest_v0.10.0.json") == Version("0.10.0")
     assert project.version_of("x/manifests/readme.json") is None
+
+
+# --- other layouts --------------------------------------------------------------------------------
+
+
+def test_a_mirror_is_laid_out_as_the_bucket(release, tmp_path):
+    oa.fetch(f"{NAME}@1.0.0", to=tmp_path, mirror=True)
+    keys = {
+        str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*") if "openallen" not in p.name
+    }
+    told = release.manifests["1.0.0"]
+    entries = [*told["metadata_files"].values(), *told["data_files"].values()]
+    wanted = {S3Location.parse(e["url"]).key for e in entries}
+    manifest_key = PROJECT.manifest_key(Version("1.0.0"))
+    assert keys == wanted | {manifest_key}
+    opened = open_release(NAME, tmp_path)  # known again as the mirror it is
+    assert str(opened.version) == "1.0.0"
+    assert opened.path("ophys_experiment", 951980471).is_file()
+    assert oa.plan(NAME, to=tmp_path).missing == ()
+
+
+def test_a_bucket_without_manifests_is_its_listing(release, tmp_path, monkeypatch):
+    for name, body in (("a.nwb", b"A" * 100), ("deep/b.json", b"{}" * 50)):
+        release.put(f"plain/{name}", body)
+    told = {"plain": {"bucket": release.bucket, "form": "listing"}}
+    monkeypatch.setenv("OPENALLEN_PROJECTS", json.dumps(told))
+    folder = oa.fetch("release:plain", to=tmp_path)
+    assert (folder / "a.nwb").read_bytes() == b"A" * 100
+    assert (folder / "deep/b.json").read_bytes() == b"{}" * 50
+    opened = open_release("release:plain", tmp_path)
+    assert [(f.kind, f.id) for f in opened.files] == [("file", "a.nwb"), ("deep", "b.json")]
+    assert all(f.digest.startswith("md5:") and f.size_bytes == 100 for f in opened.files)
+    assert oa.plan("release:plain", to=tmp_path).missing == ()

@@ -55,6 +55,7 @@ EXAMPLES = (
     type=click.Choice(["json", "csv", "parquet"]),
     help="Also write the table of planes in this form.",
 )
+@click.option("--mirror", is_flag=True, default=None, help="Lay a release out as its bucket is.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask, however large.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch nothing.")
 @common

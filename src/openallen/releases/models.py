@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -98,7 +98,10 @@ class Project:
     resources
         Files that no manifest names, by a name of their own.
     form
-        How its manifests are written: ``cloud-cache`` or ``abc-atlas``.
+        How its manifests are written: ``cloud-cache``, ``abc-atlas``, or ``listing`` where there
+        are none and the bucket's own listing stands in, with the day of its newest file as version.
+    prefix
+        Where its files lie; a folder of its name by default.
     """
 
     name: str
@@ -110,6 +113,12 @@ class Project:
     citation: str = ""
     resources: Mapping[str, S3Location] = field(default_factory=dict)
     form: str = "cloud-cache"
+    prefix: str = ""
+
+    @property
+    def files_prefix(self) -> str:
+        """Where its files lie."""
+        return self.prefix or f"{self.name}/"
 
     @property
     def manifests_prefix(self) -> str:
@@ -248,9 +257,8 @@ class Manifest:
         IntegrityError
             If a key would land outside the release's folder.
         """
-        read = _read_abc if project.form == "abc-atlas" else _read_cloud_cache
         try:
-            return read(document, project)  # type: ignore[arg-type]
+            return _READERS[project.form](document, project)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, OpenAllenError):
                 error.address = error.address or address
@@ -354,3 +362,32 @@ def _abc_file(leaf: dict[str, Any], place: tuple[str, ...]) -> ReleaseFile:
         url=str(leaf["url"]),
         size_bytes=int(leaf["size"]) if leaf.get("size") is not None else None,
     )
+
+
+def _read_listing(document: dict[str, Any], project: Project) -> Manifest:
+    """Read what `openallen.releases.shelf` kept of a bucket's listing."""
+    files = []
+    for key, size, etag in document["listed"]:
+        place = str(key).removeprefix(project.files_prefix)
+        at = S3Location(project.bucket, str(key))
+        plain = re.fullmatch(r"[0-9a-f]{32}", str(etag))  # else it came in parts: no digest
+        files.append(
+            ReleaseFile(
+                kind=place.partition("/")[0] if "/" in place else "file",
+                id=place.partition("/")[2] or place,
+                file_id=place,
+                at=at,
+                path=safe_path(place),
+                digest=f"md5:{etag}" if plain else "",
+                url=f"https://{project.bucket}.s3.{project.region}.amazonaws.com/{key}",
+                size_bytes=int(size),
+            )
+        )
+    return Manifest(project=project, version=Version(str(document["version"])), files=tuple(files))
+
+
+_READERS: Final[Mapping[str, Callable[[Any, Project], Manifest]]] = {
+    "cloud-cache": _read_cloud_cache,
+    "abc-atlas": _read_abc,
+    "listing": _read_listing,
+}

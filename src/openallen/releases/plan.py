@@ -35,7 +35,7 @@ def remote_file(shelf: Shelf, manifest: Manifest, file: ReleaseFile) -> RemoteFi
     return RemoteFile(
         address=address,
         url=shelf.bucket.url(file.at.key, file.at.version_id),
-        path=f"{manifest.folder}/{file.path}",
+        path=shelf.place(manifest, file),
         kind=file.kind,
         size_bytes=file.size_bytes,
         digest=file.digest,
@@ -111,7 +111,7 @@ class ReleaseJob:
         """Give the folder of the version, or the path of the one file asked for."""
         if len(self.plan.files) == 1:
             return self.plan.to / self.plan.files[0].path
-        return self.plan.to / self.manifest.folder
+        return self.plan.to if self.shelf.mirror else self.plan.to / self.manifest.folder
 
     def _reuse(self, index: Index) -> None:
         """Give files that another version has, intact, their name in this version too."""

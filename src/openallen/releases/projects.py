@@ -82,8 +82,36 @@ _ABC: Final = Project(
     "https://portal.brain-map.org/atlases-and-data/bkp/abc-atlas",
 )
 
+_CODING: Final = (
+    ("visual-coding-2p", "Visual Coding, two-photon", "visual-coding-2p/"),
+    (
+        "visual-coding-neuropixels",
+        "Visual Coding, Neuropixels",
+        "visual-coding-neuropixels/ecephys-cache/",
+    ),
+)
+_LISTED: Final = tuple(
+    Project(
+        name=name,
+        title=f"{title} (no versions)",
+        bucket="allen-brain-observatory",
+        form="listing",
+        prefix=prefix,
+        citation="Allen Institute for Brain Science. Allen Brain Observatory. "
+        "https://observatory.brain-map.org/visualcoding",
+    )
+    for name, title, prefix in _CODING
+)
+_EYES: Final = Project(
+    name="visual-coding-ophys",
+    title="Visual Coding, eye tracking (no versions)",
+    bucket="visual-coding-ophys-data",
+    form="listing",
+    citation=_LISTED[0].citation,
+)
+
 PROJECTS: Mapping[str, Project] = MappingProxyType(
-    {project.name: project for project in (_OPHYS, _NEUROPIXELS, _ABC)}
+    {project.name: project for project in (_OPHYS, _NEUROPIXELS, _ABC, *_LISTED, _EYES)}
 )
 """Projects by name."""
 
@@ -96,7 +124,7 @@ def project_from(name: str, told: Mapping[str, Any]) -> Project:
     UsageError
         If a key is not known, or the bucket is left out.
     """
-    known = {"bucket", "region", "title", "citation", "form", "kinds", "tables"}
+    known = {"bucket", "region", "title", "citation", "form", "prefix", "kinds", "tables"}
     strange = sorted(set(told) - known)
     if strange or not told.get("bucket"):
         raise UsageError(
@@ -104,8 +132,9 @@ def project_from(name: str, told: Mapping[str, Any]) -> Project:
             why=f"unknown: {', '.join(strange)}" if strange else "it names no bucket",
             hint=", ".join(sorted(known)),
         )
-    if told.get("form", "cloud-cache") not in {"cloud-cache", "abc-atlas"}:
-        raise UsageError(f"the project '{name}' has a form nobody knows", hint="cloud-cache")
+    forms = ("cloud-cache", "abc-atlas", "listing")
+    if told.get("form", forms[0]) not in forms:
+        raise UsageError(f"the project '{name}' has a form nobody knows", hint=", ".join(forms))
     kinds = tuple(FileKind(kind, pattern) for kind, pattern in told.get("kinds", {}).items())
     return Project(
         name=name,
@@ -116,6 +145,7 @@ def project_from(name: str, told: Mapping[str, Any]) -> Project:
         tables=dict(told.get("tables", {})),
         citation=str(told.get("citation", "")),
         form=str(told.get("form", "cloud-cache")),
+        prefix=str(told.get("prefix", "")),
     )
 
 

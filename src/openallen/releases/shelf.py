@@ -27,6 +27,7 @@ from openallen.errors import (
     OpenAllenError,
     UnreachableError,
 )
+from openallen.plans import safe_path
 from openallen.releases.models import Manifest, Project, ReleaseFile, Version
 from openallen.store.disk import write_whole
 from openallen.transport.s3 import Bucket
@@ -51,11 +52,23 @@ class Shelf:
         Where its files come from.
     folder
         Where they go.
+    mirror
+        Whether the folder is laid out as the bucket is: keys are paths, one version, no records.
     """
 
     project: Project
     bucket: Bucket
     folder: Path
+    mirror: bool = False
+
+    def place(self, manifest: Manifest, file: ReleaseFile) -> str:
+        """Give where a file of a version goes, relative to the folder."""
+        return file.at.key if self.mirror else f"{manifest.folder}/{file.path}"
+
+    def manifest_path(self, version: Version) -> Path:
+        """Give where the manifest of a version is, or goes."""
+        key, name = self.project.manifest_key(version), self.project.manifest_name(version)
+        return self.folder / (safe_path(key) if self.mirror else name)
 
     # --- versions -------------------------------------------------------------------------------
 
@@ -80,6 +93,8 @@ class Shelf:
 
     @cached_property
     def _asked(self) -> tuple[Version, ...]:
+        if self.project.form == "listing":
+            return (self._listed_anew(),)
         prefix = self.project.manifests_prefix
         listed = (self.project.version_of(entry.key) for entry in self.bucket.list(prefix))
         found = sorted({version for version in listed if version}, reverse=True)
@@ -90,9 +105,24 @@ class Shelf:
         self._remember(versions=[str(v) for v in found])
         return tuple(found)
 
+    def _listed_anew(self) -> Version:
+        """List a bucket that has no manifests, and keep the listing in place of one."""
+        prefix = self.project.files_prefix
+        entries = [e for e in self.bucket.list(prefix) if not e.key.endswith("/")]
+        days = [e.modified for e in entries if e.modified]
+        if not days:
+            raise NotFoundError("nothing is listed here", address=self.bucket.url(prefix))
+        version = Version(f"{max(days):%Y%m%d}")
+        listed = [[e.key, e.size_bytes, e.etag] for e in entries]
+        document = {"version": str(version), "listed": listed}
+        manifest = Manifest.read(document, self.project, address=self.bucket.url(prefix))
+        self.keep(manifest, json.dumps(document).encode())
+        return version
+
     def here(self) -> tuple[Version, ...]:
         """Give the versions whose manifests are in the folder, newest first."""
-        names = (self.project.version_of(p.name) for p in self.folder.glob("*_manifest_v*.json"))
+        folder = self.folder / self.project.manifests_prefix if self.mirror else self.folder
+        names = (self.project.version_of(p.name) for p in folder.glob("*_manifest_v*.json"))
         return tuple(sorted({v for v in names if v}, reverse=True))
 
     @property
@@ -130,6 +160,8 @@ class Shelf:
                     hint=f"openallen list release:{self.project.name}",
                 )
             return version, ()
+        if self.project.form == "listing" and self.here():
+            return self.here()[0], ()  # listed once; ``openallen list`` lists anew
         known = self.versions()
         last = self.last_used
         if last is None or (last not in known and last not in self.here()):
@@ -149,7 +181,7 @@ class Shelf:
         AnswerError
             If it is no manifest.
         """
-        path = self.folder / self.project.manifest_name(version)
+        path = self.manifest_path(version)
         key = self.project.manifest_key(version)
         try:
             return self._read(path.read_bytes(), version, str(path))
@@ -165,7 +197,7 @@ class Shelf:
 
     def keep(self, manifest: Manifest, body: bytes) -> None:
         """Put the text of a manifest into the folder."""
-        path = self.folder / self.project.manifest_name(manifest.version)
+        path = self.manifest_path(manifest.version)
         if not path.exists() or path.read_bytes() != body:
             write_whole(path, body)
 
@@ -185,7 +217,7 @@ class Shelf:
 
     def use(self, version: Version) -> None:
         """Write down that a version is used, for the next call and for AllenSDK."""
-        if self.last_used != version and self.project.form == "cloud-cache":
+        if self.last_used != version and self._as_allensdk:
             name = self.project.manifest_name(version)
             write_whole(self.folder / _LAST_USED, name.encode())
 
@@ -200,7 +232,7 @@ class Shelf:
 
     def path(self, manifest: Manifest, file: ReleaseFile) -> Path:
         """Give where a file of a version goes."""
-        return self.folder / manifest.folder / file.path
+        return self.folder / self.place(manifest, file)
 
     def sized(self, files: Iterable[ReleaseFile]) -> tuple[ReleaseFile, ...]:
         """Give the files with their sizes; what cannot be learned stays unknown.
@@ -238,11 +270,15 @@ class Shelf:
                         sizes[name] = entry.size_bytes
         return sizes
 
+    @property
+    def _as_allensdk(self) -> bool:
+        return self.project.form == "cloud-cache" and not self.mirror
+
     # --- records --------------------------------------------------------------------------------
 
     def record(self, digests: Mapping[Path, str]) -> None:
         """Write digests of fetched files where AllenSDK looks for them."""
-        if not digests or self.project.form != "cloud-cache":
+        if not digests or not self._as_allensdk:
             return
         path = self.folder / _DOWNLOADED
         told = {str(p): digest.partition(":")[2] for p, digest in digests.items()}
