@@ -26,7 +26,7 @@ def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
 
 def test_projects_versions_tables_files(release):
     projects = rows(openallen("list", "release:", "--json"))
-    assert [p["address"] for p in projects] == [
+    assert [p["address"] for p in projects][:3] == [
         "release:visual-behavior-ophys", "release:visual-behavior-neuropixels", "release:abc-atlas",
     ]  # fmt: skip
     versions = rows(openallen("list", NAME, "--json"))

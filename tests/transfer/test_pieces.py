@@ -151,3 +151,43 @@ def test_the_next_run_goes_on_behind_what_is_whole(loopback, tmp_path):
     assert (tmp_path / "big").read_bytes() == BODY
     assert min(first for first, _ in served.asked) >= 500_000
     assert digest_of(tmp_path / "big", "blake2b") == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"), [(BODY[:900], IntegrityError), (BODY[:1100], CorruptError)]
+)
+def test_a_small_file_is_whole_before_anything_is_written(loopback, tmp_path, sent, error):
+    file = RemoteFile(
+        address="file:2", url=loopback({"/small": Ranged(sent)}).url + "/small", path="small",
+        kind="files", size_bytes=1000, digest=f"blake2b:{hashlib.blake2b(BODY[:1000]).hexdigest()}",
+    )  # fmt: skip
+    plan = Plan(address="file:2", title="small", source="t", to=tmp_path, files=(file,))
+    with Http() as http, Index(tmp_path / "index") as index:
+        report = run(plan, http=http, index=index, retry=Retry(attempts=2))
+        with pytest.raises(error):
+            report.raise_if_failed()
+    assert [p.name for p in tmp_path.iterdir()] == ["index"]
+
+
+def test_thousands_of_files_are_settled_by_one_look_at_the_index(loopback, tmp_path):
+    served = Ranged(BODY[:1000])
+    server = loopback({"/one": served})
+    digest = f"blake2b:{hashlib.blake2b(BODY[:1000]).hexdigest()}"
+    files = tuple(
+        RemoteFile(
+            address=f"file:{i}", url=f"{server.url}/one", path=f"d/{i:04}", kind="files",
+            size_bytes=1000, digest=digest,
+        )
+        for i in range(300)
+    )  # fmt: skip
+    plan = Plan(address="file:all", title="many", source="t", to=tmp_path, files=files)
+    with Http() as http, Index(tmp_path / "index") as index:
+        first = run(plan, http=http, index=index)
+        assert len(first.fetched) == 300
+    (tmp_path / "d/0007").write_bytes(b"x" * 1000)
+    (tmp_path / "d/0008").unlink()
+    with Http() as http, Index(tmp_path / "index") as index:
+        again = run(plan, http=http, index=index)
+    assert [o.file.path for o in again.fetched] == ["d/0007", "d/0008"]
+    assert [o.damaged for o in again.fetched] == [True, False]
+    assert {o.digest for o in again.outcomes} == {digest}

@@ -139,6 +139,9 @@ def run_job(call: Call, client: Client, work: Job) -> Report:
     """Run a job with progress on stderr."""
     from openallen.cli.progress import progress_for
 
+    # Threads that mostly wait for sockets and disks hand the interpreter around: the usual 5 ms
+    # of patience makes each of thousands of small files wait for it many times.
+    sys.setswitchinterval(0.0002)
     observer = progress_for(quiet=call.out.quiet, verbose=call.out.verbose)
     return verbs.run(client, work, call.settings, observer).report
 

@@ -284,7 +284,7 @@ def _read_cloud_cache(document: dict[str, Any], project: Project) -> Manifest:
             why=f"{document['project_name']!r}, not {project.name!r}",
         )
     tables = [
-        _file(project, "table", name, name, entry)
+        _file(S3Location.parse(entry["url"]), "table", name, name, entry)
         for name, entry in document["metadata_files"].items()
     ]
     data = [_data_file(project, key, entry) for key, entry in document["data_files"].items()]
@@ -302,20 +302,17 @@ def _read_cloud_cache(document: dict[str, Any], project: Project) -> Manifest:
 
 
 def _data_file(project: Project, file_id: str, entry: dict[str, Any]) -> ReleaseFile:
-    path = S3Location.parse(entry["url"]).key.partition("/")[2]
+    at = S3Location.parse(entry["url"])
+    path = at.key.partition("/")[2]
     for kind in project.kinds:
         found = kind.id_of(path)
         if found:
-            return _file(project, kind.name, found, file_id, entry)
-    return _file(project, "file", path, file_id, entry)
+            return _file(at, kind.name, found, file_id, entry)
+    return _file(at, "file", path, file_id, entry)
 
 
-def _file(
-    project: Project, kind: str, name: str, file_id: str, entry: dict[str, Any]
-) -> ReleaseFile:
-    del project
+def _file(at: S3Location, kind: str, name: str, file_id: str, entry: dict[str, Any]) -> ReleaseFile:
     url, digest = str(entry["url"]), str(entry["file_hash"])
-    at = S3Location.parse(url)
     if not re.fullmatch(r"[0-9a-f]{128}", digest):
         raise AnswerError("a file without a digest", address=url, why=f"{digest[:40]!r}")
     return ReleaseFile(

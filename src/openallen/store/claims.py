@@ -8,6 +8,7 @@ heartbeat has stood still for a while on the observer's own clock (clocks of hos
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -52,8 +53,9 @@ class Claim:
     beat: int = 0
     inherited: bool = False
     lost: bool = False
+    taken_at: float = field(default_factory=time.time)
 
-    @property
+    @functools.cached_property
     def path(self) -> Path:
         """Where the claim lies."""
         return claim_path(self.target)
@@ -99,20 +101,25 @@ class Claims:
             if not self._create(claim):
                 return None
             claim.inherited = True
+        self._held[target] = claim
+        if self._thread is None:
+            self._start_beating()
+        return claim
+
+    def _start_beating(self) -> None:
         with self._lock:
-            self._held[target] = claim
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="claims", daemon=True)
                 self._thread.start()
-        return claim
 
     def release(self, claim: Claim) -> None:
         """Give a claim back."""
-        with self._lock:
-            self._held.pop(claim.target, None)
-        if not claim.lost and _token_in(claim.path) == claim.token:
+        self._held.pop(claim.target, None)
+        # A claim this young cannot have been found stale, so it is still ours: no need to look.
+        young = 0 <= time.time() - claim.taken_at < self._beat_s
+        if not claim.lost and (young or _token_in(claim.path) == claim.token):
             with suppress(OSError):
-                claim.path.unlink()
+                os.unlink(claim.path)  # noqa: PTH108 - thousands of these in a run
 
     def sweep(self, target: Path) -> bool:
         """Remove a stale claim of a file that needs none any more; tell whether none is left."""
@@ -144,11 +151,12 @@ class Claims:
         except OSError as error:
             raise disk_error(error, claim.path.parent) from error
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_text(claim))
+            os.write(handle, _text(claim))
         except OSError as error:
             claim.path.unlink(missing_ok=True)
             raise disk_error(error, claim.path.parent) from error
+        finally:
+            os.close(handle)
         return True
 
     def _stale(self, path: Path) -> bytes | None:
@@ -182,9 +190,7 @@ class Claims:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._beat_s):
-            with self._lock:
-                held = list(self._held.values())
-            for claim in held:
+            for claim in list(self._held.values()):
                 self._refresh(claim)
 
     def _refresh(self, claim: Claim) -> None:
@@ -209,7 +215,7 @@ def _text(claim: Claim) -> bytes:
         "host": platform.node(),
         "where": _where(),
         "pid": os.getpid(),
-        "started": _started(os.getpid()),
+        "started": _own_start(os.getpid()),
         "beat": claim.beat,
     }
     return json.dumps(state).encode()
@@ -234,6 +240,12 @@ def _state(text: bytes | None) -> dict[str, object]:
     return state if isinstance(state, dict) else {}
 
 
+@functools.cache
+def _own_start(pid: int) -> str:
+    return _started(pid)
+
+
+@functools.cache
 def _where() -> str:
     """Name the set of processes whose ids mean the same: host, boot, container."""
     parts = [platform.node()]

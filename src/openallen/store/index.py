@@ -111,6 +111,23 @@ class Index:
             return None
         return record
 
+    def everything(self) -> dict[str, Record]:
+        """Give all that is remembered, by absolute path; for plans of thousands of files."""
+        if self._db is None:
+            return {}
+        query = "SELECT path, digest, size_bytes, mtime_ns, source, address, verified_at FROM files"
+        with self._lock:
+            try:
+                rows = self._db.execute(query).fetchall()
+            except sqlite3.Error as error:
+                self._give_up(error)
+                return {}
+        root = self._root.as_posix()
+        absolute = (
+            key if key.startswith("/") or key[1:3] == ":/" else f"{root}/{key}" for key, *_ in rows
+        )
+        return {key: Record(*row[1:]) for key, row in zip(absolute, rows, strict=True)}
+
     def _select(self, key: str) -> Record | None:
         if self._db is None:
             return None

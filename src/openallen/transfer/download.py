@@ -27,6 +27,7 @@ from openallen.transport.sniff import SNIFF_BYTES, describe, sniff
 __all__ = ["Download"]
 
 _BLOCK_BYTES: Final = 1 << 18
+_SMALL_BYTES: Final = 1 << 20
 _CHECKPOINT_BYTES: Final = 16 << 20
 _CHECKPOINT_S: Final = 1.0
 _PIECES_CHECKPOINT_BYTES: Final = 256 << 20
@@ -100,6 +101,8 @@ class Download:
     def _attempt(self) -> tuple[str, int, dict[str, Any]]:
         if self._worth_pieces():
             return self._in_pieces()
+        if self._is_small():
+            return self._at_once()
         offset, headers = self._offset()
         wanted = (offset, None) if offset else None
         with self._http.get(self._file.url, byte_range=wanted, headers=headers) as response:
@@ -127,6 +130,39 @@ class Download:
         self._part.finish()
         return digest, size, facts
 
+    def _is_small(self) -> bool:
+        """Tell whether the file is held in memory whole before anything is written."""
+        file = self._file
+        return bool(
+            0 < (file.size_bytes or 0) <= _SMALL_BYTES
+            and file.check is None
+            and self._part.progress is None
+        )
+
+    def _at_once(self) -> tuple[str, int, dict[str, Any]]:
+        body = bytearray()
+        limit = self._file.size_bytes or 0
+        with self._http.get(self._file.url) as response:
+            for piece in response.chunks(_BLOCK_BYTES):
+                if not body:
+                    self._recognise(piece)
+                body += piece
+                self._received(len(piece))
+                if len(body) > limit:
+                    break  # too many bytes: told below
+        hasher = new_hasher(self._algorithm)
+        hasher.update(memoryview(body))
+        digest = digest_text(self._algorithm, hasher)
+        facts = self._verify(digest, len(body))
+        if self._claim.lost:
+            raise UnreachableError("another process took this file over")
+        try:
+            self._part.write_whole(body)
+        except OSError:
+            self._part.discard()
+            raise
+        return digest, len(body), facts
+
     def _worth_pieces(self) -> bool:
         size = self._file.size_bytes or 0
         return (
@@ -135,7 +171,7 @@ class Download:
             and not self._whole
             and not self._file.expects
             and self._streams() > 1
-            and hasattr(os, "pwrite")  # not on Windows: one connection there
+            and hasattr(os, "preadv")  # not on Windows: one connection there
         )
 
     def _in_pieces(self) -> tuple[str, int, dict[str, Any]]:

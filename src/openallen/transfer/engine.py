@@ -20,7 +20,7 @@ from openallen.transfer.download import Download
 from openallen.transfer.pace import Pace
 from openallen.transfer.progress import Meter, Observer, Quiet
 from openallen.transfer.space import prepare
-from openallen.transfer.survey import fetched_time, intact
+from openallen.transfer.survey import fetched_time, intact, vouched
 from openallen.transport import Http, Retry
 
 __all__ = ["Interrupted", "run"]
@@ -116,7 +116,9 @@ class _Run:
     claims: Claims
     leftovers: Leftovers = field(default_factory=Leftovers)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    made: set[Path] = field(default_factory=set)
     active: int = 0
+    idle: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     change: threading.Condition = field(default_factory=threading.Condition)
 
@@ -127,6 +129,7 @@ class _Run:
     def run(self) -> Report:
         start = time.monotonic()
         self.observer.started(self.plan, self.meter)
+        self._settle_known()
         workers: list[Future[None]] = []
         interrupted = False
         pool = ThreadPoolExecutor(self.pace.most, thread_name_prefix="fetch")
@@ -153,6 +156,15 @@ class _Run:
             raise Interrupted(report)
         return report
 
+    def _settle_known(self) -> None:
+        """Settle what the index vouches for before any thread starts."""
+        self.outcomes = vouched(self.plan, self.index)
+        for outcome in self.outcomes.values():
+            self.meter.settle(outcome)
+            self.observer.settled(outcome)
+        if self.outcomes:
+            self.waiting = deque(i for i in self.waiting if i[1].path not in self.outcomes)
+
     def _watch(self, pool: ThreadPoolExecutor, workers: list[Future[None]]) -> None:
         """Keep as many workers as the pace allows until nothing is left to do."""
         with self.change:
@@ -174,7 +186,10 @@ class _Run:
                     self.stop.set()
                 with self.change:
                     self.active -= 1
-                    self.change.notify_all()
+                    # With work left and nobody idle there is nobody to tell: waking a hundred
+                    # threads for each of five thousand files costs more than the files.
+                    if self.idle or not self.waiting:
+                        self.change.notify_all()
             if outcome is not None:
                 self.meter.settle(outcome)
                 self.observer.settled(outcome)
@@ -189,7 +204,9 @@ class _Run:
                     self.waiting.remove(due)
                     self.active += 1
                     return due[1]
+                self.idle += 1
                 self.change.wait(0.1 if self.waiting else None)
+                self.idle -= 1
         return None
 
     def _one(self, file: RemoteFile) -> Outcome | None:
@@ -201,7 +218,9 @@ class _Run:
             outcome = intact(file, target, self.index)
             damaged = outcome is None and target.exists()
             if outcome is None:
-                _make_folder(target.parent)
+                if target.parent not in self.made:
+                    _make_folder(target.parent)
+                    self.made.add(target.parent)
                 claim = self.claims.take(target)
                 if claim is None:
                     self._wait_for(file, target)

@@ -17,7 +17,8 @@ _CALM_S: Final = 2.0
 class Pace:
     """A limit that follows what the service bears.
 
-    Doubles per round of completed files while throughput rises, then grows by one; halves when the
+    Doubles per round of completed files while throughput rises, then grows by one, and goes back
+    to where it went best when more connections bring less; halves when the
     service says slow down, stalls or breaks off, at most once in two seconds (one overload makes
     many requests fail at once).
 
@@ -34,6 +35,7 @@ class Pace:
         self._round_start = time.monotonic()
         self._round_files = 0
         self._best_rate = 0.0
+        self._best_limit = self.limit
         self._climbing = True
         self._eased_at = -_CALM_S
 
@@ -45,12 +47,18 @@ class Pace:
                 return
             now = time.monotonic()
             rate = self._round_files / max(now - self._round_start, 1e-6)
-            grew = rate > self._best_rate * 1.05
-            self._best_rate = max(self._best_rate * 0.9, rate)
             self._round_start, self._round_files = now, 0
-            self._climbing = self._climbing and grew
-            step = self.limit if self._climbing else 1
-            self.limit = min(self.most, self.limit + step)
+            if rate > self._best_rate * 1.05:
+                self._best_rate, self._best_limit = rate, self.limit
+                step = self.limit if self._climbing else 1
+                self.limit = min(self.most, self.limit + step)
+            elif rate < self._best_rate * 0.8 and self.limit > self._best_limit:
+                # More of them brought less: back to where it went best.
+                self.limit, self._climbing = self._best_limit, False
+            else:
+                self._best_rate *= 0.95  # what was best a while ago may not be so now
+                self._climbing = False
+                self.limit = min(self.most, self.limit + 1)
 
     def failed(self, error: OpenAllenError) -> None:
         """Slow down where the error says the service has enough."""

@@ -27,7 +27,7 @@ WORTH_BYTES: Final = 48 << 20
 """Files from this size on are fetched in pieces."""
 
 _BLOCK_BYTES: Final = 1 << 18
-_HASH_BYTES: Final = 1 << 20
+_HASH_BYTES: Final = 1 << 18
 _LOOK_S: Final = 0.25
 
 
@@ -139,12 +139,13 @@ class Pieces:
             return stop
 
     def _hash(self, hasher: Hasher, at: int, stop: int) -> int:
+        block = memoryview(bytearray(_HASH_BYTES))
         while at < stop:
-            block = os.pread(self.handle, min(_HASH_BYTES, stop - at), at)
-            if not block:
+            got = os.preadv(self.handle, [block[: min(_HASH_BYTES, stop - at)]], at)
+            if not got:
                 raise TruncatedError("written bytes are gone", address=self.url)
-            hasher.update(block)
-            at += len(block)
+            hasher.update(block[:got])
+            at += got
         return at
 
     # --- workers --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from openallen.plans import Outcome, Plan, RemoteFile
 from openallen.store import Index, digest_of
 from openallen.store.digests import algorithm_of
 
-__all__ = ["fetched_time", "intact", "survey"]
+__all__ = ["fetched_time", "intact", "survey", "vouched"]
 
 
 def survey(plan: Plan) -> Plan:
@@ -22,13 +23,44 @@ def survey(plan: Plan) -> Plan:
     Only existence and published sizes are compared. A run reads every byte that nothing vouches
     for before it counts a file as here.
     """
-    here = {f.path for f in plan.files if _looks_here(f, plan.to / f.path)}
+    root = plan.to.as_posix()
+    here = {f.path for f in plan.files if _looks_here(f, f"{root}/{f.path}")}
     return replace(plan, here=frozenset(here))
 
 
-def _looks_here(file: RemoteFile, path: Path) -> bool:
+def vouched(plan: Plan, index: Index) -> dict[str, Outcome]:
+    """Give the outcomes of files the index vouches for, by path; one look for all of them.
+
+    What `intact` would say of each, at a cost that lets a plan of thousands of complete files end
+    in a blink.
+    """
+    known = index.everything()
+    found: dict[str, Outcome] = {}
+    root = plan.to.absolute().as_posix()
+    for file in plan.files if known else ():
+        record = known.get(f"{root}/{file.path}")
+        if record is None or not _agrees(record.digest, file):
+            continue
+        try:
+            stat = os.stat(f"{root}/{file.path}")  # noqa: PTH116 - thousands of these
+        except OSError:
+            continue
+        if (stat.st_size, stat.st_mtime_ns) != (record.size_bytes, record.mtime_ns):
+            continue
+        if file.size_bytes in {None, stat.st_size}:
+            found[file.path] = Outcome(
+                file=file,
+                status="here",
+                size_bytes=stat.st_size,
+                digest=record.digest,
+                fetched_at=_moment(stat.st_mtime),
+            )
+    return found
+
+
+def _looks_here(file: RemoteFile, path: str) -> bool:
     try:
-        size = path.stat().st_size
+        size = os.stat(path).st_size  # noqa: PTH116 - thousands of these
     except OSError:
         return False
     told = file.last_bytes if file.size_bytes is None else file.size_bytes
@@ -87,5 +119,8 @@ def fetched_time(path: Path) -> str:
 
     The modification time, so that every process and every later run tells the same.
     """
-    moment = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _moment(path.stat().st_mtime)
+
+
+def _moment(time_s: float) -> str:
+    return f"{datetime.fromtimestamp(int(time_s), UTC):%Y-%m-%dT%H:%M:%SZ}"
