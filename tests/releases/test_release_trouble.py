@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ from openallen.errors import (
     OfflineError,
     UsageError,
 )
-from openallen.releases import PROJECTS, Manifest, Version
+from openallen.releases import PROJECTS, Manifest, Version, compare
 from openallen.releases.models import Project
 from openallen.releases.shelf import Shelf
 from openallen.store import Index, digest_of
@@ -139,6 +140,37 @@ def test_real_lists_of_files_make_manifests():
     assert set(kinds["ecephys_session"]) == {"1043752325"}
     assert set(kinds["probe"]) == {"1043752325/probe_probeA"}
     assert set(kinds["behavior_session"]) == {"5"}
+
+
+def test_two_real_versions_differ_as_they_do(data):
+    """All files of 0.1.0 and 1.0.1; equal S3 versions stand for equal digests."""
+    folders = {
+        "S": "behavior_sessions/behavior_session_",
+        "E": "behavior_ophys_experiments/behavior_ophys_experiment_",
+        "T": "project_metadata/",
+    }
+    made: list[Manifest] = []
+    lines = gzip.decompress((data / "releases/vbo_versions.csv.gz").read_bytes()).decode()
+    rows = [line.split(",") for line in lines.splitlines()]
+    for column, version in ((1, "0.1.0"), (2, "1.0.1")):
+        found = [
+            (r[0], entry(f"visual-behavior-ophys/{folders[r[0][0]]}{r[0][1:]}", r[column].encode()))
+            for r in rows
+            if r[column]
+        ]
+        told = manifest(
+            manifest_version=version,
+            metadata_files={k[1:].removesuffix(".csv"): e for k, e in found if k[0] == "T"},
+            data_files={str(i): e for i, (k, e) in enumerate(found) if k[0] != "T"},
+        )
+        made.append(Manifest.read(told, PROJECT))
+    counts = [{kind: len(files) for kind, files in m.by_kind.items()} for m in made]
+    assert counts == [
+        {"table": 3, "behavior_session": 3021, "ophys_experiment": 1165},
+        {"table": 4, "behavior_session": 4082, "ophys_experiment": 1941},
+    ]
+    assert compare(*made).summary == ("1,845 added, 7 removed, 197 changed, 3,985 files the same")
+    assert [m.project.opens_in_allensdk(m.version) for m in made] == [False, True]
 
 
 def test_dated_manifests_of_the_abc_atlas_are_the_same_nouns():

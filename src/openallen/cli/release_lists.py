@@ -166,6 +166,7 @@ def show_release(call: Call, where: Address) -> int:
         "files_here": len(plan.here),
         "bytes_missing": plan.missing_bytes,
         "bytes_exact": plan.exact,
+        "opens_in_allensdk": manifest.project.opens_in_allensdk(manifest.version),
         "pipeline": [{"name": p.name, "version": p.version} for p in manifest.pipeline],
         "release_notes": notes,
         "folder": str(work.shelf.folder / manifest.folder),
@@ -184,6 +185,7 @@ def show_release(call: Call, where: Address) -> int:
         "here": count_text(len(plan.here), "file") if plan.here else None,
         "to fetch": f"{count_text(len(plan.missing), 'file')}, {bytes_text(plan.missing_bytes)}",
         "folder": document["folder"],
+        "AllenSDK": _allensdk(manifest),
         "made with": ", ".join(f"{p.name} {p.version}" for p in manifest.pipeline) or None,
         "cite": manifest.project.citation or None,
         "terms": TERMS,
@@ -193,6 +195,13 @@ def show_release(call: Call, where: Address) -> int:
     told = "".join(f"\n  {line}" for line in lines)
     call.out.document(document, text + (f"\n\nrelease notes{told}" if told else ""), ids=())
     return 0
+
+
+def _allensdk(manifest: Any) -> str | None:
+    known = manifest.project.allensdk
+    if not known or manifest.project.opens_in_allensdk(manifest.version):
+        return None
+    return f"does not open this version (2.16 takes {known[0]} up to {known[1]}); openallen does"
 
 
 def _newest(shelf: Any) -> str | None:

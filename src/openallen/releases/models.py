@@ -102,6 +102,8 @@ class Project:
         are none and the bucket's own listing stands in, with the day of its newest file as version.
     prefix
         Where its files lie; a folder of its name by default.
+    allensdk
+        First version AllenSDK 2.16 opens, and the first after those; empty if it opens none.
     """
 
     name: str
@@ -114,6 +116,13 @@ class Project:
     resources: Mapping[str, S3Location] = field(default_factory=dict)
     form: str = "cloud-cache"
     prefix: str = ""
+    allensdk: tuple[str, str] | tuple[()] = ()
+
+    def opens_in_allensdk(self, version: Version) -> bool:
+        """Tell whether AllenSDK 2.16 opens a version; openallen reads them all."""
+        if not self.allensdk:
+            return False
+        return Version(self.allensdk[0]) <= version < Version(self.allensdk[1])
 
     @property
     def files_prefix(self) -> str:

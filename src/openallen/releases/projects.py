@@ -40,6 +40,7 @@ _OPHYS: Final = Project(
     },
     citation="Allen Institute for Brain Science. Visual Behavior Ophys. "
     "https://portal.brain-map.org/explore/circuits/visual-behavior-2p",
+    allensdk=("1.0.0", "2.0.0"),
     resources={
         "natural_movie": S3Location(
             "visual-behavior-ophys-data", "visual-behavior-ophys/resources/Movie_TOE1.npy"
@@ -49,6 +50,7 @@ _OPHYS: Final = Project(
 _NEUROPIXELS: Final = Project(
     name="visual-behavior-neuropixels",
     title="Visual Behavior, Neuropixels",
+    allensdk=("0.1.0", "10.0.0"),
     bucket="visual-behavior-neuropixels-data",
     kinds=(
         FileKind("behavior_session", _BEHAVIOR.pattern, "behavior_sessions"),
