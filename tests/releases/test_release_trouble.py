@@ -433,8 +433,8 @@ def test_adopting_leaves_behind_what_is_not_right(release, tmp_path):
         found = adopt(theirs, shelf(theirs), index)
         assert found.how["in place"] > 10
         assert not files[1].is_symlink()
-    with pytest.raises(NotFoundError):
-        adopt(tmp_path, shelf(tmp_path / "x"), Index(tmp_path / "index3"))
+    with Index(tmp_path / "index3") as index, pytest.raises(NotFoundError):
+        adopt(tmp_path, shelf(tmp_path / "x"), index)
 
 
 # --- processes ------------------------------------------------------------------------------------

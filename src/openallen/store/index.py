@@ -80,12 +80,15 @@ class Index:
 
     def _open(self) -> sqlite3.Connection | None:
         path = self._root / "index.sqlite"
+        db: sqlite3.Connection | None = None
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
             db.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             _LOG.warning("going on without the index %s: %s", path, error)
+            if db is not None:
+                db.close()
             return None
         return db
 
