@@ -191,3 +191,27 @@ def test_thousands_of_files_are_settled_by_one_look_at_the_index(loopback, tmp_p
     assert [o.file.path for o in again.fetched] == ["d/0007", "d/0008"]
     assert [o.damaged for o in again.fetched] == [True, False]
     assert {o.digest for o in again.outcomes} == {digest}
+
+
+def test_a_service_without_ranges_is_not_asked_for_each_piece_again(loopback, tmp_path):
+    def whole(server, reply, number, first, last):
+        reply.send(server.body)
+        return True
+
+    served = Ranged(trouble=whole)
+    fetch(loopback({"/big": served}), tmp_path, attempts=4).raise_if_failed()
+    assert len(served.asked) <= 16  # at most one for each connection, none twice
+
+
+def test_what_an_archive_made_up_is_told_of_small_files_too(loopback, tmp_path):
+    body = BODY[:1000]
+    server = loopback(
+        {"/s": lambda _, reply: reply.send(body, headers={"openallen-simulated": "true"})}
+    )
+    file = RemoteFile(
+        address="file:3", url=f"{server.url}/s", path="s", kind="files", size_bytes=1000
+    )
+    plan = Plan(address="file:3", title="s", source="t", to=tmp_path, files=(file,))
+    with Http() as http, Index(tmp_path / "index") as index:
+        report = run(plan, http=http, index=index)
+    assert report.fetched[0].facts == {"simulated": True}

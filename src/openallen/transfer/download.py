@@ -108,9 +108,7 @@ class Download:
         with self._http.get(self._file.url, byte_range=wanted, headers=headers) as response:
             start = self._beginning(response, offset)
             hasher, size = self._receive(response, start)
-            facts: dict[str, Any] = {}
-            if response.headers.get("openallen-simulated", "") == "true":
-                facts["simulated"] = True
+            facts = _simulated(response)
         return self._settle(hasher, size, facts)
 
     def _settle(
@@ -150,10 +148,11 @@ class Download:
                 self._received(len(piece))
                 if len(body) > limit:
                     break  # too many bytes: told below
+            made_up = _simulated(response)
         hasher = new_hasher(self._algorithm)
         hasher.update(memoryview(body))
         digest = digest_text(self._algorithm, hasher)
-        facts = self._verify(digest, len(body))
+        facts = self._verify(digest, len(body)) | made_up
         if self._claim.lost:
             raise UnreachableError("another process took this file over")
         try:
@@ -317,6 +316,12 @@ class Download:
         except OpenAllenError as error:
             error.address = self._file.address
             raise
+
+
+def _simulated(response: Response) -> dict[str, Any]:
+    """Give what an archive says of bytes it made up."""
+    told = response.headers.get("openallen-simulated", "") == "true"
+    return {"simulated": True} if told else {}
 
 
 class _Log:

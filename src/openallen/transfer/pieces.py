@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -111,6 +110,7 @@ class Pieces:
             with self._change:
                 self._finished = True
                 self._left.clear()
+                self._change.notify_all()
             for worker in self._workers:
                 worker.join()
         if at < self.size_bytes:
@@ -131,7 +131,7 @@ class Pieces:
     def _wait_behind(self, at: int) -> int:
         """Wait until bytes behind `at` are whole, or it is time to look around; give their end."""
         with self._change:
-            if at not in self._done and self.error is None:
+            if at not in self._done:
                 self._change.wait(_LOOK_S)
             stop = at
             while stop in self._done:
@@ -178,14 +178,22 @@ class Pieces:
         at = first
         attempt = 0
         while at < stop:
+            if self._over:
+                raise UnreachableError("broken off", address=self.url)
             try:
                 at = self._ask(at, stop, buffer)
+            except AnswerError:
+                raise  # no ranges here, or another object: asking again would not change it
             except OpenAllenError as error:
                 attempt += 1
-                over = attempt >= self.retry.attempts or not error.retryable
-                if over or self._finished or self.stopped():
+                if attempt >= self.retry.attempts or not error.retryable:
                     raise
-                time.sleep(self.retry.wait_s(attempt, error))
+                with self._change:
+                    self._change.wait_for(lambda: self._over, self.retry.wait_s(attempt, error))
+
+    @property
+    def _over(self) -> bool:
+        return self._finished or self.stopped()
 
     def _ask(self, at: int, stop: int, buffer: memoryview) -> int:
         """Ask for a range; give how far its bytes were written, also when it broke off."""
@@ -218,7 +226,7 @@ class Pieces:
                 _write_at(self.handle, buffer[:got], at)
                 at += got
                 self.received(got)
-                if self._finished or self.stopped():
+                if self._over:
                     break
         if at == start:
             raise UnreachableError("no bytes came", address=self.url)
