@@ -521,3 +521,39 @@ def test_a_bucket_without_manifests_is_its_listing(release, tmp_path, monkeypatc
     assert [(f.kind, f.id) for f in opened.files] == [("file", "a.nwb"), ("deep", "b.json")]
     assert all(f.digest.startswith("md5:") and f.size_bytes == 100 for f in opened.files)
     assert oa.plan("release:plain", to=tmp_path).missing == ()
+
+
+def test_the_size_of_an_object_without_versions_is_asked_for_each_time(release, tmp_path):
+    key = "visual-behavior-ophys/resources/Movie_TOE1.npy"
+    before = oa.plan(f"{NAME}/resources/natural_movie", to=tmp_path).missing_bytes
+    release.put(key, b"longer than it was" * 200)
+    try:
+        path = oa.fetch(f"{NAME}/resources/natural_movie", to=tmp_path)
+        assert path.read_bytes() == b"longer than it was" * 200
+        assert path.stat().st_size != before
+    finally:
+        release.put(key, b"not a movie" * 100)
+
+
+def test_another_version_with_a_damaged_manifest_is_no_obstacle(release, tmp_path, monkeypatch):
+    oa.fetch(f"{NAME}@0.2.0/ophys_experiment/951980471", to=tmp_path)
+    damaged = tmp_path / "visual-behavior-ophys_project_manifest_v0.1.0.json"
+    damaged.write_text("{")
+    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", "")
+    monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
+    assert oa.fetch(f"{NAME}@0.2.0/ophys_experiment/951980471", to=tmp_path).is_file()
+    with pytest.raises(OfflineError):
+        oa.fetch(f"{NAME}@0.2.0/ophys_session_table", to=tmp_path)
+    assert damaged.read_text() == "{"  # nothing better is to be had: it stays
+
+
+def test_a_pruned_version_is_not_the_one_used_last(release, tmp_path):
+    from openallen.releases.keep import prune
+
+    oa.fetch(f"{NAME}@1.0.0/tables", to=tmp_path)
+    oa.fetch(f"{NAME}@0.2.0/tables", to=tmp_path)
+    prune(shelf(tmp_path), [Version("0.2.0")])
+    assert str(open_release(NAME, tmp_path).version) == "1.0.0"
+    told = json.loads((tmp_path / "_downloaded_data.json").read_text())
+    assert told
+    assert all(Path(path).is_file() for path in told)

@@ -183,15 +183,9 @@ def _put(data: bytes, to: Path | None) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
         return
-    from openallen.store.disk import disk_error
+    from openallen.store.disk import write_whole
 
-    draft = to.with_name(to.name + ".part")
-    try:
-        draft.write_bytes(data)
-        draft.replace(to)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise disk_error(error, to.parent) from error
+    write_whole(to, data)
 
 
 def _csv(rows: Iterable[dict[str, Any]]) -> bytes:

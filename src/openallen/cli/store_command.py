@@ -197,15 +197,14 @@ def _adopt(call: Call, given: tuple[str, ...], *, in_place: bool) -> int:
     source = Path(given[0]).expanduser().absolute()
     name = _project_in(call, source)
     store = Store(call.settings.store)
-    address = Address("release", name)
-    if in_place:
-        store.point(address, source)
     with verbs.connected(call.settings) as client, store.index() as index:
-        shelf = verbs.shelf(client, name, call.settings)
+        shelf = verbs.shelf(client, name, call.settings, source if in_place else None)
         quiet = call.out.quiet or call.out.as_json
         total = sum(1 for _ in source.glob("*-*/**/*.*"))
         with counting(total, "file", quiet=quiet) as step:
             found = adopt(source, shelf, index, lambda _: step(0))
+    if in_place:
+        store.point(Address("release", name), source)
     bad = [c for c in found.checked if c.status != "right"]
     document: dict[str, Any] = {
         "project": name,

@@ -162,7 +162,8 @@ def _remove(shelf: Shelf, version: Version, folder: Path) -> None:
     try:
         if folder.is_dir():
             shutil.rmtree(folder)
-        (shelf.folder / shelf.project.manifest_name(version)).unlink(missing_ok=True)
+        shelf.manifest_path(version).unlink(missing_ok=True)
+        shelf.forget(version)
     except OSError as error:
         raise disk_error(error, folder) from error
 
@@ -234,8 +235,11 @@ def adopt(
     how: dict[str, int] = {}
     checked: list[Checked] = []
 
+    read: dict[Path, dict[str, str]] = {}  # what two versions share by a link is read once
+
     def check(pair: tuple[Manifest, ReleaseFile]) -> Checked:
-        return _check(there.path(*pair), pair, {})
+        path = there.path(*pair)
+        return _check(path, pair, read.setdefault(path.resolve(), {}))
 
     digests: dict[Path, str] = {}
     for pair, result in zip(pairs, ordered_map(check, pairs), strict=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from openallen.display import bytes_text, count_text
-from openallen.errors import OfflineError
+from openallen.errors import OfflineError, OpenAllenError
 from openallen.plans import Plan, RemoteFile, Report
 from openallen.releases.models import Manifest, ReleaseFile
 from openallen.releases.shelf import Shelf
@@ -96,7 +96,6 @@ class ReleaseJob:
         OfflineError
             If files are missing and there is no network, with the sizes of what is missing.
         """
-        self.shelf.folder.mkdir(parents=True, exist_ok=True)
         self._reuse(means.index)
         missing = survey(self.plan).missing
         if missing and not means.http.reaches(missing[0].url):
@@ -132,7 +131,10 @@ class ReleaseJob:
         found: dict[str, list[Path]] = {}
         for version in self.shelf.here():
             if version != self.manifest.version:
-                other = self.shelf.manifest(version)
+                try:
+                    other = self.shelf.manifest(version)
+                except OpenAllenError:
+                    continue  # that one is damaged: its files are then fetched, not shared
                 places = ((f.digest, self.shelf.path(other, f)) for f in other.files)
                 _note(found, wanted, places)
         recorded = self.shelf.recorded()

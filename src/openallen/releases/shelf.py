@@ -14,7 +14,9 @@ What only openallen needs lies in ``_openallen.json``: the versions last listed,
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -25,6 +27,7 @@ from openallen.errors import (
     NotFoundError,
     OfflineError,
     OpenAllenError,
+    StoreError,
     UnreachableError,
 )
 from openallen.plans import safe_path
@@ -185,10 +188,11 @@ class Shelf:
         key = self.project.manifest_key(version)
         try:
             return self._read(path.read_bytes(), version, str(path))
-        except FileNotFoundError:
-            pass
-        except AnswerError:
-            path.unlink(missing_ok=True)  # cut off or edited: the bucket has it whole
+        except (FileNotFoundError, AnswerError):
+            pass  # not here, or cut off: the bucket has it whole
+        if self.project.form == "listing":
+            self._listed_anew()
+            return self._read(path.read_bytes(), version, str(path))
         url = self.bucket.url(key)
         body = self.bucket.read(key)
         manifest = self._read(body, version, url)
@@ -219,7 +223,18 @@ class Shelf:
         """Write down that a version is used, for the next call and for AllenSDK."""
         if self.last_used != version and self._as_allensdk:
             name = self.project.manifest_name(version)
-            write_whole(self.folder / _LAST_USED, name.encode())
+            with suppress(StoreError):  # a folder that cannot be written to can still be read
+                write_whole(self.folder / _LAST_USED, name.encode())
+
+    def forget(self, version: Version) -> None:
+        """Take a version that was removed out of the records."""
+        if self.last_used == version:
+            (self.folder / _LAST_USED).unlink(missing_ok=True)
+        gone = f"{self.folder / f'{self.project.name}-{version}'}{os.sep}"
+        before = _read_json(self.folder / _DOWNLOADED)
+        kept = {path: digest for path, digest in before.items() if not path.startswith(gone)}
+        if kept != before:
+            self._write_record(kept)
 
     def notes(self) -> str | None:
         """Give the release notes that lie in the bucket; None where there are none to be had."""
@@ -248,9 +263,9 @@ class Shelf:
                 told = self._listed_sizes(unknown)
             except OpenAllenError:
                 told = {}  # a plan without sizes is still a plan
-            if told:
-                known |= told
-                self._remember(sizes=known)
+            known |= told
+            # Of an object without a version the size may change: it is asked for each time.
+            self._remember(sizes={k: v for k, v in known.items() if not k.endswith("?")})
         return tuple(
             f if f.size_bytes is not None else replace(f, size_bytes=known.get(_key(f)))
             for f in wanted
@@ -284,8 +299,11 @@ class Shelf:
         told = {str(p): digest.partition(":")[2] for p, digest in digests.items()}
         before = _read_json(path)
         if any(before.get(p) != digest for p, digest in told.items()):
-            text = json.dumps(before | told, indent=2, sort_keys=True)
-            write_whole(path, text.encode())
+            self._write_record(before | told)
+
+    def _write_record(self, digests: Mapping[str, str]) -> None:
+        text = json.dumps(digests, indent=2, sort_keys=True)
+        write_whole(self.folder / _DOWNLOADED, text.encode())
 
     def recorded(self) -> dict[Path, str]:
         """Give the digests AllenSDK wrote down, by path."""
@@ -298,7 +316,8 @@ class Shelf:
     def _remember(self, **what: Any) -> None:
         own = self._own()
         if any(own.get(name) != value for name, value in what.items()):
-            write_whole(self.folder / _OWN, json.dumps(own | what).encode())
+            with suppress(StoreError):  # a courtesy: it would only be asked for again
+                write_whole(self.folder / _OWN, json.dumps(own | what).encode())
 
 
 def _key(file: ReleaseFile) -> str:
