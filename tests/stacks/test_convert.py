@@ -361,3 +361,26 @@ def test_a_gap_in_a_packaged_stack_is_a_gap_in_the_store(cell, tmp_path):
     assert work.geometry.channels == 1
     work.run()
     assert OmeZarr(work.to).group.attrs["openallen"]["missing_planes"] == [1, 2]
+
+
+def test_two_conversions_to_one_store_do_not_meet(cell, tmp_path):
+    work = oa.open(cell).conversion(tmp_path)
+    again: list[str] = []
+
+    def second(_: int) -> None:
+        if not again:
+            with pytest.raises(RefusedError, match="being written") as caught:
+                oa.open(cell).conversion(tmp_path).run()
+            again.append(caught.value.why)
+
+    made = work.run(second)
+    assert "process" in again[0]
+    assert OmeZarr(made.path).levels
+    assert [p.name for p in tmp_path.iterdir()] == [made.path.name]
+
+
+def test_replacing_a_store_leaves_one_store(cell, tmp_path):
+    first = oa.open(cell).conversion(tmp_path).run()
+    oa.open(cell).conversion(tmp_path, overwrite=True, gray=True).run()
+    assert len(OmeZarr(first.path).levels[0].shape) == 3
+    assert [p.name for p in tmp_path.iterdir()] == [first.path.name]

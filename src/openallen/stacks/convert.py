@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
 from openallen.formats.jpeg import inspect
 from openallen.formats.omezarr import Converted, Geometry, write_stack
 from openallen.stacks.manifest import Manifest
 from openallen.stacks.planes import Planes
+from openallen.store import Claims
 from openallen.store.disk import disk_error
 from openallen.version import __version__
 
@@ -108,13 +109,22 @@ class Conversion:
         Raises
         ------
         RefusedError
-            If the store is there and may not be replaced.
+            If the store is there and may not be replaced, or another process is writing it.
         CorruptError
             If a plane is damaged, does not decode, or is of another size than the first.
         SpaceError, StoreError
             If it cannot be written.
         """
+        claims = Claims()
         try:
+            self.to.parent.mkdir(parents=True, exist_ok=True)
+            if claims.take(self.to) is None:
+                raise RefusedError(
+                    "this store is being written",
+                    address=str(self.to),
+                    why=f"{claims.holder(self.to)} is at it",
+                    hint="wait for it, or choose another place with --to DIR",
+                )
             return write_stack(
                 self.sources,
                 self.geometry,
@@ -131,6 +141,8 @@ class Conversion:
             if isinstance(error, OpenAllenError):
                 raise
             raise disk_error(error, self.to) from error
+        finally:
+            claims.close()
 
     def _attributes(self) -> dict[str, Any]:
         manifest = self.manifest

@@ -130,19 +130,24 @@ def write_stack(
         for z in ordered_map(work.plane, sources, workers=workers or fitting_workers(geometry)):
             done(z)
         missing = [z for z, source in enumerate(planes) if source is None]
-        found = work.projections.results()
-        _write_projections(draft, found, geometry, name)
         extra = {**(attributes or {}), **({"missing_planes": missing} if missing else {})}
-        document = group_document(image_attributes(name, geometry, projections=True, extra=extra))
-        _write_json(draft, document)
-        if to.exists():
-            shutil.rmtree(to)
-        draft.replace(to)
+        found = work.finish(name, extra)
+        _put_in_place(draft, to)
         finished = True
     finally:
         if not finished:
             shutil.rmtree(draft, ignore_errors=True)
     return Converted(to, found)
+
+
+def _put_in_place(draft: Path, to: Path) -> None:
+    """Give a finished store its name; one that is there is removed only when it has."""
+    aside = to.with_name(to.name + ".old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if to.exists():
+        to.replace(aside)
+    draft.replace(to)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def fitting_workers(geometry: Geometry) -> int:
@@ -182,6 +187,14 @@ class _Writer:
             _write_json(
                 self._root / str(level), array_document(g.shape(level), chunk, codecs, g.axes)
             )
+
+    def finish(self, name: str, extra: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:
+        """Write the projections, and last the document that makes the folder a store."""
+        found = self.projections.results()
+        _write_projections(self._root, found, self._geometry, name)
+        told = image_attributes(name, self._geometry, projections=True, extra=extra)
+        _write_json(self._root, group_document(told))
+        return found
 
     def _inner(self, colour: tuple[int, ...]) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
         """Give shape and codecs of the chunks inside a shard."""
