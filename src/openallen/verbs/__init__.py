@@ -1,0 +1,31 @@
+"""The verbs: search, plan, fetch, open. Each takes an address; all faces call these.
+
+This is where an address meets the room that knows it, and a source (``live``, ``sample``, a URL)
+the service it stands for.
+"""
+
+from openallen.verbs.fetching import fetch, job, plan
+from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
+from openallen.verbs.place import destination, folder_for
+from openallen.verbs.release import open_release, shelf
+from openallen.verbs.rows import facts, query, search, set_query
+from openallen.verbs.running import Fetched, run
+from openallen.verbs.source import connected
+
+__all__ = [
+    "Fetched",
+    "connected",
+    "destination",
+    "facts",
+    "fetch",
+    "folder_for",
+    "job",
+    "open",
+    "open_release",
+    "plan",
+    "query",
+    "run",
+    "search",
+    "set_query",
+    "shelf",
+]

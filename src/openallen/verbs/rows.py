@@ -1,0 +1,135 @@
+"""Finding: rows for an address that names a set, and the facts of one thing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from openallen.address import Address, AddressLike, Condition
+from openallen.errors import UsageError
+from openallen.settings import Settings
+from openallen.verbs.source import connected
+
+if TYPE_CHECKING:
+    from openallen.brainmap import Search
+    from openallen.stacks import StackFacts
+
+
+__all__ = ["facts", "query", "search", "set_query"]
+
+
+def query(model_or_rma: str, *, source: str | None = None) -> Search:
+    """Begin a query of brain-map.org.
+
+    Parameters
+    ----------
+    model_or_rma
+        A model's name (``"ProjectionImage"``), RMA text, or a request URL.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+
+    Returns
+    -------
+    Search
+        Immutable; nothing is asked before rows are wanted.
+
+    Raises
+    ------
+    QueryError
+        If the text is no RMA.
+
+    Examples
+    --------
+    >>> import openallen as oa
+    >>> images = oa.query("ProjectionImage", source="sample").where(specimen_id=313862022)
+    >>> images.count()
+    4
+    """
+    from openallen.brainmap import Search
+
+    chosen = Settings.load(source=source).source
+    return Search.of(model_or_rma, connect=lambda: connected(source=chosen), source=chosen)
+
+
+def search(
+    address: AddressLike, *conditions: str | Condition, source: str | None = None, **filters: object
+) -> list[dict[str, Any]]:
+    """Find what there is: rows for an address that names a set.
+
+    Parameters
+    ----------
+    address
+        ``stack:`` for cells with images, ``rma:Model?field=value`` for rows of brain-map.org.
+    *conditions
+        More filters, as text (``"species=Mus musculus"``) or `Condition`.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    **filters
+        ``field=value``, or with an operator: ``width_px__gt=6000``.
+
+    Raises
+    ------
+    UsageError
+        If the address names no set that can be searched.
+    """
+    from openallen.brainmap.builder import filter_of
+
+    given = [Condition.parse(c) if isinstance(c, str) else c for c in conditions]
+    where = Address.parse(address)
+    with connected(source=source) as client:
+        asked, row = set_query(where, given)
+        wanted = [filter_of(_told(where, name), value) for name, value in filters.items()]
+        return [row(r) for r in client.rows(_narrowed(asked, wanted))]
+
+
+def _told(address: Address, name: str) -> str:
+    from openallen.stacks.search import COLUMNS
+
+    field, _, op = name.partition("__")
+    if address.scheme == "stack" and field in COLUMNS:
+        return COLUMNS[field] + (f"__{op}" if op else "")
+    return name
+
+
+def _narrowed(asked: Any, filters: list[Any]) -> Any:
+    last = asked.stages[-1]
+    narrowed = replace(last, filters=(*last.filters, *filters))
+    return replace(asked, stages=(*asked.stages[:-1], narrowed))
+
+
+def set_query(address: Address, conditions: list[Condition]) -> tuple[Any, Any]:
+    """Give the query for a set, and what turns an answered row into a shown one.
+
+    Raises
+    ------
+    UsageError
+        If the address names no set that can be searched.
+    """
+    from openallen.brainmap import Search
+    from openallen.stacks.search import cell_row, search_cells
+
+    wanted = [*address.conditions, *conditions]
+    if address.scheme == "stack" and not address.name:
+        return search_cells(wanted), cell_row
+    if address.scheme == "rma" and address.name:
+        return Search.of(address.name).where(*wanted).query, dict
+    raise UsageError(
+        "this names no set of rows", address=str(address), hint="stack: or rma:ProjectionImage"
+    )
+
+
+def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
+    """Ask for all that is known of one stack, without fetching any of it.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such cell, or it has no stack.
+    """
+    from openallen.stacks.search import describe
+
+    where = Address.parse(address)
+    if where.scheme != "stack":
+        raise UsageError("facts are known of stacks", address=str(where), hint="stack:313862022")
+    with connected(source=source) as client:
+        return describe(client, where.id)
