@@ -1,11 +1,10 @@
 """Fetching release files from a server on this machine, beside other downloaders.
 
-    python benchmarks/releases.py [--set large|medium|small|all] [--rate-mb 0] [--delay-ms 0]
+    python benchmarks/releases.py [--set large|medium|small|all] [--far] [--allensdk PYTHON]
 
 nginx serves the files; every program fetches all of them to a new folder, in turn. Ours verifies
-BLAKE2b while it fetches; of the others none does, so each is followed by b2sum where ``+b2sum`` is
-written. With --rate-mb each connection is limited, as S3 does; with --delay-ms the loopback of a
-network namespace of its own delays every packet (Linux, root).
+BLAKE2b while it fetches, and a second time runs without (``later``); of the others only AllenSDK
+verifies, from a part of the set, whose time is counted up. With --far a relay makes the server far.
 
 Needs nginx; aria2c, rclone, curl and s5cmd are used where they are found.
 """
@@ -22,12 +21,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 BUCKET = "bench-data"
 PROJECT = "bench"
 PORT = 8977
+FAR_PORT = 8978
 Command = Callable[[Path], list[str]]
 SETS = {"large": (1, 2_000_000_000), "medium": (200, 5_000_000), "small": (5000, 20_000)}
 
@@ -36,37 +37,18 @@ def main() -> None:
     """Run the sets asked for."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--set", choices=[*SETS, "all"], default="all")
-    options.add_argument("--rate-mb", type=int, default=0, help="MB/s of one connection")
-    options.add_argument("--delay-ms", type=int, default=0, help="round trip")
+    options.add_argument("--far", action="store_true", help="40 ms, 25 MB/s each, 400 MB/s in all")
     options.add_argument("--rounds", type=int, default=1)
-    options.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    options.add_argument("--only", default="", help="names of programs, with commas")
+    options.add_argument("--allensdk", default="", help="a python that has AllenSDK")
     given = options.parse_args()
-    if given.delay_ms and not given.inside:
-        raise SystemExit(in_namespace(given.delay_ms))
     for name in SETS if given.set == "all" else (given.set,):
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
             root = Path(folder)
             keys = make(root, *SETS[name])
-            with nginx(root, given.rate_mb):
+            with nginx(root, SETS[name][1]), far_link() if given.far else nullcontext():
                 for _ in range(given.rounds):
-                    one_round(name, root, keys)
-
-
-def in_namespace(delay_ms: int) -> int:
-    """Run this script again where loopback delays."""
-    space = "openallen-bench"
-    subprocess.run(["ip", "netns", "add", space], check=True)
-    try:
-        inside = ["ip", "netns", "exec", space]
-        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
-        delay = f"{delay_ms / 2}ms"
-        netem = ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", delay]
-        subprocess.run([*inside, *netem, "limit", "100000"], check=True)
-        return subprocess.run(
-            [*inside, sys.executable, *sys.argv, "--inside"], check=False
-        ).returncode
-    finally:
-        subprocess.run(["ip", "netns", "del", space], check=True)
+                    one_round(name, root, keys, given)
 
 
 def make(root: Path, count: int, size: int) -> list[str]:
@@ -105,22 +87,52 @@ def make(root: Path, count: int, size: int) -> list[str]:
     )
     listing = f"<ListVersionsResult><IsTruncated>false</IsTruncated>{entries}</ListVersionsResult>"
     (root / "www" / "versions.xml").write_text(listing)
+    served = f"{PROJECT}/manifests/{PROJECT}_manifest_v1.0.0.json"
+    (bucket / served).parent.mkdir()
+    shutil.copy(root / "manifest.json", bucket / served)
+    there = (
+        f"<Contents><Key>{served}</Key><Size>{(bucket / served).stat().st_size}</Size></Contents>"
+    )
+    text = f"<ListBucketResult><IsTruncated>false</IsTruncated>{there}</ListBucketResult>"
+    (root / "www" / "manifests.xml").write_text(text)
     return keys
 
 
 @contextmanager
-def nginx(root: Path, rate_mb: int) -> Iterator[None]:
-    """Serve the files."""
-    limit = f"limit_rate {rate_mb * 1_000_000};" if rate_mb else ""
+def far_link() -> Iterator[None]:
+    """Put the server behind a relay that makes it far."""
+    relay = [sys.executable, str(Path(__file__).parent / "far_link.py"), str(FAR_PORT), str(PORT)]
+    process = subprocess.Popen(relay)
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def nginx(root: Path, size_bytes: int) -> Iterator[None]:
+    """Serve the files, and what S3 says of their versions."""
+    one = (
+        "<ListVersionsResult><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType><Version><Key>$key</Key>"
+        "<VersionId>v1</VersionId><IsLatest>true</IsLatest>"
+        f"<Size>{size_bytes}</Size></Version></ListVersionsResult>"
+    )
     config = f"""
 daemon off; worker_processes 2; pid {root}/nginx.pid; error_log {root}/error.log;
 user root;
 events {{ worker_connections 4096; }}
-http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000; {limit}
+http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
+ default_type application/xml;
  client_body_temp_path {root}/t1; proxy_temp_path {root}/t2; fastcgi_temp_path {root}/t3;
  uwsgi_temp_path {root}/t4; scgi_temp_path {root}/t5;
  server {{ listen 127.0.0.1:{PORT} backlog=1024; root {root}/www;
-  location /{BUCKET}/ {{ if ($args ~ "^versions=") {{ rewrite ^ /versions.xml? last; }} }} }} }}
+  location /{BUCKET}/ {{ if ($args ~ "^versions=") {{ rewrite ^ /versions.xml? last; }} }}
+  location = /{BUCKET} {{
+   if ($args ~ "manifests") {{ rewrite ^ /manifests.xml? last; }}
+   if ($args ~ "prefix=([^&]*)") {{ set $key $1; }}
+   return 200 '{one}'; }} }} }}
 """
     (root / "nginx.conf").write_text(config)
     process = subprocess.Popen(["nginx", "-c", str(root / "nginx.conf")])
@@ -132,31 +144,58 @@ http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000; {
         process.wait()
 
 
-def one_round(name: str, root: Path, keys: list[str]) -> None:
+@dataclass(frozen=True)
+class Program:
+    """One way to fetch the files.
+
+    Parameters
+    ----------
+    needs
+        What has to be on this machine.
+    command
+        Gives the command line for a folder.
+    part
+        How many of the files it is given; its time is counted up to all of them.
+    """
+
+    needs: str
+    command: Command
+    part: int | None = None
+
+
+def one_round(name: str, root: Path, keys: list[str], given: argparse.Namespace) -> None:
     """Let each program fetch all of it, and print seconds, CPU and memory beside ours."""
-    base = f"http://127.0.0.1:{PORT}/{BUCKET}"
+    port = FAR_PORT if given.far else PORT
     count, size = SETS[name]
-    print(f"{name}: {count} files of {size / 1e6:g} MB")
+    print(f"{name}: {count} files of {size / 1e6:g} MB{', far' if given.far else ''}", flush=True)
+    wanted = {n for n in given.only.split(",") if n}
     ours = None
-    for program, command in programs(root, base, keys).items():
-        if command is None:
-            print(f"  {program:16} not found")
+    for title, program in programs(root, port, keys, given.allensdk).items():
+        if wanted and title not in wanted:
             continue
-        to = root / "to" / program
+        if not shutil.which(program.needs):
+            print(f"  {title:16} not found")
+            continue
+        to = root / "to" / title.replace(" ", "-")
         to.mkdir(parents=True)
-        seconds, cpu, peak = timed(command(to), to)
+        seconds, cpu, peak = timed(program.command(to), to, port)
+        expected = program.part or count
         got = [p for p in to.rglob("*.nwb") if p.stat().st_size == size]
-        whole = "" if len(got) == count else f"  only {len(got)} files are whole"
+        whole = "" if len(got) == expected else f"  only {len(got)} files are whole"
+        seconds *= count / expected
         ours = ours or seconds
         print(
-            f"  {program:16} {seconds:7.2f} s  cpu {cpu:6.2f} s  {peak:5.0f} MB"
-            f"  {seconds / ours:5.2f}x ours{whole}"
+            f"  {title:16} {seconds:7.2f} s  cpu {cpu * count / expected:6.2f} s  {peak:5.0f} MB"
+            f"  {seconds / ours:5.2f}x ours{whole}",
+            flush=True,
         )
         shutil.rmtree(to)
 
 
-def programs(root: Path, base: str, keys: list[str]) -> dict[str, Command | None]:
-    """Give the command line of each program, made for a folder."""
+def programs(root: Path, port: int, keys: list[str], allensdk: str) -> dict[str, Program]:
+    """Give the programs by name, ours first; ``tuned`` as their manuals advise for such a set."""
+    base = f"http://127.0.0.1:{port}/{BUCKET}"
+    alone = len(keys) == 1
 
     def ours(to: Path) -> list[str]:
         folder = to / "store"
@@ -166,59 +205,91 @@ def programs(root: Path, base: str, keys: list[str]) -> dict[str, Command | None
         command = [sys.executable, "-m", "openallen", "fetch", f"release:{PROJECT}@1.0.0"]
         return [*command, "--to", str(folder), "--yes", "--quiet"]
 
+    def later(to: Path) -> list[str]:
+        return [*ours(to), "--verify-later"]
+
     def aria(to: Path) -> list[str]:
         lines = "".join(f"{base}/{k}\n out={Path(k).name}\n" for k in keys)
         (root / "aria.txt").write_text(lines)
-        many = "32" if len(keys) > 1 else "1"
-        return [
-            "aria2c",
-            "-q",
-            "-x16",
-            "-s16",
-            f"-j{many}",
-            "-d",
-            str(to),
-            "-i",
-            f"{root}/aria.txt",
-        ]
+        where = ["-d", str(to), "-i", f"{root}/aria.txt"]
+        return ["aria2c", "-q", "-x16", "-s16", f"-j{1 if alone else 64}", *where]
 
     def curl(to: Path) -> list[str]:
         lines = "".join(f'url = "{base}/{k}"\noutput = "{to}/{Path(k).name}"\n' for k in keys)
         (root / "curl.txt").write_text(lines)
-        return ["curl", "-sZ", "--parallel-max", "64", "-K", f"{root}/curl.txt"]
+        return [
+            "curl",
+            "-sZ",
+            "--no-progress-meter",
+            "--parallel-max",
+            "256",
+            "-K",
+            f"{root}/curl.txt",
+        ]
 
     def s5cmd(to: Path) -> list[str]:
         lines = "".join(f"cp s3://{BUCKET}/{k} {to}/{Path(k).name}\n" for k in keys)
         (root / "s5.txt").write_text(lines)
-        where = ["--no-sign-request", "--endpoint-url", f"http://127.0.0.1:{PORT}"]
+        where = ["--no-sign-request", "--endpoint-url", f"http://127.0.0.1:{port}"]
         return ["s5cmd", *where, "--log", "error", "run", f"{root}/s5.txt"]
+
+    def s5tuned(to: Path) -> list[str]:
+        command = s5cmd(to)
+        text = (root / "s5.txt").read_text()
+        (root / "s5.txt").write_text(text.replace("cp ", "cp -c 16 -p 16 "))
+        return [command[0], "--numworkers", "256", *command[1:]]
 
     def rclone(to: Path) -> list[str]:
         (root / "rclone.txt").write_text("".join(f"{k}\n" for k in keys))
         where = [":http:", str(to), "--http-url", base, "--files-from", f"{root}/rclone.txt"]
-        return ["rclone", "copy", *where, "--no-traverse", "--transfers", "32", "-q"]
+        many = ["--transfers", "64", "--multi-thread-streams", "16"]
+        return ["rclone", "copy", *where, "--no-traverse", *many, "-q"]
 
-    made: dict[str, Command] = {
-        "openallen": ours,
-        "s5cmd": s5cmd,
-        "aria2c": aria,
-        "curl": curl,
-        "rclone": rclone,
+    part = min(len(keys), 20)
+
+    def sdk(to: Path) -> list[str]:
+        (root / "sdk.py").write_text(_ALLENSDK)
+        return [allensdk, str(root / "sdk.py"), str(to), BUCKET, PROJECT, str(part)]
+
+    return {
+        "openallen": Program(sys.executable, ours),
+        "openallen later": Program(sys.executable, later),
+        "s5cmd": Program("s5cmd", s5cmd),
+        "s5cmd tuned": Program("s5cmd", s5tuned),
+        "aria2c": Program("aria2c", aria),
+        "curl": Program("curl", curl),
+        "rclone": Program("rclone", rclone),
+        "AllenSDK": Program(allensdk or "AllenSDK", sdk, part),
     }
-    here = {name: shutil.which(name) for name in made}
-    return {n: m if n == "openallen" or here[n] else None for n, m in made.items()}
 
 
-def timed(command: list[str], to: Path) -> tuple[float, float, float]:
+_ALLENSDK = """
+import sys
+from allensdk.api.cloud_cache.cloud_cache import S3CloudCache
+
+folder, bucket, project, count = sys.argv[1:]
+cache = S3CloudCache(folder, bucket, project)
+cache.load_last_manifest()
+for number in range(int(count)):
+    cache.download_data(str(number))
+"""
+
+
+def timed(command: list[str], to: Path, port: int) -> tuple[float, float, float]:
     """Run a program; give seconds, seconds of CPU, and peak memory in MB."""
+    endpoint = f"http://127.0.0.1:{port}"
     environment = {
-        **os.environ,
+        **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
         "OPENALLEN_STORE": str(to / "own"),
-        "OPENALLEN_S3_ENDPOINT": f"http://127.0.0.1:{PORT}",
+        "OPENALLEN_S3_ENDPOINT": endpoint,
         "OPENALLEN_PROJECTS": json.dumps({PROJECT: {"bucket": BUCKET}}),
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_REGION": "us-west-2",
     }
     start = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     if status:

@@ -336,8 +336,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every file is there and verified."""
+        """Whether every file is there, and verified as far as that was asked for."""
         return not self.failed
+
+    @property
+    def unread(self) -> tuple[Outcome, ...]:
+        """Files that are there with the right size, their published digest not yet compared."""
+        return tuple(o for o in self._with("fetched", "here") if not o.digest)
 
     @property
     def fetched_bytes(self) -> int:
@@ -380,6 +385,9 @@ class Report:
             + (f" ({bytes_text(speed)}/s)" if self.fetched else ""),
             "here before": count_text(len(self.here), "file") if self.here else None,
             "failed": count_text(len(self.failed), "file") if self.failed else None,
+            "not verified": f"{count_text(len(self.unread), 'file')}; openallen store verify"
+            if self.unread
+            else None,
         }
         return facts
 

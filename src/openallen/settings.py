@@ -101,6 +101,9 @@ class Settings:
         Tries for each request or file before it counts as failed.
     confirm_bytes
         Plans above this size are confirmed first, in bytes.
+    verify_later
+        Compare published digests not while fetching but afterwards, with ``openallen store
+        verify``; sizes are always compared.
     projects
         More projects with releases, by name: tables with ``bucket`` and more, in a settings file.
     origins
@@ -116,6 +119,7 @@ class Settings:
     silence_timeout_s: float = 30.0
     attempts: int = 5
     confirm_bytes: int = 1_000_000_000
+    verify_later: bool = False
     projects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
@@ -156,6 +160,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "silence_timeout_s": _positive(float),
         "attempts": _positive(int),
         "confirm_bytes": parse_bytes,
+        "verify_later": _flag,
         "projects": _tables,
     }
 )

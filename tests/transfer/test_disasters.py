@@ -90,7 +90,7 @@ def finals(to: Path) -> dict[str, bytes]:
     }
 
 
-NAMES = ["big1", "big2", *(f"s{i:02}" for i in range(30))]
+NAMES = ["big1", "big2", *(f"s{i:02}" for i in range(80))]
 
 
 @pytest.fixture(scope="module")

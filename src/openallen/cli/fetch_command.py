@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,12 @@ EXAMPLES = (
     help="Also write the table of planes in this form.",
 )
 @click.option("--mirror", is_flag=True, default=None, help="Lay a release out as its bucket is.")
+@click.option(
+    "--verify-later",
+    is_flag=True,
+    default=None,
+    help="Compare sizes now, digests with `store verify`.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask, however large.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch nothing.")
 @common
@@ -68,6 +76,8 @@ def command(
     that was interrupted goes on where it stopped. Several addresses go to one folder each.
     """
     yes, dry_run = options.pop("yes"), options.pop("dry_run")
+    if options.pop("verify_later"):
+        call = replace(call, settings=replace(call.settings, verify_later=True))
     given = {name: value for name, value in options.items() if value is not None}
     wanted = [Address.parse(text) for text in addresses]
     if table and any(address.scheme != "stack" for address in wanted):
@@ -139,9 +149,9 @@ def run_job(call: Call, client: Client, work: Job) -> Report:
     """Run a job with progress on stderr."""
     from openallen.cli.progress import progress_for
 
-    # Threads that mostly wait for sockets and disks hand the interpreter around: the usual 5 ms
-    # of patience makes each of thousands of small files wait for it many times.
-    sys.setswitchinterval(0.0002)
+    # What was made until here (a plan of thousands of files) stays: no need to look through it
+    # for garbage again and again.
+    gc.freeze()
     observer = progress_for(quiet=call.out.quiet, verbose=call.out.verbose)
     return verbs.run(client, work, call.settings, observer).report
 

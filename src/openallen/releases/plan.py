@@ -20,7 +20,7 @@ from openallen.transfer.survey import intact, survey
 __all__ = ["ReleaseJob", "remote_file"]
 
 _SMALL_BYTES: Final = 1 << 20
-_MANY_CONNECTIONS: Final = 128
+_MANY_CONNECTIONS: Final = 256
 _CONNECTIONS: Final = 32
 _NAMED: Final = 20
 

@@ -9,6 +9,7 @@ heartbeat has stood still for a while on the observer's own clock (clocks of hos
 from __future__ import annotations
 
 import functools
+import glob
 import json
 import os
 import platform
@@ -119,16 +120,28 @@ class Claims:
         young = 0 <= time.time() - claim.taken_at < self._beat_s
         if not claim.lost and (young or _token_in(claim.path) == claim.token):
             with suppress(OSError):
-                os.unlink(claim.path)  # noqa: PTH108 - thousands of these in a run
+                os.unlink(f"{claim.target}.claim")  # noqa: PTH108 - thousands of these in a run
 
     def sweep(self, target: Path) -> bool:
         """Remove a stale claim of a file that needs none any more; tell whether none is left."""
+        self._clear_aside(target)
         if not claim_path(target).exists():
             return True
         claim = self.take(target)
         if claim is not None:
             self.release(claim)
         return claim is not None
+
+    @staticmethod
+    def _clear_aside(target: Path) -> None:
+        """Remove stale claims that somebody put aside and was killed before he removed them."""
+        for aside in target.parent.glob(f"{glob.escape(target.name)}.claim.*"):
+            state = _state(_read(aside))
+            if state.get("where") == _where() and not _is_alive(
+                state.get("pid"), state.get("started")
+            ):
+                with suppress(OSError):
+                    aside.unlink()
 
     def close(self) -> None:
         """Give every claim back and stop the heartbeat."""
@@ -145,7 +158,7 @@ class Claims:
 
     def _create(self, claim: Claim) -> bool:
         try:
-            handle = os.open(claim.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            handle = os.open(f"{claim.target}.claim", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
             return False
         except OSError as error:
@@ -210,15 +223,19 @@ class Claims:
 
 
 def _text(claim: Claim) -> bytes:
+    return f'{{"token": "{claim.token}", "beat": {claim.beat}, {_self(os.getpid())}'.encode()
+
+
+@functools.cache
+def _self(pid: int) -> str:
+    """Write down who this process is: the end of each of its claims."""
     state = {
-        "token": claim.token,
         "host": platform.node(),
         "where": _where(),
-        "pid": os.getpid(),
-        "started": _own_start(os.getpid()),
-        "beat": claim.beat,
+        "pid": pid,
+        "started": _started(pid),
     }
-    return json.dumps(state).encode()
+    return json.dumps(state)[1:]
 
 
 def _read(path: Path) -> bytes | None:
@@ -238,11 +255,6 @@ def _state(text: bytes | None) -> dict[str, object]:
     except ValueError:
         return {}  # caught between create and write, or a damaged claim: it ages like any other
     return state if isinstance(state, dict) else {}
-
-
-@functools.cache
-def _own_start(pid: int) -> str:
-    return _started(pid)
 
 
 @functools.cache

@@ -40,14 +40,28 @@ def algorithm_of(digest: str) -> str:
     return name
 
 
+class _Unread:
+    """Stands where no digest is wanted now."""
+
+    def update(self, data: memoryview | bytes, /) -> None:
+        """Let the bytes pass."""
+
+    def hexdigest(self) -> str:
+        """Give nothing."""
+        return ""
+
+
 def new_hasher(algorithm: str) -> Hasher:
-    """Start a digest; the algorithms guard against damage, not against an attacker."""
-    return hashlib.new(algorithm, usedforsecurity=False)
+    """Start a digest; the algorithms guard against damage, not against an attacker.
+
+    An empty algorithm gives a hasher that lets bytes pass.
+    """
+    return hashlib.new(algorithm, usedforsecurity=False) if algorithm else _Unread()
 
 
 def digest_text(algorithm: str, hasher: Hasher) -> str:
-    """Write a finished digest."""
-    return f"{algorithm}:{hasher.hexdigest()}"
+    """Write a finished digest; empty where none was wanted."""
+    return f"{algorithm}:{hasher.hexdigest()}" if algorithm else ""
 
 
 def digest_of(path: Path, algorithm: str = DEFAULT_ALGORITHM) -> str:

@@ -8,6 +8,7 @@ while the file's size and modification time are those of the record.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -73,6 +74,7 @@ class Index:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._prefix = f"{root}/"
         self._lock = threading.Lock()
         self._pending: dict[str, Record] = {}
         self._committed = time.monotonic()
@@ -93,6 +95,9 @@ class Index:
         return db
 
     def _key(self, path: Path) -> str:
+        text = str(path)
+        if text.startswith("/") and os.sep == "/":
+            return text.removeprefix(self._prefix)
         path = path.absolute()
         if path.is_relative_to(self._root):
             return path.relative_to(self._root).as_posix()

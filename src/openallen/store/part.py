@@ -7,13 +7,16 @@ the object; another process that claims the target takes over both.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from openallen.store.claims import Claim
 
@@ -57,11 +60,21 @@ class Part:
 
     def __init__(self, claim: Claim, *, resumable: bool, left: Iterable[Path] = ()) -> None:
         self.target = claim.target
-        self.path = self.target.with_name(f"{self.target.name}.{claim.token}.part")
-        self.record = self.path.with_name(self.path.name + ".json")
+        # Text, not Path: thousands of small files in a run come by here.
+        self._draft = f"{self.target}.{claim.token}.part"
         self.resumable = resumable
         self.progress: Progress | None = None
         self._take_over(list(left))
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """Where the bytes are until they are whole."""
+        return Path(self._draft)
+
+    @functools.cached_property
+    def record(self) -> Path:
+        """Where it is written down how many of them are sure."""
+        return Path(self._draft + ".json")
 
     def _take_over(self, left: list[Path]) -> None:
         kept = [(p, found) for p in left if self.resumable and (found := _read_record(p))]
@@ -89,7 +102,7 @@ class Part:
 
     def write_whole(self, data: bytes | bytearray) -> None:
         """Write a small file in one go: bytes on disk, then its final name."""
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        handle = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             left = memoryview(data)
             while left:
@@ -97,7 +110,7 @@ class Part:
             _sync(handle)
         finally:
             os.close(handle)
-        os.replace(self.path, self.target)  # noqa: PTH105 - thousands of these in a run
+        os.replace(self._draft, self.target)  # noqa: PTH105 - thousands of these in a run
 
     def checkpoint(self, handle: int, done_bytes: int) -> None:
         """Put the bytes so far on disk and record that they are."""
@@ -127,25 +140,38 @@ class Part:
         self.progress = None
 
 
+_CLAIM: Final = re.compile(r"(.+)\.claim(?:\.[0-9a-f]{8})?")
+
+
 class Leftovers:
     """Parts that earlier holders left, by target; each folder is listed once."""
 
     def __init__(self) -> None:
-        self._folders: dict[Path, dict[str, list[Path]]] = {}
+        self._folders: dict[str, dict[str, list[Path]]] = {}
         self._lock = threading.Lock()
 
     def of(self, target: Path, *, fresh: bool = False) -> list[Path]:
         """Give the parts left of `target`; `fresh` lists its folder again."""
         with self._lock:
-            if fresh or target.parent not in self._folders:
-                self._folders[target.parent] = _parts_in(target.parent)
-            return self._folders[target.parent].pop(target.name, [])
+            return self._in(target, fresh=fresh).pop(target.name, [])
+
+    def has(self, target: Path) -> bool:
+        """Tell whether earlier holders left parts of `target`."""
+        with self._lock:
+            return target.name in self._in(target)
+
+    def _in(self, target: Path, *, fresh: bool = False) -> dict[str, list[Path]]:
+        folder = os.path.dirname(target)  # noqa: PTH120 - thousands of these in a run
+        if fresh or folder not in self._folders:
+            self._folders[folder] = _parts_in(target.parent)
+        return self._folders[folder]
 
     @staticmethod
     def targets(folder: Path) -> set[str]:
         """Name the files in `folder` that have a part or a claim beside them."""
-        claimed = {path.name.removesuffix(".claim") for path in folder.glob("*.claim")}
-        return claimed | set(_parts_in(folder))
+        names = _names(folder)
+        claimed = {match[1] for name in names if (match := _CLAIM.fullmatch(name))}
+        return claimed | set(_parts_among(folder, names))
 
     @staticmethod
     def clear(target: Path) -> None:
@@ -155,11 +181,22 @@ class Leftovers:
 
 
 def _parts_in(folder: Path) -> dict[str, list[Path]]:
+    return _parts_among(folder, _names(folder))
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - thousands of names, of which few are of use
+    except OSError:
+        return []
+
+
+def _parts_among(folder: Path, names: list[str]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
-    for path in folder.glob("*.part"):
-        name, _, token = path.name.removesuffix(".part").rpartition(".")
-        if name and len(token) == 8:
-            found.setdefault(name, []).append(path)
+    for part in names:
+        name, _, token = part.removesuffix(".part").rpartition(".")
+        if part.endswith(".part") and name and len(token) == 8:
+            found.setdefault(name, []).append(folder / part)
     return found
 
 

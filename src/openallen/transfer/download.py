@@ -11,23 +11,22 @@ from typing import Any, Final
 
 from openallen.errors import (
     AnswerError,
-    CorruptError,
     OpenAllenError,
     TruncatedError,
     UnreachableError,
 )
 from openallen.plans import RemoteFile
 from openallen.store import Claim, Part, Progress
-from openallen.store.digests import Hasher, algorithm_of, digest_text, new_hasher
+from openallen.store.digests import Hasher, digest_text, new_hasher
 from openallen.store.disk import disk_error
+from openallen.transfer.lane import SMALL_BYTES
 from openallen.transfer.pieces import WORTH_BYTES, Pieces
+from openallen.transfer.verify import algorithm_for, recognise, simulated, verify_bytes
 from openallen.transport import Http, Response, Retry
-from openallen.transport.sniff import SNIFF_BYTES, describe, sniff
 
 __all__ = ["Download"]
 
 _BLOCK_BYTES: Final = 1 << 18
-_SMALL_BYTES: Final = 1 << 20
 _CHECKPOINT_BYTES: Final = 16 << 20
 _CHECKPOINT_S: Final = 1.0
 _PIECES_CHECKPOINT_BYTES: Final = 256 << 20
@@ -55,6 +54,8 @@ class Download:
         When a piece of a large file is asked for again.
     stopped
         Whether the run has ended.
+    verify
+        Whether a published digest is compared now.
     """
 
     def __init__(
@@ -68,13 +69,14 @@ class Download:
         streams: Callable[[], int] = lambda: 1,
         retry: Retry | None = None,
         stopped: Callable[[], bool] = lambda: False,
+        verify: bool = True,
     ) -> None:
         self._file = file
         self._part = part
         self._claim = claim
         self._http = http
         self._received = received
-        self._algorithm = algorithm_of(file.digest)
+        self._algorithm = algorithm_for(file, verify=verify)
         self._streams = streams
         self._retry = retry or Retry()
         self._stopped = stopped
@@ -108,7 +110,7 @@ class Download:
         with self._http.get(self._file.url, byte_range=wanted, headers=headers) as response:
             start = self._beginning(response, offset)
             hasher, size = self._receive(response, start)
-            facts = _simulated(response)
+            facts = simulated(response.headers)
         return self._settle(hasher, size, facts)
 
     def _settle(
@@ -132,7 +134,7 @@ class Download:
         """Tell whether the file is held in memory whole before anything is written."""
         file = self._file
         return bool(
-            0 < (file.size_bytes or 0) <= _SMALL_BYTES
+            0 < (file.size_bytes or 0) <= SMALL_BYTES
             and file.check is None
             and self._part.progress is None
         )
@@ -143,12 +145,12 @@ class Download:
         with self._http.get(self._file.url) as response:
             for piece in response.chunks(_BLOCK_BYTES):
                 if not body:
-                    self._recognise(piece)
+                    recognise(self._file, piece)
                 body += piece
                 self._received(len(piece))
                 if len(body) > limit:
                     break  # too many bytes: told below
-            made_up = _simulated(response)
+            made_up = simulated(response.headers)
         hasher = new_hasher(self._algorithm)
         hasher.update(memoryview(body))
         digest = digest_text(self._algorithm, hasher)
@@ -194,7 +196,7 @@ class Download:
         log = _Log(self._part, handle, start, lambda: work.validator, self._claim)
         try:
             hasher = self._rehash(handle, start.done_bytes)
-            got = work.run(hasher, log.reached)
+            got = work.run(hasher if self._algorithm else None, log.reached)
         except AnswerError:
             self._whole = True  # one answer after the other, from the start
             self._part.discard()
@@ -240,7 +242,7 @@ class Download:
             hasher = self._rehash(handle, start.done_bytes)
             for piece in response.chunks(_BLOCK_BYTES):
                 if size == 0:
-                    self._recognise(piece)
+                    recognise(self._file, piece)
                 if self._claim.lost:
                     raise UnreachableError("another process took this file over")
                 _write(handle, piece)
@@ -274,6 +276,8 @@ class Download:
     def _rehash(self, handle: int, count: int) -> Hasher:
         # A digest cannot be carried between processes: read again what is kept.
         hasher = new_hasher(self._algorithm)
+        if not self._algorithm:
+            return hasher
         os.lseek(handle, 0, os.SEEK_SET)
         while count > 0:
             block = os.read(handle, min(count, 1 << 20))
@@ -283,45 +287,13 @@ class Download:
             count -= len(block)
         return hasher
 
-    def _recognise(self, piece: memoryview) -> None:
-        kind = sniff(piece[:SNIFF_BYTES])
-        if self._file.expects and kind not in self._file.expects:
-            wanted = " or ".join(describe(k) for k in sorted(self._file.expects))  # type: ignore[arg-type]
-            raise AnswerError(
-                "the service sent something else",
-                address=self._file.address,
-                why=f"{describe(kind)} instead of {wanted}",
-            )
-
     def _verify(self, digest: str, size: int) -> dict[str, Any]:
-        published = self._file.size_bytes
-        if size == 0 or (published is not None and size < published):
-            raise TruncatedError(
-                "too few bytes",
-                address=self._file.address,
-                why=f"{size:,} of {published:,}" if published else "none came",
-            )
-        if published is not None and size > published:
-            raise CorruptError(
-                "too many bytes", address=self._file.address, why=f"{size:,}, not {published:,}"
-            )
-        if self._file.digest and digest != self._file.digest:
-            raise CorruptError(
-                "wrong digest",
-                address=self._file.address,
-                why=f"{digest[:24]}…, not {self._file.digest[:24]}…",
-            )
+        verify_bytes(self._file, digest, size)
         try:
             return dict(self._file.check(self._part.path)) if self._file.check else {}
         except OpenAllenError as error:
             error.address = self._file.address
             raise
-
-
-def _simulated(response: Response) -> dict[str, Any]:
-    """Give what an archive says of bytes it made up."""
-    told = response.headers.get("openallen-simulated", "") == "true"
-    return {"simulated": True} if told else {}
 
 
 class _Log:

@@ -15,18 +15,20 @@ from typing import Final
 from openallen.errors import OfflineError, OpenAllenError, RefusedError, StoreError
 from openallen.plans import Outcome, Plan, RemoteFile, Report
 from openallen.store import Claim, Claims, Index, Leftovers, Part
-from openallen.store.disk import disk_error
+from openallen.transfer.desk import Desk, Entry
 from openallen.transfer.download import Download
+from openallen.transfer.lane import WORTH_FILES, Lane, fits
 from openallen.transfer.pace import Pace
 from openallen.transfer.progress import Meter, Observer, Quiet
 from openallen.transfer.space import prepare
-from openallen.transfer.survey import fetched_time, intact, vouched
+from openallen.transfer.survey import fetched_time, vouched
 from openallen.transport import Http, Retry
 
 __all__ = ["Interrupted", "run"]
 
 _LOOK_AGAIN_S: Final = 0.3
 _MOST_STREAMS: Final = 16
+_MOST_THREADS: Final = 64
 _FINAL = (RefusedError, StoreError, OfflineError)
 
 
@@ -53,6 +55,7 @@ def run(
     observer: Observer | None = None,
     connections: int | None = None,
     claims: Claims | None = None,
+    verify: bool = True,
 ) -> Report:
     """Fetch what is missing or damaged of a plan.
 
@@ -75,6 +78,9 @@ def run(
         Most connections at once; the plan's own bound where None.
     claims
         The claims of this process, where several runs share them.
+    verify
+        Whether published digests are compared now. Without, sizes are, and the files count as not
+        verified until a later run or `store verify` has read them.
 
     Returns
     -------
@@ -97,6 +103,7 @@ def run(
         observer=observer or Quiet(),
         pace=Pace(connections or plan.connections),
         claims=claims or Claims(),
+        verify=verify,
     )
     try:
         return work.run()
@@ -114,9 +121,8 @@ class _Run:
     observer: Observer
     pace: Pace
     claims: Claims
-    leftovers: Leftovers = field(default_factory=Leftovers)
+    verify: bool
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    made: set[Path] = field(default_factory=set)
     active: int = 0
     idle: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
@@ -125,6 +131,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.meter = Meter(len(self.plan.files))
         self.waiting = deque((0.0, file) for file in self.plan.files)
+        self.desk = Desk(to=self.plan.to, index=self.index, claims=self.claims, verify=self.verify)
 
     def run(self) -> Report:
         start = time.monotonic()
@@ -132,8 +139,9 @@ class _Run:
         self._settle_known()
         workers: list[Future[None]] = []
         interrupted = False
-        pool = ThreadPoolExecutor(self.pace.most, thread_name_prefix="fetch")
+        pool = ThreadPoolExecutor(min(self.pace.most, _MOST_THREADS), thread_name_prefix="fetch")
         try:
+            self._by_lane()
             self._watch(pool, workers)
         except KeyboardInterrupt:
             interrupted = True
@@ -158,18 +166,42 @@ class _Run:
 
     def _settle_known(self) -> None:
         """Settle what the index vouches for before any thread starts."""
-        self.outcomes = vouched(self.plan, self.index)
+        self.outcomes = vouched(self.plan, self.index, verify=self.verify)
         for outcome in self.outcomes.values():
             self.meter.settle(outcome)
             self.observer.settled(outcome)
+        self._cross_out()
+
+    def _cross_out(self) -> None:
         if self.outcomes:
             self.waiting = deque(i for i in self.waiting if i[1].path not in self.outcomes)
+
+    def _by_lane(self) -> None:
+        """Fetch small files many at a time, where there are many; what is left comes after."""
+        small = [file for _, file in self.waiting if fits(file)]
+        if len(small) < WORTH_FILES or self.pace.most < 2:
+            return
+        lane = Lane(
+            plan=self.plan,
+            http=self.http,
+            desk=self.desk,
+            index=self.index,
+            pace=self.pace,
+            meter=self.meter,
+            observer=self.observer,
+            verify=self.verify,
+        )
+        try:
+            lane.run(small)
+        finally:
+            self.outcomes.update(lane.outcomes)
+            self._cross_out()
 
     def _watch(self, pool: ThreadPoolExecutor, workers: list[Future[None]]) -> None:
         """Keep as many workers as the pace allows until nothing is left to do."""
         with self.change:
             while not self.stop.is_set() and (self.waiting or self.active):
-                wanted = min(self.pace.limit, len(self.waiting) + self.active)
+                wanted = min(self.pace.limit, _MOST_THREADS, len(self.waiting) + self.active)
                 while len(workers) < wanted:
                     workers.append(pool.submit(self._work))
                 self.change.wait(0.2)
@@ -212,23 +244,17 @@ class _Run:
     def _one(self, file: RemoteFile) -> Outcome | None:
         """Settle one file; None where it has to wait for another process."""
         start = time.monotonic()
-        target = self.plan.to / file.path
-        claim: Claim | None = None
+        entered: Outcome | Entry | None = None
         try:
-            outcome = intact(file, target, self.index)
-            damaged = outcome is None and target.exists()
-            if outcome is None:
-                if target.parent not in self.made:
-                    _make_folder(target.parent)
-                    self.made.add(target.parent)
-                claim = self.claims.take(target)
-                if claim is None:
-                    self._wait_for(file, target)
-                    return None
-                # The holder before us may have finished it between the two looks.
-                outcome = intact(file, target, self.index) or replace(
-                    self._download(file, claim, start), damaged=damaged
-                )
+            entered = self.desk.enter(file)
+            if entered is None:
+                self._wait_for(file, self.plan.to / file.path)
+                return None
+            if isinstance(entered, Entry):
+                got = self._download(file, entered.claim, start)
+                outcome = replace(got, damaged=entered.damaged)
+            else:
+                outcome = entered
         except OpenAllenError as error:
             if isinstance(error, _FINAL):
                 self.stop.set()
@@ -236,8 +262,8 @@ class _Run:
                 file=file, status="failed", error=error, elapsed_s=time.monotonic() - start
             )
         finally:
-            if claim is not None:
-                self.claims.release(claim)
+            if isinstance(entered, Entry):
+                self.desk.leave(entered)
         if outcome.status == "not tried":
             return None
         with self.change:
@@ -250,7 +276,7 @@ class _Run:
             self.waiting.append((time.monotonic() + _LOOK_AGAIN_S, file))
 
     def _download(self, file: RemoteFile, claim: Claim, start: float) -> Outcome:
-        left = self.leftovers.of(claim.target, fresh=claim.inherited)
+        left = self.desk.leftovers.of(claim.target, fresh=claim.inherited)
         part = Part(claim, resumable=file.ranges, left=left)
         download = Download(
             file,
@@ -261,6 +287,7 @@ class _Run:
             streams=self._streams,
             retry=self.retry,
             stopped=self.stop.is_set,
+            verify=self.verify,
         )
         for attempt in range(1, self.retry.attempts + 1):
             if self.stop.is_set():
@@ -306,31 +333,21 @@ class _Run:
 
     def _sweep(self) -> None:
         """Remove what a killed process left beside files that are whole now."""
-        whole = {
-            self.plan.to / o.file.path
-            for o in self.outcomes.values()
-            if o.status in {"fetched", "here"}
-        }
-        for folder in {path.parent for path in whole}:
-            for name in Leftovers.targets(folder):
-                target = folder / name
-                if target in whole and self.claims.sweep(target):
+        whole = {o.file.path for o in self.outcomes.values() if o.status in {"fetched", "here"}}
+        for folder in {path.rpartition("/")[0] for path in whole}:
+            for name in Leftovers.targets(self.plan.to / folder):
+                target = self.plan.to / folder / name
+                inside = f"{folder}/{name}" if folder else name
+                if inside in whole and self.claims.sweep(target):
                     Leftovers.clear(target)
 
     def _settle_folders(self) -> None:
         """Put the new names on disk too: a rename is only in memory until its folder is synced."""
-        fetched = [o.file.path for o in self.outcomes.values() if o.status == "fetched"]
-        for folder in {(self.plan.to / path).parent for path in fetched}:
+        fetched = (o.file.path for o in self.outcomes.values() if o.status == "fetched")
+        for folder in {path.rpartition("/")[0] for path in fetched}:
             with suppress(OSError):
-                handle = os.open(folder, os.O_RDONLY)
+                handle = os.open(self.plan.to / folder, os.O_RDONLY)
                 try:
                     os.fsync(handle)
                 finally:
                     os.close(handle)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(error, folder) from error

@@ -30,6 +30,8 @@ class Means:
         Who is told.
     connections
         Most connections at once; the plan's own bound where None.
+    verify
+        Whether published digests are compared while fetching.
     """
 
     http: Http
@@ -37,6 +39,7 @@ class Means:
     retry: Retry
     observer: Observer | None = None
     connections: int | None = None
+    verify: bool = True
 
     def run(self, plan: Plan) -> Report:
         """Run a plan."""
@@ -47,6 +50,7 @@ class Means:
             retry=self.retry,
             observer=self.observer,
             connections=self.connections,
+            verify=self.verify,
         )
 
 

@@ -10,7 +10,7 @@ from openallen.errors import OpenAllenError, StalledError, StatusError, Unreacha
 
 __all__ = ["Pace"]
 
-_START: Final = 8
+_START: Final = 16
 _CALM_S: Final = 2.0
 
 

@@ -78,13 +78,13 @@ class Pieces:
         self._workers: list[threading.Thread] = []
         self._finished = False
 
-    def run(self, hasher: Hasher, checkpoint: Callable[[int], None]) -> int:
+    def run(self, hasher: Hasher | None, checkpoint: Callable[[int], None]) -> int:
         """Fetch all of it; give the number of bytes from the start that are whole and hashed.
 
         Parameters
         ----------
         hasher
-            Has seen the bytes before `start`.
+            Has seen the bytes before `start`; None where no digest is wanted now.
         checkpoint
             Told how many bytes from the start are whole, now and then.
 
@@ -98,7 +98,7 @@ class Pieces:
             while at < self.size_bytes:
                 self._staff()
                 stop = self._wait_behind(at)
-                at = self._hash(hasher, at, stop)
+                at = stop if hasher is None else self._hash(hasher, at, stop)
                 checkpoint(at)
                 if self.stopped():
                     break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ from openallen.plans import Outcome, Plan, RemoteFile
 from openallen.store import Index, digest_of
 from openallen.store.digests import algorithm_of
 
-__all__ = ["fetched_time", "intact", "survey", "vouched"]
+__all__ = ["fetched_time", "intact", "moment", "survey", "vouched"]
 
 
 def survey(plan: Plan) -> Plan:
@@ -28,7 +29,7 @@ def survey(plan: Plan) -> Plan:
     return replace(plan, here=frozenset(here))
 
 
-def vouched(plan: Plan, index: Index) -> dict[str, Outcome]:
+def vouched(plan: Plan, index: Index, *, verify: bool = True) -> dict[str, Outcome]:
     """Give the outcomes of files the index vouches for, by path; one look for all of them.
 
     What `intact` would say of each, at a cost that lets a plan of thousands of complete files end
@@ -39,7 +40,7 @@ def vouched(plan: Plan, index: Index) -> dict[str, Outcome]:
     root = plan.to.absolute().as_posix()
     for file in plan.files if known else ():
         record = known.get(f"{root}/{file.path}")
-        if record is None or not _agrees(record.digest, file):
+        if record is None or not _agrees(record.digest, file, verify=verify):
             continue
         try:
             stat = os.stat(f"{root}/{file.path}")  # noqa: PTH116 - thousands of these
@@ -53,7 +54,7 @@ def vouched(plan: Plan, index: Index) -> dict[str, Outcome]:
                 status="here",
                 size_bytes=stat.st_size,
                 digest=record.digest,
-                fetched_at=_moment(stat.st_mtime),
+                fetched_at=moment(stat.st_mtime),
             )
     return found
 
@@ -67,12 +68,13 @@ def _looks_here(file: RemoteFile, path: str) -> bool:
     return size > 0 and told in {None, size}
 
 
-def intact(file: RemoteFile, path: Path, index: Index) -> Outcome | None:
+def intact(file: RemoteFile, path: Path, index: Index, *, verify: bool = True) -> Outcome | None:
     """Give the outcome of a file that is here and right, None where it must be fetched.
 
     The index vouches for a file that has not changed since its bytes were read; else the digest
     that was published, or written down by an earlier run, is compared; where there is none, the
-    file's own check has to pass.
+    file's own check has to pass. Without `verify` a file that was fetched without it, and has not
+    changed since, will do.
     """
     try:
         size = path.stat().st_size
@@ -82,7 +84,7 @@ def intact(file: RemoteFile, path: Path, index: Index) -> Outcome | None:
         return None
     expected = file.digest or file.last_digest
     record = index.recall(path)
-    if record is not None and _agrees(record.digest, file):
+    if record is not None and _agrees(record.digest, file, verify=verify):
         return _here(file, path, record.digest, size)
     try:
         facts = file.check(path) if file.check and not expected else {}
@@ -95,7 +97,9 @@ def intact(file: RemoteFile, path: Path, index: Index) -> Outcome | None:
     return _here(file, path, found, size, facts)
 
 
-def _agrees(remembered: str, file: RemoteFile) -> bool:
+def _agrees(remembered: str, file: RemoteFile, *, verify: bool) -> bool:
+    if not remembered:
+        return not verify
     if not file.digest:
         return not file.last_digest or remembered == file.last_digest
     return remembered == file.digest
@@ -119,8 +123,14 @@ def fetched_time(path: Path) -> str:
 
     The modification time, so that every process and every later run tells the same.
     """
-    return _moment(path.stat().st_mtime)
+    return moment(path.stat().st_mtime)
 
 
-def _moment(time_s: float) -> str:
-    return f"{datetime.fromtimestamp(int(time_s), UTC):%Y-%m-%dT%H:%M:%SZ}"
+def moment(time_s: float) -> str:
+    """Write a time: ISO 8601, UTC, whole seconds."""
+    return _second(int(time_s))
+
+
+@functools.lru_cache(maxsize=64)
+def _second(time_s: int) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

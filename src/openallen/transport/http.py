@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import shlex
+import socket
 import threading
 import time
 import zlib
@@ -27,14 +28,16 @@ from openallen.errors import (
     UnreachableError,
 )
 from openallen.transport import dial
+from openallen.transport.head import Head
 from openallen.transport.sniff import describe, sniff
-from openallen.transport.wire import Head, Wire, WireClosedError
+from openallen.transport.wire import Wire, WireClosedError, request_text
 
 __all__ = ["ContentRange", "Http", "Response"]
 
 _LOG = logging.getLogger("openallen.transport")
 _IDLE_LIMIT_S: Final = 20.0
 _DRAIN_LIMIT_BYTES: Final = 64 * 1024
+_PLAIN_URL: Final = re.compile(r"(https?://[\w.:-]+)(/[\w./%?=&~+-]*)", re.ASCII)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -157,6 +160,7 @@ class Http:
         self._busy: set[Wire] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._rests: dict[str, tuple[dial.Origin, bytes]] = {}  # what follows the target
 
     def reaches(self, url: str) -> bool:
         """Tell whether `url` may be asked for: always, unless offline and not on this machine."""
@@ -234,12 +238,7 @@ class Http:
     ) -> tuple[Wire, Head]:
         if self._offline and not origin.is_loopback:
             raise OfflineError("offline mode is on", address=url, hint="leave out --offline")
-        sent = {
-            "Host": origin.authority,
-            "User-Agent": self._user_agent,
-            "Accept": "*/*",
-            **headers,
-        }
+        sent = self._sent(origin, headers)
         _log_request(url, headers)
         while True:
             wire, fresh = self._take(origin)
@@ -258,6 +257,51 @@ class Http:
                 error.address = url
                 raise
 
+    def _sent(self, origin: dial.Origin, headers: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "Host": origin.authority,
+            "User-Agent": self._user_agent,
+            "Accept": "*/*",
+            **headers,
+        }
+
+    def asking(self, url: str) -> tuple[dial.Origin, bytes]:
+        """Give where a request for `url` goes, and its bytes; for whoever sends it himself.
+
+        Raises
+        ------
+        OfflineError
+            If offline and the host is not this machine.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        _log_request(url, headers)
+        plain = _PLAIN_URL.fullmatch(url)
+        if plain is not None and plain[1] in self._rests:
+            origin, rest = self._rests[plain[1]]
+            return origin, b"GET %b%b" % (plain[2].encode("ascii"), rest)
+        origin, target = dial.split(url)
+        if self._offline and not origin.is_loopback:
+            raise OfflineError("offline mode is on", address=url, hint="leave out --offline")
+        text = request_text("GET", target, self._sent(origin, headers))
+        if plain is not None and target == plain[2]:
+            self._rests[plain[1]] = (origin, text[4 + len(target) :])
+        return origin, text
+
+    def connection(self, origin: dial.Origin) -> socket.socket:
+        """Open a connection of the caller's own.
+
+        Raises
+        ------
+        StalledError, UnreachableError
+            If there is none to be had.
+        """
+        return dial.connect(origin, self._connect_timeout_s)
+
+    @property
+    def silence_timeout_s(self) -> float:
+        """Longest wait for the next byte."""
+        return self._silence_timeout_s
+
     def _take(self, origin: dial.Origin) -> tuple[Wire, bool]:
         while True:
             with self._lock:
@@ -272,7 +316,7 @@ class Http:
             if time.monotonic() - since < _IDLE_LIMIT_S and not wire.gone:
                 return wire, False
             self._drop(wire)
-        sock = dial.connect(origin, self._connect_timeout_s)
+        sock = self.connection(origin)
         wire = Wire(sock, origin.authority, self._silence_timeout_s)
         with self._lock:
             self._busy.add(wire)

@@ -14,30 +14,19 @@ import struct
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from openallen.errors import StalledError, UnreachableError, UsageError
+from openallen.transport.head import HEAD_LIMIT_BYTES, Head, parse_head, parse_headers
 
-__all__ = ["Head", "Wire", "WireClosedError"]
+__all__ = ["Wire", "WireClosedError", "request_text"]
 
-_HEAD_LIMIT_BYTES: Final = 256 * 1024
 _BUFFER_BYTES: Final = 64 * 1024
 _UNTIL_CLOSE: Final = -1
 
 
 class WireClosedError(UnreachableError):
     """The other side closed before the first byte of an answer; safe to send again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Status line and headers of an answer; names in lower case, repeats joined by commas."""
-
-    status: int
-    reason: str
-    headers: Mapping[str, str]
-    keep_alive: bool
 
 
 class Wire:
@@ -80,11 +69,8 @@ class Wire:
 
     def send(self, method: str, target: str, headers: Mapping[str, str]) -> None:
         """Send a request without a body."""
-        lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-        if any(char in line for line in lines for char in "\r\n\0"):
-            raise UsageError("request holds a line break", address=target)
         try:
-            self._sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+            self._sock.sendall(request_text(method, target, headers))
         except (TimeoutError, BlockingIOError) as error:
             raise self._stalled() from error
         except OSError as error:
@@ -94,53 +80,35 @@ class Wire:
 
     def head(self, method: str) -> Head:
         """Read the head of the answer and learn how its body is framed."""
-        status, reason, version = self._status_line()
-        while status in {100, 102, 103}:
-            self._header_lines()
-            status, reason, version = self._status_line()
-        headers = self._header_lines()
-        connection = headers.get("connection", "").lower()
-        self._keep_alive = "close" not in connection and (
-            version == "HTTP/1.1" or "keep-alive" in connection
-        )
-        self._frame(method, status, headers)
-        return Head(status, reason, headers, self._keep_alive)
+        head = parse_head(self._lines(first=True), self._peer)
+        while head.status in {100, 102, 103}:
+            head = parse_head(self._lines(), self._peer)
+        self._keep_alive = head.keep_alive
+        self._frame(method, head)
+        return Head(head.status, head.reason, head.headers, self._keep_alive)
 
-    def _status_line(self) -> tuple[int, str, str]:
-        line = self._line(first=True)
-        version, _, rest = line.partition(" ")
-        code, _, reason = rest.partition(" ")
-        if not version.startswith("HTTP/1.") or not (code.isdigit() and len(code) == 3):
-            raise UnreachableError("no HTTP answer", address=self._peer, why=repr(line[:60]))
-        return int(code), reason.strip(), version
-
-    def _header_lines(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
+    def _lines(self, *, first: bool = False) -> list[str]:
+        """Read lines up to an empty one, which is left out."""
+        lines: list[str] = []
         size = 0
-        while line := self._line():
+        while line := self._line(first=first and not lines):
             size += len(line)
-            name, colon, value = line.partition(":")
-            if not colon or size > _HEAD_LIMIT_BYTES:
-                raise UnreachableError("broken HTTP head", address=self._peer, why=repr(line[:60]))
-            key = name.strip().lower()
-            headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
-        return headers
+            if size > HEAD_LIMIT_BYTES:
+                raise UnreachableError("endless HTTP head", address=self._peer)
+            lines.append(line)
+        return lines
 
-    def _frame(self, method: str, status: int, headers: Mapping[str, str]) -> None:
+    def _frame(self, method: str, head: Head) -> None:
         self._chunked = False
-        length = headers.get("content-length", "").split(",")[0].strip()
-        if method == "HEAD" or status in {204, 304}:
+        if method == "HEAD" or head.status in {204, 304}:
             self._left = 0
-        elif "chunked" in headers.get("transfer-encoding", "").lower():
+        elif head.chunked:
             self._chunked = True
             self._left = 0
-        elif length:
-            if not (length.isascii() and length.isdigit()):
-                raise UnreachableError("broken Content-Length", address=self._peer, why=length)
-            self._left = int(length)
         else:
-            self._left = _UNTIL_CLOSE
-            self._keep_alive = False
+            length = head.length_bytes(self._peer)
+            self._left = _UNTIL_CLOSE if length is None else length
+            self._keep_alive = self._keep_alive and length is not None
 
     def read_into(self, view: memoryview) -> int:
         """Read body bytes into `view`; fills it unless the body ends. Gives 0 at the end.
@@ -200,7 +168,7 @@ class Wire:
         if self._left < 0:
             raise UnreachableError("broken chunk size", address=self._peer, why=line[:40])
         if self._left == 0:
-            self._header_lines()  # trailers
+            parse_headers(self._lines(), self._peer)  # trailers
             self._chunked = False
 
     def _line(self, *, first: bool = False) -> str:
@@ -213,7 +181,7 @@ class Wire:
                 return parts.rstrip(b"\r").decode("latin-1")
             parts += self._buffer[self._start : self._end]
             self._start = self._end = 0
-            if len(parts) > _HEAD_LIMIT_BYTES:
+            if len(parts) > HEAD_LIMIT_BYTES:
                 raise UnreachableError("endless line in HTTP head", address=self._peer)
             unasked = first and not parts
             self._end = self._pull(memoryview(self._buffer), some=True, unasked=unasked)
@@ -268,6 +236,21 @@ class Wire:
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
+
+
+def request_text(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """Write a request without a body.
+
+    Raises
+    ------
+    UsageError
+        If anything in it holds a line break.
+    """
+    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+    text = "\r\n".join(lines)
+    if "\0" in text or text.count("\r") != len(headers) or text.count("\n") != len(headers):
+        raise UsageError("request holds a line break", address=target)
+    return (text + "\r\n\r\n").encode("latin-1")
 
 
 def _kernel_timeout(sock: socket.socket, timeout_s: float) -> bool:

@@ -105,6 +105,7 @@ def fetch(
     *,
     source: str | None = None,
     observer: Observer | None = None,
+    verify_later: bool | None = None,
     **options: Any,
 ) -> Any:
     """Fetch what an address names, verified; what is here and intact is left alone.
@@ -120,6 +121,8 @@ def fetch(
         ``live`` (the default), ``sample``, or the URL of an archive.
     observer
         Is told of progress.
+    verify_later
+        Compare only sizes now, and published digests with ``openallen store verify``.
     **options
         For a stack: ``downsample`` (halvings), ``planes`` (a slice, or its text), ``quality`` (0
         to 100), ``projections`` and ``morphology`` (booleans). For a release: ``mirror``, to lay
@@ -146,7 +149,7 @@ def fetch(
     >>> stack.planes
     4 planes, sections 2 to 5, z 0 to 0.84 µm
     """
-    settings = Settings.load(source=source)
+    settings = Settings.load(source=source, verify_later=verify_later)
     where = Address.parse(address)
     with connected(settings) as client:
         work = job(client, where, destination(where, to, settings), **options)

@@ -46,5 +46,6 @@ def run(client: Client, work: Job, settings: Settings, observer: Observer | None
             retry=Retry(attempts=settings.attempts),
             observer=observer,
             connections=settings.connections,
+            verify=not settings.verify_later,
         )
         return Fetched(work, work.run(means))
