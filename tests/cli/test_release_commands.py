@@ -93,6 +93,33 @@ def test_fetch_diff_verify_repair_prune(release):
     assert not folder.with_name("visual-behavior-ophys-0.2.0").exists()
 
 
+def test_repair_keeps_what_it_cannot_replace_and_mends_shared_bytes_once(release, monkeypatch):
+    for version in ("0.2.0", "1.0.0"):
+        done = openallen("fetch", f"{NAME}@{version}", "--json")
+    store = Path(json.loads(done.stdout)["reports"][0]["to"])
+    names = sorted(store.rglob("behavior_session_872953842.nwb"))
+    assert len(names) == 2
+    assert names[0].samefile(names[1])
+    names[0].write_bytes(b"rot")
+    with monkeypatch.context() as nowhere:
+        nowhere.setenv("OPENALLEN_S3_ENDPOINT", "http://127.0.0.1:1")
+        nowhere.setenv("OPENALLEN_ATTEMPTS", "1")
+        assert openallen("store", "repair").returncode != 0
+    assert [p.read_bytes() for p in names] == [b"rot", b"rot"]
+    done = openallen("store", "repair", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["repaired"] is True
+    assert names[0].samefile(names[1])
+    assert openallen("store", "verify").stdout == "102 right\n"
+
+
+def test_verify_later_is_said_and_made_good_by_store_verify(release):
+    done = openallen("fetch", f"{NAME}@1.0.0", "--verify-later")
+    assert "not verified  51 files; openallen store verify" in done.stdout
+    assert openallen("store", "verify").stdout == "51 right\n"
+    assert "not verified" not in openallen("fetch", f"{NAME}@1.0.0").stdout
+
+
 def test_adopting_in_place_points_the_store_there(release, tmp_path):
     theirs = tmp_path / "cache"
     assert openallen("fetch", f"{NAME}@0.2.0", "--to", theirs, "--quiet").returncode == 0

@@ -246,9 +246,7 @@ def test_the_disk_is_full_at_file_2900_of_3021(tmp_path, loopback, fetch, small_
 
 
 @pytest.mark.parametrize("count", [40, 3])  # by the lane, and the ordinary way
-def test_verify_later_reads_nothing_now_and_everything_afterwards(
-    tmp_path, loopback, fetch, count
-):
+def test_verify_later_reads_nothing_now_and_everything_afterwards(tmp_path, loopback, fetch, count):
     server = loopback({f"/{i}": file_handler(body_of(i)) for i in range(count)})
     server.routes["/1"] = file_handler(b"w" * 3000)  # the right size, the wrong bytes
     server.routes["/2"] = file_handler(body_of(2)[:-1])

@@ -115,8 +115,6 @@ def _verify(call: Call, given: tuple[str, ...], *, repair: bool) -> int:
     bad = [c for c in checked if c.status in {"damaged", "unreadable"}]
     code = ExitCode.INTEGRITY if bad else ExitCode.DONE
     if repair and bad:
-        for result in bad:
-            result.path.unlink(missing_ok=True)
         code = _fetch_again(call, bad)
     counts = {s: sum(c.status == s for c in checked) for s in ("right", "damaged", "unknown")}
     document = {
@@ -137,14 +135,24 @@ def _verify(call: Call, given: tuple[str, ...], *, repair: bool) -> int:
 
 def _fetch_again(call: Call, bad: list[Checked]) -> ExitCode:
     from openallen.cli.fetch_command import run_job
+    from openallen.store.link import share
 
     code = ExitCode.DONE
+    mended: dict[str, Path] = {}  # by digest: names that shared bytes share them again
     with verbs.connected(call.settings) as client:
         for result in bad:
             address = Address.parse(result.address)
             folder = verbs.destination(address, None, call.settings)
-            report = run_job(call, client, verbs.job(client, address, folder))
-            code = ExitCode.DONE if report.ok and code is ExitCode.DONE else ExitCode.INCOMPLETE
+            work = verbs.job(client, address, folder)
+            digest = work.plan.files[0].digest
+            if digest in mended:
+                share(mended[digest], result.path)
+                continue
+            # The damaged file stays until the right one takes its name.
+            if run_job(call, client, work).ok:
+                mended[digest] = result.path
+            else:
+                code = ExitCode.INCOMPLETE
     return code
 
 
