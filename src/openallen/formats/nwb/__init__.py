@@ -1,0 +1,15 @@
+"""NWB files as trees of groups and arrays, and their tables; HDF5 and Zarr alike, no schema needed."""
+
+from openallen.formats.nwb.tables import columns, frame, ragged
+from openallen.formats.nwb.tree import H5Tree, Tree, ZarrTree, open_h5, open_zarr
+
+__all__ = [
+    "H5Tree",
+    "Tree",
+    "ZarrTree",
+    "columns",
+    "frame",
+    "open_h5",
+    "open_zarr",
+    "ragged",
+]

@@ -1,0 +1,99 @@
+"""Tables of NWB (DynamicTable): a group with a column in each array."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from openallen.errors import CorruptError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from openallen.formats.nwb.tree import Tree
+
+__all__ = ["as_series", "columns", "frame", "ragged"]
+
+
+def columns(tree: Tree, path: str, skip: Collection[str] = ()) -> dict[str, Any]:
+    """Give the columns of a table by name, in the table's own order.
+
+    Parameters
+    ----------
+    tree
+        The file.
+    path
+        Where the table is.
+    skip
+        Columns to leave out.
+
+    Returns
+    -------
+    dict
+        An array for each column; a ragged one is a list of arrays.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such table.
+    CorruptError
+        If the columns differ in length.
+    """
+    told = tree.attrs(path).get("colnames", [])
+    there = set(tree.names(path))
+    names = [n for n in told if n in there and n not in skip]
+    found = {n: ragged(tree, path, n) if f"{n}_index" in there else tree.array(f"{path}/{n}")
+             for n in names}  # fmt: skip
+    lengths = {n: len(c) for n, c in found.items()}
+    if len(set(lengths.values())) > 1:
+        raise CorruptError(
+            "columns of a table differ in length", address=tree.name, why=f"{path}: {lengths}"
+        )
+    return found
+
+
+def ragged(tree: Tree, path: str, name: str) -> list[np.ndarray[Any, Any]]:
+    """Give a ragged column: an array for each row.
+
+    The index holds where each row ends, in the smallest type that fits.
+    """
+    ends = tree.array(f"{path}/{name}_index").astype("int64")
+    data = tree.array(f"{path}/{name}")
+    starts = [0, *ends[:-1].tolist()]
+    return [data[a:b] for a, b in zip(starts, ends.tolist(), strict=True)]
+
+
+def frame(
+    tree: Tree, path: str, skip: Collection[str] = (), index: str | None = None
+) -> pd.DataFrame:
+    """Give a table as pandas; text columns have dtype object.
+
+    Parameters
+    ----------
+    tree, path, skip
+        As for `columns`.
+    index
+        Name for an index of the table's ids; None for one that counts.
+    """
+    import pandas as pd
+
+    found = columns(tree, path, skip)
+    ids = tree.array(f"{path}/id") if index is not None else None
+    made = pd.DataFrame({n: as_series(c) for n, c in found.items()}, columns=list(found))
+    if ids is not None:
+        made.index = pd.Index(ids, name=index)
+    return made
+
+
+def as_series(column: Any) -> pd.Series:
+    """Give a column as a Series that keeps its type; rows of arrays and text as objects."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(column, list) or column.ndim > 1:
+        cells = np.empty(len(column), dtype=object)
+        for at, cell in enumerate(column):
+            cells[at] = cell
+        return pd.Series(cells, dtype=object)
+    return pd.Series(column, dtype=object if column.dtype == object else None)

@@ -1,0 +1,350 @@
+"""A file as a tree: groups, attributes, arrays, text; whatever container it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from openallen.errors import CorruptError, MissingExtraError, NotFoundError, TruncatedError
+
+if TYPE_CHECKING:
+    import h5py
+    import numpy as np
+    import zarr
+
+__all__ = ["Bytes", "H5Tree", "Tree", "ZarrTree", "open_h5", "open_zarr"]
+
+_DIRECT_BYTES: Final = 1 << 20
+_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+
+
+class Bytes(Protocol):
+    """What a file offers beyond reading: many ranges at once."""
+
+    def read_at(self, start: int, stop: int) -> bytearray:
+        """Give the bytes of one range."""
+        ...
+
+    def prefetch(self, ranges: list[tuple[int, int]]) -> None:
+        """Have the bytes of ranges (first, behind the last) at hand before they are read."""
+        ...
+
+
+class Tree(Protocol):
+    """A file being read.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in messages.
+    """
+
+    name: str
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a group or an array at `path`."""
+        ...
+
+    def names(self, path: str) -> list[str]:
+        """Name what is in a group, in alphabetical order; nothing where there is no group."""
+        ...
+
+    def attrs(self, path: str) -> Mapping[str, Any]:
+        """Give the attributes of a group or array, text as str."""
+        ...
+
+    def array(self, path: str) -> np.ndarray[Any, Any]:
+        """Give a whole array; text as an object array of str, truth values as bool."""
+        ...
+
+    def value(self, path: str) -> Any:
+        """Give a scalar."""
+        ...
+
+    def shape(self, path: str) -> tuple[int, ...]:
+        """Give the shape of an array."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class H5Tree:
+    """A tree in HDF5.
+
+    Parameters
+    ----------
+    file
+        The open file.
+    name
+        What it is called in messages.
+    ranges
+        Reads many ranges at once, where the file is far away.
+    """
+
+    def __init__(self, file: h5py.File, name: str, ranges: Bytes | None = None) -> None:
+        self.file = file
+        self.name = name
+        self._ranges = ranges
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a group or an array at `path`."""
+        return path in self.file
+
+    def names(self, path: str) -> list[str]:
+        """Name what is in a group, in alphabetical order; nothing where there is no group."""
+        return sorted(self.file[path]) if path in self.file else []
+
+    def attrs(self, path: str) -> Mapping[str, Any]:
+        """Give the attributes of a group or array, text as str."""
+        found = self._item(path).attrs
+        return {name: _plain(found[name]) for name in found}
+
+    def shape(self, path: str) -> tuple[int, ...]:
+        """Give the shape of an array."""
+        return tuple(self._item(path).shape)
+
+    def value(self, path: str) -> Any:
+        """Give a scalar."""
+        return _plain(self._item(path)[()])
+
+    def array(self, path: str) -> np.ndarray[Any, Any]:
+        """Give a whole array; text as an object array of str, truth values as bool.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        CorruptError
+            If its bytes cannot be read.
+        """
+        import h5py
+        import numpy as np
+
+        data = self._item(path)
+        if h5py.check_string_dtype(data.dtype) is not None:
+            return np.asarray(self._read(data.asstr()), dtype=object)
+        direct = self._direct(data)
+        return np.asarray(self._read(data)) if direct is None else direct
+
+    def _direct(self, data: h5py.Dataset) -> np.ndarray[Any, Any] | None:
+        """Read a large far-away array past the library: its bytes in parallel, as they lie."""
+        import numpy as np
+
+        if self._ranges is None or data.nbytes < _DIRECT_BYTES:
+            return None
+        if data.chunks is None:
+            offset = data.id.get_offset()
+            if offset is None or data.dtype.hasobject or data.dtype.kind not in "iuf":
+                return None
+            raw = self._ranges.read_at(offset, offset + data.nbytes)
+            return np.frombuffer(raw, data.dtype).reshape(data.shape)
+        chunks: list[tuple[int, int]] = []
+        with suppress(ValueError, RuntimeError, AttributeError):  # not in every HDF5 library
+            data.id.chunk_iter(
+                lambda c: chunks.append((c.byte_offset, c.byte_offset + c.size))
+            )
+        self._ranges.prefetch(chunks)
+        return None
+
+    def _read(self, data: Any) -> Any:
+        try:
+            return data[()]
+        except (OSError, RuntimeError) as error:
+            raise _broken(error, self.name) from error
+
+    def _item(self, path: str) -> Any:
+        try:
+            return self.file[path]
+        except KeyError:
+            raise NotFoundError(
+                "this file does not have it", address=self.name, why=f"there is no {path}"
+            ) from None
+        except (OSError, RuntimeError) as error:
+            raise _broken(error, self.name) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+class ZarrTree:
+    """A tree in Zarr, as hdmf-zarr writes NWB.
+
+    Parameters
+    ----------
+    group
+        The root.
+    name
+        What it is called in messages.
+    """
+
+    def __init__(self, group: zarr.Group, name: str) -> None:
+        self.group = group
+        self.name = name
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a group or an array at `path`."""
+        return self._find(path) is not None
+
+    def names(self, path: str) -> list[str]:
+        """Name what is in a group, in alphabetical order; nothing where there is no group."""
+        found = self._find(path)
+        if found is None:
+            return []
+        links = dict(found.attrs).get("zarr_link", [])
+        return sorted({*found.keys(), *(link["name"] for link in links)})
+
+    def attrs(self, path: str) -> Mapping[str, Any]:
+        """Give the attributes of a group or array."""
+        hidden = {"zarr_link", "zarr_dtype", "_ARRAY_DIMENSIONS"}
+        return {k: _plain(v) for k, v in dict(self._item(path).attrs).items() if k not in hidden}
+
+    def shape(self, path: str) -> tuple[int, ...]:
+        """Give the shape of an array."""
+        return tuple(self._item(path).shape)
+
+    def value(self, path: str) -> Any:
+        """Give a scalar; hdmf-zarr keeps it as an array of one."""
+        found = self.array(path)
+        return _plain(found.reshape(-1)[0] if found.size else None)
+
+    def array(self, path: str) -> np.ndarray[Any, Any]:
+        """Give a whole array; text as an object array of str."""
+        import numpy as np
+
+        try:
+            found = np.asarray(self._item(path)[...])
+        except (ValueError, OSError, RuntimeError) as error:
+            raise _broken(error, self.name) from error
+        if found.dtype.kind in {"U", "S", "T"}:
+            found = found.astype(object)
+        return found
+
+    def _find(self, path: str) -> Any:
+        """Follow a path, through the links that hdmf-zarr keeps as attributes."""
+        at: Any = self.group
+        for part in path.strip("/").split("/"):
+            links = {link["name"]: link["path"] for link in dict(at.attrs).get("zarr_link", [])}
+            if part in links:
+                at = self._find(links[part])
+            elif hasattr(at, "keys") and part in at:
+                at = at[part]
+            else:
+                return None
+            if at is None:
+                return None
+        return at
+
+    def _item(self, path: str) -> Any:
+        found = self._find(path)
+        if found is None:
+            raise NotFoundError(
+                "this file does not have it", address=self.name, why=f"there is no {path}"
+            )
+        return found
+
+    def close(self) -> None:
+        """Close it; a Zarr group holds nothing open."""
+
+
+def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
+    """Open an HDF5 file.
+
+    Parameters
+    ----------
+    source
+        A path, or a file object.
+    name
+        What it is called in messages.
+    ranges
+        Reads many ranges at once, where the file is far away.
+
+    Raises
+    ------
+    TruncatedError, CorruptError
+        If it is no whole HDF5 file.
+    MissingExtraError
+        Without h5py.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtraError("nwb", "reading NWB files") from None
+    try:
+        return H5Tree(h5py.File(source, "r"), name, ranges)
+    except (OSError, RuntimeError) as error:
+        raise _not_whole(error, source, name) from error
+
+
+def _not_whole(error: Exception, source: Any, name: str) -> Exception:
+    from openallen.errors import OpenAllenError
+
+    cause: BaseException | None = error
+    while cause is not None:  # what a file object raised reaches us through the library
+        if isinstance(cause, OpenAllenError):
+            return cause
+        cause = cause.__context__ if cause.__cause__ is None else cause.__cause__
+    if "truncated" in str(error):
+        return TruncatedError(
+            "this HDF5 file ends too early", address=name, why=str(error), hint="fetch it again"
+        )
+    beginning = b""
+    if isinstance(source, (str, Path)):
+        with suppress(OSError):
+            beginning = Path(source).open("rb").read(512)  # noqa: SIM115 - closed by the collector
+    if beginning and not beginning.startswith(_SIGNATURE):
+        return CorruptError("this is no HDF5 file", address=name, why=f"begins {beginning[:12]!r}")
+    return _broken(error, name)
+
+
+def _broken(error: Exception, name: str) -> Exception:
+    from openallen.errors import OpenAllenError
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OpenAllenError):
+            return cause
+        cause = cause.__context__ if cause.__cause__ is None else cause.__cause__
+    text = str(error).strip().splitlines()
+    return CorruptError(
+        "this file cannot be read", address=name, why=text[0] if text else type(error).__name__
+    )
+
+
+def open_zarr(place: Path, name: str) -> ZarrTree:
+    """Open a Zarr group.
+
+    Raises
+    ------
+    CorruptError
+        If it is none.
+    MissingExtraError
+        Without zarr.
+    """
+    try:
+        import zarr
+    except ImportError:
+        raise MissingExtraError("images", "reading NWB in Zarr") from None
+    try:
+        return ZarrTree(zarr.open_group(place, mode="r"), name)
+    except (OSError, ValueError, KeyError) as error:
+        raise CorruptError("this is no Zarr group", address=name, why=str(error)) from error
+
+
+def _plain(value: Any) -> Any:
+    """Give text as str, arrays of text as lists of str, numpy scalars as Python's own."""
+    import numpy as np
+
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in {"O", "S", "U"}:
+            return [_plain(v) for v in value.tolist()]
+        return value if value.ndim else value.item()
+    if isinstance(value, np.generic):
+        return value.item()
+    return value

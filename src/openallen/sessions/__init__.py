@@ -1,0 +1,13 @@
+"""Behavior, ophys and ecephys sessions in NWB files, here or far away."""
+
+from openallen.sessions.behavior import BehaviorSession
+from openallen.sessions.ecephys import BehaviorEcephysSession
+from openallen.sessions.ophys import BehaviorOphysExperiment
+from openallen.sessions.read import open_session
+
+__all__ = [
+    "BehaviorEcephysSession",
+    "BehaviorOphysExperiment",
+    "BehaviorSession",
+    "open_session",
+]

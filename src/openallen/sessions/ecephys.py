@@ -1,0 +1,344 @@
+"""A Neuropixels session: probes, channels, units, spikes, fields."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from openallen.errors import NotFoundError
+from openallen.formats.nwb import frame, ragged
+from openallen.formats.nwb.tables import as_series
+from openallen.sessions.base import Opener
+from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+
+    from openallen.formats.nwb import Tree
+
+__all__ = ["BehaviorEcephysSession"]
+
+ECEPHYS = (
+    "behavior_data_class",
+    "get_channels",
+    "get_current_source_density",
+    "get_lfp",
+    "get_probes_obj",
+    "get_units",
+    "mean_waveforms",
+    "optotagging_table",
+    "probes",
+    "spike_amplitudes",
+    "spike_times",
+)
+_PROBES = "general/extracellular_ephys"
+_ELECTRODES = f"{_PROBES}/electrodes"
+_RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
+_LIMITS = ("amplitude_cutoff", "isi_violations", "presence_ratio")
+
+
+class BehaviorEcephysSession(BehaviorSession):
+    """A behavior session recorded with Neuropixels probes.
+
+    Parameters
+    ----------
+    opener, name, path, **options
+        As for `BehaviorSession`.
+    lfp
+        Gives the opener of a probe's LFP file by the probe's id and name, None where it has none;
+        by default files named ``probe_<name>_lfp*.nwb`` beside the session's own.
+    """
+
+    _names: ClassVar[tuple[str, ...]] = (*BEHAVIOR, *ECEPHYS)
+    kind: ClassVar[str] = "ecephys_session"
+    _recompute: ClassVar[bool] = False
+
+    def __init__(
+        self, opener: Opener, name: str, path: Path | None = None, *, lfp: Any = None, **options: Any
+    ) -> None:
+        super().__init__(opener, name, path, **options)
+        self._lfp = lfp or self._beside
+        self._lfp_trees: dict[int, Tree | None] = {}
+
+    @property
+    def ecephys_session_id(self) -> int:
+        """Id of the session."""
+        return int(self.tree.value("identifier"))
+
+    @functools.cached_property
+    def metadata(self) -> dict[str, Any]:
+        """Who, where, when and with what, ``ecephys_session_id`` last."""
+        return {**super().metadata, "ecephys_session_id": self.ecephys_session_id}
+
+    @property
+    def behavior_data_class(self) -> type[BehaviorSession]:
+        """The kind of session that holds its behavior."""
+        return BehaviorSession
+
+    # --- probes, channels, units ------------------------------------------------------------------
+
+    @functools.cached_property
+    def probes(self) -> pd.DataFrame:
+        """Probes, by name; sampling rates in Hz, index ``id``.
+
+        LFP rate and presence are those in the file; AllenSDK takes them from the tables of the
+        release, and gives None and False for a file by itself.
+        """
+        import numpy as np
+        import pandas as pd
+
+        rows, ids = [], []
+        for name in self.tree.names(_PROBES):
+            told = self.tree.attrs(f"{_PROBES}/{name}")
+            if "probe_id" not in told:
+                continue
+            rate = float(told.get("lfp_sampling_rate", np.nan))
+            ids.append(int(told["probe_id"]))
+            rows.append(
+                {
+                    "name": name,
+                    "location": told.get("location"),
+                    "sampling_rate": self.tree.attrs(f"general/devices/{name}")["sampling_rate"],
+                    "lfp_sampling_rate": rate,
+                    "has_lfp_data": bool(told.get("has_lfp_data", False)),
+                }
+            )
+        made = pd.DataFrame(rows, index=pd.Index(ids, name="id", dtype="int64"))
+        text = {n: object for n in ("name", "location") if n in made}
+        return made.astype(text)
+
+    def get_probes_obj(self) -> pd.DataFrame:
+        """Give `probes`; AllenSDK's object of the same name has them as its table."""
+        return self.probes
+
+    @functools.cached_property
+    def _channels(self) -> pd.DataFrame:
+        skip = ("group", "group_name", "imp", "location", "filtering")
+        made = frame(self.tree, _ELECTRODES, skip, "id")
+        ccf = {
+            "x": "anterior_posterior_ccf_coordinate",
+            "y": "dorsal_ventral_ccf_coordinate",
+            "z": "left_right_ccf_coordinate",
+        }
+        made = made.rename(columns=ccf | {"local_index": "probe_channel_number"})
+        places = self.tree.array(f"{_ELECTRODES}/location")
+        made["structure_acronym"] = [_acronym(str(place)) for place in places]
+        made["structure_acronym"] = made["structure_acronym"].astype(object)
+        made["filtering"] = as_series(self.tree.array(f"{_ELECTRODES}/filtering")).to_numpy()
+        if self.allensdk_compatible:
+            made["filtering"] = _ALLENSDK_FILTERING
+        made["filtering"] = made["filtering"].astype(object)
+        return made[sorted(made.columns)]
+
+    def get_channels(self, *, filter_by_validity: bool = True) -> pd.DataFrame:
+        """Give the channels of all probes, probe after probe.
+
+        Parameters
+        ----------
+        filter_by_validity
+            Leave out channels with ``valid_data`` false, and that column.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``; positions on the probe and CCF coordinates in µm (missing where unknown),
+            ``structure_acronym`` None outside the brain. ``filtering`` is what the file says;
+            AllenSDK gives one text for all.
+        """
+        found = self._channels
+        if not filter_by_validity:
+            return found.copy()
+        return found[found["valid_data"].astype(bool)].drop(columns="valid_data")
+
+    @functools.cached_property
+    def _units(self) -> pd.DataFrame:
+        made = frame(self.tree, "units", _RAGGED, "id")
+        return made[sorted(made.columns)]
+
+    def get_units(
+        self,
+        *,
+        filter_by_validity: bool = False,
+        filter_out_of_brain_units: bool = False,
+        amplitude_cutoff_maximum: float | None = None,
+        presence_ratio_minimum: float | None = None,
+        isi_violations_maximum: float | None = None,
+    ) -> pd.DataFrame:
+        """Give the units.
+
+        Parameters
+        ----------
+        filter_by_validity
+            Only units of good ``quality`` on valid channels; that column is left out then.
+        filter_out_of_brain_units
+            Only units whose peak channel lies in a structure.
+        amplitude_cutoff_maximum, presence_ratio_minimum, isi_violations_maximum
+            Limits, inclusive. A unit without a value in one of the three columns is always left
+            out, as in AllenSDK.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, columns in alphabetical order.
+        """
+        made = self._units
+        channels = self._channels
+        for name in _LIMITS:
+            if name in made:
+                made = made[made[name].notna()]
+        if filter_by_validity:
+            valid = channels.index[channels["valid_data"].astype(bool)]
+            made = made[made["peak_channel_id"].isin(valid)]
+            if "quality" in made:
+                made = made[made["quality"] == "good"].drop(columns="quality")
+        if filter_out_of_brain_units:
+            inside = channels.index[channels["structure_acronym"].notna()]
+            made = made[made["peak_channel_id"].isin(inside)]
+        if amplitude_cutoff_maximum is not None:
+            made = made[made["amplitude_cutoff"] <= amplitude_cutoff_maximum]
+        if presence_ratio_minimum is not None:
+            made = made[made["presence_ratio"] >= presence_ratio_minimum]
+        if isi_violations_maximum is not None:
+            made = made[made["isi_violations"] <= isi_violations_maximum]
+        return made.copy()
+
+    def _by_unit(self, name: str) -> dict[int, np.ndarray[Any, Any]]:
+        ids = self.tree.array("units/id").tolist()
+        return dict(zip(ids, ragged(self.tree, "units", name), strict=True))
+
+    @functools.cached_property
+    def spike_times(self) -> dict[int, np.ndarray[Any, Any]]:
+        """Times of each unit's spikes in s, by unit id."""
+        return self._by_unit("spike_times")
+
+    @functools.cached_property
+    def spike_amplitudes(self) -> dict[int, np.ndarray[Any, Any]]:
+        """Amplitudes of each unit's spikes in V, by unit id."""
+        return self._by_unit("spike_amplitudes")
+
+    @functools.cached_property
+    def mean_waveforms(self) -> dict[int, np.ndarray[Any, Any]]:
+        """Mean waveform of each unit in µV, channels x samples, by unit id."""
+        return self._by_unit("waveform_mean")
+
+    @functools.cached_property
+    def optotagging_table(self) -> pd.DataFrame:
+        """Light pulses: times and ``duration`` in s, ``level`` in V; index ``id``."""
+        place = "processing/optotagging/optogenetic_stimulation"
+        return frame(self.tree, place, ("tags", "timeseries"), "id")
+
+    # --- fields -----------------------------------------------------------------------------------
+
+    def _beside(self, probe_id: int, name: str) -> Opener | None:
+        if self.path is None:
+            return None
+        found = sorted(self.path.parent.glob(f"**/probe_{name}_lfp*.nwb"))
+        if not found:
+            return None
+        ours = [p for p in found if str(self.ecephys_session_id) in str(p.relative_to(p.parents[1]))]
+        place = (ours or found)[0]
+
+        def opener() -> Tree:
+            from openallen.formats.nwb import open_h5
+
+            return open_h5(place, str(place))
+
+        del probe_id
+        return opener
+
+    def _lfp_tree(self, probe_id: int) -> Tree | None:
+        if probe_id not in self._lfp_trees:
+            if probe_id not in self.probes.index:
+                raise NotFoundError(
+                    f"there is no probe {probe_id}",
+                    address=self.name,
+                    why=f"it has {', '.join(str(i) for i in self.probes.index)}",
+                )
+            opener = self._lfp(probe_id, str(self.probes.loc[probe_id, "name"]))
+            self._lfp_trees[probe_id] = opener() if opener is not None else None
+        return self._lfp_trees[probe_id]
+
+    def get_lfp(self, probe_id: int) -> xr.DataArray | None:
+        """Give the local field potential of a probe.
+
+        Returns
+        -------
+        DataArray or None
+            In V; ``time`` (s) x ``channel`` (channel ids). None where the probe has no LFP file.
+        """
+        import xarray as xr
+
+        tree = self._lfp_tree(probe_id)
+        if tree is None:
+            return None
+        place = f"acquisition/probe_{probe_id}_lfp/probe_{probe_id}_lfp_data"
+        rows = tree.array(f"{place}/electrodes")
+        channels = tree.array(f"{_ELECTRODES}/id")[rows]
+        return xr.DataArray(
+            tree.array(f"{place}/data"),
+            dims=("time", "channel"),
+            coords={"time": tree.array(f"{place}/timestamps"), "channel": channels},
+            name="LFP",
+            attrs={"unit": "V"},
+        )
+
+    def get_current_source_density(self, probe_id: int) -> xr.DataArray | None:
+        """Give the current source density of a probe after a flash.
+
+        Returns
+        -------
+        DataArray or None
+            In V/cm²; ``virtual_channel_index`` x ``time`` (s after the flash), with positions on
+            the probe in µm. None where the probe has no LFP file.
+        """
+        import numpy as np
+        import xarray as xr
+
+        tree = self._lfp_tree(probe_id)
+        place = "processing/current_source_density/ecephys_csd"
+        if tree is None:
+            return None
+        data = tree.array(f"{place}/current_source_density/data").T
+        at = "virtual_channel_index"
+        across, along = (tree.array(f"{place}/virtual_electrode_{a}_positions") for a in "xy")
+        return xr.DataArray(
+            data,
+            dims=(at, "time"),
+            coords={
+                at: np.arange(len(data)),
+                "time": tree.array(f"{place}/current_source_density/timestamps"),
+                "vertical_position": (at, along.astype(int)),
+                "horizontal_position": (at, across.astype(int)),
+            },
+            name="CSD",
+            attrs={"unit": "V/cm^2"},
+        )
+
+    def close(self) -> None:
+        """Close the session's file and those of its probes."""
+        for tree in self._lfp_trees.values():
+            if tree is not None:
+                tree.close()
+        self._lfp_trees.clear()
+        super().close()
+
+    def _facts(self) -> dict[str, object]:
+        return super()._facts() | {
+            "ecephys session": self.ecephys_session_id,
+            "probes": ", ".join(self.probes["name"]),
+            "units": self.tree.shape("units/id")[0],
+            "channels": self.tree.shape(f"{_ELECTRODES}/id")[0],
+        }
+
+
+_ALLENSDK_FILTERING = "AP band: 500 Hz high-pass; LFP band: 1000 Hz low-pass"
+
+
+def _acronym(location: str) -> str | None:
+    text = location.partition("-")[0].strip()
+    return None if text in {"", "None"} else text
+
+

@@ -1,0 +1,395 @@
+"""An imaging experiment: one plane of one session, with its cells."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from openallen.errors import CorruptError, NotFoundError
+from openallen.formats.nwb import columns
+from openallen.formats.nwb.tables import as_series
+from openallen.sessions import metadata
+from openallen.sessions.base import Opener
+from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["BehaviorOphysExperiment", "Image"]
+
+OPHYS = (
+    "average_projection",
+    "cell_specimen_table",
+    "corrected_fluorescence_traces",
+    "demixed_traces",
+    "dff_traces",
+    "events",
+    "get_cell_specimen_ids",
+    "get_cell_specimen_indices",
+    "get_dff_traces",
+    "get_segmentation_mask_image",
+    "max_projection",
+    "motion_correction",
+    "neuropil_traces",
+    "ophys_experiment_id",
+    "ophys_session_id",
+    "ophys_timestamps",
+    "roi_masks",
+    "segmentation_mask_image",
+)
+_CELLS = "processing/ophys/image_segmentation/cell_specimen_table"
+_TRACES = {
+    "dff": ("dff", "dff"),
+    "corrected_fluorescence": ("corrected_fluorescence", "corrected_fluorescence"),
+    "demixed": ("demixed_trace", "demixed_trace"),
+    "neuropil": ("neuropil_trace", "neuropil_trace"),
+}
+
+
+class Image(NamedTuple):
+    """A picture with its scale; numpy and matplotlib take it as an array.
+
+    Parameters
+    ----------
+    data
+        Rows x columns.
+    spacing
+        Size of a pixel, along rows and columns.
+    unit
+        Of the spacing.
+    """
+
+    data: np.ndarray[Any, Any]
+    spacing: tuple[float, float]
+    unit: str
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+
+class BehaviorOphysExperiment(BehaviorSession):
+    """One imaging plane of a behavior session.
+
+    Images are rows x columns, in px of the corrected movie. Traces have one row for each cell.
+
+    Parameters
+    ----------
+    opener, name, path, **options
+        As for `BehaviorSession`.
+    exclude_invalid_rois
+        Leave out regions that were found not to be cells.
+    events_filter_scale_seconds, events_filter_n_time_steps
+        Width, in s, and length, in frames, of the half normal curve that smooths events.
+    """
+
+    _names: ClassVar[tuple[str, ...]] = (*BEHAVIOR, *OPHYS)
+    kind: ClassVar[str] = "ophys_experiment"
+
+    def __init__(
+        self,
+        opener: Opener,
+        name: str,
+        path: Path | None = None,
+        *,
+        exclude_invalid_rois: bool = True,
+        events_filter_scale_seconds: float = 2.0 / 31.0,
+        events_filter_n_time_steps: int = 20,
+        **options: Any,
+    ) -> None:
+        super().__init__(opener, name, path, **options)
+        if self.allensdk_compatible:
+            self._eye = (3.0, 2)  # there these arguments are taken and not used
+        self._only_valid = exclude_invalid_rois
+        self._smooth = (events_filter_scale_seconds, events_filter_n_time_steps)
+
+    @property
+    def ophys_experiment_id(self) -> int:
+        """Id of the experiment: this plane."""
+        return int(self.tree.value("identifier"))
+
+    @property
+    def ophys_session_id(self) -> int:
+        """Id of the imaging session, which may have several planes."""
+        return int(self.tree.attrs("general/metadata")["ophys_session_id"])
+
+    @functools.cached_property
+    def metadata(self) -> dict[str, Any]:
+        """Who, where, when and with what; see `openallen.sessions.metadata`.
+
+        ``imaging_depth`` is given for the first releases too, where AllenSDK hides it.
+        """
+        return metadata.ophys_metadata(self.tree, allensdk_compatible=self.allensdk_compatible)
+
+    # --- images -----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def max_projection(self) -> Image:
+        """Brightest value of each pixel over the movie; spacing in mm."""
+        return self._image("max_projection")
+
+    @functools.cached_property
+    def average_projection(self) -> Image:
+        """Mean of each pixel over the movie; spacing in mm."""
+        return self._image("average_image")
+
+    def _image(self, which: str) -> Image:
+        place = f"processing/ophys/images/{which}"
+        told = self.tree.attrs(place).get("resolution")
+        size = float(told) * 10 if told is not None else float("nan")
+        return Image(self.tree.array(place), (size, size), "mm")
+
+    @functools.cached_property
+    def segmentation_mask_image(self) -> Image:
+        """Pixels that belong to any cell, as 0 and 1; made of the cells' masks."""
+        import numpy as np
+
+        masks = self.cell_specimen_table["roi_mask"]
+        if not len(masks):
+            raise NotFoundError("there are no cells", address=self.name, why="no valid ROI")
+        data = np.logical_or.reduce(np.stack(list(masks))).astype(int)
+        return Image(data, self.max_projection.spacing, "mm")
+
+    def get_segmentation_mask_image(self) -> Image:
+        """Give `segmentation_mask_image`."""
+        return self.segmentation_mask_image
+
+    # --- cells ------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _all_cells(self) -> pd.DataFrame:
+        import numpy as np
+        import pandas as pd
+
+        if not self.tree.has(_CELLS):
+            raise NotFoundError("there are no cells", address=self.name, why=f"there is no {_CELLS}")
+        found = columns(self.tree, _CELLS)
+        ids = found.pop("cell_specimen_id")
+        made = pd.DataFrame({"cell_roi_id": self.tree.array(f"{_CELLS}/id")})
+        for name in sorted(found):
+            if name != "image_mask":
+                made[name] = as_series(found[name])
+        whole = [n for n in made if made[n].dtype.kind in "iu" and made[n].dtype != "int64"]
+        made = made.astype(dict.fromkeys(whole, "int64"))
+        made["roi_mask"] = as_series(found["image_mask"].astype(bool))
+        known = ids.astype("float64")
+        known[known == -1] = np.nan
+        if np.isnan(known).all() and len(known):
+            index = pd.Index([None] * len(known), dtype=object)
+        else:
+            index = pd.Index(known if np.isnan(known).any() else known.astype("int64"))
+        made.index = index.rename("cell_specimen_id")
+        return made
+
+    @functools.cached_property
+    def cell_specimen_table(self) -> pd.DataFrame:
+        """Cells: place and size in px, shifts in px, ``roi_mask`` (rows x columns, bool).
+
+        Index ``cell_specimen_id``, which names a cell in all sessions of its container; missing
+        where the cell was not matched.
+        """
+        cells = self._all_cells
+        return cells[cells["valid_roi"].astype(bool)] if self._only_valid else cells
+
+    @functools.cached_property
+    def roi_masks(self) -> pd.DataFrame:
+        """``cell_roi_id`` and ``roi_mask`` (rows x columns, bool) of each cell."""
+        return self.cell_specimen_table[["cell_roi_id", "roi_mask"]].copy()
+
+    def get_cell_specimen_ids(self) -> np.ndarray[Any, Any]:
+        """Give the ids of the cells.
+
+        Raises
+        ------
+        ValueError
+            If no cell has one.
+        """
+        import numpy as np
+        import pandas as pd
+
+        ids = self.cell_specimen_table.index
+        if len(ids) and bool(pd.isna(ids).all()):
+            raise CorruptError("no cell has an id", address=self.name)
+        return np.asarray(ids.values)
+
+    def get_cell_specimen_indices(self, cell_specimen_ids: Sequence[int]) -> list[int]:
+        """Give the positions of cells among the rows."""
+        return [int(self.cell_specimen_table.index.get_loc(i)) for i in cell_specimen_ids]
+
+    # --- traces -----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def ophys_timestamps(self) -> np.ndarray[Any, Any]:
+        """Time of each frame of the movie, in s."""
+        return self.tree.array("processing/ophys/dff/traces/timestamps")
+
+    @functools.cached_property
+    def motion_correction(self) -> pd.DataFrame:
+        """Shift of each frame, ``x`` and ``y`` in px."""
+        import pandas as pd
+
+        place = "processing/ophys/ophys_motion_correction_"
+        return pd.DataFrame({axis: self.tree.array(f"{place}{axis}/data") for axis in "xy"})
+
+    @functools.cache  # noqa: B019 - as long as the session, which holds the file anyway
+    def _matrix(self, which: str) -> np.ndarray[Any, Any]:
+        """Give traces as cells x time, all cells of the file."""
+        group, _ = _TRACES[which]
+        place = f"processing/ophys/{group}/traces"
+        data = self.tree.array(f"{place}/data").T
+        if len(data) != len(self._all_cells):
+            raise CorruptError(
+                "traces and cells differ in number",
+                address=self.name,
+                why=f"{len(data)} traces, {len(self._all_cells)} cells in {place}",
+            )
+        return data
+
+    def _traces(self, which: str, **more: np.ndarray[Any, Any]) -> pd.DataFrame | None:
+        group, column = _TRACES[which]
+        if not self.tree.has(f"processing/ophys/{group}/traces"):
+            return None
+        made = self._all_cells[["cell_roi_id"]].copy()
+        made[column] = as_series(list(self._matrix(which))).to_numpy()
+        for name, values in more.items():
+            made[name] = values
+        return made[self._all_cells["valid_roi"].to_numpy(bool)] if self._only_valid else made
+
+    @functools.cached_property
+    def dff_traces(self) -> pd.DataFrame | None:
+        """``cell_roi_id`` and ``dff`` (ΔF/F, one value for each of `ophys_timestamps`)."""
+        return self._traces("dff")
+
+    @functools.cached_property
+    def demixed_traces(self) -> pd.DataFrame | None:
+        """``cell_roi_id`` and ``demixed_trace``: fluorescence, overlapping cells taken apart."""
+        return self._traces("demixed")
+
+    @functools.cached_property
+    def neuropil_traces(self) -> pd.DataFrame | None:
+        """``cell_roi_id`` and ``neuropil_trace``: fluorescence around each cell.
+
+        AllenSDK 2.16.2 returns the demixed traces here by mistake; these are the stored neuropil
+        traces. ``allensdk_compatible=True`` gives its answer.
+        """
+        return self._traces("demixed" if self.allensdk_compatible else "neuropil")
+
+    @functools.cached_property
+    def corrected_fluorescence_traces(self) -> pd.DataFrame | None:
+        """``corrected_fluorescence``: neuropil taken off; ``r`` its share, ``RMSE`` of the fit."""
+        place = "processing/ophys/corrected_fluorescence"
+        names = ("r", "RMSE")
+        more = {n: self.tree.array(f"{place}/{n}/data") for n in names
+                if self.tree.has(f"{place}/{n}/data")}  # fmt: skip
+        return self._traces("corrected_fluorescence", **more)
+
+    def get_dff_traces(
+        self, cell_specimen_ids: Sequence[int] | None = None
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Give times in s, and ΔF/F as cells x time.
+
+        Parameters
+        ----------
+        cell_specimen_ids
+            Cells; all of them, in their order, where None.
+        """
+        import numpy as np
+
+        traces = self.dff_traces
+        if traces is None:
+            raise NotFoundError("there are no ΔF/F traces", address=self.name)
+        rows = traces if cell_specimen_ids is None else traces.loc[list(cell_specimen_ids)]
+        return self.ophys_timestamps, np.vstack(list(rows["dff"]))
+
+    def traces(self, kind: str = "dff") -> xr.DataArray:
+        """Give traces as one array.
+
+        Parameters
+        ----------
+        kind
+            ``dff``, ``corrected_fluorescence``, ``demixed``, ``neuropil``, ``events`` or
+            ``filtered_events``.
+
+        Returns
+        -------
+        DataArray
+            ``cell_specimen_id`` x ``time`` (s), with ``cell_roi_id`` beside the first.
+        """
+        from openallen.sessions.arrays import trace_array
+
+        return trace_array(self, kind)
+
+    @functools.cached_property
+    def events(self) -> pd.DataFrame | None:
+        """Detected events of each cell.
+
+        Returns
+        -------
+        DataFrame or None
+            ``cell_roi_id``; ``events``, one value for each of `ophys_timestamps`;
+            ``filtered_events``, smoothed by a half normal curve into the past; ``lambda`` and
+            ``noise_std`` of the detection. Cells without events are left out, with a warning.
+        """
+        import numpy as np
+
+        place = "processing/ophys/event_detection"
+        if not self.tree.has(place):
+            return None
+        found = self.tree.array(f"{place}/data").T
+        rows = self.tree.array(f"{place}/rois")
+        numbers = {n: self.tree.array(f"{place}/{n}s") for n in ("lambda", "noise_std")}
+        known = ~np.isnan(numbers["lambda"]) & ~np.isnan(numbers["noise_std"])
+        cells = self._all_cells
+        if self._only_valid:
+            known &= cells["valid_roi"].to_numpy(bool)[rows]
+        kept = np.flatnonzero(known)
+        kept = kept[np.argsort(rows[kept], kind="stable")]
+        wanted = len(self.cell_specimen_table)
+        if len(kept) < wanted:
+            message = f"{wanted - len(kept)} cells of {self.name} have no events"
+            warnings.warn(message, stacklevel=2)
+        made = cells[["cell_roi_id"]].iloc[rows[kept]].copy()
+        made["events"] = as_series(list(found[kept])).to_numpy()
+        made["filtered_events"] = as_series([self._smoothed(row) for row in found[kept]]).to_numpy()
+        for name, values in numbers.items():
+            made[name] = values[kept]
+        return made
+
+    def _smoothed(self, row: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        scale_s, steps = self._smooth
+        scale = scale_s * float(self.metadata["ophys_frame_rate"])
+        weights = np.exp(-(np.arange(steps) ** 2) / (2 * scale**2))
+        return np.convolve(row, weights / weights.sum())[: len(row)]
+
+    # --- what it looks like -----------------------------------------------------------------------
+
+    def _facts(self) -> dict[str, object]:
+        told = self.metadata
+        depth = told["imaging_depth"]
+        cells = self.tree.shape(f"{_CELLS}/id")[0] if self.tree.has(_CELLS) else 0
+        return {
+            "file": self.name,
+            "ophys experiment": told["ophys_experiment_id"],
+            "structure": told["targeted_structure"],
+            "imaging depth": None if depth is None else f"{depth} µm",
+            "cells": cells,
+            "cre line": told["cre_line"],
+            "indicator": told["indicator"],
+            "session type": told["session_type"],
+            "mouse": f"{told['mouse_id']}, {told['sex']}, {told['age_in_days']} days",
+            "acquired": f"{told['date_of_acquisition']:%Y-%m-%d %H:%M} UTC",
+            "duration": self._duration_text(),
+        }
+
+    def _picture(self) -> str:
+        from openallen.sessions.arrays import thumbnail
+
+        return thumbnail(self.max_projection.data)

@@ -1,0 +1,77 @@
+"""Opening a session: which kind a file holds, and how it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openallen.errors import NotFoundError
+from openallen.sessions.base import Opener
+
+if TYPE_CHECKING:
+    from openallen.formats.nwb import Tree
+    from openallen.sessions.behavior import BehaviorSession
+
+__all__ = ["open_session", "session_of"]
+
+_SIGNS = {
+    "ecephys_session": "units",
+    "ophys_experiment": "processing/ophys",
+    "behavior_session": "general/metadata",
+}
+
+
+def open_session(path: Path | str, **options: Any) -> BehaviorSession:
+    """Open a session from a file on this machine: HDF5, or a folder of Zarr.
+
+    Parameters
+    ----------
+    path
+        The file.
+    **options
+        As for `BehaviorSession`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file, or it is an NWB of another kind, naming what is missing.
+    TruncatedError, CorruptError
+        If it is no whole HDF5 file.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise NotFoundError("there is no such file", address=str(place))
+
+    def opener() -> Tree:
+        from openallen.formats.nwb import open_h5, open_zarr
+
+        return (open_zarr if place.is_dir() else open_h5)(place, str(place))
+
+    return session_of(opener, str(place), place, **options)
+
+
+def session_of(
+    opener: Opener, name: str, path: Path | None = None, **options: Any
+) -> BehaviorSession:
+    """Give the session a file holds, by what is in it."""
+    from openallen.sessions.behavior import BehaviorSession
+    from openallen.sessions.ecephys import BehaviorEcephysSession
+    from openallen.sessions.ophys import BehaviorOphysExperiment
+
+    tree = opener()
+    kinds: dict[str, type[BehaviorSession]] = {
+        "ecephys_session": BehaviorEcephysSession,
+        "ophys_experiment": BehaviorOphysExperiment,
+        "behavior_session": BehaviorSession,
+    }
+    for kind, made in kinds.items():
+        if tree.has("general/metadata") and tree.has(_SIGNS[kind]):
+            return made(lambda: tree, name, path, **options)
+    tree_names = ", ".join(tree.names("/")) or "nothing"
+    tree.close()
+    raise NotFoundError(
+        "this is no Visual Behavior session",
+        address=name,
+        why=f"there is no general/metadata in it; it holds {tree_names}",
+        hint="openallen.formats.nwb opens any NWB file as a tree",
+    )
