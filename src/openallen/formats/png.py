@@ -1,17 +1,17 @@
-"""PNG: whether the bytes are whole. Only thumbnails come in it; nothing is decoded."""
+"""PNG: whether the bytes are whole, and small gray pictures for notebooks; nothing is decoded."""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from openallen.errors import CorruptError, TruncatedError
 
-__all__ = ["PngCheck", "inspect_png"]
+__all__ = ["PngCheck", "gray_png", "inspect_png"]
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -59,3 +59,21 @@ class PngCheck:
         """
         width, height = inspect_png(path.read_bytes())
         return {"width_px": width, "height_px": height}
+
+
+def gray_png(rows: Sequence[bytes]) -> bytes:
+    """Write a gray picture.
+
+    Parameters
+    ----------
+    rows
+        Its rows from the top, a byte for each pixel, all of one length.
+    """
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 0, 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return _SIGNATURE + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")

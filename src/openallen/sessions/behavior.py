@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import xarray as xr
+    from matplotlib.figure import Figure
 
 __all__ = ["BEHAVIOR", "BehaviorSession"]
 
@@ -234,12 +236,35 @@ class BehaviorSession(NwbSession):
 
         return aligned(self, events, window_s, of)
 
-    @functools.cached_property
-    def plot(self) -> Any:
-        """Pictures of the session, drawn with matplotlib; see `openallen.sessions.plots.Plots`."""
+    def plot_overview(self, window_s: tuple[float, float] | None = None, cells: int = 8) -> Figure:
+        """Draw traces, running, pupil, licks and rewards on one axis of time.
+
+        Parameters
+        ----------
+        window_s
+            From and to, in s on the session's clock; the first two minutes of task where None.
+        cells
+            Most traces to draw.
+        """
         from openallen.sessions.plots import Plots
 
-        return Plots(self)
+        return Plots(self).overview(window_s, cells)
+
+    def plot_raster(
+        self, window_s: tuple[float, float] | None = None, units: Sequence[int] | None = None
+    ) -> Figure:
+        """Draw spikes of units, or events of cells, one row each.
+
+        Parameters
+        ----------
+        window_s
+            From and to, in s; the first two minutes of task where None.
+        units
+            Ids; all where None.
+        """
+        from openallen.sessions.plots import Plots
+
+        return Plots(self).raster(window_s, units)
 
     def _facts(self) -> dict[str, object]:
         told = self.metadata

@@ -57,7 +57,13 @@ class BehaviorEcephysSession(BehaviorSession):
     _recompute: ClassVar[bool] = False
 
     def __init__(
-        self, opener: Opener, name: str, path: Path | None = None, *, lfp: Any = None, **options: Any
+        self,
+        opener: Opener,
+        name: str,
+        path: Path | None = None,
+        *,
+        lfp: Any = None,
+        **options: Any,
     ) -> None:
         super().__init__(opener, name, path, **options)
         self._lfp = lfp or self._beside
@@ -238,7 +244,9 @@ class BehaviorEcephysSession(BehaviorSession):
         found = sorted(self.path.parent.glob(f"**/probe_{name}_lfp*.nwb"))
         if not found:
             return None
-        ours = [p for p in found if str(self.ecephys_session_id) in str(p.relative_to(p.parents[1]))]
+        ours = [
+            p for p in found if str(self.ecephys_session_id) in str(p.relative_to(p.parents[1]))
+        ]
         place = (ours or found)[0]
 
         def opener() -> Tree:
@@ -340,5 +348,3 @@ _ALLENSDK_FILTERING = "AP band: 500 Hz high-pass; LFP band: 1000 Hz low-pass"
 def _acronym(location: str) -> str | None:
     text = location.partition("-")[0].strip()
     return None if text in {"", "None"} else text
-
-

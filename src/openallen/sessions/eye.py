@@ -104,7 +104,7 @@ def _blinks(
             with np.errstate(invalid="ignore", divide="ignore"):
                 z = (area - np.nanmean(area)) / np.nanstd(area)
                 blink |= np.abs(z) > z_threshold
-    wide = blink.copy()
+    wide: np.ndarray[Any, Any] = blink.copy()
     for step in range(1, dilation + 1):
         wide[step:] |= blink[:-step]
         wide[:-step] |= blink[step:]

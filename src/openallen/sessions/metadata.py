@@ -136,7 +136,7 @@ def task_parameters(tree: Tree) -> dict[str, Any]:
             raise CorruptError(
                 f"unknown {name}", address=tree.name, why=f"{told[name]!r} is not in {words}"
             )
-    found = {
+    return {
         "auto_reward_volume": told["auto_reward_volume"],
         "blank_duration_sec": [float(v) for v in told["blank_duration_sec"]],
         "image_set": _image_set(str(told["session_type"]), tree.name),
@@ -151,7 +151,6 @@ def task_parameters(tree: Tree) -> dict[str, Any]:
         "stimulus_name": told.get("stimulus_name"),
         "task": told["task"],
     }
-    return found
 
 
 def _image_set(session_type: str, name: str) -> str:
@@ -160,6 +159,4 @@ def _image_set(session_type: str, name: str) -> str:
         return f"images_{words[3]}"
     if len(words) > 2 and words[2] == "gratings":
         return "gratings"
-    raise CorruptError(
-        "the type of the session names no image set", address=name, why=session_type
-    )
+    raise CorruptError("the type of the session names no image set", address=name, why=session_type)

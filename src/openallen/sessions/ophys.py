@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import xarray as xr
+    from matplotlib.figure import Figure
 
 __all__ = ["BehaviorOphysExperiment", "Image"]
 
@@ -168,7 +169,9 @@ class BehaviorOphysExperiment(BehaviorSession):
         import pandas as pd
 
         if not self.tree.has(_CELLS):
-            raise NotFoundError("there are no cells", address=self.name, why=f"there is no {_CELLS}")
+            raise NotFoundError(
+                "there are no cells", address=self.name, why=f"there is no {_CELLS}"
+            )
         found = columns(self.tree, _CELLS)
         ids = found.pop("cell_specimen_id")
         made = pd.DataFrame({"cell_roi_id": self.tree.array(f"{_CELLS}/id")})
@@ -307,7 +310,18 @@ class BehaviorOphysExperiment(BehaviorSession):
         rows = traces if cell_specimen_ids is None else traces.loc[list(cell_specimen_ids)]
         return self.ophys_timestamps, np.vstack(list(rows["dff"]))
 
-    def traces(self, kind: str = "dff") -> xr.DataArray:
+    @functools.cached_property
+    def traces(self) -> xr.DataArray:
+        """ΔF/F as one array, ``cell_specimen_id`` x ``time`` (s)."""
+        return self.trace_array("dff")
+
+    def plot_max_projection(self, *, outlines: bool = True) -> Figure:
+        """Draw the brightest value of each pixel, with the outlines of the cells."""
+        from openallen.sessions.plots import Plots
+
+        return Plots(self).max_projection(outlines=outlines)
+
+    def trace_array(self, kind: str = "dff") -> xr.DataArray:
         """Give traces as one array.
 
         Parameters

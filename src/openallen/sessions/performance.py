@@ -24,7 +24,10 @@ _COUNTS: Final = ("go", "catch", "hit", "miss", "false_alarm", "correct_reject")
 def change_times(trials: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Give when the image changed, in s; without the display's delay where that is stored."""
     name = "change_time_no_display_delay"
-    return trials[name if name in trials else "change_time"].to_numpy("float64")
+    found: np.ndarray[Any, Any] = trials[name if name in trials else "change_time"].to_numpy(
+        "float64"
+    )
+    return found
 
 
 def _latencies(trials: pd.DataFrame, after_s: float) -> np.ndarray[Any, Any]:

@@ -153,7 +153,7 @@ def _is_change(made: pd.DataFrame) -> Any:
     found = np.zeros(len(made), dtype=bool)
     if "omitted" not in made:
         return found
-    shown = made["omitted"].astype("boolean").fillna(True).to_numpy(bool)  # noqa: FBT003
+    shown = made["omitted"].astype("boolean").fillna(True).to_numpy(bool)
     at = np.flatnonzero(~shown)
     names = made["image_name"].to_numpy(object)[at]
     found[at[1:]] = names[1:] != names[:-1]
@@ -166,7 +166,7 @@ def _flashes_since_change(made: pd.DataFrame) -> Any:
 
     omitted = np.array(made["image_name"] == "omitted", dtype=bool)
     if "omitted" in made:
-        omitted |= made["omitted"].astype("boolean").fillna(False).to_numpy(bool)  # noqa: FBT003
+        omitted |= made["omitted"].astype("boolean").fillna(False).to_numpy(bool)
     change = made["is_change"].to_numpy(bool)
     found = np.zeros(len(made), dtype="int64")
     last = 0

@@ -1,4 +1,4 @@
-"""NWB files as trees of groups and arrays, and their tables; HDF5 and Zarr alike, no schema needed."""
+"""NWB files as trees of groups and arrays, and their tables, in HDF5 and Zarr; no schema needed."""
 
 from openallen.formats.nwb.tables import columns, frame, ragged
 from openallen.formats.nwb.tree import H5Tree, Tree, ZarrTree, open_h5, open_zarr

@@ -144,9 +144,7 @@ class H5Tree:
             return np.frombuffer(raw, data.dtype).reshape(data.shape)
         chunks: list[tuple[int, int]] = []
         with suppress(ValueError, RuntimeError, AttributeError):  # not in every HDF5 library
-            data.id.chunk_iter(
-                lambda c: chunks.append((c.byte_offset, c.byte_offset + c.size))
-            )
+            data.id.chunk_iter(lambda c: chunks.append((c.byte_offset, c.byte_offset + c.size)))
         self._ranges.prefetch(chunks)
         return None
 

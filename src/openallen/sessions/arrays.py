@@ -1,0 +1,96 @@
+"""Traces as labelled arrays, and pictures small enough for a notebook."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from openallen.sessions.ophys import BehaviorOphysExperiment
+
+__all__ = ["KINDS", "thumbnail", "trace_array", "xarray"]
+
+KINDS: Final = {
+    "dff": ("dff_traces", "dff", "ΔF/F"),
+    "corrected_fluorescence": (
+        "corrected_fluorescence_traces",
+        "corrected_fluorescence",
+        "fluorescence",
+    ),
+    "demixed": ("demixed_traces", "demixed_trace", "fluorescence"),
+    "neuropil": ("neuropil_traces", "neuropil_trace", "fluorescence"),
+    "events": ("events", "events", "ΔF/F"),
+    "filtered_events": ("events", "filtered_events", "ΔF/F"),
+}
+_SIDE_PX: Final = 160
+
+
+def xarray() -> Any:
+    """Give the xarray module.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        import xarray as xr
+    except ImportError:
+        raise MissingExtraError("nwb", "labelled arrays") from None
+    return xr
+
+
+def trace_array(experiment: BehaviorOphysExperiment, kind: str) -> xr.DataArray:
+    """Give the traces of an experiment as ``cell_specimen_id`` x ``time`` (s).
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind of trace.
+    NotFoundError
+        If the file has none of that kind.
+    """
+    import numpy as np
+
+    if kind not in KINDS:
+        raise UsageError(f"there are no traces '{kind}'", hint=", ".join(KINDS))
+    attribute, column, unit = KINDS[kind]
+    table = getattr(experiment, attribute)
+    if table is None:
+        raise NotFoundError(f"this file has no {kind} traces", address=experiment.name)
+    times = experiment.ophys_timestamps
+    rows = list(table[column])
+    data = np.vstack(rows) if rows else np.empty((0, len(times)))
+    made: xr.DataArray = xarray().DataArray(
+        data,
+        dims=("cell_specimen_id", "time"),
+        coords={
+            "cell_specimen_id": np.asarray(table.index),
+            "time": times[: data.shape[1]],
+            "cell_roi_id": ("cell_specimen_id", table["cell_roi_id"].to_numpy()),
+        },
+        name=kind,
+        attrs={"unit": unit, "time_unit": "s"},
+    )
+    return made
+
+
+def thumbnail(image: np.ndarray[Any, Any]) -> str:
+    """Give a small gray picture of an image as a ``data:`` URI, its brightest percent cut off."""
+    import numpy as np
+
+    from openallen.formats.png import gray_png
+
+    if not image.size:
+        return ""
+    step = max(1, -(-max(image.shape) // _SIDE_PX))
+    small = image[::step, ::step].astype("float64")
+    low, high = np.nanpercentile(small, [1, 99])
+    scaled = np.clip((small - low) / max(high - low, 1e-12), 0, 1) * 255
+    rows = [row.tobytes() for row in np.nan_to_num(scaled).astype(np.uint8)]
+    return "data:image/png;base64," + base64.b64encode(gray_png(rows)).decode("ascii")

@@ -1,0 +1,156 @@
+"""Blocks of far-away files, remembered on disk.
+
+Three files for each: the data, as long as the original and sparse; a log with a line for each
+block that is there (number, length, checksum); and what the original was (address, version mark,
+size). Processes may share them: a block is written before its line, a line is one small append,
+and a block whose checksum is wrong counts as missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import struct
+import threading
+import zlib
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Blocks", "Original"]
+
+_LOG = logging.getLogger("openallen.store")
+_LINE: Final = struct.Struct("<III")
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The far-away file as it was when its first block came.
+
+    Parameters
+    ----------
+    url
+        Where it is.
+    validator
+        The service's mark of its version.
+    size_bytes
+        Its size.
+    block_bytes
+        Size of a block; the last may be shorter.
+    """
+
+    url: str
+    validator: str
+    size_bytes: int
+    block_bytes: int
+
+
+class Blocks:
+    """Blocks of one far-away file.
+
+    Where the disk does not let itself be written to, nothing is remembered, and the log says so.
+
+    Parameters
+    ----------
+    folder
+        Where blocks are kept.
+    url
+        The file they are of.
+    """
+
+    def __init__(self, folder: Path, url: str) -> None:
+        name = hashlib.sha256(url.encode()).hexdigest()[:24]
+        self._url = url
+        self._data_path = folder / f"{name}.data"
+        self._log_path = folder / f"{name}.log"
+        self._told_path = folder / f"{name}.json"
+        self._lock = threading.Lock()
+        self._there: dict[int, tuple[int, int]] = {}
+        self._data = self._log = -1
+        self.original = self._read()
+
+    def _read(self) -> Original | None:
+        try:
+            found = Original(**json.loads(self._told_path.read_text("utf-8")))
+            lines = self._log_path.read_bytes()
+            self._data = os.open(self._data_path, os.O_RDWR)
+            self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND)
+        except (OSError, ValueError, TypeError):
+            self.close()
+            return None
+        whole = len(lines) - len(lines) % _LINE.size
+        self._there = {n: (size, check) for n, size, check in _LINE.iter_unpack(lines[:whole])}
+        return found if found.url == self._url else None
+
+    def told(self) -> tuple[str, int] | None:
+        """Give version mark and size of the file, None where nothing is remembered."""
+        return (
+            None if self.original is None else (self.original.validator, self.original.size_bytes)
+        )
+
+    def begin(self, validator: str, size_bytes: int, block_bytes: int) -> None:
+        """Start anew for a version of the file; what is there of another is thrown away."""
+        original = Original(self._url, validator, size_bytes, block_bytes)
+        if self.original == original:
+            return
+        self.close()
+        self._there = {}
+        self.original = original
+        try:
+            self._data_path.parent.mkdir(parents=True, exist_ok=True)
+            for path in (self._told_path, self._log_path, self._data_path):
+                path.unlink(missing_ok=True)
+            self._data = os.open(self._data_path, os.O_RDWR | os.O_CREAT, 0o666)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            self._log = os.open(self._log_path, flags, 0o666)
+            draft = self._told_path.with_suffix(f".{os.getpid()}.part")
+            draft.write_text(json.dumps(asdict(original)), "utf-8")
+            draft.replace(self._told_path)
+        except OSError as error:
+            self._give_up(error)
+
+    def get(self, number: int) -> bytes | None:
+        """Give a block, None where it is not there or damaged."""
+        told = self._there.get(number)
+        if told is None or self.original is None or self._data < 0:
+            return None
+        size, check = told
+        try:
+            found = os.pread(self._data, size, number * self.original.block_bytes)
+        except OSError:
+            found = b""
+        if len(found) == size and zlib.crc32(found) == check:
+            return found
+        with self._lock:
+            self._there.pop(number, None)
+        return None
+
+    def put(self, number: int, data: bytes | memoryview) -> None:
+        """Remember a block."""
+        if self._data < 0 or self.original is None:
+            return
+        line = _LINE.pack(number, len(data), check := zlib.crc32(data))
+        try:
+            os.pwrite(self._data, data, number * self.original.block_bytes)
+            os.write(self._log, line)
+        except OSError as error:
+            self._give_up(error)
+            return
+        with self._lock:
+            self._there[number] = (len(data), check)
+
+    def _give_up(self, error: OSError) -> None:
+        _LOG.warning("blocks are not remembered in %s: %s", self._data_path.parent, error)
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        with self._lock:
+            for handle in (self._data, self._log):
+                if handle >= 0:
+                    with suppress(OSError):
+                        os.close(handle)
+            self._data = self._log = -1

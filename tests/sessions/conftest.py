@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parents[1] / "data" / "nwb"
+
+
+@pytest.fixture(scope="session")
+def nwb(tmp_path_factory) -> Path:
+    """The folder of session files: ``setA`` and ``setA_core2.2.5``."""
+    folder = tmp_path_factory.mktemp("nwb")
+    with tarfile.open(DATA / "sessions.tar.xz") as packed:
+        packed.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def files(nwb) -> dict[str, Path]:
+    """One file of each kind."""
+    return {
+        "behavior": nwb / "setA" / "behavior_session_883986743.nwb",
+        "ophys": nwb / "setA" / "behavior_ophys_experiment_957759562.nwb",
+        "ecephys": nwb / "setA" / "ecephys_session_1053941483.nwb",
+    }
