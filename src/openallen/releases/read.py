@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, Condition
 from openallen.display import card, count_text, facts_text
-from openallen.errors import MissingExtraError, NotFoundError
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
 from openallen.releases.compare import Comparison, compare
 from openallen.releases.models import Manifest, ReleaseFile, Version
 from openallen.releases.projects import TERMS
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+    from openallen.sessions.across import Sessions
 
 __all__ = ["Connect", "Release"]
 
@@ -44,15 +46,23 @@ class Release:
         Opens the way to the bucket for as long as its context lasts.
     notes
         What a person should know.
+    opening
+        Opens a session of it by address.
     """
 
     def __init__(
-        self, shelf: Shelf, manifest: Manifest, connect: Connect, notes: tuple[str, ...] = ()
+        self,
+        shelf: Shelf,
+        manifest: Manifest,
+        connect: Connect,
+        notes: tuple[str, ...] = (),
+        opening: Callable[[str], Any] | None = None,
     ) -> None:
         self._shelf = shelf
         self.manifest = manifest
         self._connect = connect
         self.notes = notes
+        self.opening = opening
 
     @property
     def address(self) -> str:
@@ -203,6 +213,37 @@ class Release:
         if obeys(first, conditions):
             yield first
         yield from (row for row in rows if obeys(row, conditions))
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    def sessions(self, kind: str = "", **filters: object) -> Sessions:
+        """Give sessions to put the same question to.
+
+        Parameters
+        ----------
+        kind
+            ``ophys_experiment``, ``behavior_session`` or ``ecephys_session``; the first of these
+            the release has where left out.
+        **filters
+            Columns of the kind's table: ``targeted_structure="VISp"``, ``imaging_depth__lt=200``.
+
+        Raises
+        ------
+        NotFoundError
+            If the release has no sessions of that kind.
+        """
+        from openallen.sessions.across import Sessions
+
+        kinds = ("ophys_experiment", "ecephys_session", "behavior_session")
+        chosen = kind or next((k for k in kinds if k in self.manifest.by_kind), kinds[0])
+        given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
+        where = Address("release", self.manifest.project.name, path=(chosen,), conditions=given)
+        with self._connect() as (shelf, fetch):
+            files = files_of(shelf, self.manifest, where, fetch)
+        if self.opening is None:
+            raise UsageError("this release was opened without a way to its sessions")
+        addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files}
+        return Sessions(addresses, self.opening, f"{chosen}_id")
 
     # --- versions -------------------------------------------------------------------------------
 

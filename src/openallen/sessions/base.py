@@ -45,6 +45,7 @@ class NwbSession:
         self._opener = opener
         self.name = name
         self.path = path
+        self.reopen: tuple[Callable[..., NwbSession], tuple[Any, ...]] | None = None
 
     @functools.cached_property
     def tree(self) -> Tree:
@@ -96,8 +97,10 @@ class NwbSession:
     def __reduce__(self) -> tuple[Any, ...]:
         from openallen.sessions.read import open_session
 
+        if self.reopen is not None:
+            return self.reopen
         if self.path is None:
-            raise TypeError("a session read from afar is sent to other processes by its address")
+            raise TypeError("a session can be sent elsewhere by its address or path only")
         return open_session, (self.path,)
 
     # --- what it looks like -------------------------------------------------------------------

@@ -282,8 +282,10 @@ class BehaviorSession(NwbSession):
     def _duration_text(self) -> str:
         from openallen.display import seconds_text
 
-        times = self.stimulus_timestamps
-        return seconds_text(float(times[-1] - times[0])) if len(times) else "nothing shown"
+        place = "processing/stimulus/timestamps/timestamps"
+        if not self.tree.has(place) or not self.tree.shape(place)[0]:
+            return "nothing shown"
+        return seconds_text(float(self.tree.item(place, -1)) - float(self.tree.item(place, 0)))
 
 
 _NOT_TRIALS = ("lick_events", "tags", "timeseries")

@@ -57,6 +57,8 @@ def eye_tracking(tree: Tree, z_threshold: float, dilation_frames: int) -> pd.Dat
 
     if not tree.has(_PLACE):
         return _empty()
+    stored = ("data", "area_raw", "width", "height", "angle", "timestamps")
+    tree.ready([f"{_PLACE}/{long}/{part}" for _, long in _ELLIPSES for part in stored])
     read = {short: _ellipse(tree, f"{_PLACE}/{long}") for short, long in _ELLIPSES}
     blink = _blinks(read["eye"]["area"], read["pupil"]["area"], z_threshold, dilation_frames)
     found: dict[str, Any] = {"timestamps": tree.array(f"{_PLACE}/eye_tracking/timestamps")}

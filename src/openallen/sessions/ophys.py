@@ -165,29 +165,21 @@ class BehaviorOphysExperiment(BehaviorSession):
 
     @functools.cached_property
     def _all_cells(self) -> pd.DataFrame:
-        import numpy as np
+        """All cells of the file, without their masks."""
         import pandas as pd
 
         if not self.tree.has(_CELLS):
             raise NotFoundError(
                 "there are no cells", address=self.name, why=f"there is no {_CELLS}"
             )
-        found = columns(self.tree, _CELLS)
+        found = columns(self.tree, _CELLS, ("image_mask",))
         ids = found.pop("cell_specimen_id")
         made = pd.DataFrame({"cell_roi_id": self.tree.array(f"{_CELLS}/id")})
         for name in sorted(found):
-            if name != "image_mask":
-                made[name] = as_series(found[name])
+            made[name] = as_series(found[name])
         whole = [n for n in made if made[n].dtype.kind in "iu" and made[n].dtype != "int64"]
         made = made.astype(dict.fromkeys(whole, "int64"))
-        made["roi_mask"] = as_series(found["image_mask"].astype(bool))
-        known = ids.astype("float64")
-        known[known == -1] = np.nan
-        if np.isnan(known).all() and len(known):
-            index = pd.Index([None] * len(known), dtype=object)
-        else:
-            index = pd.Index(known if np.isnan(known).any() else known.astype("int64"))
-        made.index = index.rename("cell_specimen_id")
+        made.index = _cell_index(ids)
         return made
 
     @functools.cached_property
@@ -197,7 +189,9 @@ class BehaviorOphysExperiment(BehaviorSession):
         Index ``cell_specimen_id``, which names a cell in all sessions of its container; missing
         where the cell was not matched.
         """
-        cells = self._all_cells
+        cells = self._all_cells.copy()
+        masks = self.tree.array(f"{_CELLS}/image_mask").astype(bool)
+        cells["roi_mask"] = as_series(masks).to_numpy()
         return cells[cells["valid_roi"].astype(bool)] if self._only_valid else cells
 
     @functools.cached_property
@@ -364,7 +358,7 @@ class BehaviorOphysExperiment(BehaviorSession):
             known &= cells["valid_roi"].to_numpy(bool)[rows]
         kept = np.flatnonzero(known)
         kept = kept[np.argsort(rows[kept], kind="stable")]
-        wanted = len(self.cell_specimen_table)
+        wanted = int(cells["valid_roi"].sum()) if self._only_valid else len(cells)
         if len(kept) < wanted:
             message = f"{wanted - len(kept)} cells of {self.name} have no events"
             warnings.warn(message, stacklevel=2)
@@ -407,3 +401,16 @@ class BehaviorOphysExperiment(BehaviorSession):
         from openallen.sessions.arrays import thumbnail
 
         return thumbnail(self.max_projection.data)
+
+
+def _cell_index(ids: np.ndarray[Any, Any]) -> pd.Index:
+    """Give ids as an index, -1 as missing."""
+    import numpy as np
+    import pandas as pd
+
+    known = ids.astype("float64")
+    known[known == -1] = np.nan
+    if len(known) and np.isnan(known).all():
+        return pd.Index([None] * len(known), dtype=object, name="cell_specimen_id")
+    kept = known if np.isnan(known).any() else known.astype("int64")
+    return pd.Index(kept, name="cell_specimen_id")

@@ -16,7 +16,7 @@ __all__ = ["open_session", "session_of"]
 
 _SIGNS = {
     "ecephys_session": "units",
-    "ophys_experiment": "processing/ophys",
+    "ophys_experiment": "general/optophysiology",
     "behavior_session": "general/metadata",
 }
 

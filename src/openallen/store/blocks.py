@@ -59,11 +59,14 @@ class Blocks:
         Where blocks are kept.
     url
         The file they are of.
+    block_bytes
+        Size of a block.
     """
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, block_bytes: int) -> None:
         name = hashlib.sha256(url.encode()).hexdigest()[:24]
         self._url = url
+        self._block_bytes = block_bytes
         self._data_path = folder / f"{name}.data"
         self._log_path = folder / f"{name}.log"
         self._told_path = folder / f"{name}.json"
@@ -83,7 +86,8 @@ class Blocks:
             return None
         whole = len(lines) - len(lines) % _LINE.size
         self._there = {n: (size, check) for n, size, check in _LINE.iter_unpack(lines[:whole])}
-        return found if found.url == self._url else None
+        same = (found.url, found.block_bytes) == (self._url, self._block_bytes)
+        return found if same else None
 
     def told(self) -> tuple[str, int] | None:
         """Give version mark and size of the file, None where nothing is remembered."""

@@ -14,14 +14,16 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
-from openallen.errors import AnswerError, UnreachableError
+from openallen.errors import AnswerError, OpenAllenError, UnreachableError
 from openallen.transport.http import Http, Response
 from openallen.transport.retry import Retry
 
 __all__ = ["BLOCK_BYTES", "Memory", "RangeFile"]
 
 BLOCK_BYTES: Final = 128 * 1024
-_FIRST_BLOCKS: Final = 8
+_FIRST_BLOCKS: Final = 2
+_LAST_BYTES: Final = 512 * 1024
+_GROUP_BLOCKS: Final = 2
 _MOST_AHEAD: Final = 32
 _KEPT_BLOCKS: Final = 512
 _PIECE_BLOCKS: Final = 16
@@ -110,7 +112,7 @@ class RangeFile(io.RawIOBase):
             if not immutable:
                 self._still_the_same()
         if self.size_bytes < 0:
-            self._load([(0, _FIRST_BLOCKS)])
+            self._begin()
 
     # --- what a file object does ------------------------------------------------------------------
 
@@ -194,6 +196,38 @@ class RangeFile(io.RawIOBase):
             missing = [n for n in wanted[:_KEPT_BLOCKS] if self._have(n) is None]
             self._load(_runs(missing))
 
+    def _begin(self) -> None:
+        """Ask for both ends at once: what HDF5 and its writers put there is always wanted."""
+        with ThreadPoolExecutor(1, thread_name_prefix="range") as beside:
+            end = beside.submit(self._end)
+            self._load([(0, _FIRST_BLOCKS)])
+            found = end.result()
+        if found is None or found[0] + len(found[1]) != self.size_bytes:
+            return
+        first, body = found
+        for number in range(-(-first // BLOCK_BYTES), self._count):
+            at = number * BLOCK_BYTES - first
+            block = body[at : at + BLOCK_BYTES]
+            self._keep(number, block)
+            if self._memory is not None:
+                self._memory.put(number, block)
+
+    def _end(self) -> tuple[int, memoryview] | None:
+        """Give the last bytes and where they begin; None where they are not to be had so."""
+        wanted = {"Range": f"bytes=-{_LAST_BYTES}"}
+        try:
+            with self._http.get(self.url, headers=wanted) as response:
+                self.requests += 1
+                told = response.content_range
+                if response.status != 206 or told is None:
+                    return None
+                body = memoryview(bytearray(told.last - told.first + 1))
+                got = response.read_into(body)
+                self.bytes_received += got
+        except OpenAllenError:
+            return None  # a courtesy only: what is missing is asked for when it is read
+        return (told.first, body) if got == len(body) else None
+
     # --- blocks -----------------------------------------------------------------------------------
 
     def _copy(self, start: int, stop: int, view: memoryview) -> None:
@@ -203,9 +237,8 @@ class RangeFile(io.RawIOBase):
         if missing:
             # Reading on where the last miss ended: take more at once, as it may go on.
             goes_on = missing[0] == self._next
-            self._ahead = min(self._ahead * 2, _MOST_AHEAD) if goes_on else 1
-            last = min(missing[-1] + self._ahead, self._count)
-            missing += [n for n in range(missing[-1] + 1, last) if self._have(n) is None]
+            self._ahead = min(self._ahead * 2, _MOST_AHEAD) if goes_on else _GROUP_BLOCKS
+            missing = self._widened(missing)
             self._next = missing[-1] + 1
             self._load(_runs(missing))
         for number in range(first, behind):
@@ -215,6 +248,13 @@ class RangeFile(io.RawIOBase):
             base = number * BLOCK_BYTES
             a, b = max(start, base), min(stop, base + len(block))
             view[a - start : b - start] = memoryview(block)[a - base : b - base]
+
+    def _widened(self, missing: list[int]) -> list[int]:
+        """Add neighbours: what is read one after the other seldom lies far apart."""
+        first = missing[0] // _GROUP_BLOCKS * _GROUP_BLOCKS
+        stop = min(max(missing[-1] + 1, first + self._ahead), self._count)
+        wanted = set(missing)
+        return [n for n in range(first, stop) if n in wanted or self._have(n) is None]
 
     @property
     def _count(self) -> int:

@@ -7,9 +7,10 @@ the service it stands for.
 from openallen.verbs.fetching import fetch, job, plan
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
 from openallen.verbs.place import destination, folder_for
-from openallen.verbs.release import open_release, shelf
+from openallen.verbs.release import shelf
 from openallen.verbs.rows import facts, query, search, set_query
 from openallen.verbs.running import Fetched, run
+from openallen.verbs.session import open_release, open_session
 from openallen.verbs.source import connected
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "job",
     "open",
     "open_release",
+    "open_session",
     "plan",
     "query",
     "run",

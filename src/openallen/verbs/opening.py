@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,48 +11,96 @@ from openallen.address import Address, AddressLike
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
 from openallen.verbs.place import destination
-from openallen.verbs.release import open_release
+from openallen.verbs.session import KINDS, open_local, open_release, open_session, open_url
 
 __all__ = ["open"]
 
 
-def _open_place(place: Path) -> Any:
+def _open_place(place: Path, **options: Any) -> Any:
     from openallen.formats.omezarr import OmeZarr
     from openallen.stacks import ImageStack
     from openallen.stacks.manifest import MANIFEST_NAME
 
     if not place.exists():
         raise NotFoundError(
-            "there is no such folder", address=str(place), hint="openallen list stack:"
+            "there is no such file or folder", address=str(place), hint="openallen list stack:"
         )
+    if place.suffix in {".nwb", ".h5", ".hdf5"} or _is_zarr_nwb(place):
+        return open_local(place, **options)
+    _no_options(options)
     if (place / "zarr.json").exists():
         return OmeZarr(place)
     return ImageStack(place.parent if place.name == MANIFEST_NAME else place)
 
 
-def open(what: AddressLike | Path) -> Any:  # noqa: A001 - the verb of the house
-    """Open a release, or what was fetched: a stack by its address or folder, an OME-Zarr store.
+def _is_zarr_nwb(place: Path) -> bool:
+    """Tell whether a folder is NWB in Zarr: its root says so."""
+    for name in (".zattrs", "zarr.json"):
+        try:
+            told = json.loads((place / name).read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        attributes = told.get("attributes", told) if isinstance(told, dict) else {}
+        if "nwb_version" in attributes or attributes.get("neurodata_type") == "NWBFile":
+            return True
+    return False
+
+
+def _no_options(options: dict[str, Any]) -> None:
+    if options:
+        raise UsageError(f"'{next(iter(options))}' goes with sessions only")
+
+
+def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the verb of the house
+    """Open a release, a session, a stack: by address, or by the file or folder that holds it.
+
+    Parameters
+    ----------
+    what
+        ``release:visual-behavior-ophys``,
+        ``release:visual-behavior-ophys/ophys_experiment/951980471``, ``stack:313862022``, an NWB
+        file or its web address, a folder that was fetched, an OME-Zarr store.
+    **options
+        For sessions: ``remote`` (False fetches first, True reads from afar) and those of
+        `openallen.sessions.BehaviorSession`.
 
     Returns
     -------
-    ImageStack, OmeZarr or Release
-        By what the address names, or the folder holds.
+    Release, BehaviorSession, BehaviorOphysExperiment, BehaviorEcephysSession, ImageStack, OmeZarr
+        By what the address names, or the file or folder holds.
 
     Raises
     ------
     NotFoundError
         If it is not here, with the command that fetches it.
     """
+    text = str(what)
+    place = Path(text).expanduser() if not isinstance(what, Address) else None
+    if place is not None and (place.exists() or isinstance(what, Path) or ":" not in text):
+        return _open_place(place, **options)
+    if re.match(r"https?://", text) and text.partition("?")[0].endswith(".nwb"):
+        try:
+            where = Address.parse(text)
+        except UsageError:
+            return open_url(text, **options)  # not of a release: any place that answers ranges
+    else:
+        where = Address.parse(text)
+    if where.scheme == "release":
+        if len(where.path) == 2 and where.path[0] in KINDS:
+            return open_session(where, **options)
+        _no_options(options)
+        return open_release(where)
+    _no_options(options)
+    return _open_stack(where)
+
+
+def _open_stack(where: Address) -> Any:
     from openallen.stacks import ImageStack
 
-    if isinstance(what, str) and what.startswith("release:"):
-        return open_release(what)
-    place = Path(str(what)).expanduser() if not isinstance(what, Address) else None
-    if place is not None and (place.exists() or isinstance(what, Path) or ":" not in str(what)):
-        return _open_place(place)
-    where = Address.parse(str(what))
     if where.scheme != "stack":
-        raise UsageError("only stacks and releases can be opened so far", address=str(where))
+        raise UsageError(
+            "only stacks, releases and sessions can be opened so far", address=str(where)
+        )
     folder = destination(where, None, Settings.load())
     try:
         return ImageStack(folder)

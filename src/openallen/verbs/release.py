@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openallen.transfer.job import Job
 
 
-__all__ = ["open_release", "release_job", "shelf"]
+__all__ = ["read_release", "release_job", "release_url", "shelf"]
 
 
 def shelf(client: Client, name: str, settings: Settings, to: Path | str | None = None) -> Shelf:
@@ -64,6 +64,13 @@ def release_fetcher(
     return fetch_files
 
 
+def release_url(release: Release, file: ReleaseFile, settings: Settings) -> str:
+    """Give where a file of a release is to be asked for, by the settings."""
+    with connected(settings) as client:
+        place = shelf(client, release.manifest.project.name, settings)
+        return place.bucket.url(file.at.key, file.at.version_id)
+
+
 def release_job(client: Client, address: Address, to: Path, *, mirror: bool = False) -> Job:
     """Give the job that fetches what an address of a release names."""
     from openallen.releases.plan import ReleaseJob
@@ -80,28 +87,10 @@ def release_job(client: Client, address: Address, to: Path, *, mirror: bool = Fa
     )
 
 
-def open_release(
+def read_release(
     address: AddressLike, to: Path | str | None = None, *, source: str | None = None
 ) -> Release:
-    """Open a version of a release: its files, addresses and tables.
-
-    The manifest is asked for if it is not here; tables and files when they are wanted.
-
-    Parameters
-    ----------
-    address
-        ``release:visual-behavior-ophys``, with ``@1.0.1`` for one version. Without, the version
-        last used is, and on an empty store the newest.
-    to
-        The folder of the project; the store's own where None. May be a cache AllenSDK made.
-    source
-        ``live`` (the default), or the URL of an archive.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such project or version.
-    """
+    """Open a version of a release, without a way to its sessions; see `open_release`."""
     from openallen.releases.read import Release
 
     where = Address.parse(address)

@@ -14,9 +14,10 @@ from openallen.version import __version__
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client
+    from openallen.transport import Http
 
 
-__all__ = ["connected"]
+__all__ = ["connected", "http_for"]
 
 
 @contextmanager
@@ -36,16 +37,11 @@ def connected(settings: Settings | None = None, *, source: str | None = None) ->
         If the source is none of these.
     """
     from openallen.brainmap.client import connect
-    from openallen.transport import Http, Retry
+    from openallen.transport import Retry
 
     settings = settings or Settings.load(source=source)
     chosen = source or settings.source
-    with Http(
-        connect_timeout_s=settings.connect_timeout_s,
-        silence_timeout_s=settings.silence_timeout_s,
-        offline=settings.offline,
-        user_agent=f"openallen/{__version__}",
-    ) as http:
+    with http_for(settings) as http:
         yield connect(
             http,
             _base_url(chosen),
@@ -53,6 +49,18 @@ def connected(settings: Settings | None = None, *, source: str | None = None) ->
             retry=Retry(attempts=settings.attempts),
             connections=settings.connections or 8,
         )
+
+
+def http_for(settings: Settings) -> Http:
+    """Give a client with the manners the settings ask for."""
+    from openallen.transport import Http
+
+    return Http(
+        connect_timeout_s=settings.connect_timeout_s,
+        silence_timeout_s=settings.silence_timeout_s,
+        offline=settings.offline,
+        user_agent=f"openallen/{__version__}",
+    )
 
 
 def _base_url(source: str) -> str:

@@ -43,6 +43,7 @@ def columns(tree: Tree, path: str, skip: Collection[str] = ()) -> dict[str, Any]
     told = tree.attrs(path).get("colnames", [])
     there = set(tree.names(path))
     names = [n for n in told if n in there and n not in skip]
+    tree.ready([f"{path}/{n}" for n in [*names, *(f"{n}_index" for n in names)] if n in there])
     found = {n: ragged(tree, path, n) if f"{n}_index" in there else tree.array(f"{path}/{n}")
              for n in names}  # fmt: skip
     lengths = {n: len(c) for n, c in found.items()}

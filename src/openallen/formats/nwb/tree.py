@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -63,8 +63,16 @@ class Tree(Protocol):
         """Give a scalar."""
         ...
 
+    def item(self, path: str, at: int) -> Any:
+        """Give one item of an array, without reading the others where they lie in order."""
+        ...
+
     def shape(self, path: str) -> tuple[int, ...]:
         """Give the shape of an array."""
+        ...
+
+    def ready(self, paths: list[str]) -> None:
+        """Have arrays that are about to be read at hand, asked for all at once; may do nothing."""
         ...
 
     def close(self) -> None:
@@ -89,6 +97,11 @@ class H5Tree:
         self.file = file
         self.name = name
         self._ranges = ranges
+        self._closing: tuple[Callable[[], object], ...] = ()
+
+    def also_close(self, *closing: Callable[[], object]) -> None:
+        """Call these when the file is closed."""
+        self._closing += closing
 
     def has(self, path: str) -> bool:
         """Tell whether there is a group or an array at `path`."""
@@ -111,6 +124,10 @@ class H5Tree:
         """Give a scalar."""
         return _plain(self._item(path)[()])
 
+    def item(self, path: str, at: int) -> Any:
+        """Give one item of an array."""
+        return _plain(self._item(path)[at])
+
     def array(self, path: str) -> np.ndarray[Any, Any]:
         """Give a whole array; text as an object array of str, truth values as bool.
 
@@ -130,6 +147,21 @@ class H5Tree:
         direct = self._direct(data)
         return np.asarray(self._read(data)) if direct is None else direct
 
+    def ready(self, paths: list[str]) -> None:
+        """Have arrays that are about to be read at hand, asked for all at once."""
+        if self._ranges is None:
+            return
+        wanted: list[tuple[int, int]] = []
+        for path in paths:
+            data = self.file.get(path)
+            if data is None or not hasattr(data, "chunks"):
+                continue
+            if data.chunks is not None:
+                wanted += _chunks(data)
+            elif (offset := data.id.get_offset()) is not None:
+                wanted.append((offset, offset + data.id.get_storage_size()))
+        self._ranges.prefetch(wanted)
+
     def _direct(self, data: h5py.Dataset) -> np.ndarray[Any, Any] | None:
         """Read a large far-away array past the library: its bytes in parallel, as they lie."""
         import numpy as np
@@ -138,14 +170,11 @@ class H5Tree:
             return None
         if data.chunks is None:
             offset = data.id.get_offset()
-            if offset is None or data.dtype.hasobject or data.dtype.kind not in "iuf":
+            if offset is None or data.dtype.hasobject or data.dtype.kind not in "iufb":
                 return None
             raw = self._ranges.read_at(offset, offset + data.nbytes)
             return np.frombuffer(raw, data.dtype).reshape(data.shape)
-        chunks: list[tuple[int, int]] = []
-        with suppress(ValueError, RuntimeError, AttributeError):  # not in every HDF5 library
-            data.id.chunk_iter(lambda c: chunks.append((c.byte_offset, c.byte_offset + c.size)))
-        self._ranges.prefetch(chunks)
+        self._ranges.prefetch(_chunks(data))
         return None
 
     def _read(self, data: Any) -> Any:
@@ -167,6 +196,15 @@ class H5Tree:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+        for close in self._closing:
+            close()
+
+
+def _chunks(data: h5py.Dataset) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    with suppress(ValueError, RuntimeError, AttributeError):  # not in every HDF5 library
+        data.id.chunk_iter(lambda c: found.append((c.byte_offset, c.byte_offset + c.size)))
+    return found
 
 
 class ZarrTree:
@@ -210,6 +248,10 @@ class ZarrTree:
         found = self.array(path)
         return _plain(found.reshape(-1)[0] if found.size else None)
 
+    def item(self, path: str, at: int) -> Any:
+        """Give one item of an array."""
+        return _plain(self._item(path)[at])
+
     def array(self, path: str) -> np.ndarray[Any, Any]:
         """Give a whole array; text as an object array of str."""
         import numpy as np
@@ -221,6 +263,9 @@ class ZarrTree:
         if found.dtype.kind in {"U", "S", "T"}:
             found = found.astype(object)
         return found
+
+    def ready(self, paths: list[str]) -> None:
+        """Do nothing: chunks of Zarr are files of their own."""
 
     def _find(self, path: str) -> Any:
         """Follow a path, through the links that hdmf-zarr keeps as attributes."""

@@ -1,0 +1,208 @@
+"""The same question put to many sessions."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+from openallen.errors import OpenAllenError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from openallen.sessions.behavior import BehaviorSession
+
+__all__ = ["Answers", "Sessions"]
+
+Open = Callable[[str], Any]
+"""Opens a session by its address; a plain function, so that other processes can have it."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a function gave for each session.
+
+    Parameters
+    ----------
+    values
+        By session id, in the order of the sessions.
+    errors
+        What went wrong, by session id, with where.
+    name
+        What the ids are: ``ophys_experiment_id``.
+    """
+
+    values: dict[int, Any]
+    errors: dict[int, str]
+    name: str = "id"
+
+    def table(self) -> pd.DataFrame:
+        """Give one table: dictionaries and Series become columns, anything else ``value``.
+
+        Tables are put below each other, the id as the outer index. ``error`` is there where
+        something went wrong.
+        """
+        import pandas as pd
+
+        if any(isinstance(v, pd.DataFrame) for v in self.values.values()):
+            frames = {i: v for i, v in self.values.items() if isinstance(v, pd.DataFrame)}
+            return pd.concat(frames, names=[self.name])
+        rows = {}
+        for number in (*self.values, *self.errors):
+            found = self.values.get(number)
+            if isinstance(found, pd.Series):
+                found = found.to_dict()
+            rows[number] = dict(found) if isinstance(found, dict) else {"value": found}
+            if number in self.errors:
+                rows[number] = {"error": self.errors[number].partition("\n")[0]}
+        made = pd.DataFrame.from_dict(rows, orient="index")
+        made.index.name = self.name
+        return made
+
+    def raise_if_failed(self) -> None:
+        """Raise where any session failed.
+
+        Raises
+        ------
+        OpenAllenError
+            Naming the first, and how many.
+        """
+        if self.errors:
+            number, why = next(iter(self.errors.items()))
+            raise OpenAllenError(
+                f"{len(self.errors)} of {len(self.errors) + len(self.values)} sessions failed",
+                address=str(number),
+                why=why.partition("\n")[0],
+            )
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.errors)} failed" if self.errors else ""
+        return f"<{len(self.values)} answers by {self.name}{failed}>"
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Sessions of a release, opened one by one when they are wanted.
+
+    Parameters
+    ----------
+    addresses
+        By id, in order.
+    opening
+        Opens one by its address.
+    name
+        What the ids are.
+    """
+
+    addresses: dict[int, str]
+    opening: Open = field(repr=False)
+    name: str = "id"
+
+    def __len__(self) -> int:
+        return len(self.addresses)
+
+    def __iter__(self) -> Iterator[BehaviorSession]:
+        for address in self.addresses.values():
+            yield self.opening(address)
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """The ids, in order."""
+        return tuple(self.addresses)
+
+    def map(
+        self,
+        fn: Callable[[BehaviorSession], Any],
+        *,
+        workers: int | None = None,
+        processes: bool = False,
+        progress: bool = False,
+    ) -> Answers:
+        """Call ``fn(session)`` for each; one that fails does not stop the others.
+
+        Parameters
+        ----------
+        fn
+            What to ask. With processes a function other processes can import.
+        workers
+            How many at once; eight threads, or a process for each core, where None.
+        processes
+            Use processes: for functions that compute, where threads would wait for each other.
+        progress
+            Write a line now and then to standard error's log.
+
+        Raises
+        ------
+        UsageError
+            If `fn` cannot be sent to other processes.
+        """
+        if processes:
+            _check_sendable(fn)
+        pool = _pool(workers, processes=processes)
+        values: dict[int, Any] = {}
+        errors: dict[int, str] = {}
+        with pool:
+            jobs: dict[Future[Any], int] = {
+                pool.submit(_ask, self.opening, address, fn): number
+                for number, address in self.addresses.items()
+            }
+            try:
+                for done, job in enumerate(as_completed(jobs), 1):
+                    _settle(jobs[job], job, values, errors)
+                    if progress:
+                        _tell(done, len(jobs), len(errors))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return Answers(
+            {n: values[n] for n in self.addresses if n in values},
+            {n: errors[n] for n in self.addresses if n in errors},
+            self.name,
+        )
+
+
+def _pool(workers: int | None, *, processes: bool) -> ThreadPoolExecutor | ProcessPoolExecutor:
+    if not processes:
+        return ThreadPoolExecutor(workers or 8, thread_name_prefix="session")
+    from openallen.formats.parallel import cores
+
+    # Not forked: threads of this process may hold locks.
+    return ProcessPoolExecutor(workers or cores(), mp_context=get_context("spawn"))
+
+
+def _ask(opening: Open, address: str, fn: Callable[[Any], Any]) -> Any:
+    with opening(address) as session:
+        return fn(session)
+
+
+def _settle(number: int, job: Future[Any], values: dict[int, Any], errors: dict[int, str]) -> None:
+    error = job.exception()
+    if error is None:
+        values[number] = job.result()
+        return
+    where = traceback.format_exception(error)
+    errors[number] = f"{type(error).__name__}: {error}\n{''.join(where[-3:])}"
+
+
+def _check_sendable(fn: Callable[..., Any]) -> None:
+    import pickle
+
+    try:
+        pickle.dumps(fn)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            "this function cannot be sent to other processes",
+            why=str(error),
+            hint="define it in a module, or leave processes=True out",
+        ) from error
+
+
+def _tell(done: int, count: int, failed: int) -> None:
+    import logging
+
+    told = f", {failed} failed" if failed else ""
+    logging.getLogger("openallen.sessions").info("%d of %d sessions%s", done, count, told)

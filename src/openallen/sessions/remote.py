@@ -1,0 +1,73 @@
+"""A session that stays where it is: only the ranges that are touched come, and they stay here."""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from openallen.transport import Http, Retry
+from openallen.transport.ranges import BLOCK_BYTES, RangeFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from openallen.formats.nwb import H5Tree
+
+__all__ = ["remote_tree"]
+
+
+def remote_tree(
+    http: Http,
+    url: str,
+    name: str,
+    *,
+    blocks: Path | None,
+    immutable: bool = False,
+    retry: Retry | None = None,
+) -> H5Tree:
+    """Open a far-away HDF5 file.
+
+    Parameters
+    ----------
+    http
+        Who asks; closed with the tree.
+    url
+        Where the file is.
+    name
+        What it is called in messages.
+    blocks
+        Folder that keeps what was read; None to keep nothing.
+    immutable
+        Whether the URL names one version for good.
+    retry
+        When a range is asked for again.
+
+    Raises
+    ------
+    NotFoundError, AnswerError
+        If there is no such file, or it cannot be read by ranges.
+    CorruptError
+        If it is no HDF5 file.
+    """
+    from openallen.formats.nwb import open_h5
+    from openallen.store.blocks import Blocks
+
+    memory = Blocks(blocks, url, BLOCK_BYTES) if blocks is not None else None
+    try:
+        raw = RangeFile(http, url, memory=memory, immutable=immutable, retry=retry)
+        tree = open_h5(raw, name, raw)
+    except BaseException:
+        http.close()
+        raise
+    tree.also_close(raw.close, http.close)
+    # HDF5 closes its files as the process ends, when no Python can answer it any more.
+    weakref.finalize(tree, _close, tree.file, raw, http)
+    return tree
+
+
+def _close(file: Any, raw: RangeFile, http: Http) -> None:
+    with suppress(Exception):
+        file.close()
+    raw.close()
+    http.close()
