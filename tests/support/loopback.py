@@ -161,6 +161,8 @@ def file_handler(
             reply.send(body, headers=headers)
             return
         first_text, _, last_text = wanted.removeprefix("bytes=").partition("-")
+        if not first_text:  # the last bytes, however many there are
+            first_text, last_text = str(max(0, len(body) - int(last_text))), ""
         first = int(first_text)
         last = min(int(last_text) if last_text else len(body) - 1, len(body) - 1)
         if first >= len(body):

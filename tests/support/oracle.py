@@ -5,7 +5,7 @@ An array is summed up by its type, shape, gaps, sum, sum weighted by position, a
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 import uuid
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 SAMPLES = 48
 
 
-def summary(value: Any) -> Any:
+def summary(value: Any) -> Any:  # noqa: PLR0911 - one for each kind
     """Give what a value comes to, as JSON holds it."""
     if value is None or value is pd.NA:
         return None
@@ -26,8 +26,8 @@ def summary(value: Any) -> Any:
         return _array(value)
     if isinstance(value, dict):
         return {str(k): summary(v) for k, v in value.items()}
-    if isinstance(value, datetime.datetime):
-        return value.astimezone(datetime.UTC).isoformat()
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, (list, tuple)):

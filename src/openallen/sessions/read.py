@@ -38,7 +38,7 @@ def open_session(path: Path | str, **options: Any) -> BehaviorSession:
     TruncatedError, CorruptError
         If it is no whole HDF5 file.
     """
-    place = Path(path)
+    place = Path(path).absolute()
     if not place.exists():
         raise NotFoundError("there is no such file", address=str(place))
 

@@ -3,6 +3,10 @@
 Reads are widened to whole blocks. Blocks are kept in memory, and where a memory on disk is given,
 there too. Large reads go out as several ranges at once; a read that goes on where the last ended
 is widened more and more.
+
+A library that calls `RangeFile.readinto` may hold a lock of its own meanwhile, and want it again
+when the interpreter collects one of its objects, in whichever thread that is. So reads made for
+a library stay in its thread, and no lock of ours is held while a range is waited for.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
@@ -75,6 +79,8 @@ class RangeFile(io.RawIOBase):
     ----------
     requests, bytes_received : int
         What it took so far.
+    error : OpenAllenError or None
+        Why the last read failed; libraries between us and the reader may not say.
 
     Raises
     ------
@@ -96,11 +102,12 @@ class RangeFile(io.RawIOBase):
         super().__init__()
         self.url = url
         self.requests = self.bytes_received = 0
+        self.error: OpenAllenError | None = None
         self._http = http
         self._memory = memory
         self._retry = retry or Retry()
         self._blocks: OrderedDict[int, bytes | memoryview] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._at = 0
         self._ahead = 1
@@ -137,14 +144,18 @@ class RangeFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer; the file's end is the only reason to fill less of it."""
         view = memoryview(buffer).cast("B")
-        with self._lock:
-            stop = min(self._at + len(view), self.size_bytes)
-            if stop <= self._at:
-                return 0
+        stop = min(self._at + len(view), self.size_bytes)
+        if stop <= self._at:
+            return 0
+        try:
+            self.error = None
             self._copy(self._at, stop, view)
-            got = stop - self._at
-            self._at = stop
-            return got
+        except OpenAllenError as error:
+            self.error = error
+            raise
+        got = stop - self._at
+        self._at = stop
+        return got
 
     def close(self) -> None:
         """Let go of everything held."""
@@ -173,28 +184,26 @@ class RangeFile(io.RawIOBase):
         first, behind = start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)
         whole = bytearray(min(behind * BLOCK_BYTES, self.size_bytes) - first * BLOCK_BYTES)
         view = memoryview(whole)
-        with self._lock:
-            missing = []
-            for number in range(first, behind):
-                found = self._have(number)
-                if found is None:
-                    missing.append(number)
-                else:
-                    at = (number - first) * BLOCK_BYTES
-                    view[at : at + len(found)] = found
-            self._load(_runs(missing), into=(first, view))
+        missing = []
+        for number in range(first, behind):
+            found = self._have(number)
+            if found is None:
+                missing.append(number)
+            else:
+                at = (number - first) * BLOCK_BYTES
+                view[at : at + len(found)] = found
+        self._load(_pieces(missing), into=(first, view))
         del view
         lead = start - first * BLOCK_BYTES
         return whole[lead : lead + stop - start] if lead or len(whole) != stop - start else whole
 
     def prefetch(self, ranges: list[tuple[int, int]]) -> None:
         """Have the bytes of ranges at hand, asked for in parallel, as far as memory goes."""
-        with self._lock:
-            wanted = sorted(
-                {n for a, b in ranges for n in range(a // BLOCK_BYTES, -(-b // BLOCK_BYTES))}
-            )
-            missing = [n for n in wanted[:_KEPT_BLOCKS] if self._have(n) is None]
-            self._load(_runs(missing))
+        wanted = sorted(
+            {n for a, b in ranges for n in range(a // BLOCK_BYTES, -(-b // BLOCK_BYTES))}
+        )
+        missing = [n for n in wanted[:_KEPT_BLOCKS] if self._have(n) is None]
+        self._load(_pieces(missing))
 
     def _begin(self) -> None:
         """Ask for both ends at once: what HDF5 and its writers put there is always wanted."""
@@ -240,7 +249,8 @@ class RangeFile(io.RawIOBase):
             self._ahead = min(self._ahead * 2, _MOST_AHEAD) if goes_on else _GROUP_BLOCKS
             missing = self._widened(missing)
             self._next = missing[-1] + 1
-            self._load(_runs(missing))
+            for piece in _pieces(missing):
+                self._load([piece])
         for number in range(first, behind):
             block = found.get(number) or self._have(number)
             if block is None:
@@ -261,32 +271,30 @@ class RangeFile(io.RawIOBase):
         return -(-self.size_bytes // BLOCK_BYTES)
 
     def _have(self, number: int) -> bytes | memoryview | None:
-        block = self._blocks.get(number)
-        if block is not None:
-            self._blocks.move_to_end(number)
-            return block
+        with self._lock:
+            block = self._blocks.get(number)
+            if block is not None:
+                self._blocks.move_to_end(number)
+                return block
         kept = self._memory.get(number) if self._memory is not None else None
         if kept is not None:
             self._keep(number, kept)
         return kept
 
     def _keep(self, number: int, block: bytes | memoryview) -> None:
-        self._blocks[number] = block
-        while len(self._blocks) > _KEPT_BLOCKS:
-            self._blocks.popitem(last=False)
+        with self._lock:
+            self._blocks[number] = block
+            while len(self._blocks) > _KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
 
     def _load(
-        self, runs: Iterable[tuple[int, int]], into: tuple[int, memoryview] | None = None
+        self, pieces: Sequence[tuple[int, int]], into: tuple[int, memoryview] | None = None
     ) -> None:
-        """Ask for runs of blocks (first, behind the last), several at once."""
-        pieces = [
-            (at, min(at + _PIECE_BLOCKS, stop))
-            for first, stop in runs
-            for at in range(first, stop, _PIECE_BLOCKS)
-        ]
+        """Ask for runs of blocks (first, behind the last), all at once."""
         if len(pieces) > 1:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(_STREAMS, thread_name_prefix="range")
+            with self._lock:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(_STREAMS, thread_name_prefix="range")
             # Everything is waited for, so that no thread writes into a buffer given away.
             jobs = [self._pool.submit(self._piece, *piece, into) for piece in pieces]
             errors = [job.exception() for job in jobs]
@@ -381,11 +389,11 @@ class RangeFile(io.RawIOBase):
             self.validator, self.size_bytes = "", -1
 
 
-def _runs(numbers: list[int]) -> list[tuple[int, int]]:
-    """Put numbers in a row together: (first, behind the last)."""
+def _pieces(numbers: list[int]) -> list[tuple[int, int]]:
+    """Put numbers in a row together, up to the size of a piece: (first, behind the last)."""
     found: list[tuple[int, int]] = []
     for number in numbers:
-        if found and found[-1][1] == number:
+        if found and found[-1][1] == number and number - found[-1][0] < _PIECE_BLOCKS:
             found[-1] = (found[-1][0], number + 1)
         else:
             found.append((number, number + 1))

@@ -79,10 +79,10 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
     if place is not None and (place.exists() or isinstance(what, Path) or ":" not in text):
         return _open_place(place, **options)
     if re.match(r"https?://", text) and text.partition("?")[0].endswith(".nwb"):
-        try:
-            where = Address.parse(text)
-        except UsageError:
+        known = _named(text)
+        if known is None:
             return open_url(text, **options)  # not of a release: any place that answers ranges
+        where = known
     else:
         where = Address.parse(text)
     if where.scheme == "release":
@@ -92,6 +92,13 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
         return open_release(where)
     _no_options(options)
     return _open_stack(where)
+
+
+def _named(url: str) -> Address | None:
+    try:
+        return Address.parse(url)
+    except UsageError:
+        return None
 
 
 def _open_stack(where: Address) -> Any:

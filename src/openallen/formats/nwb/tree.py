@@ -7,7 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError, TruncatedError
+from openallen.errors import (
+    CorruptError,
+    MissingExtraError,
+    NotFoundError,
+    OpenAllenError,
+    TruncatedError,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -21,7 +27,15 @@ _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 
 
 class Bytes(Protocol):
-    """What a file offers beyond reading: many ranges at once."""
+    """What a file offers beyond reading: many ranges at once.
+
+    Attributes
+    ----------
+    error : OpenAllenError or None
+        Why the last read failed.
+    """
+
+    error: OpenAllenError | None
 
     def read_at(self, start: int, stop: int) -> bytearray:
         """Give the bytes of one range."""
@@ -181,7 +195,12 @@ class H5Tree:
         try:
             return data[()]
         except (OSError, RuntimeError) as error:
-            raise _broken(error, self.name) from error
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> Exception:
+        """Give what went wrong below the library, else that the file is damaged."""
+        told = self._ranges.error if self._ranges is not None else None
+        return told or _broken(error, self.name)
 
     def _item(self, path: str) -> Any:
         try:
@@ -191,7 +210,7 @@ class H5Tree:
                 "this file does not have it", address=self.name, why=f"there is no {path}"
             ) from None
         except (OSError, RuntimeError) as error:
-            raise _broken(error, self.name) from error
+            raise self._broken(error) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -320,38 +339,34 @@ def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
     try:
         return H5Tree(h5py.File(source, "r"), name, ranges)
     except (OSError, RuntimeError) as error:
-        raise _not_whole(error, source, name) from error
+        told = ranges.error if ranges is not None else None
+        raise (told or _not_whole(error, source, name)) from error
 
 
 def _not_whole(error: Exception, source: Any, name: str) -> Exception:
-    from openallen.errors import OpenAllenError
-
-    cause: BaseException | None = error
-    while cause is not None:  # what a file object raised reaches us through the library
-        if isinstance(cause, OpenAllenError):
-            return cause
-        cause = cause.__context__ if cause.__cause__ is None else cause.__cause__
+    """Say what is wrong with a file that does not open."""
     if "truncated" in str(error):
         return TruncatedError(
             "this HDF5 file ends too early", address=name, why=str(error), hint="fetch it again"
         )
-    beginning = b""
-    if isinstance(source, (str, Path)):
-        with suppress(OSError):
-            beginning = Path(source).open("rb").read(512)  # noqa: SIM115 - closed by the collector
+    beginning = _beginning(source)
     if beginning and not beginning.startswith(_SIGNATURE):
         return CorruptError("this is no HDF5 file", address=name, why=f"begins {beginning[:12]!r}")
     return _broken(error, name)
 
 
-def _broken(error: Exception, name: str) -> Exception:
-    from openallen.errors import OpenAllenError
+def _beginning(source: Any) -> bytes:
+    try:
+        if isinstance(source, (str, Path)):
+            with Path(source).open("rb") as file:
+                return file.read(512)
+        source.seek(0)
+        return bytes(source.read(512))
+    except OSError:
+        return b""
 
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OpenAllenError):
-            return cause
-        cause = cause.__context__ if cause.__cause__ is None else cause.__cause__
+
+def _broken(error: Exception, name: str) -> Exception:
     text = str(error).strip().splitlines()
     return CorruptError(
         "this file cannot be read", address=name, why=text[0] if text else type(error).__name__
