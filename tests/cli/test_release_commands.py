@@ -153,3 +153,36 @@ def test_mistakes(release, arguments, code, message):
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_show_a_session_by_address_and_by_file(release, tmp_path):
+    address = f"{NAME}@1.0.0/ophys_experiment/951980471"
+    done = openallen("show", address, "--picture", tmp_path / "p.png", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["kind"] == "ophys_experiment"
+    assert told["here"] is False
+    assert told["metadata"]["targeted_structure"] == "VISp"
+    assert "dff_traces" in told["attributes"]
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+    path = Path(json.loads(openallen("fetch", address, "--json").stdout)["reports"][0]["to"])
+    file = next(path.rglob("*951980471.nwb"))
+    done = openallen("show", file)
+    assert "imaging depth" in done.stdout
+    assert openallen("show", tmp_path / "none.nwb").returncode == 3
+    (tmp_path / "no.nwb").write_bytes(b"<html>")
+    done = openallen("show", tmp_path / "no.nwb")
+    assert done.returncode == 7
+    assert "no HDF5 file" in done.stderr
+    assert openallen("show", "stack:313862022", "--picture", "x.png").returncode == 2
+
+
+def test_store_and_offline_of_the_command_line_count_for_lists_and_sessions(release, tmp_path):
+    store = tmp_path / "elsewhere"
+    table = f"{NAME}@1.0.0/ophys_experiment_table"
+    done = openallen("list", table, "--store", store, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert list(store.rglob("ophys_experiment_table.csv"))
+    session = f"{NAME}@1.0.0/ophys_experiment/951980471"
+    assert openallen("show", session, "--store", store).returncode == 0
+    assert list((store / "ranges").glob("*.data"))

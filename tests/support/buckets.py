@@ -1,15 +1,18 @@
 """A versioned bucket on a real S3 server on loopback, with three versions of a small release.
 
-Rows of its tables are real. The data files are not: their bytes are made up, and nothing reads
-them as NWB. Addresses in the manifests are those of the real bucket.
+Rows of its tables are real. Two of the data files are NWB files in the released layout (of another
+experiment, with made-up signals); the bytes of the others are made up, and nothing reads them.
+Addresses in the manifests are those of the real bucket.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import io
 import json
+import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,6 +133,26 @@ def _tables(
     return found
 
 
+_NWB = {
+    "behavior_ophys_experiment_951980471.nwb": "behavior_ophys_experiment_957759562.nwb",
+    "behavior_session_883986743.nwb": "behavior_session_883986743.nwb",
+}
+
+
+@functools.cache
+def _sessions() -> dict[str, bytes]:
+    """Read the files that stand for two of the release's."""
+    packed = Path(__file__).parents[1] / "data" / "nwb" / "sessions.tar.xz"
+    with tarfile.open(packed) as files:
+        return {
+            name: files.extractfile(f"setA/{stored}").read()  # type: ignore[union-attr]
+            for name, stored in _NWB.items()
+        }
+
+
 def _bytes(key: str, more: bytes = b"") -> bytes:
+    name = key.rpartition("/")[2]
+    if name in _NWB and not more:
+        return _sessions()[name]
     seed = hashlib.sha256(key.encode() + more).digest()
     return seed * (200 + seed[0] * 8)

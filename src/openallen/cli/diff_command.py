@@ -42,7 +42,7 @@ def command(call: Call, older: str, newer: str) -> int:
             address=older if not where.version else newer,
             hint=f"openallen list release:{where.name}",
         )
-    compared = verbs.open_release(where, source=call.settings.source).compare(other.version)
+    compared = verbs.open_release(where, settings=call.settings).compare(other.version)
     call.out.document(
         compared.to_dict(), str(compared), ids=(change.path for change in compared.changes)
     )

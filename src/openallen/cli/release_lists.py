@@ -33,7 +33,7 @@ def list_releases(
     if not where.path:
         return _versions(call, where, conditions)
     release = verbs.open_release(
-        Address("release", where.name, where.version), source=call.settings.source
+        Address("release", where.name, where.version), settings=call.settings
     )
     for note in release.notes:
         call.out.say(note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from openallen import verbs
 from openallen.address import Address
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
+from openallen.cli.session_show import names_session, show_session
 from openallen.display import bytes_text, facts_text
 from openallen.errors import NotFoundError, UsageError
 
@@ -25,9 +27,18 @@ EXAMPLES = (
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
 @click.argument("address")
 @click.option("--downsample", type=click.IntRange(0, 20), default=0, help="Plan for this size.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw a session into this file (png, svg, pdf).",
+)
 @common
-def command(call: Call, address: str, downsample: int) -> int:
-    """Show what ADDRESS names, without fetching it."""
+def command(call: Call, address: str, downsample: int, picture: Path | None) -> int:
+    """Show what ADDRESS names, without fetching it. ADDRESS may be an NWB file."""
+    if names_session(address):
+        return show_session(call, address, picture)
+    if picture is not None:
+        raise UsageError("--picture goes with sessions only")
     where = Address.parse(address)
     if where.scheme == "stack":
         return _stack(call, where, downsample)

@@ -10,10 +10,11 @@ from openallen.verbs.place import destination, folder_for
 from openallen.verbs.release import shelf
 from openallen.verbs.rows import facts, query, search, set_query
 from openallen.verbs.running import Fetched, run
-from openallen.verbs.session import open_release, open_session
+from openallen.verbs.session import KINDS, open_release, open_session
 from openallen.verbs.source import connected
 
 __all__ = [
+    "KINDS",
     "Fetched",
     "connected",
     "destination",

@@ -87,16 +87,13 @@ def release_job(client: Client, address: Address, to: Path, *, mirror: bool = Fa
     )
 
 
-def read_release(
-    address: AddressLike, to: Path | str | None = None, *, source: str | None = None
-) -> Release:
+def read_release(address: AddressLike, to: Path | str | None, settings: Settings) -> Release:
     """Open a version of a release, without a way to its sessions; see `open_release`."""
     from openallen.releases.read import Release
 
     where = Address.parse(address)
     if where.scheme != "release" or not where.name:
         raise UsageError("this is no release", address=str(where), hint=SCHEMES["release"].example)
-    settings = Settings.load(source=source)
 
     @contextmanager
     def connect() -> Iterator[tuple[Shelf, Callable[..., None]]]:

@@ -24,7 +24,11 @@ KINDS = ("behavior_session", "ophys_experiment", "ecephys_session")
 
 
 def open_release(
-    address: AddressLike, to: Path | str | None = None, *, source: str | None = None
+    address: AddressLike,
+    to: Path | str | None = None,
+    *,
+    source: str | None = None,
+    settings: Settings | None = None,
 ) -> Release:
     """Open a version of a release: its files, addresses, tables and sessions.
 
@@ -39,13 +43,15 @@ def open_release(
         The folder of the project; the store's own where None. May be a cache AllenSDK made.
     source
         ``live`` (the default), or the URL of an archive.
+    settings
+        What to go by; read afresh where None.
 
     Raises
     ------
     NotFoundError
         If there is no such project or version.
     """
-    found = read_release(address, to, source=source)
+    found = read_release(address, to, settings or Settings.load(source=source))
     found.opening = functools.partial(_again, None if to is None else str(to), source)
     return found
 
@@ -61,6 +67,7 @@ def open_session(
     *,
     source: str | None = None,
     remote: bool | None = None,
+    settings: Settings | None = None,
     **options: Any,
 ) -> BehaviorSession:
     """Open a session of a release.
@@ -77,6 +84,8 @@ def open_session(
         True reads the far-away file even if it is here; False fetches it first; None takes the
         file that is here, else reads the far-away one, only the ranges that are touched, which
         are remembered.
+    settings
+        What to go by; read afresh where None.
     **options
         As for `openallen.sessions.BehaviorSession`.
 
@@ -88,7 +97,8 @@ def open_session(
     where = Address.parse(address)
     if where.scheme != "release" or len(where.path) != 2:
         raise UsageError("this names no session", address=str(where), hint=_EXAMPLE)
-    release = read_release(_release_of(where), to, source=source)
+    settings = settings or Settings.load(source=source)
+    release = read_release(_release_of(where), to, settings)
     kind, number = where.path
     file, as_behavior = _file(release, kind, number)
     place = release.path(file.kind, file.id)
@@ -97,7 +107,6 @@ def open_session(
     if remote is not True and place.exists():
         opened = open_local(place, **options)
     else:
-        settings = Settings.load(source=source)
         lfp = _lfp_of(release, file, settings) if kind == "ecephys_session" else None
         more = options | ({"lfp": lfp} if lfp is not None else {})
         url = release_url(release, file, settings)
