@@ -25,6 +25,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from far_link import behind
+
 BUCKET = "bench-data"
 PROJECT = "bench"
 PORT = 8977
@@ -46,7 +48,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
             root = Path(folder)
             keys = make(root, *SETS[name])
-            with nginx(root, SETS[name][1]), far_link() if given.far else nullcontext():
+            with nginx(root, SETS[name][1]), behind(FAR_PORT, PORT) if given.far else nullcontext():
                 for _ in range(given.rounds):
                     one_round(name, root, keys, given)
 
@@ -96,19 +98,6 @@ def make(root: Path, count: int, size: int) -> list[str]:
     text = f"<ListBucketResult><IsTruncated>false</IsTruncated>{there}</ListBucketResult>"
     (root / "www" / "manifests.xml").write_text(text)
     return keys
-
-
-@contextmanager
-def far_link() -> Iterator[None]:
-    """Put the server behind a relay that makes it far."""
-    relay = [sys.executable, str(Path(__file__).parent / "far_link.py"), str(FAR_PORT), str(PORT)]
-    process = subprocess.Popen(relay)
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from far_link import behind
+
 PORT, FAR_PORT = 8979, 8980
 FIXTURES = Path(__file__).parents[1] / "tests" / "data" / "nwb" / "sessions.tar.xz"
 FIXTURE = "setA/behavior_ophys_experiment_957759562.nwb"
@@ -43,7 +45,7 @@ def main() -> None:
         path = make(root)
         print(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB")
         url = f"http://127.0.0.1:{PORT if given.near else FAR_PORT}/{path.name}"
-        with nginx(root), nullcontext() if given.near else far_link():
+        with nginx(root), nullcontext() if given.near else behind(FAR_PORT, PORT):
             for _ in range(given.rounds):
                 for name, (python, code) in readers(given.allensdk).items():
                     one(name, [python, "-c", code, url, str(root)])
@@ -126,19 +128,6 @@ http {{ log_format n '$body_bytes_sent'; access_log {root}/access.log n; sendfil
 """
     (root / "nginx.conf").write_text(config)
     process = subprocess.Popen(["nginx", "-c", str(root / "nginx.conf")])
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def far_link() -> Iterator[None]:
-    """Put the server behind a relay that makes it far."""
-    relay = [sys.executable, str(Path(__file__).parent / "far_link.py"), str(FAR_PORT), str(PORT)]
-    process = subprocess.Popen(relay)
     try:
         time.sleep(0.5)
         yield

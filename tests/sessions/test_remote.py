@@ -191,6 +191,15 @@ def test_a_session_far_away_says_what_the_file_here_says(files, ranged):
                 assert np.array_equal(near.trace_array("events"), far.trace_array("events"))
 
 
+def test_an_address_without_a_suffix_that_leads_elsewhere_is_followed(files, ranged):
+    server = ranged(files["ophys"].read_bytes())
+    server.routes["/assets/1/download/"] = lambda q, r: r.send(
+        b"", "302 Found", {"Location": f"{server.url}/x.nwb"}
+    )
+    with oa.open(f"{server.url}/assets/1/download/") as session:
+        assert session.ophys_experiment_id == 957759562
+
+
 def test_the_second_look_asks_nothing_but_whether_it_changed(files, ranged):
     server = ranged(files["ophys"].read_bytes())
     for _ in range(2):
@@ -306,7 +315,9 @@ def test_the_same_question_to_many_sessions(release):
     assert found.name == "ophys_experiment_id"
     assert 951980471 in found.ids
     # The other files of this release are made up: they fail, each with its reason.
-    answers = found.map(cells)
+    told: list[tuple[int, int, int]] = []
+    answers = found.map(cells, progress=lambda *step: told.append(step))
+    assert told[-1] == (len(found), len(found), len(found) - 1)
     assert answers.values == {951980471: 8}
     assert len(answers.errors) == len(found) - 1
     table = answers.table()

@@ -353,6 +353,20 @@ def test_signals_are_cut_around_events(files):
             session.align(events, (1, 0))
 
 
+def test_spikes_are_counted_around_events(files):
+    with oa.open(files["ecephys"]) as session:
+        changes = session.trials["change_time_no_display_delay"].dropna().iloc[:4]
+        cut = session.align(changes, (-0.5, 1.0))
+        assert cut.dims == ("unit_id", "event", "time")
+        unit = int(cut["unit_id"][3])
+        times = session.spike_times[unit]
+        for number, event in enumerate(changes):
+            want = int(((times >= event - 0.5) & (times < event + 1.0)).sum())
+            assert int(cut.sel(unit_id=unit)[number].sum()) == want
+    with oa.open(files["behavior"]) as session:
+        assert session.align([60.0]).name == "running_speed"
+
+
 def test_pictures(files):
     import matplotlib as mpl
 

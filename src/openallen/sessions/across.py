@@ -120,7 +120,7 @@ class Sessions:
         *,
         workers: int | None = None,
         processes: bool = False,
-        progress: bool = False,
+        progress: Callable[[int, int, int], object] | None = None,
     ) -> Answers:
         """Call ``fn(session)`` for each; one that fails does not stop the others.
 
@@ -133,7 +133,7 @@ class Sessions:
         processes
             Use processes: for functions that compute, where threads would wait for each other.
         progress
-            Write a line now and then to standard error's log.
+            Told after each session: how many are done, how many there are, how many failed.
 
         Raises
         ------
@@ -153,8 +153,8 @@ class Sessions:
             try:
                 for done, job in enumerate(as_completed(jobs), 1):
                     _settle(jobs[job], job, values, errors)
-                    if progress:
-                        _tell(done, len(jobs), len(errors))
+                    if progress is not None:
+                        progress(done, len(jobs), len(errors))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -199,10 +199,3 @@ def _check_sendable(fn: Callable[..., Any]) -> None:
             why=str(error),
             hint="define it in a module, or leave processes=True out",
         ) from error
-
-
-def _tell(done: int, count: int, failed: int) -> None:
-    import logging
-
-    told = f", {failed} failed" if failed else ""
-    logging.getLogger("openallen.sessions").info("%d of %d sessions%s", done, count, told)

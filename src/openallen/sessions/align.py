@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import NotFoundError, UsageError
@@ -11,20 +12,19 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from openallen.sessions.behavior import BehaviorSession
+    from openallen.sessions.signals import Behaving
 
 __all__ = ["aligned"]
 
 _COUNT_S: Final = 0.05
+_SPIKES_S: Final = 0.01
 
 
-def aligned(
-    session: BehaviorSession, events: Any, window_s: tuple[float, float], of: str
-) -> xr.DataArray:
+def aligned(session: Behaving, events: Any, window_s: tuple[float, float], of: str) -> xr.DataArray:
     """Cut a signal around events; see `BehaviorSession.align`.
 
-    A sampled signal is interpolated linearly at its own rate; counts are those of bins of 50 ms,
-    named by their middle.
+    A sampled signal is interpolated linearly at its own rate; licks are counted in bins of 50 ms,
+    spikes in bins of 10 ms, named by their middle.
 
     Raises
     ------
@@ -40,7 +40,10 @@ def aligned(
     if not start < stop:
         raise UsageError("the window ends before it begins", why=f"{start} to {stop} s")
     if of == "licks":
-        return _counted(session.licks["timestamps"].to_numpy("float64"), at, window_s)
+        return _licks(session.licks["timestamps"].to_numpy("float64"), at, window_s)
+    spikes = getattr(session, "spike_times", None)
+    if of == "spikes" and spikes is not None:
+        return _spikes(spikes, at, window_s)
     times, values, more = _signal(session, of)
     if len(times) < 2:
         raise NotFoundError(f"there is no {of} in this session", address=session.name)
@@ -63,15 +66,30 @@ def aligned(
     return made
 
 
-def _counted(
-    times: np.ndarray[Any, Any], at: np.ndarray[Any, Any], window_s: tuple[float, float]
-) -> xr.DataArray:
+def _edges(window_s: tuple[float, float], width_s: float) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    edges = np.arange(window_s[0], window_s[1] + _COUNT_S / 2, _COUNT_S)
+    count = max(1, round((window_s[1] - window_s[0]) / width_s))
+    return window_s[0] + np.arange(count + 1) * width_s
+
+
+def _counted(
+    times: np.ndarray[Any, Any], at: np.ndarray[Any, Any], edges: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Count events in bins around others: events x bins."""
+    import numpy as np
+
     behind = np.searchsorted(times, at[:, None] + edges[None, :])
+    counts: np.ndarray[Any, Any] = np.diff(behind, axis=1)
+    return counts
+
+
+def _licks(
+    times: np.ndarray[Any, Any], at: np.ndarray[Any, Any], window_s: tuple[float, float]
+) -> xr.DataArray:
+    edges = _edges(window_s, _COUNT_S)
     made: xr.DataArray = xarray().DataArray(
-        np.diff(behind, axis=1),
+        _counted(times, at, edges),
         dims=("event", "time"),
         coords={"time": edges[:-1] + _COUNT_S / 2, "event_time": ("event", at)},
         name="licks",
@@ -79,9 +97,31 @@ def _counted(
     return made
 
 
-def _signal(
-    session: BehaviorSession, of: str
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Any]:
+def _spikes(
+    spikes: Mapping[int, np.ndarray[Any, Any]],
+    at: np.ndarray[Any, Any],
+    window_s: tuple[float, float],
+) -> xr.DataArray:
+    import numpy as np
+
+    edges = _edges(window_s, _SPIKES_S)
+    counts = np.empty((len(spikes), len(at), len(edges) - 1), dtype=np.uint16)
+    for row, times in enumerate(spikes.values()):
+        counts[row] = _counted(np.sort(times), at, edges)
+    made: xr.DataArray = xarray().DataArray(
+        counts,
+        dims=("unit_id", "event", "time"),
+        coords={
+            "unit_id": np.array(list(spikes), dtype="int64"),
+            "time": edges[:-1] + _SPIKES_S / 2,
+            "event_time": ("event", at),
+        },
+        name="spikes",
+    )
+    return made
+
+
+def _signal(session: Behaving, of: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Any]:
     """Give times, values (one row, or one for each cell) and the cells' ids."""
     if of in {"running_speed", "raw_running_speed"}:
         table = getattr(session, of)
@@ -94,6 +134,7 @@ def _signal(
         found = traces(of)
         return found["time"].to_numpy(), found.to_numpy(), found["cell_specimen_id"].to_numpy()
     known = ["running_speed", "raw_running_speed", "pupil_area", "licks"]
+    known += ["spikes"] if hasattr(session, "spike_times") else []
     raise UsageError(
         f"'{of}' cannot be aligned",
         address=session.name,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from openallen.sessions.ophys import BehaviorOphysExperiment
+    from openallen.sessions.signals import Imaged
 
 __all__ = ["KINDS", "thumbnail", "trace_array", "xarray"]
 
@@ -45,7 +45,7 @@ def xarray() -> Any:
     return xr
 
 
-def trace_array(experiment: BehaviorOphysExperiment, kind: str) -> xr.DataArray:
+def trace_array(experiment: Imaged, kind: str) -> xr.DataArray:
     """Give the traces of an experiment as ``cell_specimen_id`` x ``time`` (s).
 
     Raises

@@ -95,13 +95,9 @@ class NwbSession:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from openallen.sessions.read import open_session
-
-        if self.reopen is not None:
-            return self.reopen
-        if self.path is None:
+        if self.reopen is None:
             raise TypeError("a session can be sent elsewhere by its address or path only")
-        return open_session, (self.path,)
+        return self.reopen
 
     # --- what it looks like -------------------------------------------------------------------
 

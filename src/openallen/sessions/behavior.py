@@ -60,6 +60,7 @@ class BehaviorSession(NwbSession):
     _names: ClassVar[tuple[str, ...]] = BEHAVIOR
     kind: ClassVar[str] = "behavior_session"
     _recompute: ClassVar[bool] = True
+    _aligns: ClassVar[str] = "running_speed"
 
     def __init__(
         self,
@@ -212,7 +213,7 @@ class BehaviorSession(NwbSession):
     # --- aligned and drawn ----------------------------------------------------------------------
 
     def align(
-        self, events: Any, window_s: tuple[float, float] = (-1.0, 2.0), *, of: str = "running_speed"
+        self, events: Any, window_s: tuple[float, float] = (-1.0, 2.0), *, of: str = ""
     ) -> xr.DataArray:
         """Cut a signal around events.
 
@@ -223,18 +224,19 @@ class BehaviorSession(NwbSession):
         window_s
             From and to, in s relative to each event.
         of
-            ``running_speed``, ``pupil_area``, ``licks`` (counts in 50 ms), and what else the
-            session has.
+            ``running_speed``, ``pupil_area``, ``licks`` (counts in 50 ms); ``dff``, ``events`` and
+            the other traces of an experiment; ``spikes`` of a Neuropixels session (counts in
+            10 ms). Where left out: ``dff``, ``spikes`` or ``running_speed``, by the session.
 
         Returns
         -------
         DataArray
-            Dimensions ``event`` and ``time`` (s relative to the event); for traces also
-            ``cell_specimen_id``. NaN beyond the recording.
+            Dimensions ``event`` and ``time`` (s relative to the event); before them
+            ``cell_specimen_id`` for traces, ``unit_id`` for spikes. NaN beyond the recording.
         """
         from openallen.sessions.align import aligned
 
-        return aligned(self, events, window_s, of)
+        return aligned(self, events, window_s, of or self._aligns)
 
     def plot_overview(self, window_s: tuple[float, float] | None = None, cells: int = 8) -> Figure:
         """Draw traces, running, pupil, licks and rewards on one axis of time.

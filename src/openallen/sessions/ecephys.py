@@ -55,6 +55,7 @@ class BehaviorEcephysSession(BehaviorSession):
     _names: ClassVar[tuple[str, ...]] = (*BEHAVIOR, *ECEPHYS)
     kind: ClassVar[str] = "ecephys_session"
     _recompute: ClassVar[bool] = False
+    _aligns: ClassVar[str] = "spikes"
 
     def __init__(
         self,

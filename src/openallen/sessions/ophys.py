@@ -92,6 +92,7 @@ class BehaviorOphysExperiment(BehaviorSession):
 
     _names: ClassVar[tuple[str, ...]] = (*BEHAVIOR, *OPHYS)
     kind: ClassVar[str] = "ophys_experiment"
+    _aligns: ClassVar[str] = "dff"
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from openallen.sessions.behavior import BehaviorSession
+    from openallen.sessions.signals import Behaving
 
 __all__ = ["Plots"]
 
@@ -27,7 +27,7 @@ class Plots:
         What to draw.
     """
 
-    def __init__(self, session: BehaviorSession) -> None:
+    def __init__(self, session: Behaving) -> None:
         self._session = session
 
     def overview(self, window_s: tuple[float, float] | None = None, cells: int = 8) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,9 @@ def open_session(path: Path | str, **options: Any) -> BehaviorSession:
 
         return (open_zarr if place.is_dir() else open_h5)(place, str(place))
 
-    return session_of(opener, str(place), place, **options)
+    opened = session_of(opener, str(place), place, **options)
+    opened.reopen = (functools.partial(open_session, **options), (place,))
+    return opened
 
 
 def session_of(

@@ -78,7 +78,7 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
     place = Path(text).expanduser() if not isinstance(what, Address) else None
     if place is not None and (place.exists() or isinstance(what, Path) or ":" not in text):
         return _open_place(place, **options)
-    if re.match(r"https?://", text) and text.partition("?")[0].endswith(".nwb"):
+    if re.match(r"https?://", text):
         known = _named(text)
         if known is None:
             return open_url(text, **options)  # not of a release: any place that answers ranges

@@ -113,7 +113,8 @@ def open_session(
         opened = _far(settings, url, str(where), more, immutable=bool(file.at.version_id))
     if as_behavior:
         opened = _as_behavior(opened, options)
-    opened.reopen = (open_session, (str(where), None if to is None else str(to)))
+    again = functools.partial(open_session, source=source, remote=remote, **options)
+    opened.reopen = (again, (str(where), None if to is None else str(to)))
     return opened
 
 
@@ -209,7 +210,7 @@ def open_url(url: str, **options: Any) -> BehaviorSession:
         If the service does not answer ranges.
     """
     opened = _far(Settings.load(), url, url, options, immutable="versionId=" in url)
-    opened.reopen = (open_url, (url,))
+    opened.reopen = (functools.partial(open_url, **options), (url,))
     return opened
 
 
