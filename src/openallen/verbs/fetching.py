@@ -51,6 +51,10 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         )
     if address.scheme == "release":
         return release_job(client, address, to, mirror=mirror)
+    if address.scheme == "grid":
+        from openallen.atlases.grids import plan_grid
+
+        return plan_grid(client, address, to)
     if address.scheme in {"image", "file"}:
         from openallen.brainmap.plan import plan_file, plan_image
 

@@ -30,6 +30,10 @@ def _open_place(place: Path, **options: Any) -> Any:
     _no_options(options)
     if (place / "zarr.json").exists():
         return OmeZarr(place)
+    if place.suffix == ".zip" or (place.is_dir() and any(place.glob("grid_*.zip"))):
+        from openallen.atlases import ExpressionGrid
+
+        return ExpressionGrid(place)
     return ImageStack(place.parent if place.name == MANIFEST_NAME else place)
 
 
@@ -91,7 +95,7 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
         _no_options(options)
         return open_release(where)
     _no_options(options)
-    return _open_stack(where)
+    return _open_stored(where)
 
 
 def _named(url: str) -> Address | None:
@@ -101,20 +105,25 @@ def _named(url: str) -> Address | None:
         return None
 
 
-def _open_stack(where: Address) -> Any:
+def _open_stored(where: Address) -> Any:
+    """Open what was fetched into the store."""
     from openallen.stacks import ImageStack
 
-    if where.scheme != "stack":
+    if where.scheme not in {"stack", "grid"}:
         raise UsageError(
-            "only stacks, releases and sessions can be opened so far", address=str(where)
+            "only stacks, grids, releases and sessions can be opened so far", address=str(where)
         )
     folder = destination(where, None, Settings.load())
     try:
-        return ImageStack(folder)
+        if where.scheme == "stack":
+            return ImageStack(folder)
+        from openallen.atlases import ExpressionGrid
+
+        return ExpressionGrid(folder)
     except NotFoundError as error:
         raise NotFoundError(
-            "this stack is not in the store",
+            f"this {where.scheme} is not in the store",
             address=str(where),
-            why=f"there is no {folder}",
+            why=error.what,
             hint=f"openallen fetch {where}",
         ) from error

@@ -1,0 +1,16 @@
+"""Expression grids, ontologies of structures, and where points of images lie in the brain."""
+
+from openallen.atlases.grids import ExpressionGrid
+from openallen.atlases.structures import Structure, Structures
+from openallen.atlases.sync import ImageAlignment, Nearest, SetAlignment
+from openallen.atlases.unionize import Unionizer
+
+__all__ = [
+    "ExpressionGrid",
+    "ImageAlignment",
+    "Nearest",
+    "SetAlignment",
+    "Structure",
+    "Structures",
+    "Unionizer",
+]

@@ -1,0 +1,162 @@
+"""Where a point of an image lies in the brain, and the other way round; offline, by the million.
+
+A section image is moved into its data set's volume by an affine map of the plane (x, y in px to
+X, Y in µm), its place along the third axis is section number x thickness, and another affine map
+leads to reference space: posterior, inferior, right (PIR), in µm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from openallen.errors import AnswerError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["ImageAlignment", "Nearest", "SetAlignment"]
+
+
+class Nearest(NamedTuple):
+    """Points of reference space on the sections nearest to them.
+
+    Parameters
+    ----------
+    image_id
+        The section image of each point.
+    x_px, y_px
+        Where the point is on it; may lie outside the picture.
+    distance_um
+        How far the section is from the point, along the third axis of the data set.
+    """
+
+    image_id: np.ndarray[Any, Any]
+    x_px: np.ndarray[Any, Any]
+    y_px: np.ndarray[Any, Any]
+    distance_um: np.ndarray[Any, Any]
+
+
+def _affine(row: Mapping[str, Any], prefix: str, dims: int) -> tuple[Any, Any]:
+    """Read a row's affine map: `dims` squared factors row by row, then the shift."""
+    import numpy as np
+
+    try:
+        told = [float(row[f"{prefix}_{n:02}"]) for n in range(dims * dims + dims)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise AnswerError("an alignment row is not whole", why=f"{prefix}: {error}") from error
+    return np.array(told[: dims * dims]).reshape(dims, dims), np.array(told[dims * dims :])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageAlignment:
+    """One section image in reference space.
+
+    Parameters
+    ----------
+    plane, plane_back
+        Factors (2 x 2) and shift of px to µm, and of µm to px.
+    volume, volume_back
+        Factors (3 x 3) and shift of the data set's volume to reference space and back, in µm.
+    z_um
+        Place of the section along the third axis.
+    image_id
+        The image.
+    """
+
+    plane: tuple[Any, Any]
+    plane_back: tuple[Any, Any]
+    volume: tuple[Any, Any]
+    volume_back: tuple[Any, Any]
+    z_um: float
+    image_id: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        alignment2d: Mapping[str, Any],
+        alignment3d: Mapping[str, Any],
+        section_number: int,
+        section_thickness_um: float,
+        image_id: int = 0,
+    ) -> Self:
+        """Take the rows of ``Alignment2d`` and ``Alignment3d`` as brain-map.org gives them.
+
+        Raises
+        ------
+        AnswerError
+            If a number of them is missing.
+        """
+        return cls(
+            _affine(alignment2d, "tsv", 2),
+            _affine(alignment2d, "tvs", 2),
+            _affine(alignment3d, "tvr", 3),
+            _affine(alignment3d, "trv", 3),
+            section_number * section_thickness_um,
+            image_id,
+        )
+
+    def to_reference(self, x_px: Any, y_px: Any) -> np.ndarray[Any, Any]:
+        """Give posterior, inferior and right (last axis) of points of the image, in µm."""
+        import numpy as np
+
+        x, y = np.broadcast_arrays(np.asarray(x_px, float), np.asarray(y_px, float))
+        factors, shift = self.plane
+        flat = np.stack([x, y], axis=-1) @ factors.T + shift
+        place = np.concatenate([flat, np.full((*x.shape, 1), self.z_um)], axis=-1)
+        found: np.ndarray[Any, Any] = place @ self.volume[0].T + self.volume[1]
+        return found
+
+    def from_reference(self, pir_um: Any) -> tuple[Any, Any, Any]:
+        """Give x and y in px, and how far each point is from the section, in µm."""
+        import numpy as np
+
+        place = np.asarray(pir_um, float) @ self.volume_back[0].T + self.volume_back[1]
+        flat = place[..., :2] @ self.plane_back[0].T + self.plane_back[1]
+        return flat[..., 0], flat[..., 1], place[..., 2] - self.z_um
+
+
+class SetAlignment:
+    """All section images of a data set.
+
+    Parameters
+    ----------
+    images
+        Their alignments.
+
+    Raises
+    ------
+    UsageError
+        If there are none.
+    """
+
+    def __init__(self, images: Sequence[ImageAlignment]) -> None:
+        if not images:
+            raise UsageError("a data set without images has no alignment")
+        self.images = sorted(images, key=lambda image: image.z_um)
+
+    def nearest(self, pir_um: Any) -> Nearest:
+        """Find the section nearest to each point of reference space.
+
+        Parameters
+        ----------
+        pir_um
+            Posterior, inferior, right in µm along the last axis.
+        """
+        import numpy as np
+
+        points = np.atleast_2d(np.asarray(pir_um, float))
+        factors, shift = self.images[0].volume_back
+        z = (points @ factors.T + shift)[..., 2]
+        places = np.array([image.z_um for image in self.images])
+        right = np.clip(np.searchsorted(places, z), 1, max(len(places) - 1, 1))
+        right = np.minimum(right, len(places) - 1)
+        left = np.maximum(right - 1, 0)
+        chosen = np.where(np.abs(places[left] - z) <= np.abs(places[right] - z), left, right)
+        x, y, far = (np.empty(len(points)) for _ in range(3))
+        for number in np.unique(chosen):
+            at = chosen == number
+            x[at], y[at], far[at] = self.images[number].from_reference(points[at])
+        ids = np.array([image.image_id for image in self.images])[chosen]
+        return Nearest(ids, x, y, np.abs(far))

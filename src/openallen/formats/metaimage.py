@@ -1,0 +1,214 @@
+"""MetaImage: volumes as the Allen Institute's grids come, ``.mhd`` with ``.raw``, or ``.mha``.
+
+Read from bytes, so that a volume inside a zip needs no folder.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import CorruptError, TruncatedError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Header", "parse_header", "read_metaimage"]
+
+_TYPES: Final[Mapping[str, str]] = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+_HEAD_LIMIT_BYTES: Final = 64 * 1024
+_MOST_BYTES: Final = 16 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a header says of a volume.
+
+    Parameters
+    ----------
+    shape
+        Sizes as an array in C order has them: the header's own sizes, backwards.
+    spacing
+        Distance of voxels along each axis of `shape`, in the unit the file was made in.
+    dtype
+        Type of a voxel, with its byte order.
+    channels
+        Values for each voxel.
+    compressed
+        Whether the data are zlib's.
+    data_file
+        Name of the file that holds them, ``LOCAL`` where they follow the header.
+    keys
+        Every line of the header.
+    size_bytes
+        Size of the header itself.
+    """
+
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    dtype: str
+    channels: int
+    compressed: bool
+    data_file: str
+    keys: Mapping[str, str]
+    size_bytes: int
+
+    @property
+    def data_bytes(self) -> int:
+        """Size of the data, decompressed."""
+        count = self.channels * int(self.dtype[2:])
+        for size in self.shape:
+            count *= size
+        return count
+
+
+def parse_header(data: bytes, name: str = "") -> Header:
+    """Read a header.
+
+    Raises
+    ------
+    CorruptError
+        If a key is missing or makes no sense, with the key.
+    """
+    keys: dict[str, str] = {}
+    at = 0
+    while at < min(len(data), _HEAD_LIMIT_BYTES):
+        stop = data.find(b"\n", at)
+        stop = len(data) if stop < 0 else stop
+        line = data[at:stop].decode("latin-1").strip()
+        at = stop + 1
+        key, equals, value = line.partition("=")
+        if not equals:
+            if line:
+                raise CorruptError("this is no MetaImage header", address=name, why=repr(line[:40]))
+            continue
+        keys[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            break
+    return _header(keys, at, name)
+
+
+def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
+    def need(key: str) -> str:
+        if not keys.get(key):
+            raise CorruptError(f"the header has no {key}", address=name)
+        return keys[key]
+
+    def numbers(key: str, kind: Callable[[str], Any], count: int) -> list[Any]:
+        words = need(key).split()
+        try:
+            found = [kind(word) for word in words]
+        except ValueError:
+            raise CorruptError(
+                f"{key} is no list of numbers", address=name, why=keys[key]
+            ) from None
+        if len(found) != count:
+            raise CorruptError(f"{key} has {len(found)} numbers, not {count}", address=name)
+        return found
+
+    dims = numbers("NDims", int, 1)[0]
+    if not 1 <= dims <= 4:
+        raise CorruptError("volumes have one to four axes", address=name, why=f"NDims = {dims}")
+    sizes = numbers("DimSize", int, dims)
+    if any(size <= 0 for size in sizes):
+        raise CorruptError("an axis has no length", address=name, why=keys["DimSize"])
+    spacing = next((k for k in ("ElementSpacing", "ElementSize") if k in keys), "")
+    steps = numbers(spacing, float, dims) if spacing else [1.0] * dims
+    word = need("ElementType")
+    if word not in _TYPES:
+        raise CorruptError("unknown ElementType", address=name, why=word)
+    order_key = next(
+        (k for k in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB") if k in keys), ""
+    )
+    big = keys.get(order_key, "False").lower() in {"true", "1"}
+    made = Header(
+        shape=tuple(reversed(sizes)),
+        spacing=tuple(reversed(steps)),
+        dtype=(">" if big else "<") + _TYPES[word],
+        channels=int(keys.get("ElementNumberOfChannels", "1")),
+        compressed=keys.get("CompressedData", "False").lower() in {"true", "1"},
+        data_file=need("ElementDataFile"),
+        keys=keys,
+        size_bytes=size_bytes,
+    )
+    if made.data_bytes > _MOST_BYTES:
+        raise CorruptError("a volume this large is not read", address=name, why=keys["DimSize"])
+    return made
+
+
+def read_metaimage(
+    data: bytes, beside: Callable[[str], bytes] | None = None, name: str = ""
+) -> tuple[Header, np.ndarray[Any, Any]]:
+    """Read a volume.
+
+    Parameters
+    ----------
+    data
+        Bytes of the ``.mhd`` or ``.mha``.
+    beside
+        Gives the bytes of the data file by its name.
+    name
+        What the volume is called in messages.
+
+    Returns
+    -------
+    Header, array
+        The array has the header's ``shape`` (its first axis varies slowest), channels last where
+        there are several, in the byte order of this machine.
+
+    Raises
+    ------
+    CorruptError
+        If the header makes no sense, or there is more data than it says.
+    TruncatedError
+        If there is less.
+    """
+    import numpy as np
+
+    header = parse_header(data, name)
+    if header.data_file == "LOCAL":
+        raw = data[header.size_bytes :]
+    elif beside is None:
+        raise CorruptError("the data file is missing", address=name, why=header.data_file)
+    else:
+        raw = beside(header.data_file)
+    if header.compressed:
+        raw = _inflate(raw, header.data_bytes, name)
+    if len(raw) < header.data_bytes:
+        raise TruncatedError(
+            "too few bytes for the volume",
+            address=name,
+            why=f"{len(raw):,} of {header.data_bytes:,}",
+        )
+    if len(raw) > header.data_bytes:
+        raise CorruptError(
+            "too many bytes for the volume",
+            address=name,
+            why=f"{len(raw):,}, not {header.data_bytes:,}",
+        )
+    shape = (*header.shape, header.channels) if header.channels > 1 else header.shape
+    found = np.frombuffer(raw, header.dtype).reshape(shape)
+    return header, found.astype(found.dtype.newbyteorder("="), copy=False)
+
+
+def _inflate(raw: bytes, size_bytes: int, name: str) -> bytes:
+    """Decompress, one byte more than there should be at most."""
+    try:
+        return zlib.decompressobj(wbits=47).decompress(raw, size_bytes + 1)
+    except zlib.error as error:
+        raise CorruptError("the data do not decompress", address=name, why=str(error)) from error

@@ -1,0 +1,100 @@
+"""Zip archives from elsewhere: members are read by name, into memory, never unpacked blindly."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from openallen.errors import CorruptError, NotFoundError, TruncatedError
+
+__all__ = ["Zip"]
+
+_MOST_BYTES: Final = 4 << 30
+_MOST_RATIO: Final = 2000
+
+
+class Zip:
+    """A zip whose members are found by the end of their name.
+
+    Parameters
+    ----------
+    source
+        A path, or the bytes.
+    name
+        What it is called in messages.
+
+    Raises
+    ------
+    TruncatedError
+        If it has no directory at its end, as one that was cut short.
+    CorruptError
+        If a member's name would leave a folder, or it claims to be larger than is sensible.
+    """
+
+    def __init__(self, source: Path | bytes, name: str = "") -> None:
+        self.name = name or (str(source) if isinstance(source, Path) else "zip")
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+        except zipfile.BadZipFile as error:
+            raise TruncatedError(
+                "this is no whole zip", address=self.name, why=str(error)
+            ) from error
+        for member in self._zip.infolist():
+            self._check(member)
+
+    def _check(self, member: zipfile.ZipInfo) -> None:
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in member.filename:
+            raise CorruptError(
+                "a member of this zip would leave its folder",
+                address=self.name,
+                why=repr(member.filename),
+            )
+        bomb = member.file_size > _MOST_RATIO * max(member.compress_size, 1) + (1 << 20)
+        if bomb or member.file_size > _MOST_BYTES:
+            raise CorruptError(
+                "a member of this zip is too large to be true",
+                address=self.name,
+                why=f"{member.filename}: {member.file_size:,} bytes of {member.compress_size:,}",
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the members, folders left out."""
+        return tuple(m.filename for m in self._zip.infolist() if not m.is_dir())
+
+    def find(self, end: str) -> str:
+        """Give the name of the one member that ends so, in whichever folder.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, or more than one.
+        """
+        found = [n for n in self.names if n == end or n.endswith(f"/{end}")]
+        found = found or [n for n in self.names if n.endswith(end)]
+        if len(found) != 1:
+            raise NotFoundError(
+                f"{'several members' if found else 'no member'} of this zip end in {end}",
+                address=self.name,
+                why="it holds " + ", ".join(self.names[:12]),
+            )
+        return found[0]
+
+    def read(self, name: str) -> bytes:
+        """Give a member's bytes, its checksum compared.
+
+        Raises
+        ------
+        CorruptError
+            If they are damaged.
+        """
+        try:
+            return self._zip.read(name)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise CorruptError(
+                "a member of this zip is damaged", address=self.name, why=f"{name}: {error}"
+            ) from error
