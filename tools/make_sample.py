@@ -4,7 +4,7 @@
 
 ANSWERS is a folder with recorded answers: ``responses/`` (planes and projections of specimen
 313862022, and a page of projections of other cells), ``excerpts/`` (the head of the site's CSV
-export, three well-known files) and ``swc/``. Rows go in as they were recorded; what was never
+export, three well-known files), ``structures/`` (the adult mouse's ontology) and ``swc/``. Rows go in as they were recorded; what was never
 recorded is null. Pixels are not in it: they are drawn when asked for.
 """
 
@@ -65,6 +65,20 @@ RECONSTRUCTION_ROW: Final[Row] = {
 }
 
 
+def _structures(answers: Path) -> list[Row]:
+    """Give the recorded structures in the atlas's order, paths as the service writes them."""
+    names = (
+        "id", "atlas_id", "ontology_id", "graph_id", "acronym", "name", "color_hex_triplet",
+        "graph_order", "st_level", "hemisphere_id", "parent_structure_id", "depth", "weight",
+    )  # fmt: skip
+    rows = json.loads((answers / "structures" / "structures_graph1.json").read_text("utf-8"))
+    made = []
+    for row in sorted(rows, key=lambda row: row["graph_order"]):
+        path = "/" + "/".join(map(str, row["structure_id_path"])) + "/"
+        made.append({name: row[name] for name in names} | {"structure_id_path": path})
+    return [{"_type": "Structure"} | made[0], *made[1:]]
+
+
 def main() -> None:
     """Write the sample archive."""
     answers = Path(sys.argv[1])
@@ -78,6 +92,7 @@ def main() -> None:
     images = [row | {"_type": "SubImage"} for row in planes]
     images += [row | {"_type": "ProjectionImage"} for row in (*own, *others)]
     _write(tables / "sub_images.jsonl", images)
+    _write(tables / "structures.jsonl", _structures(answers))
     _write(tables / "data_sets.jsonl", [{"id": DATA_SET, "specimen_id": SPECIMEN}])
     _write(tables / "specimens.jsonl", [{"id": SPECIMEN, "is_cell_specimen": True}])
     _write(tables / "neuron_reconstructions.jsonl", [RECONSTRUCTION_ROW])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import openallen as oa
 from openallen.atlases import ImageAlignment, SetAlignment, Structures, Unionizer
 from openallen.errors import AnswerError, NotFoundError, UsageError
 
@@ -38,6 +41,24 @@ def test_the_adult_mouse(mouse):
     assert table.loc[385, "depth"] == 7
     assert "  Isocortex  Isocortex  (315)" in mouse.tree("CTXpl", 1)
     assert "1,198" in repr(mouse) or "1198" in repr(mouse)
+
+
+def test_by_address_and_by_the_command_line(sample_url, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path))
+    monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
+    found = oa.open("structures:1")
+    assert len(found) == 1198
+    (kept,) = tmp_path.rglob("structures.json")
+    assert list(oa.open("structures:1")) == list(found)
+    kept.write_text("{")  # damaged: asked for anew
+    assert len(oa.open("structures:1")) == 1198
+    command = [sys.executable, "-m", "openallen", "show", "structures:1/VISp", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["ancestors"][-1] == "root"
+    assert len(told["structures"]) == 7
+    with pytest.raises(NotFoundError, match="no such ontology"):
+        oa.open("structures:99")
 
 
 def test_a_near_miss_is_told(mouse):

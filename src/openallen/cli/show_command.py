@@ -21,6 +21,7 @@ EXAMPLES = (
     ("openallen show stack:313862022 --source sample", "a cell's stack: facts, sizes, a plan"),
     ("openallen show rma:Specimen", "fields and associations of a model"),
     ("openallen show image:321549654 --source sample", "the row of one image"),
+    ("openallen show structures:1/VISp --source sample", "a structure and its parts"),
 )
 
 
@@ -48,13 +49,15 @@ def command(call: Call, address: str, downsample: int, picture: Path | None) -> 
         from openallen.cli.release_lists import show_release
 
         return show_release(call, where)
+    if where.scheme == "structures":
+        return _structures(call, where)
     models = {"image": "SubImage", "file": "WellKnownFile"}
     if where.scheme in models:
         return _row(call, models[where.scheme], where)
     raise UsageError(
         f"'{where.scheme}:' cannot be shown yet",
         address=address,
-        hint="stack:, image:, file:, rma:, release:",
+        hint="stack:, image:, file:, rma:, release:, structures:",
     )
 
 
@@ -111,6 +114,34 @@ def _stack(call: Call, where: Address, downsample: int) -> int:
 def _cell(specimen: Any) -> str | None:
     names = ("specimen__name", "donor__species", "structure__name", "line_name")
     return ", ".join(str(specimen[n]) for n in names if specimen.get(n)) or None
+
+
+def _structures(call: Call, where: Address) -> int:
+    """Show an ontology, or one structure of it: ``structures:1/VISp``."""
+    found = verbs.open_structures(where, settings=call.settings)
+    chosen = found.find(where.path[0]) if where.path else None
+    listed = found if chosen is None else (chosen, *found.descendants(chosen.id))
+    document: dict[str, Any] = {
+        "address": str(where),
+        "graph_id": found.graph_id,
+        "structures": [
+            {
+                "id": s.id,
+                "acronym": s.acronym,
+                "name": s.name,
+                "parent_id": s.parent_id,
+                "color": s.color,
+            }
+            for s in listed
+        ],
+    }
+    text = repr(found) + "\n\n" + found.tree(depth=3)
+    if chosen is not None:
+        above = [s.acronym for s in found.ancestors(chosen.id)]
+        document["ancestors"] = above
+        text = f"part of {', '.join(above) or 'nothing'}\n{found.tree(chosen.id, 9)}"
+    call.out.document(document, text, ids=(s.id for s in listed))
+    return 0
 
 
 def _model(call: Call, where: Address) -> int:

@@ -8,7 +8,7 @@ from openallen.verbs.fetching import fetch, job, plan
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
 from openallen.verbs.place import destination, folder_for
 from openallen.verbs.release import shelf
-from openallen.verbs.rows import facts, query, search, set_query
+from openallen.verbs.rows import facts, open_structures, query, search, set_query
 from openallen.verbs.running import Fetched, run
 from openallen.verbs.session import KINDS, open_release, open_session
 from openallen.verbs.source import connected
@@ -25,6 +25,7 @@ __all__ = [
     "open",
     "open_release",
     "open_session",
+    "open_structures",
     "plan",
     "query",
     "run",

@@ -11,6 +11,7 @@ from openallen.address import Address, AddressLike
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
 from openallen.verbs.place import destination
+from openallen.verbs.rows import open_structures
 from openallen.verbs.session import KINDS, open_local, open_release, open_session, open_url
 
 __all__ = ["open"]
@@ -95,6 +96,8 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
         _no_options(options)
         return open_release(where)
     _no_options(options)
+    if where.scheme == "structures":
+        return open_structures(where)
     return _open_stored(where)
 
 

@@ -11,11 +11,12 @@ from openallen.settings import Settings
 from openallen.verbs.source import connected
 
 if TYPE_CHECKING:
+    from openallen.atlases import Structures
     from openallen.brainmap import Search
     from openallen.stacks import StackFacts
 
 
-__all__ = ["facts", "query", "search", "set_query"]
+__all__ = ["facts", "open_structures", "query", "search", "set_query"]
 
 
 def query(model_or_rma: str, *, source: str | None = None) -> Search:
@@ -116,6 +117,27 @@ def set_query(address: Address, conditions: list[Condition]) -> tuple[Any, Any]:
     raise UsageError(
         "this names no set of rows", address=str(address), hint="stack: or rma:ProjectionImage"
     )
+
+
+def open_structures(
+    address: AddressLike, *, source: str | None = None, settings: Settings | None = None
+) -> Structures:
+    """Give an ontology of brain structures: ``structures:1`` is the adult mouse's.
+
+    Asked for once, then kept in the store.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such ontology.
+    """
+    from openallen.atlases.search import load_structures
+    from openallen.verbs.place import destination
+
+    where = Address.parse(address)
+    settings = settings or Settings.load(source=source)
+    with connected(settings) as client:
+        return load_structures(client, where.id, destination(where, None, settings))
 
 
 def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
