@@ -4,9 +4,9 @@
 
 ANSWERS is a folder with recorded answers: ``responses/`` (planes and projections of specimen
 313862022, and a page of projections of other cells), ``excerpts/`` (the head of the site's CSV
-export, three well-known files), ``structures/`` (the adult mouse's ontology) and ``swc/``. Rows go in
-as they were recorded; what was never recorded is null. Pixels are not in it: they are drawn when
-asked for.
+export, three well-known files), ``structures/`` (the adult mouse's ontology) and ``swc/``. Rows
+go in as they were recorded; what was never recorded is null. Pixels are not in it: they are drawn
+when asked for.
 """
 
 from __future__ import annotations
