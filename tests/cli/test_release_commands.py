@@ -175,6 +175,11 @@ def test_show_a_session_by_address_and_by_file(release, tmp_path):
     assert done.returncode == 7
     assert "no HDF5 file" in done.stderr
     assert openallen("show", "stack:313862022", "--picture", "x.png").returncode == 2
+    assert openallen("show", file, "--picture", tmp_path / "x.txt").returncode == 2
+    (tmp_path / "cut.nwb").write_bytes(file.read_bytes()[:200_000])
+    done = openallen("show", tmp_path / "cut.nwb")  # an EOFError, which click takes for Ctrl-C
+    assert done.returncode == 7
+    assert "ends too early" in done.stderr
 
 
 def test_store_and_offline_of_the_command_line_count_for_lists_and_sessions(release, tmp_path):

@@ -367,6 +367,58 @@ def test_spikes_are_counted_around_events(files):
         assert session.align([60.0]).name == "running_speed"
 
 
+def test_a_closed_session_says_so(files):
+    session = oa.open(files["ophys"])
+    assert len(session.trials) > 0
+    session.close()
+    for name in ("dff_traces", "licks", "rewards", "stimulus_presentations", "running_speed"):
+        with pytest.raises(UsageError, match="was closed"):
+            getattr(session, name)
+    assert len(session.trials) > 0  # what was read stays
+
+
+def test_events_outside_the_recording_have_no_counts(files):
+    with oa.open(files["ophys"]) as session:
+        cut = session.align([0.0, np.nan, 400.0], (-1, 3), of="licks")
+        assert np.isnan(cut[:2]).all()
+        assert not np.isnan(cut[2]).any()
+
+
+def test_lfp_that_is_not_here_is_not_none(files, tmp_path):
+    alone = tmp_path / "deep" / "session.nwb"
+    alone.parent.mkdir()
+    shutil.copy(files["ecephys"], alone)
+    shutil.copy(files["ecephys"].with_name("probe_probeA_lfp_1053941483.nwb"), tmp_path)
+    with oa.open(alone) as session:
+        with pytest.raises(NotFoundError, match="LFP file of probe probeA is not here"):
+            session.get_lfp(1054059289)
+        with pytest.raises(NotFoundError, match="no probe 5"):
+            session.get_lfp(5)
+        assert session.get_lfp(1054059291) is None  # has none
+    shutil.copy(
+        tmp_path / "probe_probeA_lfp_1053941483.nwb", alone.with_name("probe_probeA_lfp.nwb")
+    )
+    with oa.open(alone) as session:
+        assert session.get_lfp(1054059289).dims == ("time", "channel")
+
+
+def test_wrong_ids_and_options_are_named(files, tmp_path):
+    with oa.open(files["ophys"]) as session:
+        for ask in (
+            lambda: session.get_dff_traces([1, 2]),
+            lambda: session.get_cell_specimen_indices([5]),
+            lambda: session.plot_raster(units=[1]),
+        ):
+            with pytest.raises(NotFoundError, match="there is no"):
+                ask()
+    with pytest.raises(UsageError, match="no option 'exclude_invalid'") as caught:
+        oa.open(files["ophys"], exclude_invalid=True)
+    assert "exclude_invalid_rois" in str(caught.value)
+    (tmp_path / "x.md").write_text("words")
+    with pytest.raises(UsageError, match="kind of file"):
+        oa.open(tmp_path / "x.md")
+
+
 def test_pictures(files):
     import matplotlib as mpl
 

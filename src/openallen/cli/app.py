@@ -137,8 +137,7 @@ def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
     except KeyboardInterrupt as interrupt:
         return _interrupted(interrupt)
     except click.exceptions.Abort as abort:
-        # Click turns Ctrl-C into this, the interrupt with its report behind it.
-        return _interrupted(abort.__cause__)
+        return _aborted(abort.__cause__, as_json=as_json, debug=debug)
     except click.ClickException as error:
         text = f"{error.format_message()}"
         context = getattr(error, "ctx", None)
@@ -149,6 +148,13 @@ def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
     except BrokenPipeError:
         return ExitCode.DONE
     return int(result) if isinstance(result, int) else ExitCode.DONE
+
+
+def _aborted(cause: BaseException | None, *, as_json: bool, debug: bool) -> int:
+    """Tell apart what click makes one: Ctrl-C, and any EOFError, as bytes that end too early are."""
+    if isinstance(cause, OpenAllenError):
+        return _fail(cause, as_json=as_json, debug=debug)
+    return _interrupted(cause)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from openallen import verbs
 from openallen.address import Address
 from openallen.cli.options import Call
-from openallen.errors import AddressError, OpenAllenError
+from openallen.errors import AddressError, OpenAllenError, UsageError
 
 if TYPE_CHECKING:
     from openallen.sessions import BehaviorSession
 
 __all__ = ["names_session", "show_session"]
 
+_PICTURES = (".png", ".svg", ".pdf")
 _SUFFIXES = (".nwb", ".h5", ".hdf5", ".nwb.zarr")
 
 
@@ -38,6 +39,10 @@ def show_session(call: Call, text: str, picture: Path | None) -> int:
     NotFoundError
         If there is no such file or session.
     """
+    if picture is not None and picture.suffix.lower() not in _PICTURES:
+        raise UsageError(
+            "pictures of this kind are not drawn", address=str(picture), hint=", ".join(_PICTURES)
+        )
     with _opened(call, text) as session:
         document: dict[str, Any] = {
             "address": text,

@@ -24,7 +24,7 @@ def aligned(session: Behaving, events: Any, window_s: tuple[float, float], of: s
     """Cut a signal around events; see `BehaviorSession.align`.
 
     A sampled signal is interpolated linearly at its own rate; licks are counted in bins of 50 ms,
-    spikes in bins of 10 ms, named by their middle.
+    spikes in bins of 10 ms, in whole bins, named by their middle.
 
     Raises
     ------
@@ -39,11 +39,15 @@ def aligned(session: Behaving, events: Any, window_s: tuple[float, float], of: s
     start, stop = window_s
     if not start < stop:
         raise UsageError("the window ends before it begins", why=f"{start} to {stop} s")
-    if of == "licks":
-        return _licks(session.licks["timestamps"].to_numpy("float64"), at, window_s)
     spikes = getattr(session, "spike_times", None)
-    if of == "spikes" and spikes is not None:
-        return _spikes(spikes, at, window_s)
+    if of == "licks" or (of == "spikes" and spikes is not None):
+        recorded = session.running_speed["timestamps"].to_numpy("float64")
+        with np.errstate(invalid="ignore"):
+            inside = (at + stop >= recorded[0]) & (at + start <= recorded[-1])
+        if of == "spikes" and spikes is not None:
+            return _spikes(spikes, at, window_s).where(_rows(inside))
+        licks = session.licks["timestamps"].to_numpy("float64")
+        return _licks(licks, at, window_s).where(_rows(inside))
     times, values, more = _signal(session, of)
     if len(times) < 2:
         raise NotFoundError(f"there is no {of} in this session", address=session.name)
@@ -63,6 +67,12 @@ def aligned(session: Behaving, events: Any, window_s: tuple[float, float], of: s
         dims = ("cell_specimen_id", "event", "time")
         coordinates["cell_specimen_id"] = more
         made = xarray().DataArray(cut, dims=dims, coords=coordinates, name=of)
+    return made
+
+
+def _rows(inside: np.ndarray[Any, Any]) -> xr.DataArray:
+    """Say which events lie in the recording; the others have no counts."""
+    made: xr.DataArray = xarray().DataArray(inside, dims=("event",))
     return made
 
 
@@ -105,7 +115,7 @@ def _spikes(
     import numpy as np
 
     edges = _edges(window_s, _SPIKES_S)
-    counts = np.empty((len(spikes), len(at), len(edges) - 1), dtype=np.uint16)
+    counts = np.empty((len(spikes), len(at), len(edges) - 1), dtype=np.float32)
     for row, times in enumerate(spikes.values()):
         counts[row] = _counted(np.sort(times), at, edges)
     made: xr.DataArray = xarray().DataArray(

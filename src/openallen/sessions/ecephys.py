@@ -49,7 +49,7 @@ class BehaviorEcephysSession(BehaviorSession):
         As for `BehaviorSession`.
     lfp
         Gives the opener of a probe's LFP file by the probe's id and name, None where it has none;
-        by default files named ``probe_<name>_lfp*.nwb`` beside the session's own.
+        by default ``probe_<name>_lfp.nwb`` beside the session's own file.
     """
 
     _names: ClassVar[tuple[str, ...]] = (*BEHAVIOR, *ECEPHYS)
@@ -242,13 +242,11 @@ class BehaviorEcephysSession(BehaviorSession):
     def _beside(self, probe_id: int, name: str) -> Opener | None:
         if self.path is None:
             return None
-        found = sorted(self.path.parent.glob(f"**/probe_{name}_lfp*.nwb"))
-        if not found:
+        # Beside the session's file, as releases lie; several sessions in one folder by their ids.
+        names = (f"probe_{name}_lfp_{self.ecephys_session_id}.nwb", f"probe_{name}_lfp.nwb")
+        place = next((p for n in names if (p := self.path.with_name(n)).exists()), None)
+        if place is None:
             return None
-        ours = [
-            p for p in found if str(self.ecephys_session_id) in str(p.relative_to(p.parents[1]))
-        ]
-        place = (ours or found)[0]
 
         def opener() -> Tree:
             from openallen.formats.nwb import open_h5
@@ -266,7 +264,14 @@ class BehaviorEcephysSession(BehaviorSession):
                     address=self.name,
                     why=f"it has {', '.join(str(i) for i in self.probes.index)}",
                 )
-            opener = self._lfp(probe_id, str(self.probes.loc[probe_id, "name"]))
+            told = self.probes.loc[probe_id]
+            opener = self._lfp(probe_id, str(told["name"]))
+            if opener is None and bool(told["has_lfp_data"]):
+                raise NotFoundError(
+                    f"the LFP file of probe {told['name']} is not here",
+                    address=self.name,
+                    why=f"no probe_{told['name']}_lfp.nwb lies beside the session's file",
+                )
             self._lfp_trees[probe_id] = opener() if opener is not None else None
         return self._lfp_trees[probe_id]
 
@@ -276,7 +281,12 @@ class BehaviorEcephysSession(BehaviorSession):
         Returns
         -------
         DataArray or None
-            In V; ``time`` (s) x ``channel`` (channel ids). None where the probe has no LFP file.
+            In V; ``time`` (s) x ``channel`` (channel ids). None where the probe has no LFP.
+
+        Raises
+        ------
+        NotFoundError
+            If the probe has LFP, and its file is not here.
         """
         import xarray as xr
 

@@ -218,7 +218,18 @@ class BehaviorOphysExperiment(BehaviorSession):
 
     def get_cell_specimen_indices(self, cell_specimen_ids: Sequence[int]) -> list[int]:
         """Give the positions of cells among the rows."""
+        self._known(cell_specimen_ids)
         return [int(self.cell_specimen_table.index.get_loc(i)) for i in cell_specimen_ids]
+
+    def _known(self, cell_specimen_ids: Sequence[int]) -> None:
+        there = set(self.cell_specimen_table.index)
+        missing = [i for i in cell_specimen_ids if i not in there]
+        if missing:
+            raise NotFoundError(
+                f"there is no cell {missing[0]}",
+                address=self.name,
+                why=f"its {len(there)} cells begin {sorted(there)[:3]}",
+            )
 
     # --- traces -----------------------------------------------------------------------------------
 
@@ -302,6 +313,8 @@ class BehaviorOphysExperiment(BehaviorSession):
         traces = self.dff_traces
         if traces is None:
             raise NotFoundError("there are no ΔF/F traces", address=self.name)
+        if cell_specimen_ids is not None:
+            self._known(cell_specimen_ids)
         rows = traces if cell_specimen_ids is None else traces.loc[list(cell_specimen_ids)]
         return self.ophys_timestamps, np.vstack(list(rows["dff"]))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError, UsageError
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Plots"]
 
 _INK: Final = "#2b4c7e"
+_MOST_NAMED: Final = 40
 
 
 class Plots:
@@ -150,9 +151,16 @@ class Plots:
         axis.eventplot(inside, colors=_INK, linewidths=0.6, linelengths=0.8)
         axis.set_xlim(start, stop)
         axis.set_xlabel("time (s)")
-        axis.set_ylabel(f"{len(rows)} rows")
+        axis.set_ylabel(f"{len(rows)} units" if self._has_units else f"events of {len(rows)} cells")
+        if len(rows) <= _MOST_NAMED:
+            axis.set_yticks(range(len(rows)))
+            axis.set_yticklabels([str(row) for row in rows], fontsize=7)
         axis.spines[["top", "right"]].set_visible(False)
         return figure
+
+    @property
+    def _has_units(self) -> bool:
+        return hasattr(type(self._session), "spike_times")
 
     def _raster_rows(self, units: Sequence[int] | None) -> dict[Any, Any]:
         spikes = getattr(self._session, "spike_times", None)
@@ -162,6 +170,13 @@ class Plots:
             times = found["time"].to_numpy()
             ids = found["cell_specimen_id"].to_numpy()
             spikes = {i: times[row > 0] for i, row in zip(ids, found.to_numpy(), strict=True)}
+        missing = [unit for unit in units or () if unit not in spikes]
+        if missing:
+            raise NotFoundError(
+                f"there is no unit or cell {missing[0]}",
+                address=self._session.name,
+                why=f"there are {len(spikes)}",
+            )
         return spikes if units is None else {unit: spikes[unit] for unit in units}
 
     def _need(self, attribute: str, what: str) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import NotFoundError
+from openallen.errors import NotFoundError, UsageError
 from openallen.sessions.base import Opener
 
 if TYPE_CHECKING:
@@ -53,6 +54,26 @@ def open_session(path: Path | str, **options: Any) -> BehaviorSession:
     return opened
 
 
+_OPTIONS = (
+    "allensdk_compatible",
+    "eye_tracking_dilation_frames",
+    "eye_tracking_z_threshold",
+    "events_filter_n_time_steps",
+    "events_filter_scale_seconds",
+    "exclude_invalid_rois",
+    "lfp",
+)
+
+
+def _known_options(options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in _OPTIONS:
+            near = get_close_matches(name, _OPTIONS, 1)
+            raise UsageError(
+                f"sessions have no option '{name}'", hint=near[0] if near else ", ".join(_OPTIONS)
+            )
+
+
 def session_of(
     opener: Opener, name: str, path: Path | None = None, **options: Any
 ) -> BehaviorSession:
@@ -61,6 +82,7 @@ def session_of(
     from openallen.sessions.ecephys import BehaviorEcephysSession
     from openallen.sessions.ophys import BehaviorOphysExperiment
 
+    _known_options(options)
     tree = opener()
     kinds: dict[str, type[BehaviorSession]] = {
         "ecephys_session": BehaviorEcephysSession,

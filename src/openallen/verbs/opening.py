@@ -24,13 +24,19 @@ def _open_place(place: Path, **options: Any) -> Any:
 
     if not place.exists():
         raise NotFoundError(
-            "there is no such file or folder", address=str(place), hint="openallen list stack:"
+            "there is no such file or folder", address=str(place), hint="openallen --help"
         )
     if place.suffix in {".nwb", ".h5", ".hdf5"} or _is_zarr_nwb(place):
         return open_local(place, **options)
     _no_options(options)
     if (place / "zarr.json").exists():
         return OmeZarr(place)
+    if place.is_file() and place.suffix != ".zip" and place.name != MANIFEST_NAME:
+        raise UsageError(
+            "this kind of file cannot be opened",
+            address=str(place),
+            hint="an .nwb file, or a folder",
+        )
     if place.suffix == ".zip" or (place.is_dir() and any(place.glob("grid_*.zip"))):
         from openallen.atlases import ExpressionGrid
 

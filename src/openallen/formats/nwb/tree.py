@@ -13,6 +13,7 @@ from openallen.errors import (
     NotFoundError,
     OpenAllenError,
     TruncatedError,
+    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -117,13 +118,19 @@ class H5Tree:
         """Call these when the file is closed."""
         self._closing += closing
 
+    @property
+    def _open(self) -> h5py.File:
+        if not self.file:
+            raise UsageError("this file was closed", address=self.name, hint="open it again")
+        return self.file
+
     def has(self, path: str) -> bool:
         """Tell whether there is a group or an array at `path`."""
-        return path in self.file
+        return path in self._open
 
     def names(self, path: str) -> list[str]:
         """Name what is in a group, in alphabetical order; nothing where there is no group."""
-        return sorted(self.file[path]) if path in self.file else []
+        return sorted(self._open[path]) if path in self._open else []
 
     def attrs(self, path: str) -> Mapping[str, Any]:
         """Give the attributes of a group or array, text as str."""
@@ -167,7 +174,7 @@ class H5Tree:
             return
         wanted: list[tuple[int, int]] = []
         for path in paths:
-            data = self.file.get(path)
+            data = self._open.get(path)
             if data is None or not hasattr(data, "chunks"):
                 continue
             if data.chunks is not None:
@@ -204,10 +211,10 @@ class H5Tree:
 
     def _item(self, path: str) -> Any:
         try:
-            return self.file[path]
+            return self._open[path]
         except KeyError:
             raise NotFoundError(
-                "this file does not have it", address=self.name, why=f"there is no {path}"
+                "this file does not have it", address=self.name, why=f"there is no {path} in it"
             ) from None
         except (OSError, RuntimeError) as error:
             raise self._broken(error) from error
