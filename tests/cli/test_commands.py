@@ -220,7 +220,7 @@ def test_on_a_terminal_the_question_is_asked(tmp_path, live, answer, code):
         (["fetch", "stak:1", "--to", "x"], 2, "stack:313862022"),
         (["fetch"], 2, "fetch --help"),
         (["fecth", "stack:1"], 2, "openallen fetch stack:1"),
-        (["fetch", "grid:69855739", "--to", "x"], 2, "cannot be fetched yet"),
+        (["fetch", "atlas:ccf-2017/annotation/25", "--to", "x"], 2, "cannot be fetched yet"),
         (["fetch", STACK, "--to", "x", "--downsample", "99"], 2, "99 is not in the range"),
         (["fetch", STACK, "--to", "x", "--planes", "a:b"], 2, "--planes 100:200:2"),
         (["fetch", STACK, "--to", "x", "--planes", "90:"], 3, "planes 0 to 49"),

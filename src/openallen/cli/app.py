@@ -151,7 +151,7 @@ def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
 
 
 def _aborted(cause: BaseException | None, *, as_json: bool, debug: bool) -> int:
-    """Tell apart what click makes one: Ctrl-C, and any EOFError, as bytes that end too early are."""
+    """Tell apart what click makes one: Ctrl-C and any EOFError, as of bytes that end too early."""
     if isinstance(cause, OpenAllenError):
         return _fail(cause, as_json=as_json, debug=debug)
     return _interrupted(cause)
