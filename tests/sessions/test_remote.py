@@ -106,6 +106,48 @@ def test_a_damaged_block_on_disk_is_asked_for_again(tmp_path, ranged):
     assert read() == body
 
 
+def test_blocks_shared_by_writers_and_closed_in_the_middle(tmp_path):
+    bodies = {n: noise(BLOCK_BYTES, n) for n in range(24)}
+    pair = [Blocks(tmp_path, "u", BLOCK_BYTES) for _ in range(2)]
+    pair[0].begin('"v"', 24 * BLOCK_BYTES, BLOCK_BYTES)
+    pair[1] = Blocks(tmp_path, "u", BLOCK_BYTES)
+
+    def write(memory: Blocks, numbers: range) -> None:
+        for number in numbers:
+            memory.put(number, bodies[number])
+
+    threads = [
+        threading.Thread(target=write, args=(memory, range(start, 24, 2)))
+        for start, memory in enumerate(pair)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    again = Blocks(tmp_path, "u", BLOCK_BYTES)
+    assert all(again.get(n) == body for n, body in bodies.items())
+    again.close()
+    again.put(0, b"x" * BLOCK_BYTES)  # too late: goes nowhere, least of all into another file
+    assert again.get(0) is None
+    assert Blocks(tmp_path, "u", BLOCK_BYTES).get(0) == bodies[0]
+
+
+def test_a_small_file_sent_whole_and_cut_short_is_asked_for_again(loopback):
+    body = noise(3 * BLOCK_BYTES)
+
+    def handle(request: Request, reply: Reply) -> None:
+        if request.number <= 2:
+            reply.raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            reply.raw(body[:1000])
+            reply.cut()
+        else:
+            reply.send(body)
+
+    server = loopback({"/x": handle})
+    with Http() as http, RangeFile(http, f"{server.url}/x", retry=QUICK) as file:
+        assert file.read(len(body)) == body
+
+
 def test_another_version_of_the_file_is_noticed(tmp_path, ranged, loopback):
     old, new = noise(40 * BLOCK_BYTES, 1), noise(40 * BLOCK_BYTES, 2)
     server = ranged(old)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import warnings
+import weakref
 from pathlib import Path
 
 import h5py
@@ -365,6 +367,16 @@ def test_spikes_are_counted_around_events(files):
             assert int(cut.sel(unit_id=unit)[number].sum()) == want
     with oa.open(files["behavior"]) as session:
         assert session.align([60.0]).name == "running_speed"
+
+
+def test_a_session_that_is_let_go_frees_what_it_read(files):
+    session = oa.open(files["ophys"])
+    assert session.traces.size > 0
+    gone = weakref.ref(session)
+    session.close()
+    del session
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_closed_session_says_so(files):

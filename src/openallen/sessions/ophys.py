@@ -246,7 +246,6 @@ class BehaviorOphysExperiment(BehaviorSession):
         place = "processing/ophys/ophys_motion_correction_"
         return pd.DataFrame({axis: self.tree.array(f"{place}{axis}/data") for axis in "xy"})
 
-    @functools.cache  # noqa: B019 - as long as the session, which holds the file anyway
     def _matrix(self, which: str) -> np.ndarray[Any, Any]:
         """Give traces as cells x time, all cells of the file."""
         group, _ = _TRACES[which]

@@ -58,6 +58,8 @@ def remote_tree(
         raw = RangeFile(http, url, memory=memory, immutable=immutable, retry=retry)
         tree = open_h5(raw, name, raw)
     except BaseException:
+        if memory is not None:
+            memory.close()
         http.close()
         raise
     tree.also_close(raw.close, http.close)

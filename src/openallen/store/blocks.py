@@ -24,6 +24,7 @@ __all__ = ["Blocks", "Original"]
 
 _LOG = logging.getLogger("openallen.store")
 _LINE: Final = struct.Struct("<III")
+_BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # where text would be changed on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Blocks:
         self._data_path = folder / f"{name}.data"
         self._log_path = folder / f"{name}.log"
         self._told_path = folder / f"{name}.json"
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._there: dict[int, tuple[int, int]] = {}
         self._data = self._log = -1
         self.original = self._read()
@@ -79,8 +80,8 @@ class Blocks:
         try:
             found = Original(**json.loads(self._told_path.read_text("utf-8")))
             lines = self._log_path.read_bytes()
-            self._data = os.open(self._data_path, os.O_RDWR)
-            self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND)
+            self._data = os.open(self._data_path, os.O_RDWR | _BINARY)
+            self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND | _BINARY)
         except (OSError, ValueError, TypeError):
             self.close()
             return None
@@ -107,8 +108,8 @@ class Blocks:
             self._data_path.parent.mkdir(parents=True, exist_ok=True)
             for path in (self._told_path, self._log_path, self._data_path):
                 path.unlink(missing_ok=True)
-            self._data = os.open(self._data_path, os.O_RDWR | os.O_CREAT, 0o666)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            self._data = os.open(self._data_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY
             self._log = os.open(self._log_path, flags, 0o666)
             draft = self._told_path.with_suffix(f".{os.getpid()}.part")
             draft.write_text(json.dumps(asdict(original)), "utf-8")
@@ -122,29 +123,38 @@ class Blocks:
         if told is None or self.original is None or self._data < 0:
             return None
         size, check = told
-        try:
-            found = os.pread(self._data, size, number * self.original.block_bytes)
-        except OSError:
-            found = b""
-        if len(found) == size and zlib.crc32(found) == check:
-            return found
         with self._lock:
+            found = self._bytes_at(number * self.original.block_bytes, size)
+            if len(found) == size and zlib.crc32(found) == check:
+                return found
             self._there.pop(number, None)
         return None
 
+    def _bytes_at(self, start: int, size: int) -> bytes:
+        if self._data < 0:
+            return b""
+        try:
+            os.lseek(self._data, start, os.SEEK_SET)
+            return os.read(self._data, size)
+        except OSError:
+            return b""
+
     def put(self, number: int, data: bytes | memoryview) -> None:
         """Remember a block."""
-        if self._data < 0 or self.original is None:
-            return
-        line = _LINE.pack(number, len(data), check := zlib.crc32(data))
-        try:
-            os.pwrite(self._data, data, number * self.original.block_bytes)
-            os.write(self._log, line)
-        except OSError as error:
-            self._give_up(error)
-            return
+        check = zlib.crc32(data)
+        # Under the lock from the look to the last write: a handle that another thread closed may
+        # be another file's by now.
         with self._lock:
-            self._there[number] = (len(data), check)
+            if self._data < 0 or self.original is None:
+                return
+            try:
+                os.lseek(self._data, number * self.original.block_bytes, os.SEEK_SET)
+                whole = os.write(self._data, data) == len(data)
+                if whole:
+                    os.write(self._log, _LINE.pack(number, len(data), check))
+                    self._there[number] = (len(data), check)
+            except OSError as error:
+                self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
         _LOG.warning("blocks are not remembered in %s: %s", self._data_path.parent, error)

@@ -49,8 +49,8 @@ class Body:
         What the caller gave it.
     data
         The body; empty where there is an error.
-    headers
-        The answer's headers, names in lower case.
+    head
+        Status and headers of the answer, where one came.
     error
         Why there is no body.
     """
@@ -132,7 +132,7 @@ class Many:
             if connection is None:
                 self._ring()
             elif connection.key is None:
-                self._drop(connection)  # an idle connection that was closed, or talks unasked
+                self._hear(connection)
             else:
                 body = self._receive(connection)
                 if body is not None:
@@ -206,6 +206,16 @@ class Many:
     def _ring(self) -> None:
         with suppress(OSError):
             self._bell.recv(4096)
+
+    def _hear(self, connection: _Connection) -> None:
+        """Look what an idle connection says: nothing for us (TLS's own affairs), or its end."""
+        try:
+            connection.sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        except OSError:
+            pass
+        self._drop(connection)
 
     # --- receiving --------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
-from openallen.errors import AnswerError, OpenAllenError, UnreachableError
+from openallen.errors import AnswerError, OfflineError, OpenAllenError, UnreachableError
 from openallen.transport.http import Http, Response
 from openallen.transport.retry import Retry
 
@@ -106,7 +106,7 @@ class RangeFile(io.RawIOBase):
         self._http = http
         self._memory = memory
         self._retry = retry or Retry()
-        self._blocks: OrderedDict[int, bytes | memoryview] = OrderedDict()
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._at = 0
@@ -211,9 +211,11 @@ class RangeFile(io.RawIOBase):
             end = beside.submit(self._end)
             self._load([(0, _FIRST_BLOCKS)])
             found = end.result()
-        if found is None or found[0] + len(found[1]) != self.size_bytes:
+        if found is None:
             return
-        first, body = found
+        first, body, mark = found
+        if (first + len(body), mark) != (self.size_bytes, self.validator):
+            return  # it changed between the two answers: what is read next will say so
         for number in range(-(-first // BLOCK_BYTES), self._count):
             at = number * BLOCK_BYTES - first
             block = body[at : at + BLOCK_BYTES]
@@ -221,8 +223,8 @@ class RangeFile(io.RawIOBase):
             if self._memory is not None:
                 self._memory.put(number, block)
 
-    def _end(self) -> tuple[int, memoryview] | None:
-        """Give the last bytes and where they begin; None where they are not to be had so."""
+    def _end(self) -> tuple[int, memoryview, str] | None:
+        """Give the last bytes, where they begin, and the file's mark; None where not to be had."""
         wanted = {"Range": f"bytes=-{_LAST_BYTES}"}
         try:
             with self._http.get(self.url, headers=wanted) as response:
@@ -231,11 +233,10 @@ class RangeFile(io.RawIOBase):
                 if response.status != 206 or told is None:
                     return None
                 body = memoryview(bytearray(told.last - told.first + 1))
-                got = response.read_into(body)
-                self.bytes_received += got
+                self._fill(response, body)
+                return told.first, body, _mark(response)
         except OpenAllenError:
             return None  # a courtesy only: what is missing is asked for when it is read
-        return (told.first, body) if got == len(body) else None
 
     # --- blocks -----------------------------------------------------------------------------------
 
@@ -270,7 +271,7 @@ class RangeFile(io.RawIOBase):
     def _count(self) -> int:
         return -(-self.size_bytes // BLOCK_BYTES)
 
-    def _have(self, number: int) -> bytes | memoryview | None:
+    def _have(self, number: int) -> bytes | None:
         with self._lock:
             block = self._blocks.get(number)
             if block is not None:
@@ -282,8 +283,9 @@ class RangeFile(io.RawIOBase):
         return kept
 
     def _keep(self, number: int, block: bytes | memoryview) -> None:
+        kept = bytes(block)  # a view would keep the whole piece it is of
         with self._lock:
-            self._blocks[number] = block
+            self._blocks[number] = kept
             while len(self._blocks) > _KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
 
@@ -340,12 +342,7 @@ class RangeFile(io.RawIOBase):
         else:
             base = start - into[0] * BLOCK_BYTES
             view = into[1][base : base + size]
-        got = response.read_into(view)
-        self.bytes_received += got
-        if got != size:
-            raise UnreachableError(
-                "a range ended early", address=self.url, why=f"{got:,} of {size:,} bytes"
-            )
+        self._fill(response, view)
         return start // BLOCK_BYTES, view
 
     def _whole(self, response: Response) -> tuple[int, memoryview]:
@@ -358,14 +355,29 @@ class RangeFile(io.RawIOBase):
                 why=f"HTTP {response.status}, {size or 'unknown'} bytes",
                 hint="fetch the file and open it from there",
             )
-        self._check(response, size)
         view = memoryview(bytearray(size))
-        self.bytes_received += response.read_into(view)
+        self._fill(response, view)
+        self._check(response, size)  # last: only a whole body says what the file is
         return 0, view
+
+    def _fill(self, response: Response, view: memoryview) -> None:
+        """Take a body of a known size.
+
+        Raises
+        ------
+        UnreachableError
+            If it ends early.
+        """
+        got = response.read_into(view)
+        self.bytes_received += got
+        if got != len(view):
+            raise UnreachableError(
+                "an answer ended early", address=self.url, why=f"{got:,} of {len(view):,} bytes"
+            )
 
     def _check(self, response: Response, size: int) -> None:
         """See that this is still the file that was opened."""
-        mark = response.headers.get("etag", "") or response.headers.get("last-modified", "")
+        mark = _mark(response)
         if self.size_bytes < 0:
             self.validator, self.size_bytes = mark, size
             if self._memory is not None:
@@ -379,14 +391,25 @@ class RangeFile(io.RawIOBase):
             )
 
     def _still_the_same(self) -> None:
-        """Ask for one byte; forget what is remembered of another version."""
-        with self._http.get(self.url, byte_range=(0, 0)) as response:
-            self.requests += 1
-            told = response.content_range
-            mark = response.headers.get("etag", "") or response.headers.get("last-modified", "")
-            size = told.total if told is not None else response.length_bytes
+        """Ask for one byte; forget what is remembered of another version.
+
+        Offline what is remembered will do: nobody can be asked.
+        """
+        try:
+            with self._http.get(self.url, byte_range=(0, 0)) as response:
+                self.requests += 1
+                told = response.content_range
+                mark = _mark(response)
+                size = told.total if told is not None else response.length_bytes
+        except OfflineError:
+            return
         if (mark, size) != (self.validator, self.size_bytes):
             self.validator, self.size_bytes = "", -1
+
+
+def _mark(response: Response) -> str:
+    """Give the service's mark of a file's version."""
+    return response.headers.get("etag", "") or response.headers.get("last-modified", "")
 
 
 def _pieces(numbers: list[int]) -> list[tuple[int, int]]:

@@ -207,6 +207,8 @@ class H5Tree:
     def _broken(self, error: Exception) -> Exception:
         """Give what went wrong below the library, else that the file is damaged."""
         told = self._ranges.error if self._ranges is not None else None
+        if told is not None and self._ranges is not None:
+            self._ranges.error = None  # said once: the next failure has a reason of its own
         return told or _broken(error, self.name)
 
     def _item(self, path: str) -> Any:
