@@ -56,7 +56,7 @@ def make(root: Path) -> Path:
     import h5py
 
     with tarfile.open(FIXTURES) as packed:
-        packed.extract(FIXTURE, root, filter="data")
+        packed.extract(FIXTURE, root)
     (root / "www").mkdir()
     path = root / "www" / "behavior_ophys_experiment_1.nwb"
     with h5py.File(root / FIXTURE) as old, h5py.File(path, "w", libver="earliest") as new:

@@ -63,7 +63,7 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(FIXTURES) as packed:
-            packed.extractall(folder, filter="data")
+            packed.extractall(folder)
         for kind, name in FILES.items():
             one(kind, Path(folder) / name, given.allensdk)
 

@@ -124,6 +124,9 @@ def test_what_is_written_is_read(  # noqa: PLR0917 - one for each thing drawn
         (header(DimSize="90000 90000 90000"), "this large"),
         (b"<html><body>sorry</body></html>", "no MetaImage header"),
         (b"", "no NDims"),
+        (header(ElementNumberOfChannels="x"), "no list of numbers"),
+        (header(ElementNumberOfChannels="0"), "of this kind"),
+        (header(HeaderSize="-1"), "of this kind"),
     ],
 )
 def test_headers_that_make_no_sense(head, message):

@@ -342,6 +342,13 @@ def test_by_address_remote_then_offline_then_fetched(release, store):
         assert session.metadata["imaging_depth"] == depth
     with oa.open(EXPERIMENT) as session:
         assert session.path is not None
+        path = session.path
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9] + b"rotten !!")  # the size is right, and HDF5 would not notice
+    with pytest.raises(CorruptError, match="is here is damaged") as caught:
+        oa.open(EXPERIMENT)
+    assert f"openallen fetch {EXPERIMENT}" in str(caught.value)
+    path.write_bytes(whole)
     with oa.open(EXPERIMENT, remote=True) as session:
         assert session.path is None
     with pytest.raises(NotFoundError, match="no ophys_experiment 1"):

@@ -161,12 +161,12 @@ def _read(packed: Zip, name: str, where: str) -> tuple[Header, np.ndarray[Any, A
 
 def _check(path: Path) -> dict[str, Any]:
     """See that every volume of a grid is whole, before the zip gets its name."""
-    grid = Zip(path)
-    heads = [n for n in grid.names if n.endswith(".mhd")]
-    if not heads:
-        raise CorruptError("there is no volume in this zip", why=", ".join(grid.names[:8]))
-    for name in heads:
-        _read(grid, name, "zip")
+    with Zip(path) as grid:
+        heads = [n for n in grid.names if n.endswith(".mhd")]
+        if not heads:
+            raise CorruptError("there is no volume in this zip", why=", ".join(grid.names[:8]))
+        for name in heads:
+            _read(grid, name, "zip")
     return {"volumes": [n.rpartition("/")[2].removesuffix(".mhd") for n in heads]}
 
 

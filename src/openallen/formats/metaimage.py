@@ -31,6 +31,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
+_CHANNELS: Final = "ElementNumberOfChannels"
 _HEAD_LIMIT_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 16 << 30
 
@@ -136,11 +137,13 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
         (k for k in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB") if k in keys), ""
     )
     big = keys.get(order_key, "False").lower() in {"true", "1"}
+    channels = numbers(_CHANNELS, int, 1)[0] if _CHANNELS in keys else 1
+    _ordinary(keys, channels, name)
     made = Header(
         shape=tuple(reversed(sizes)),
         spacing=tuple(reversed(steps)),
         dtype=(">" if big else "<") + _TYPES[word],
-        channels=int(keys.get("ElementNumberOfChannels", "1")),
+        channels=channels,
         compressed=keys.get("CompressedData", "False").lower() in {"true", "1"},
         data_file=need("ElementDataFile"),
         keys=keys,
@@ -149,6 +152,13 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
     if made.data_bytes > _MOST_BYTES:
         raise CorruptError("a volume this large is not read", address=name, why=keys["DimSize"])
     return made
+
+
+def _ordinary(keys: Mapping[str, str], channels: int, name: str) -> None:
+    """Refuse what the format has and nobody here needs."""
+    if channels < 1 or keys.get("HeaderSize", "0") != "0":
+        told = f"{_CHANNELS} {channels}, HeaderSize {keys.get('HeaderSize', '0')}"
+        raise CorruptError("volumes of this kind are not read", address=name, why=told)
 
 
 def read_metaimage(

@@ -6,7 +6,7 @@ import io
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Self
 
 from openallen.errors import CorruptError, NotFoundError, TruncatedError
 
@@ -60,6 +60,16 @@ class Zip:
                 address=self.name,
                 why=f"{member.filename}: {member.file_size:,} bytes of {member.compress_size:,}",
             )
+
+    def close(self) -> None:
+        """Let go of the file; systems that lock open files want that before it is renamed."""
+        self._zip.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     @property
     def names(self) -> tuple[str, ...]:

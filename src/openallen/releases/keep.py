@@ -226,25 +226,12 @@ def adopt(
         )
     manifests = [there.manifest(version) for version in versions]
     in_place = source.resolve() == shelf.folder.resolve()
-    pairs = [
-        (manifest, file)
-        for manifest in manifests
-        for file in manifest.files
-        if there.path(manifest, file).is_file()
-    ]
     how: dict[str, int] = {}
     checked: list[Checked] = []
-
-    read: dict[Path, dict[str, str]] = {}  # what two versions share by a link is read once
-
-    def check(pair: tuple[Manifest, ReleaseFile]) -> Checked:
-        path = there.path(*pair)
-        return _check(path, pair, read.setdefault(path.resolve(), {}))
-
     digests: dict[Path, str] = {}
-    for pair, result in zip(pairs, ordered_map(check, pairs), strict=True):
-        target = shelf.path(*pair)
+    for pair, result in _read_through(there, manifests):
         if result.status == "right":
+            target = shelf.path(*pair)
             way = _take(result.path, target, in_place=in_place)
             how[way] = how.get(way, 0) + 1
             digests[target] = pair[1].digest
@@ -259,6 +246,25 @@ def adopt(
         shelf.use(there.last_used)
     shelf.record(digests)
     return Adopted(versions, tuple(checked), how)
+
+
+def _read_through(
+    there: Shelf, manifests: list[Manifest]
+) -> Iterator[tuple[tuple[Manifest, ReleaseFile], Checked]]:
+    """Read every file that is there; what two versions share by a link is read once."""
+    pairs = [
+        (manifest, file)
+        for manifest in manifests
+        for file in manifest.files
+        if there.path(manifest, file).is_file()
+    ]
+    read: dict[Path, dict[str, str]] = {}
+
+    def check(pair: tuple[Manifest, ReleaseFile]) -> Checked:
+        path = there.path(*pair)
+        return _check(path, pair, read.setdefault(path.resolve(), {}))
+
+    yield from zip(pairs, ordered_map(check, pairs), strict=True)
 
 
 def _take(path: Path, target: Path, *, in_place: bool) -> str:

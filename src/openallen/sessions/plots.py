@@ -32,15 +32,7 @@ class Plots:
         self._session = session
 
     def overview(self, window_s: tuple[float, float] | None = None, cells: int = 8) -> Figure:
-        """Draw traces, running, pupil, licks and rewards on one axis of time.
-
-        Parameters
-        ----------
-        window_s
-            From and to, in s on the session's clock; its first two minutes of task where None.
-        cells
-            Most traces to draw.
-        """
+        """Draw all there is on one axis of time; see `BehaviorSession.plot_overview`."""
         session = self._session
         panels = ["running", "pupil", "licks"]
         if hasattr(session, "dff_traces") and session.dff_traces is not None:
@@ -134,15 +126,7 @@ class Plots:
     def raster(
         self, window_s: tuple[float, float] | None = None, units: Sequence[int] | None = None
     ) -> Figure:
-        """Draw spikes of units, or events of cells, one row each.
-
-        Parameters
-        ----------
-        window_s
-            From and to, in s; the first two minutes of task where None.
-        units
-            Ids; all where None.
-        """
+        """Draw spikes or events, one row each; see `BehaviorSession.plot_raster`."""
         start, stop = window_s or self._first_minutes()
         rows = self._raster_rows(units)
         figure: Figure

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from openallen.address import Address, AddressLike
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
-from openallen.verbs.release import read_release, release_url
-from openallen.verbs.source import http_for
+from openallen.verbs.release import read_release, release_url, shelf
+from openallen.verbs.source import connected, http_for
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
@@ -83,7 +83,7 @@ def open_session(
     remote
         True reads the far-away file even if it is here; False fetches it first; None takes the
         file that is here, else reads the far-away one, only the ranges that are touched, which
-        are remembered.
+        are remembered. A file that is here is compared with its published digest, once.
     settings
         What to go by; read afresh where None.
     **options
@@ -93,6 +93,8 @@ def open_session(
     ------
     NotFoundError
         If the release has no such session.
+    CorruptError
+        If the file that is here is not the published one.
     """
     where = Address.parse(address)
     if where.scheme != "release" or len(where.path) != 2:
@@ -105,6 +107,7 @@ def open_session(
     if remote is False:
         release.fetch(file.kind, file.id)
     if remote is not True and place.exists():
+        _vouch(release, file, place, settings)
         opened = open_local(place, **options)
     else:
         lfp = _lfp_of(release, file, settings) if kind == "ecephys_session" else None
@@ -143,6 +146,26 @@ def _file(release: Release, kind: str, number: str) -> tuple[ReleaseFile, bool]:
         if row is None:
             raise
         return release.file("ophys_experiment", str(row["ophys_experiment_id"])), True
+
+
+def _vouch(release: Release, file: ReleaseFile, place: Path, settings: Settings) -> None:
+    """See that a file that is here is the published one: by the index, else by its digest, once."""
+    from openallen.errors import CorruptError
+    from openallen.releases.plan import remote_file
+    from openallen.store import Store
+    from openallen.transfer.survey import intact
+
+    with connected(settings) as client:
+        name = release.manifest.project.name
+        told = remote_file(shelf(client, name, settings), release.manifest, file)
+    with Store(settings.store).index() as index:
+        if intact(told, place, index, verify=not settings.verify_later) is None:
+            raise CorruptError(
+                "the file that is here is damaged",
+                address=str(place),
+                why="it is not what was published",
+                hint=told.retry,
+            )
 
 
 def _as_behavior(opened: BehaviorSession, options: dict[str, Any]) -> BehaviorSession:
