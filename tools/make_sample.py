@@ -4,7 +4,8 @@
 
 ANSWERS is a folder with recorded answers: ``responses/`` (planes and projections of specimen
 313862022, and a page of projections of other cells), ``excerpts/`` (the head of the site's CSV
-export, three well-known files), ``structures/`` (the adult mouse's ontology) and ``swc/``. Rows
+export, three well-known files), ``structures/`` (the adult mouse's ontology), ``atldld/`` (a
+section image and its data set, with alignments) and ``swc/``. Rows
 go in as they were recorded; what was never recorded is null. Pixels are not in it: they are drawn
 when asked for.
 """
@@ -77,7 +78,101 @@ def _structures(answers: Path) -> list[Row]:
     for row in sorted(rows, key=lambda row: row["graph_order"]):
         path = "/" + "/".join(map(str, row["structure_id_path"])) + "/"
         made.append({name: row[name] for name in names} | {"structure_id_path": path})
-    return [{"_type": "Structure"} | made[0], *made[1:]]
+    graph = answers / "excerpts" / "structure_graph_ontology12_trimmed.json"
+    branch = json.loads(graph.read_text("utf-8"))["msg"]
+    return [{"_type": "Structure"} | made[0], *made[1:], *_flat(branch, ())]
+
+
+def _flat(nodes: list[Row], above: tuple[int, ...]) -> list[Row]:
+    """Give the recorded branch of the developing mouse's ontology, graph 17, as rows."""
+    found = []
+    for node in nodes:
+        path = (*above, node["id"])
+        row = {k: v for k, v in node.items() if k != "children"}
+        told = "/" + "/".join(map(str, path)) + "/"
+        found.append(row | {"graph_id": 17, "depth": len(above), "structure_id_path": told})
+        found += _flat(node.get("children") or [], path)
+    return found
+
+
+AGES: Final = ("E11.5", "E13.5", "E15.5", "E18.5", "P4", "P14", "P28", "P56")
+# Section data sets: id, gene, plane of section, product, reference space, age. Ids beginning with
+# 9000000 are made up. 69855739 and 72109410 are the service's own; the gene of the first was never
+# recorded. 123 is real, row and alignment.
+GRIDS: Final = (
+    (69855739, None, 1, 1, 9, "P56"),
+    (72109410, "Adora2a", 1, 1, 9, "P56"),
+    (9000000201, "Pdyn", 1, 1, 9, "P56"),
+    (9000000202, "Pdyn", 2, 1, 10, "P56"),
+    (9000000203, "Pdyn", 2, 3, 9000000303, "E15.5"),
+    (181777177, None, 1, 5, 9, "P56"),
+)
+# Files of reference space 9, by their real ids; those of other spaces are made up.
+P56_FILES: Final = {"atlasVolume": 113567585, "annotation": 197642854, "gridAnnotation": 197676381}
+
+
+def _spaces() -> dict[int, str]:
+    """Give reference spaces by id, with their age; the ids of developing ages are made up."""
+    return {9: "P56", 10: "P56"} | {9000000301 + n: age for n, age in enumerate(AGES[:-1])}
+
+
+def _atlases(answers: Path) -> dict[str, list[Row]]:
+    """Give the tables that grids and reference spaces are found by."""
+    image = json.loads((answers / "atldld" / "SectionImage.json").read_text("utf-8"))
+    real = json.loads((answers / "atldld" / "SectionDataSet.json").read_text("utf-8"))
+    genes = {name: 9000000400 + n for n, name in enumerate(("Adora2a", "Pdyn"))}
+    ages = {age: 9000000500 + n for n, age in enumerate(AGES)}
+    spaces = _spaces()
+    kind: Row = {"_type": "SectionDataSet", "failed": False}
+    data_sets: list[Row] = [{"_type": None, "id": DATA_SET, "specimen_id": SPECIMEN}]
+    data_sets.append(kind | {k: v for k, v in real.items() if not isinstance(v, dict)})
+    specimens: list[Row] = [{"id": SPECIMEN, "is_cell_specimen": True, "donor_id": None}]
+    links: dict[str, list[Row]] = {"data_sets_genes": [], "data_sets_products": []}
+    for number, gene, plane, product, space, age in GRIDS:
+        animal = 9000000600 + len(specimens)
+        specimens.append({"id": animal, "is_cell_specimen": False, "donor_id": ages[age] + 200})
+        placed = {"plane_of_section_id": plane, "reference_space_id": space}
+        data_sets.append(kind | placed | {"id": number, "specimen_id": animal})
+        if gene:
+            links["data_sets_genes"].append({"data_set_id": number, "gene_id": genes[gene]})
+        links["data_sets_products"].append({"data_set_id": number, "product_id": product})
+    return links | {
+        "data_sets": data_sets,
+        "specimens": specimens,
+        "donors": [{"id": n + 200, "age_id": n} for n in ages.values()],
+        "ages": [{"id": n, "name": age} for age, n in ages.items()],
+        "genes": [{"id": n, "acronym": gene, "name": None} for gene, n in genes.items()],
+        "plane_of_sections": [{"id": 1, "name": "coronal"}, {"id": 2, "name": "sagittal"}],
+        "products": [
+            {"id": 1, "abbreviation": "Mouse", "name": None},
+            {"id": 3, "abbreviation": "DevMouse", "name": None},
+            {"id": 5, "abbreviation": None, "name": None},
+        ],
+        "reference_spaces": [
+            {"id": n, "name": age, "age_id": ages[age]} for n, age in spaces.items()
+        ],
+        "alignment3ds": [real["alignment3d"]],
+        "alignment2ds": [image["alignment2d"]],
+    }
+
+
+def _atlas_files() -> list[Row]:
+    """Give the well-known files of reference spaces; volumes themselves are made when asked for."""
+    found = []
+    for space in _spaces():
+        for order, (name, number) in enumerate(P56_FILES.items()):
+            file_id = number if space == 9 else 9000001000 + 10 * (space % 1000) + order
+            found.append(
+                {
+                    "attachable_id": space,
+                    "attachable_type": "ReferenceSpace",
+                    "download_link": f"/api/v2/well_known_file_download/{file_id}",
+                    "id": file_id,
+                    "path": f"/external/reference_space_{space}/{name}.zip",
+                    "well_known_file_type_id": None,
+                }
+            )
+    return found
 
 
 def main() -> None:
@@ -92,17 +187,21 @@ def main() -> None:
     others = _recorded(answers, "projectionimage_existence_filter_page0")
     images = [row | {"_type": "SubImage"} for row in planes]
     images += [row | {"_type": "ProjectionImage"} for row in (*own, *others)]
+    section = json.loads((answers / "atldld" / "SectionImage.json").read_text("utf-8"))
+    told = {k: v for k, v in section.items() if not isinstance(v, dict)}
+    images.append(told | {"_type": "SectionImage"})
     _write(tables / "sub_images.jsonl", images)
     _write(tables / "structures.jsonl", _structures(answers))
-    _write(tables / "data_sets.jsonl", [{"id": DATA_SET, "specimen_id": SPECIMEN}])
-    _write(tables / "specimens.jsonl", [{"id": SPECIMEN, "is_cell_specimen": True}])
+    for name, rows in _atlases(answers).items():
+        _write(tables / f"{name}.jsonl", rows)
     _write(tables / "neuron_reconstructions.jsonl", [RECONSTRUCTION_ROW])
     _write(tables / "api_cell_types_specimen_details.jsonl", _details(answers, own, others))
     kinds = {303941301: "3DNeuronReconstruction", 486753749: "3DNeuronMarker"}
     kinds[480715721] = "MorphologyThumbnail"
     _write(tables / "well_known_file_types.jsonl", [{"id": k, "name": v} for k, v in kinds.items()])
     cell = read_swc(answers / "swc" / SWC_OF)
-    _write(tables / "well_known_files.jsonl", _files(files, answers, cell, own))
+    attached = [*_files(files, answers, cell, own), *_atlas_files()]
+    _write(tables / "well_known_files.jsonl", attached)
     _describe(cell)
 
 
@@ -183,6 +282,7 @@ def _describe(cell: Morphology) -> None:
             "The rows of specimen 313862022 are real: 50 of its 627 planes and all 4 projections.",
             "The pixels are simulated: drawn from a real reconstruction of another cell"
             " (325404214), which is served in place of its own, with made-up file ids.",
+            "Grids and atlas volumes are simulated; headers, structures and colours are real.",
         ],
         "terms": "Allen Institute Terms of Use; see TERMS.md beside this file",
         "simulated": [
@@ -195,6 +295,7 @@ def _describe(cell: Morphology) -> None:
                 "first_section": 2,
             }
         ],
+        "simulated_volumes": True,
         "simulated_files": sorted(p.name for p in (SAMPLE / "files").iterdir()),
     }
     (SAMPLE / "archive.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")

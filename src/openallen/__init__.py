@@ -36,6 +36,7 @@ _ROOMS = {
     "StackFacts": "openallen.stacks",
     "facts": "openallen.verbs",
     "fetch": "openallen.verbs",
+    "grids": "openallen.verbs",
     "open": "openallen.verbs",
     "plan": "openallen.verbs",
     "query": "openallen.verbs",
@@ -61,6 +62,7 @@ __all__ = [
     "__version__",
     "facts",
     "fetch",
+    "grids",
     "open",
     "plan",
     "query",
@@ -76,7 +78,7 @@ if TYPE_CHECKING:
     from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
     from openallen.stacks import ImageStack, StackFacts
-    from openallen.verbs import facts, fetch, open, plan, query, search  # noqa: A004
+    from openallen.verbs import facts, fetch, grids, open, plan, query, search  # noqa: A004
 
 
 def __getattr__(name: str) -> Any:

@@ -292,7 +292,7 @@ _WEB = (
     (r"/(?:mouse/|human/)?experiment/morphology/(\d+)", "stack"),
     (r"/api/v2/image_download/(\d+)(?:\.jpg)?", "image"),
     (r"/api/v2/well_known_file_download/(\d+)", "file"),
-    (r"/grid_data/download/(\d+)(?:\.zip)?", "grid"),
+    (r"/grid_data/download(?:_file)?/(\d+)(?:\.zip)?", "grid"),
     (r"/api/v2/structure_graph_download/(\d+)(?:\.\w+)?", "structures"),
 )
 
@@ -331,7 +331,11 @@ def _from_web(text: str) -> Address:
         for pattern, scheme in _WEB:
             match = re.fullmatch(pattern, url.path.rstrip("/"))
             if match:
-                options = tuple(Condition(k, "eq", v) for k, v in parse_qsl(url.query))
+                # The service's own word for what a connectivity grid holds is "image".
+                words = {"image": "include"} if scheme == "grid" else {}
+                options = tuple(
+                    Condition(words.get(k, k), "eq", v) for k, v in parse_qsl(url.query)
+                )
                 return Address(scheme, match[1], conditions=options)
         image = re.fullmatch(
             r"/api/v2/(\w+_image(?=_)|svg)(?:_download)?/(\d+)(?:\.\w+)?", url.path

@@ -220,7 +220,14 @@ def test_on_a_terminal_the_question_is_asked(tmp_path, live, answer, code):
         (["fetch", "stak:1", "--to", "x"], 2, "stack:313862022"),
         (["fetch"], 2, "fetch --help"),
         (["fecth", "stack:1"], 2, "openallen fetch stack:1"),
-        (["fetch", "atlas:ccf-2017/annotation/25", "--to", "x"], 2, "cannot be fetched yet"),
+        (["fetch", "asset:ecephys_1", "--to", "x"], 2, "cannot be fetched yet"),
+        (["fetch", "atlas:ccf-2017/annotation/30", "--to", "x"], 2, "sizes are 10, 25, 50, 100"),
+        (["fetch", "atlas:cff-2017", "--to", "x"], 3, "atlas:ccf-2017"),
+        (["fetch", STACK, "--to", "x", "--include", "energy"], 2, "with grids only"),
+        (["show", "grid:1", "--source", "sample"], 3, "no such section data set"),
+        (["show", STACK, "--plot", "x.png"], 2, "sessions, grids and atlases"),
+        (["show", "grid:69855739", "--plot", "x.gif"], 2, ".png, .svg, .pdf"),
+        (["list", "grid:", "gen=Pdyn"], 2, "gene"),
         (["fetch", STACK, "--to", "x", "--downsample", "99"], 2, "99 is not in the range"),
         (["fetch", STACK, "--to", "x", "--planes", "a:b"], 2, "--planes 100:200:2"),
         (["fetch", STACK, "--to", "x", "--planes", "90:"], 3, "planes 0 to 49"),
@@ -407,7 +414,7 @@ def test_includes_orders_columns_counts_and_urls(live):
     done = openallen("query", "SubImage", "data_set.specimen_id=313862022", "--order", "-section_number",
                      "--only", "id,section_number", "--limit", 2, "--json", *live)  # fmt: skip
     assert [json.loads(line)["section_number"] for line in done.stdout.splitlines()] == [51, 50]
-    assert openallen("query", "SubImage", "--count", *live).stdout == "104\n"
+    assert openallen("query", "SubImage", "--count", *live).stdout == "105\n"
     url = openallen("query", "ProjectionImage", "specimen_id=313862022", "--url").stdout.strip()
     assert url.startswith(
         "https://api.brain-map.org/api/v2/data/query.json?criteria=model::ProjectionImage"
@@ -419,7 +426,7 @@ def test_all_means_all(live):
     few = openallen("query", "SubImage", "-q", *live)
     assert len(few.stdout.split()) == 50
     every = openallen("query", "SubImage", "-q", "--all", *live)
-    assert len(set(every.stdout.split())) == 104
+    assert len(set(every.stdout.split())) == 105
 
 
 def test_cells_models_and_what_is_in_the_store(live):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -13,10 +13,12 @@ from openallen.archive.faults import App, Fault, Misbehaving
 from openallen.archive.holdings import SAMPLE, Holdings
 from openallen.archive.pictures import Pictures, View
 from openallen.archive.relations import Refusal
+from openallen.archive.trees import relatives, structure_graph
+from openallen.archive.volumes import Volume, Volumes
 from openallen.brainmap.images import tier_size_px
 from openallen.brainmap.parser import parse
 from openallen.brainmap.schema import Model, schema
-from openallen.errors import MissingExtraError, UsageError
+from openallen.errors import IntegrityError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -62,6 +64,12 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/api/v2/svg/{id:int}", services.drawing),
         Route("/api/v2/svg_download/{id:int}", services.drawing),
         Route("/cgi-bin/imageservice", services.picture),
+        Route("/api/v2/structure_graph_download/{id:int}.{form}", services.graph),
+        Route("/api/v2/tree_search/{model}/{id:int}.{form}", services.tree),
+        Route("/grid_data/download/{id:int}", services.grid),
+        Route("/grid_data/download/{id:int}.zip", services.grid),
+        Route("/grid_data/download_file/{id:int}", services.connectivity),
+        Route("/informatics-archive/{path:path}", services.published),
         *(Route(f"/api/v2/{name}_download/{{id:int}}", services.image) for name in _IMAGE_SERVICES),
     ]
     app: App = Starlette(routes=routes)
@@ -72,6 +80,7 @@ class _Services:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
         self._pictures = Pictures(holdings)
+        self._volumes = Volumes(holdings)
 
     def about(self, request: Request) -> Response:
         del request
@@ -94,6 +103,24 @@ class _Services:
         except (Refusal, UsageError) as error:
             return self._refuse(form, str(error).partition("\n")[0])
         return _rows(result, form)
+
+    def graph(self, request: Request) -> Response:
+        form = request.path_params["form"]
+        try:
+            return _rows(structure_graph(self._holdings, request.path_params["id"]), form)
+        except Refusal as error:
+            return self._refuse(form, str(error))
+
+    def tree(self, request: Request) -> Response:
+        given, form = request.path_params, request.path_params["form"]
+        asked = {
+            name: request.query_params.get(name, "false") == "true"
+            for name in ("ancestors", "descendants")
+        }
+        try:
+            return _rows(relatives(self._holdings, given["model"], given["id"], **asked), form)
+        except Refusal as error:
+            return self._refuse(form, str(error))
 
     @staticmethod
     def _refuse(form: str, message: str) -> Response:
@@ -120,10 +147,27 @@ class _Services:
 
         path = self._holdings.file(request.path_params["id"])
         if path is None:
-            return _page(404, "no such file")
+            volume = self._volumes.file(request.path_params["id"])
+            return _page(404, "no such file") if volume is None else _bytes(volume)
         made = path.name in self._holdings.about.get("simulated_files", ())
         headers = {"openallen-simulated": "true"} if made else {}
         return FileResponse(path, headers=headers, filename=path.name)
+
+    def grid(self, request: Request) -> Response:
+        include = request.query_params.get("include", "")
+        return _volume(lambda: self._volumes.grid(request.path_params["id"], include))
+
+    def connectivity(self, request: Request) -> Response:
+        """Give one NRRD; what is not asked for is as the service takes it."""
+        image = request.query_params.get("image", "projection_density")
+        resolution = request.query_params.get("resolution", "25")
+        if not resolution.isdigit():
+            return _page(400, f"no number: {resolution}")
+        number = request.path_params["id"]
+        return _volume(lambda: self._volumes.connectivity(number, image, int(resolution)))
+
+    def published(self, request: Request) -> Response:
+        return _volume(lambda: self._volumes.published(request.path_params["path"]))
 
     def image(self, request: Request) -> Response:
         """Send the asker on to the image server, as the service does."""
@@ -232,6 +276,21 @@ def _streamed(body: bytes, kind: str, headers: dict[str, str] | None = None) -> 
             yield body[start : start + (1 << 16)]
 
     return StreamingResponse(pieces(), media_type=kind, headers=headers)
+
+
+def _volume(give: Callable[[], Volume]) -> Response:
+    """Send a volume, or what a refusal says."""
+    try:
+        return _bytes(give())
+    except (Refusal, IntegrityError) as error:
+        return _page(404, str(error))
+
+
+def _bytes(volume: Volume) -> Response:
+    from starlette.responses import Response
+
+    headers = {"openallen-simulated": "true"} if volume.simulated else {}
+    return Response(volume.data, media_type="application/octet-stream", headers=headers)
 
 
 def _page(status: int, text: str) -> Response:

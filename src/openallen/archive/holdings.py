@@ -9,6 +9,7 @@
     files/ID.EXT         well-known files by id
     images/ID.jpg        pictures at full size by image id
     images/ID.svg        drawings of atlas images
+    grids/, informatics-archive/   volumes (see `openallen.archive.volumes`)
 
 A folder with any part of these is an archive; what is not there is answered as the service answers
 what it does not have.
@@ -60,7 +61,9 @@ class Holdings:
             raise MissingExtraError("web", "an archive") from None
         self.root = root
         self._parts = [
-            p for p in ("archive.json", "tables", "files", "images") if (root / p).exists()
+            p
+            for p in ("archive.json", "tables", "files", "images", "grids", "informatics-archive")
+            if (root / p).exists()
         ]
         if not self._parts:
             raise NotFoundError(
@@ -138,11 +141,19 @@ class Holdings:
         """Give the first row whose column has a value, hidden columns included."""
         if column not in self.columns.get(table, {}):
             return None
-        query = f'SELECT * FROM "{table}" WHERE "{column}" = ? LIMIT 1'  # noqa: S608
+        return next(iter(self._select(table, column, value, " LIMIT 1")), None)
+
+    def rows(self, table: str, column: str, value: object) -> list[dict[str, Any]]:
+        """Give all rows whose column has a value, hidden columns included."""
+        return self._select(table, column, value) if column in self.columns.get(table, {}) else []
+
+    def _select(
+        self, table: str, column: str, value: object, tail: str = ""
+    ) -> list[dict[str, Any]]:
+        query = f'SELECT * FROM "{table}" WHERE "{column}" = ?{tail}'  # noqa: S608
         cursor = self.cursor().execute(query, [value])
         names = [d[0] for d in cursor.description or ()]
-        found = cursor.fetchone()
-        return dict(zip(names, found, strict=True)) if found else None
+        return [dict(zip(names, found, strict=True)) for found in cursor.fetchall()]
 
 
 def _json_reader(path: Path, source: str) -> str:

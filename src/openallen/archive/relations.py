@@ -51,6 +51,8 @@ class Relation:
 _IRREGULAR: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
     ("specimens", "children"): ("id", "parent_id"),
     ("structures", "child_structures"): ("id", "parent_structure_id"),
+    ("data_sets", "alignment3d"): ("id", "aligned_id"),
+    ("sub_images", "alignment2d"): ("id", "section_image_id"),
     ("sub_images", "section_data_set"): ("data_set_id", "id"),
     ("sub_images", "atlas_data_set"): ("data_set_id", "id"),
 }

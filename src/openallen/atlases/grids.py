@@ -1,40 +1,147 @@
-"""An expression grid: one section data set, summed up in cubes of 200 µm and less."""
+"""Grids of one section data set, as they lie in a folder: expression, and connectivity."""
 
 from __future__ import annotations
 
 import functools
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.address import Address
+from openallen.atlases.frames import AXES, label
+from openallen.atlases.models import CONNECTIVITY, EXPRESSION, DataSet, Kind
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError, UsageError
-from openallen.formats.metaimage import Header, parse_header, read_metaimage
+from openallen.errors import CorruptError, NotFoundError, UsageError
+from openallen.formats.metaimage import parse_header, read_metaimage
+from openallen.formats.nrrd import read_nrrd
 from openallen.formats.zips import Zip
-from openallen.plans import Plan, RemoteFile
-from openallen.transfer.job import FileJob
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from openallen.brainmap import Client
+__all__ = ["ConnectivityGrid", "ExpressionGrid", "facts_name", "grid_name", "open_grid"]
 
-__all__ = ["KINDS", "ExpressionGrid", "GridJob", "plan_grid"]
-
-KINDS: Final = ("energy", "density", "intensity")
-"""What a grid can hold; `energy` is intensity times density."""
-
-_AXES: Final = ("ML", "DV", "AP")
+_NAME: Final = re.compile(r"grid_(?P<id>\d+)_(?P<kinds>[a-z_]+?)(?:_(?P<um>\d+))?\.(zip|nrrd)")
 
 
-class ExpressionGrid:
-    """The volumes of one section data set, as they came in a zip.
+def grid_name(data_set_id: int, kinds: str, resolution_um: int | None = None) -> str:
+    """Give the name of a grid's file: ``grid_69855739_energy.zip``."""
+    if resolution_um is None:
+        return f"grid_{data_set_id}_{kinds}.zip"
+    return f"grid_{data_set_id}_{kinds}_{resolution_um}.nrrd"
+
+
+def facts_name(data_set_id: int) -> str:
+    """Give the name of the file that says what a data set is."""
+    return f"data_set_{data_set_id}.json"
+
+
+class _Grid:
+    """What both sorts of grid have in common: files of one data set, and its facts."""
+
+    _title = "grid"
+    _known: Mapping[str, Kind]
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = tuple(files)
+        ids = {m["id"] for p in files if (m := _NAME.fullmatch(p.name))}
+        self.data_set_id = int(next(iter(ids))) if len(ids) == 1 else None
+
+    @functools.cached_property
+    def _told(self) -> dict[str, Any]:
+        """What was kept beside the files; empty where that is not there, or no JSON."""
+        try:
+            place = self.files[0].parent / facts_name(self.data_set_id or 0)
+            told = json.loads(place.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    @functools.cached_property
+    def data_set(self) -> DataSet | None:
+        """What the service says of the data set; None where that was not kept."""
+        row = self._told.get("row")
+        if not isinstance(row, dict) or row.get("id") != self.data_set_id:
+            return None
+        try:
+            return DataSet.from_row(row)
+        except ValueError:
+            return None
+
+    def _attrs(self, kind: str) -> dict[str, Any]:
+        known = self._known.get(kind)
+        about: dict[str, Any] = {"data_set_id": self.data_set_id}
+        if self.data_set is not None:
+            about |= self.data_set.attrs()
+        if known is not None:
+            about |= {"long_name": known.title, "units": known.units}
+        return about | ({"simulated": True} if self._told.get("simulated") else {})
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What there is of it here."""
+        raise NotImplementedError
+
+    def volume(self, kind: str) -> xr.DataArray:
+        """Give one volume."""
+        raise NotImplementedError
+
+    def to_dataset(self) -> xr.Dataset:
+        """Give all volumes that are here as one Dataset."""
+        import xarray as xr
+
+        return xr.Dataset({kind: self.volume(kind) for kind in self.kinds})
+
+    def _absent(self, kind: str) -> NotFoundError:
+        number = self.data_set_id or "ID"
+        return NotFoundError(
+            f"this grid holds no {kind}",
+            address=str(self.files[0]),
+            why="it holds " + ", ".join(self.kinds),
+            hint=f"openallen fetch 'grid:{number}?include={kind}'",
+        )
+
+    def _facts(self) -> dict[str, object]:
+        told: dict[str, object] = {
+            "data set": self.data_set_id,
+            "holds": ", ".join(self.kinds),
+            "folder": self.files[0].parent,
+        }
+        if self.data_set is not None:
+            known = self.data_set
+            told |= {"gene": known.gene, "plane of section": known.plane, "age": known.age}
+            told["reference space"] = known.reference_space or known.reference_space_id
+        told["simulated"] = "yes" if self._told.get("simulated") else None
+        return told | self._shape()
+
+    def _shape(self) -> dict[str, object]:
+        return {}
+
+    def __repr__(self) -> str:
+        return facts_text(self._title, self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(self._title, self._facts())
+
+
+def _missing(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Give float32 with NaN where -1 says that there are no data."""
+    import numpy as np
+
+    found = values.astype("float32")
+    found[found == -1] = np.nan
+    return found
+
+
+class ExpressionGrid(_Grid):
+    """The expression of one section data set in cubes of 200 µm (less in developing brains).
 
     Parameters
     ----------
-    path
-        The zip, or the folder a fetch put it in.
+    place
+        The zip as the service sends it, or the folder a fetch put it in.
 
     Raises
     ------
@@ -42,27 +149,26 @@ class ExpressionGrid:
         If there is none.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        place = Path(path)
-        if place.is_dir():
-            found = sorted(place.glob("grid_*.zip"))
-            if len(found) != 1:
-                raise NotFoundError(
-                    "there is no grid in this folder" if not found else "which grid?",
-                    address=str(place),
-                    why=", ".join(p.name for p in found),
-                )
-            place = found[0]
-        if not place.exists():
-            raise NotFoundError("there is no such grid", address=str(place))
-        self.path = place
-        self._zip = Zip(place)
+    _title = "expression grid"
+    _known = EXPRESSION
+
+    def __init__(self, place: Path | str) -> None:
+        super().__init__(_files(Path(place), "zip"))
+        self._zips = {path: Zip(path) for path in self.files}
 
     @functools.cached_property
+    def _where(self) -> dict[str, tuple[Zip, str]]:
+        found: dict[str, tuple[Zip, str]] = {}
+        for packed in self._zips.values():
+            for name in packed.names:
+                if name.endswith(".mhd"):
+                    found[name.rpartition("/")[2].removesuffix(".mhd")] = packed, name
+        return dict(sorted(found.items()))
+
+    @property
     def kinds(self) -> tuple[str, ...]:
-        """What the zip holds: ``energy``, ``density``, ``intensity``."""
-        heads = [n.rpartition("/")[2] for n in self._zip.names if n.endswith(".mhd")]
-        return tuple(sorted(n.removesuffix(".mhd") for n in heads))
+        """What the zips hold: ``energy``, ``density``, ``intensity``."""
+        return tuple(self._where)
 
     def volume(self, kind: str) -> xr.DataArray:
         """Give one volume.
@@ -70,44 +176,32 @@ class ExpressionGrid:
         Returns
         -------
         DataArray
-            float32, ``ML`` x ``DV`` x ``AP``, coordinates in µm of the middle of each voxel from
-            the corner of the volume (AP from the front, DV from above, ML from the left). -1, which
-            stands for no data, is NaN.
+            float32, ``AP`` x ``DV`` x ``ML``, coordinates in µm of the middle of each voxel from
+            the corner of the volume. -1, which stands for no data, is NaN. ``attrs`` say which
+            data set, gene, plane of section and reference space, as far as they are known.
 
         Raises
         ------
         NotFoundError
-            If the zip does not hold it.
+            If it is not here.
         CorruptError
             If header and data contradict each other.
+        MissingExtraError
+            Without the extra ``atlas``.
         """
-        import numpy as np
-
-        try:
-            import xarray as xr
-        except ImportError:
-            raise MissingExtraError("nwb", "labelled arrays") from None
-        if kind not in self.kinds:
-            raise NotFoundError(
-                f"this grid holds no {kind}",
-                address=str(self.path),
-                why="it holds " + ", ".join(self.kinds),
-                hint=f"openallen fetch 'grid:ID?include={kind}'",
-            )
-        name = self._zip.find(f"{kind}.mhd")
-        header, data = _read(self._zip, name, str(self.path))
-        if data.ndim != 3:
-            raise CorruptError(
-                "a grid has three axes", address=str(self.path), why=f"{name} has {data.ndim}"
-            )
-        values = data.astype("float32")
-        values[values == -1] = np.nan
-        coordinates = {
-            axis: (np.arange(size) + 0.5) * step
-            for axis, size, step in zip(_AXES, header.shape, header.spacing, strict=True)
-        }
-        about = {"unit": "", "coordinates": "µm", "spacing_um": list(header.spacing)}
-        return xr.DataArray(values, dims=_AXES, coords=coordinates, name=kind, attrs=about)
+        if kind not in self._where:
+            raise self._absent(kind)
+        packed, name = self._where[kind]
+        header, values = read_metaimage(
+            packed.read(name), packed.beside(name), f"{packed.name}/{name}"
+        )
+        return label(
+            _missing(values).T,
+            header.spacing[::-1],
+            name=kind,
+            attrs=self._attrs(kind),
+            where=packed.name,
+        )
 
     @functools.cached_property
     def energy(self) -> xr.DataArray:
@@ -124,83 +218,180 @@ class ExpressionGrid:
         """How strongly those pixels express, 0 to 255; see `volume`."""
         return self.volume("intensity")
 
-    def _facts(self) -> dict[str, object]:
-        kind = self.kinds[0] if self.kinds else ""
-        told: dict[str, object] = {"file": self.path, "holds": ", ".join(self.kinds)}
-        if kind:
-            head = parse_header(self._zip.read(self._zip.find(f"{kind}.mhd")), str(self.path))
-            told["shape"] = " x ".join(map(str, head.shape)) + f" ({' x '.join(_AXES)})"
-            told["voxel"] = " x ".join(f"{step:g}" for step in head.spacing) + " µm"
-        return told
+    def frame(self, kind: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Give the shape of a volume and the size of its voxels in µm, from its header alone.
 
-    def __repr__(self) -> str:
-        return facts_text("expression grid", self._facts())
+        Raises
+        ------
+        NotFoundError
+            If it is not here.
+        CorruptError
+            If the header makes no sense.
+        """
+        if kind not in self._where:
+            raise self._absent(kind)
+        packed, name = self._where[kind]
+        head = parse_header(packed.read(name), packed.name)
+        return head.shape[::-1], head.spacing[::-1]
 
-    def _repr_html_(self) -> str:
-        return card("expression grid", self._facts())
-
-
-class GridJob(FileJob):
-    """A job that gives the grid it fetched, opened."""
-
-    def result(self) -> object:
-        """Open the grid."""
-        return ExpressionGrid(self.plan.to / self.plan.files[0].path)
-
-
-def _read(packed: Zip, name: str, where: str) -> tuple[Header, np.ndarray[Any, Any]]:
-    """Read a volume of a zip; its data lie beside its header, or in one place somewhere."""
-    folder = name.rpartition("/")[0]
-
-    def beside(file: str) -> bytes:
-        inside = f"{folder}/{file}" if folder else file
-        return packed.read(inside if inside in packed.names else packed.find(file))
-
-    return read_metaimage(packed.read(name), beside, f"{where}/{name}")
+    def _shape(self) -> dict[str, object]:
+        if not self.kinds:
+            return {}
+        shape, spacing = self.frame(self.kinds[0])
+        return {
+            "shape": f"{' x '.join(map(str, shape))} ({' x '.join(AXES)})",
+            "voxel": " x ".join(f"{step:g}" for step in spacing) + " µm",
+        }
 
 
-def _check(path: Path) -> dict[str, Any]:
-    """See that every volume of a grid is whole, before the zip gets its name."""
-    with Zip(path) as grid:
-        heads = [n for n in grid.names if n.endswith(".mhd")]
-        if not heads:
-            raise CorruptError("there is no volume in this zip", why=", ".join(grid.names[:8]))
-        for name in heads:
-            _read(grid, name, "zip")
-    return {"volumes": [n.rpartition("/")[2].removesuffix(".mhd") for n in heads]}
+class ConnectivityGrid(_Grid):
+    """The projections of one connectivity experiment, in the Common Coordinate Framework.
 
-
-def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
-    """Plan the grid of one section data set: ``grid:69855739?include=energy,density``.
+    Parameters
+    ----------
+    place
+        An NRRD as the service sends it, or the folder a fetch put them in.
 
     Raises
     ------
-    UsageError
-        If something is asked for that grids do not hold.
+    NotFoundError
+        If there is none.
     """
-    told = address.option("include") or "energy"
-    wanted = [word for word in told.split(",") if word]
-    for word in wanted:
-        if word not in KINDS:
-            raise UsageError(f"grids hold no '{word}'", hint=", ".join(KINDS))
-    name = "_".join(["grid", str(address.id), *wanted])
-    include = ",".join(wanted)
-    file = RemoteFile(
-        address=str(address),
-        url=f"{client.base_url}/grid_data/download/{address.id}?include={include}",
-        path=f"{name}.zip",
-        kind="grids",
-        expects=frozenset({"zip"}),
-        check=_check,
-        retry=f"openallen fetch '{address}' --to {to}",
-    )
-    plan = Plan(
-        address=str(address),
-        title=f"{include} grid of section data set {address.id}",
-        source=client.source,
-        to=to,
-        files=(file,),
-        notes=client.notes,
-        connections=4,
-    )
-    return GridJob(plan)
+
+    _title = "connectivity grid"
+    _known = CONNECTIVITY
+
+    def __init__(self, place: Path | str) -> None:
+        super().__init__(_files(Path(place), "nrrd"))
+
+    @functools.cached_property
+    def _where(self) -> dict[tuple[str, int], Path]:
+        found: dict[tuple[str, int], Path] = {}
+        for path in self.files:
+            match = _NAME.fullmatch(path.name)
+            if match is not None and match["um"]:
+                found[match["kinds"], int(match["um"])] = path
+            else:
+                found[path.stem, 0] = path
+        return dict(sorted(found.items()))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is here: ``projection_density``, ``data_mask`` and so on."""
+        return tuple(dict.fromkeys(kind for kind, _ in self._where))
+
+    @property
+    def resolutions_um(self) -> tuple[int, ...]:
+        """Voxel sizes that are here."""
+        return tuple(sorted({um for _, um in self._where if um}))
+
+    def volume(self, kind: str, resolution_um: int | None = None) -> xr.DataArray:
+        """Give one volume.
+
+        Parameters
+        ----------
+        kind
+            ``projection_density``, ``injection_fraction``, ``data_mask``, …
+        resolution_um
+            Voxel size; may be left out where there is but one.
+
+        Returns
+        -------
+        DataArray
+            float32, ``AP`` x ``DV`` x ``ML``, coordinates in µm of the middle of each voxel in the
+            Common Coordinate Framework (reference space 9). -1 is NaN.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not here.
+        UsageError
+            If it is here in several sizes, and none is chosen.
+        IntegrityError
+            If the file is damaged.
+        """
+        sizes = [um for found, um in self._where if found == kind]
+        if not sizes or (resolution_um is not None and resolution_um not in sizes):
+            raise self._absent(kind)
+        if resolution_um is None and len(sizes) > 1:
+            told = ", ".join(map(str, sizes))
+            raise UsageError("which voxel size?", address=kind, why=f"here are {told} µm")
+        um = sizes[0] if resolution_um is None else resolution_um
+        path = self._where[kind, um]
+        header, values = read_nrrd(path.read_bytes(), name=str(path))
+        return label(
+            _missing(values),
+            (um,) * values.ndim if um else header.spacing,
+            name=kind,
+            attrs=self._attrs(kind),
+            where=str(path),
+        )
+
+    @functools.cached_property
+    def projection_density(self) -> xr.DataArray:
+        """Share of the pixels of each voxel that project; see `volume`."""
+        return self.volume("projection_density")
+
+    @functools.cached_property
+    def projection_energy(self) -> xr.DataArray:
+        """Projection density times intensity; see `volume`."""
+        return self.volume("projection_energy")
+
+    @functools.cached_property
+    def injection_fraction(self) -> xr.DataArray:
+        """Share of the pixels of each voxel in the injection site; see `volume`."""
+        return self.volume("injection_fraction")
+
+    @functools.cached_property
+    def injection_density(self) -> xr.DataArray:
+        """Projection density in the injection site; see `volume`."""
+        return self.volume("injection_density")
+
+    @functools.cached_property
+    def injection_energy(self) -> xr.DataArray:
+        """Projection energy in the injection site; see `volume`."""
+        return self.volume("injection_energy")
+
+    @functools.cached_property
+    def data_mask(self) -> xr.DataArray:
+        """Share of the pixels of each voxel that hold valid data; see `volume`."""
+        return self.volume("data_mask")
+
+    def _shape(self) -> dict[str, object]:
+        return {"voxel": ", ".join(f"{um} µm" for um in self.resolutions_um) or None}
+
+
+def _files(place: Path, ending: str) -> list[Path]:
+    if place.is_dir():
+        found = sorted(place.glob(f"grid_*.{ending}"))
+        ids = {m["id"] for path in found if (m := _NAME.fullmatch(path.name))}
+        if found and len(ids) <= 1:
+            return found
+        raise NotFoundError(
+            "which grid?" if found else "there is no grid in this folder",
+            address=str(place),
+            why=", ".join(p.name for p in found),
+        )
+    if not place.exists():
+        raise NotFoundError("there is no such grid", address=str(place))
+    return [place]
+
+
+def open_grid(place: Path) -> ExpressionGrid | ConnectivityGrid:
+    """Open what a folder or a file holds.
+
+    Raises
+    ------
+    NotFoundError
+        If it holds no grid.
+    CorruptError
+        If it is a zip without volumes.
+    """
+    nrrd = place.suffix == ".nrrd" if place.is_file() else any(place.glob("grid_*.nrrd"))
+    zipped = place.is_dir() and any(place.glob("grid_*.zip"))
+    if nrrd and not zipped:
+        return ConnectivityGrid(place)
+    grid = ExpressionGrid(place)
+    if not grid.kinds:
+        raise CorruptError("there is no volume in this zip", address=str(place))
+    return grid

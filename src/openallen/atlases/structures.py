@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -117,6 +118,24 @@ class Structures(Sequence[Structure]):
                 yield from flat(node.get("children") or ())
 
         return cls(flat(rows), graph_id)
+
+    @classmethod
+    def from_graph(cls, answer: bytes, graph_id: int = 0) -> Structures:
+        """Read an answer of ``structure_graph_download``.
+
+        Raises
+        ------
+        AnswerError
+            If it is none.
+        """
+        try:
+            told = json.loads(answer)
+        except (UnicodeDecodeError, ValueError) as error:
+            raise AnswerError("an ontology that is no JSON", why=str(error)) from error
+        nodes = told.get("msg") if isinstance(told, dict) else told
+        if not isinstance(nodes, list) or not all(isinstance(n, dict) for n in nodes):
+            raise AnswerError("an ontology without structures", why=repr(nodes)[:80])
+        return cls.from_rows(nodes, graph_id)
 
     def __len__(self) -> int:
         return len(self._rows)

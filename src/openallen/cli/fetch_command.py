@@ -13,6 +13,7 @@ import click
 from openallen import verbs
 from openallen.address import Address
 from openallen.cli.app import ExampleCommand
+from openallen.cli.atlas_show import with_options
 from openallen.cli.options import Call, common
 from openallen.display import bytes_text
 from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
@@ -34,6 +35,7 @@ EXAMPLES = (
         "every 25th plane",
     ),
     ("openallen fetch image:321549654?downsample=5 --to . --source sample", "one image"),
+    ("openallen fetch atlas:P56 grid:69855739 --source sample", "an atlas and a grid"),
 )
 
 
@@ -57,6 +59,8 @@ EXAMPLES = (
     type=click.Choice(["json", "csv", "parquet"]),
     help="Also write the table of planes in this form.",
 )
+@click.option("--include", metavar="WORDS", help="Volumes of a grid: energy,density,intensity.")
+@click.option("--resolution", type=int, help="Voxels of connectivity grids, in µm.")
 @click.option("--mirror", is_flag=True, default=None, help="Lay a release out as its bucket is.")
 @click.option(
     "--verify-later",
@@ -79,7 +83,8 @@ def command(
     if options.pop("verify_later"):
         call = replace(call, settings=replace(call.settings, verify_later=True))
     given = {name: value for name, value in options.items() if value is not None}
-    wanted = [Address.parse(text) for text in addresses]
+    words = given.pop("include", None), given.pop("resolution", None)
+    wanted = [with_options(Address.parse(text), *words) for text in addresses]
     if table and any(address.scheme != "stack" for address in wanted):
         raise UsageError("--format goes with stacks only")
     worst = ExitCode.DONE
@@ -101,7 +106,7 @@ def command(
 
 
 def _folder(address: Address, to: Path | None, call: Call, *, several: bool) -> Path:
-    if to is not None and several and address.scheme == "stack":
+    if to is not None and several and address.scheme in {"stack", "grid", "atlas"}:
         to = to / address.name
     return verbs.destination(address, to, call.settings)
 
@@ -153,7 +158,10 @@ def run_job(call: Call, client: Client, work: Job) -> Report:
     # for garbage again and again.
     gc.freeze()
     observer = progress_for(quiet=call.out.quiet, verbose=call.out.verbose)
-    return verbs.run(client, work, call.settings, observer).report
+    try:
+        return verbs.run(client, work, call.settings, observer).report
+    finally:
+        gc.unfreeze()  # what is frozen is never let go of: libraries complain of it at the end
 
 
 def _done(call: Call, work: Job, report: Report, table: str | None) -> dict[str, Any]:

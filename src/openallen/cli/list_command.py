@@ -19,12 +19,14 @@ __all__ = ["command", "show_rows"]
 EXAMPLES = (
     ("openallen list stack: --source sample", "cells that have an image stack"),
     ("openallen list stack: species='Homo Sapiens' --all --json --source sample", "as JSON lines"),
+    ("openallen list grid: gene=Pdyn plane=coronal --source sample", "expression of a gene"),
     ("openallen list release:", "projects with versioned releases"),
     ("openallen list rma:", "the models of brain-map.org"),
     ("openallen list rma: --refresh --source sample", "the same, asked anew"),
     ("openallen list rma:ProjectionImage specimen_id=313862022 --source sample", "rows of one"),
 )
 _CELLS = ("specimen_id", "species", "line", "area", "layer", "dendrite_type", "reconstruction_type")
+_DATA_SETS = ("id", "gene", "plane", "product", "age", "reference_space_id", "specimen_id")
 _FIRST = 50
 
 
@@ -47,9 +49,9 @@ def command(
 ) -> int:
     """List what ADDRESS names.
 
-    stack: for cells with images, rma: for models, rma:MODEL for rows, release: for projects,
-    release:PROJECT for versions, release:PROJECT/TABLE for rows of a table, release:PROJECT/files
-    for files.
+    stack: for cells with images, grid: for section data sets, atlas: for atlases, rma: for models,
+    rma:MODEL for rows, release: for projects, release:PROJECT for versions,
+    release:PROJECT/TABLE for rows of a table, release:PROJECT/files for files.
 
     Filters are FIELD=VALUE, or with an operator: width_px__gt=6000, line__like='Pvalb*'.
     """
@@ -61,13 +63,17 @@ def command(
         from openallen.cli.release_lists import list_releases
 
         return list_releases(call, where, conditions, None if everything else limit)
+    if where.scheme == "atlas":
+        from openallen.cli.atlas_show import list_atlases
+
+        return list_atlases(call, conditions)
     if refresh:
         raise UsageError("only models are refreshed", hint="openallen list rma: --refresh")
     asked, shown = verbs.set_query(where, conditions)
     with verbs.connected(call.settings) as client:
         total = None if everything else client.count(asked)
         rows = client.rows(asked, None if everything else limit)
-        columns = _CELLS if where.scheme == "stack" else None
+        columns = {"stack": _CELLS, "grid": _DATA_SETS}.get(where.scheme)
         id_column = "specimen_id" if where.scheme == "stack" else "id"
         count = show_rows(
             call,

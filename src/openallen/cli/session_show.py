@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from openallen import verbs
 from openallen.address import Address
 from openallen.cli.options import Call
-from openallen.errors import AddressError, OpenAllenError, UsageError
+from openallen.cli.pictures import checked, save
+from openallen.errors import AddressError, OpenAllenError
 
 if TYPE_CHECKING:
     from openallen.sessions import BehaviorSession
 
 __all__ = ["names_session", "show_session"]
 
-_PICTURES = (".png", ".svg", ".pdf")
 _SUFFIXES = (".nwb", ".h5", ".hdf5", ".nwb.zarr")
 
 
@@ -39,10 +39,7 @@ def show_session(call: Call, text: str, picture: Path | None) -> int:
     NotFoundError
         If there is no such file or session.
     """
-    if picture is not None and picture.suffix.lower() not in _PICTURES:
-        raise UsageError(
-            "pictures of this kind are not drawn", address=str(picture), hint=", ".join(_PICTURES)
-        )
+    checked(picture)
     with _opened(call, text) as session:
         document: dict[str, Any] = {
             "address": text,
@@ -56,7 +53,7 @@ def show_session(call: Call, text: str, picture: Path | None) -> int:
         if call.out.verbose:
             lines += ["", *(f"  {name}" for name in document["attributes"])]
         if picture is not None:
-            document["picture"] = str(_draw(session, picture))
+            document["picture"] = str(save(session.plot_overview, picture))
             lines.append(f"  picture {picture}")
     call.out.document(document, "\n".join(lines), ids=(text,))
     return 0
@@ -75,16 +72,6 @@ def _address(text: str) -> Address | None:
         return Address.parse(text) if not Path(text).exists() else None
     except OpenAllenError:
         return None
-
-
-def _draw(session: BehaviorSession, picture: Path) -> Path:
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    figure = session.plot_overview()
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=120)
-    return picture
 
 
 def _plain(value: object) -> object:

@@ -22,6 +22,7 @@ EXAMPLES = (
     ("openallen show rma:Specimen", "fields and associations of a model"),
     ("openallen show image:321549654 --source sample", "the row of one image"),
     ("openallen show structures:1/VISp --source sample", "a structure and its parts"),
+    ("openallen show grid:69855739 --plot energy.png --source sample", "three slices of a grid"),
 )
 
 
@@ -30,19 +31,31 @@ EXAMPLES = (
 @click.option("--downsample", type=click.IntRange(0, 20), default=0, help="Plan for this size.")
 @click.option(
     "--picture",
+    "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw a session into this file (png, svg, pdf).",
+    help="Draw a session, a grid or an atlas into this file (png, svg, pdf).",
 )
 @common
 def command(call: Call, address: str, downsample: int, picture: Path | None) -> int:
     """Show what ADDRESS names, without fetching it. ADDRESS may be an NWB file."""
     if names_session(address):
         return show_session(call, address, picture)
-    if picture is not None:
-        raise UsageError("--picture goes with sessions only")
     where = Address.parse(address)
+    if where.scheme in {"grid", "atlas"} and where.name:
+        from openallen.cli.atlas_show import show_atlas, show_grid
+
+        return (show_grid if where.scheme == "grid" else show_atlas)(call, where, picture)
+    if picture is not None:
+        raise UsageError("--picture goes with sessions, grids and atlases only")
     if where.scheme == "stack":
         return _stack(call, where, downsample)
+    return _other(call, where)
+
+
+def _other(call: Call, where: Address) -> int:
+    models = {"image": "SubImage", "file": "WellKnownFile"}
+    if where.scheme in models:
+        return _row(call, models[where.scheme], where)
     if where.scheme == "rma":
         return _model(call, where)
     if where.scheme == "release":
@@ -51,13 +64,10 @@ def command(call: Call, address: str, downsample: int, picture: Path | None) -> 
         return show_release(call, where)
     if where.scheme == "structures":
         return _structures(call, where)
-    models = {"image": "SubImage", "file": "WellKnownFile"}
-    if where.scheme in models:
-        return _row(call, models[where.scheme], where)
     raise UsageError(
-        f"'{where.scheme}:' cannot be shown yet",
-        address=address,
-        hint="stack:, image:, file:, rma:, release:, structures:",
+        f"'{where.scheme}:' cannot be shown" + (" yet" if where.name else " as a whole"),
+        address=str(where),
+        hint="stack:, grid:, atlas:, structures:, release:, image:, file:, rma:",
     )
 
 

@@ -5,12 +5,12 @@ Read from bytes, so that a volume inside a zip needs no folder.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, TruncatedError
+from openallen.formats.inflate import inflate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,13 +192,13 @@ def read_metaimage(
 
     header = parse_header(data, name)
     if header.data_file == "LOCAL":
-        raw = data[header.size_bytes :]
+        raw: bytes | bytearray = data[header.size_bytes :]
     elif beside is None:
         raise CorruptError("the data file is missing", address=name, why=header.data_file)
     else:
         raw = beside(header.data_file)
     if header.compressed:
-        raw = _inflate(raw, header.data_bytes, name)
+        raw = inflate(raw, header.data_bytes, name)
     if len(raw) < header.data_bytes:
         raise TruncatedError(
             "too few bytes for the volume",
@@ -214,11 +214,3 @@ def read_metaimage(
     shape = (*header.shape, header.channels) if header.channels > 1 else header.shape
     found = np.frombuffer(raw, header.dtype).reshape(shape)
     return header, found.astype(found.dtype.newbyteorder("="), copy=False)
-
-
-def _inflate(raw: bytes, size_bytes: int, name: str) -> bytes:
-    """Decompress, one byte more than there should be at most."""
-    try:
-        return zlib.decompressobj(wbits=47).decompress(raw, size_bytes + 1)
-    except zlib.error as error:
-        raise CorruptError("the data do not decompress", address=name, why=str(error)) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final, Self
 
@@ -93,6 +94,16 @@ class Zip:
                 why="it holds " + ", ".join(self.names[:12]),
             )
         return found[0]
+
+    def beside(self, name: str) -> Callable[[str], bytes]:
+        """Give a reader of the files a member names: in its folder, else in one place somewhere."""
+        folder = name.rpartition("/")[0]
+
+        def read(file: str) -> bytes:
+            inside = f"{folder}/{file}" if folder else file
+            return self.read(inside if inside in self.names else self.find(file))
+
+        return read
 
     def read(self, name: str) -> bytes:
         """Give a member's bytes, its checksum compared.

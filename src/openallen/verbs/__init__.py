@@ -4,6 +4,7 @@ This is where an address meets the room that knows it, and a source (``live``, `
 the service it stands for.
 """
 
+from openallen.verbs.atlas import grids
 from openallen.verbs.fetching import fetch, job, plan
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
 from openallen.verbs.place import destination, folder_for
@@ -21,6 +22,7 @@ __all__ = [
     "facts",
     "fetch",
     "folder_for",
+    "grids",
     "job",
     "open",
     "open_release",

@@ -51,10 +51,10 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         )
     if address.scheme == "release":
         return release_job(client, address, to, mirror=mirror)
-    if address.scheme == "grid":
-        from openallen.atlases.grids import plan_grid
+    if address.scheme in {"grid", "atlas"}:
+        from openallen.atlases.plan import plan_atlas, plan_grid
 
-        return plan_grid(client, address, to)
+        return (plan_grid if address.scheme == "grid" else plan_atlas)(client, address, to)
     if address.scheme in {"image", "file"}:
         from openallen.brainmap.plan import plan_file, plan_image
 
@@ -62,7 +62,7 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
     raise UsageError(
         f"'{address.scheme}:' cannot be fetched yet" if address.scheme in SCHEMES else "no address",
         address=str(address),
-        hint="stack:313862022, image:321549654, file:491120155, release:visual-behavior-ophys",
+        hint="stack:313862022, grid:69855739, atlas:P56, release:visual-behavior-ophys",
     )
 
 

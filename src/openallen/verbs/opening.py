@@ -31,17 +31,37 @@ def _open_place(place: Path, **options: Any) -> Any:
     _no_options(options)
     if (place / "zarr.json").exists():
         return OmeZarr(place)
-    if place.is_file() and place.suffix != ".zip" and place.name != MANIFEST_NAME:
+    found = _open_volumes(place)
+    if found is not None:
+        return found
+    if place.is_file() and place.name != MANIFEST_NAME:
         raise UsageError(
             "this kind of file cannot be opened",
             address=str(place),
-            hint="an .nwb file, or a folder",
+            hint="an .nwb, .nrrd, .zip or .swc file, or a folder",
         )
-    if place.suffix == ".zip" or (place.is_dir() and any(place.glob("grid_*.zip"))):
-        from openallen.atlases import ExpressionGrid
-
-        return ExpressionGrid(place)
     return ImageStack(place.parent if place.name == MANIFEST_NAME else place)
+
+
+def _open_volumes(place: Path) -> Any:
+    """Open grids and atlases by what they are called; None for what is neither."""
+    from openallen.atlases.atlas import FACTS_NAME
+    from openallen.atlases.grids import open_grid
+
+    if place.is_file() and place.suffix in {".zip", ".nrrd"}:
+        return open_grid(place)
+    if place.is_file() and place.suffix == ".swc":
+        from openallen.formats.swc import read_swc
+
+        return read_swc(place)
+    if place.is_dir() and any(any(place.glob(f"grid_*.{ending}")) for ending in ("zip", "nrrd")):
+        return open_grid(place)
+    volumes = place.is_dir() and (any(place.glob("*.nrrd")) or (place / FACTS_NAME).exists())
+    if not volumes:
+        return None
+    from openallen.atlases import Atlas
+
+    return Atlas(place)
 
 
 def _is_zarr_nwb(place: Path) -> bool:
@@ -77,8 +97,10 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
 
     Returns
     -------
-    Release, BehaviorSession, BehaviorOphysExperiment, BehaviorEcephysSession, ImageStack, OmeZarr
-        By what the address names, or the file or folder holds.
+    Release, BehaviorSession, BehaviorOphysExperiment, BehaviorEcephysSession, ImageStack, OmeZarr,
+    ExpressionGrid, ConnectivityGrid, Atlas, Structures, Morphology, DataArray
+        By what the address names, or the file or folder holds. A part of an atlas
+        (``atlas:ccf-2017/annotation/25``) is a labelled volume.
 
     Raises
     ------
@@ -116,23 +138,28 @@ def _named(url: str) -> Address | None:
 
 def _open_stored(where: Address) -> Any:
     """Open what was fetched into the store."""
+    from openallen.atlases import Atlas
+    from openallen.atlases.grids import open_grid
     from openallen.stacks import ImageStack
 
-    if where.scheme not in {"stack", "grid"}:
+    if where.scheme not in {"stack", "grid", "atlas"}:
         raise UsageError(
-            "only stacks, grids, releases and sessions can be opened so far", address=str(where)
+            "this cannot be opened",
+            address=str(where),
+            hint="stacks, grids, atlases, structures, releases and sessions can",
         )
     folder = destination(where, None, Settings.load())
     try:
         if where.scheme == "stack":
             return ImageStack(folder)
-        from openallen.atlases import ExpressionGrid
-
-        return ExpressionGrid(folder)
+        if where.scheme == "grid":
+            return open_grid(folder)
+        atlas = Atlas(folder)
+        return atlas.find(*where.path) if where.path else atlas
     except NotFoundError as error:
         raise NotFoundError(
             f"this {where.scheme} is not in the store",
             address=str(where),
-            why=error.what,
+            why=error.what if not error.why else f"{error.what}; {error.why}",
             hint=f"openallen fetch {where}",
         ) from error

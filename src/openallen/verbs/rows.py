@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from openallen.address import Address, AddressLike, Condition
+from openallen.address import OPERATORS, Address, AddressLike, Condition
 from openallen.errors import UsageError
 from openallen.settings import Settings
 from openallen.verbs.source import connected
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openallen.stacks import StackFacts
 
 
-__all__ = ["facts", "open_structures", "query", "search", "set_query"]
+__all__ = ["condition_of", "facts", "open_structures", "query", "search", "set_query"]
 
 
 def query(model_or_rma: str, *, source: str | None = None) -> Search:
@@ -60,7 +60,8 @@ def search(
     Parameters
     ----------
     address
-        ``stack:`` for cells with images, ``rma:Model?field=value`` for rows of brain-map.org.
+        ``stack:`` for cells with images, ``grid:`` for section data sets,
+        ``rma:Model?field=value`` for rows of brain-map.org.
     *conditions
         More filters, as text (``"species=Mus musculus"``) or `Condition`.
     source
@@ -77,10 +78,32 @@ def search(
 
     given = [Condition.parse(c) if isinstance(c, str) else c for c in conditions]
     where = Address.parse(address)
+    if where.scheme == "grid":  # its filters are on associations, not on the rows themselves
+        given += [condition_of(name, value) for name, value in filters.items()]
+        filters = {}
     with connected(source=source) as client:
         asked, row = set_query(where, given)
         wanted = [filter_of(_told(where, name), value) for name, value in filters.items()]
         return [row(r) for r in client.rows(_narrowed(asked, wanted))]
+
+
+def condition_of(name: str, value: object) -> Condition:
+    """Give the condition of a keyword: ``gene="Pdyn"``, ``id__lt=5``, ``gene=["Pdyn", "Drd1"]``.
+
+    Raises
+    ------
+    AddressError
+        For a value that does not go with the operator.
+    """
+    field, _, word = name.rpartition("__")
+    if not field or word not in OPERATORS:
+        field, word = name, "eq"
+    if isinstance(value, (list, tuple)):
+        return Condition(field, "in" if word == "eq" else word, tuple(map(str, value)))
+    if word == "exists":
+        return Condition(field, word)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return Condition(field, word, text)
 
 
 def _told(address: Address, name: str) -> str:
@@ -112,10 +135,16 @@ def set_query(address: Address, conditions: list[Condition]) -> tuple[Any, Any]:
     wanted = [*address.conditions, *conditions]
     if address.scheme == "stack" and not address.name:
         return search_cells(wanted), cell_row
+    if address.scheme == "grid" and not address.name:
+        from openallen.atlases.search import grid_row, search_grids
+
+        return search_grids(wanted), grid_row
     if address.scheme == "rma" and address.name:
         return Search.of(address.name).where(*wanted).query, dict
     raise UsageError(
-        "this names no set of rows", address=str(address), hint="stack: or rma:ProjectionImage"
+        "this names no set of rows",
+        address=str(address),
+        hint="stack:, grid: or rma:ProjectionImage",
     )
 
 

@@ -1,0 +1,130 @@
+"""Where voxels are: axis names, µm, and the way from one to the other.
+
+Volumes of the Allen Institute run from the front to the back (``AP``), from above to below
+(``DV``), and from left to right (``ML``; data sets cut sagittally run from right to left, and say
+so). Voxel `i` of an axis covers ``i * spacing`` to ``(i + 1) * spacing`` µm from the volume's
+corner; coordinates are of its middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import CorruptError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+__all__ = ["AXES", "index_of", "label", "spacing_of", "um_of"]
+
+AXES: Final = ("AP", "DV", "ML")
+"""Axis names, in the order of every volume handed out."""
+
+_LONG: Final = {
+    "AP": "anterior to posterior",
+    "DV": "dorsal to ventral (superior to inferior)",
+    "ML": "along the left-right axis",
+}
+
+
+def label(
+    values: np.ndarray[Any, Any],
+    spacing_um: Sequence[float],
+    *,
+    name: str,
+    attrs: Mapping[str, Any],
+    where: str = "",
+) -> xr.DataArray:
+    """Give a volume its axes and µm.
+
+    Parameters
+    ----------
+    values
+        ``AP`` x ``DV`` x ``ML``.
+    spacing_um
+        Size of a voxel along each, in µm.
+    name
+        What the values are.
+    attrs
+        What else is known; what is None is left out.
+    where
+        What the volume is called in messages.
+
+    Raises
+    ------
+    CorruptError
+        If it has not three axes, or a spacing makes no sense.
+    MissingExtraError
+        Without the extra ``atlas``.
+    """
+    import numpy as np
+
+    try:
+        import xarray as xr
+    except ImportError:
+        raise MissingExtraError("atlas", "a labelled volume") from None
+    if values.ndim != 3 or len(spacing_um) != 3:
+        raise CorruptError("a volume has three axes", address=where, why=f"{values.ndim} here")
+    if not all(np.isfinite(step) and step > 0 for step in spacing_um):
+        raise CorruptError("a spacing that makes no sense", address=where, why=str(spacing_um))
+    coordinates = {
+        axis: (axis, (np.arange(size) + 0.5) * step, {"units": "µm", "long_name": _LONG[axis]})
+        for axis, size, step in zip(AXES, values.shape, spacing_um, strict=True)
+    }
+    known = {key: value for key, value in attrs.items() if value is not None}
+    return xr.DataArray(
+        values,
+        dims=AXES,
+        coords=coordinates,
+        name=name,
+        attrs={"spacing_um": [float(step) for step in spacing_um], **known},
+    )
+
+
+def spacing_of(volume: xr.DataArray) -> tuple[float, ...]:
+    """Give the size of a voxel along each of the volume's own axes, in µm.
+
+    Raises
+    ------
+    UsageError
+        If it is no labelled volume.
+    """
+    steps = volume.attrs.get("spacing_um")
+    if steps is None or not set(AXES) <= set(volume.dims):
+        raise UsageError(
+            "this is no labelled volume", why=f"axes {', '.join(map(str, volume.dims))}"
+        )
+    return tuple(float(steps[AXES.index(str(dim))]) for dim in volume.dims if dim in AXES)
+
+
+def index_of(points_um: Any, spacing_um: Sequence[float]) -> np.ndarray[Any, Any]:
+    """Give the voxel each point lies in.
+
+    Parameters
+    ----------
+    points_um
+        AP, DV, ML from the corner of the volume, in µm, along the last axis.
+    spacing_um
+        Size of a voxel.
+
+    Returns
+    -------
+    array
+        Integers of the same shape; may lie outside any volume.
+    """
+    import numpy as np
+
+    found: np.ndarray[Any, Any] = np.floor(
+        np.asarray(points_um, float) / np.asarray(spacing_um, float)
+    ).astype(np.int64)
+    return found
+
+
+def um_of(index: Any, spacing_um: Sequence[float]) -> np.ndarray[Any, Any]:
+    """Give the middle of voxels in µm from the corner of the volume; AP, DV, ML along the last."""
+    import numpy as np
+
+    found: np.ndarray[Any, Any] = (np.asarray(index) + 0.5) * np.asarray(spacing_um, float)
+    return found

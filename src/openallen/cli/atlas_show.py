@@ -1,0 +1,179 @@
+"""``openallen show`` and ``list`` of grids and atlases: facts, what is here, three slices."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openallen import verbs
+from openallen.address import Address, Condition
+from openallen.cli.options import Call
+from openallen.cli.pictures import checked, save
+from openallen.display import facts_text
+from openallen.errors import OpenAllenError, UsageError
+
+if TYPE_CHECKING:
+    from openallen.atlases import Atlas
+    from openallen.brainmap import Client
+
+__all__ = ["list_atlases", "show_atlas", "show_grid", "with_options"]
+
+_OUTLINED = {9: "P56", 10: "P56-sagittal"}
+"""The atlas whose outlines go with grids of a reference space."""
+
+
+def list_atlases(call: Call, conditions: list[Condition]) -> int:
+    """List the atlases that are known."""
+    from openallen.atlases.catalogue import ATLASES
+
+    if conditions:
+        raise UsageError("atlases are listed all", why=str(conditions[0]))
+    rows = [
+        {
+            "atlas": atlas.name,
+            "title": atlas.title,
+            "ontology": atlas.graph_id,
+            "parts": ", ".join(atlas.parts),
+        }
+        for atlas in ATLASES.values()
+    ]
+    call.out.rows(rows, ("atlas", "title", "parts"), id_column="atlas", noun="row")
+    call.out.say("  one of them: openallen show atlas:ccf-2017")
+    return 0
+
+
+def show_grid(call: Call, where: Address, picture: Path | None) -> int:
+    """Show a section data set, and with a picture its grid.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such data set.
+    """
+    from openallen.atlases.models import DataSet
+    from openallen.atlases.search import describe_data_set
+    from openallen.transfer import survey
+
+    checked(picture)
+    to = verbs.destination(where, None, call.settings)
+    with verbs.connected(call.settings) as client:
+        if picture is not None:
+            _fetched(call, client, where)
+        row, query = describe_data_set(client, where.id)
+        data_set = DataSet.from_row(row)
+        plan = survey(verbs.job(client, where, to).plan)
+        space = _OUTLINED.get(data_set.reference_space_id or 0)
+        atlas = Address("atlas", space or "P56", path=("gridAnnotation",))
+        if picture is not None and space is not None:
+            _fetched(call, client, atlas)
+    document: dict[str, Any] = {"address": str(where), **data_set.to_dict(), "query": query}
+    lines = [
+        facts_text(
+            f"Section data set {where.id}",
+            {
+                "gene": _gene(data_set),
+                "plane of section": data_set.plane,
+                "product": data_set.product,
+                "age": data_set.age,
+                "reference space": data_set.reference_space or data_set.reference_space_id,
+                "specimen": data_set.specimen_id,
+                "failed": data_set.failed or None,
+            },
+        )
+    ]
+    if picture is None:
+        document["plan"] = plan.to_dict()
+        lines += ["", str(plan)]
+    else:
+        document["picture"] = str(_draw_grid(call, where, atlas if space else None, picture))
+        lines.append(f"  picture           {picture}")
+    call.out.document(document, "\n".join(lines), ids=(where.id,))
+    return 0
+
+
+def _gene(data_set: Any) -> str | None:
+    named = f", {data_set.gene_name}" if data_set.gene_name else ""
+    return f"{data_set.gene}{named}" if data_set.gene else None
+
+
+def _fetched(call: Call, client: Client, where: Address) -> None:
+    """Fetch what a picture needs, where it is not here."""
+    from openallen.transfer import survey
+
+    work = verbs.job(client, where, verbs.destination(where, None, call.settings))
+    if survey(work.plan).missing:
+        verbs.run(client, work, call.settings).report.raise_if_failed()
+
+
+def _draw_grid(call: Call, where: Address, atlas: Address | None, picture: Path) -> Path:
+    from openallen.atlases.grids import open_grid
+    from openallen.atlases.plots import plot_slices
+
+    grid = open_grid(verbs.destination(where, None, call.settings))
+    wanted = (where.option("include") or grid.kinds[0]).partition(",")[0]
+    outlines = _open(call, atlas) if atlas is not None else None
+    return save(lambda: plot_slices(grid.volume(wanted), atlas=outlines), picture)
+
+
+def _open(call: Call, where: Address) -> Atlas | None:
+    from openallen.atlases import Atlas
+
+    try:
+        return Atlas(verbs.destination(where, None, call.settings))
+    except OpenAllenError:
+        return None  # a grid is drawn without outlines rather than not at all
+
+
+def show_atlas(call: Call, where: Address, picture: Path | None) -> int:
+    """Show an atlas: what it is, what of it is here, and with a picture three slices.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such atlas.
+    """
+    from openallen.atlases.catalogue import find_atlas
+    from openallen.transfer import survey
+
+    checked(picture)
+    known = find_atlas(where.name)
+    document: dict[str, Any] = {"address": str(where), **asdict(known)}
+    with verbs.connected(call.settings) as client:
+        if picture is not None:
+            _fetched(call, client, where)
+        work = verbs.job(client, where, verbs.destination(where, None, call.settings))
+        plan = survey(work.plan)
+    here = _open(call, where)
+    if here is not None:
+        document["here"] = list(here.parts)
+    facts: dict[str, object] = {
+        "name": known.name,
+        "reference space": known.reference_space_id or known.age,
+        "ontology": f"structures:{known.graph_id}",
+        "here": ", ".join(here.parts) if here is not None else "nothing",
+    }
+    if picture is not None and here is not None:
+        part = where.path or ()
+        drawn = here.find(*part) if part else None
+        document["picture"] = str(save(lambda: here.plot(volume=drawn), picture))
+        facts["picture"] = picture
+    document["plan"] = plan.to_dict()
+    text = f"{facts_text(known.title, facts)}\n\n{plan}"
+    call.out.document(document, text, ids=(known.name,))
+    return 0
+
+
+def with_options(where: Address, include: str | None, resolution: int | None) -> Address:
+    """Add what options of the command line say to the address of a grid.
+
+    Raises
+    ------
+    UsageError
+        If it is the address of something else.
+    """
+    given = {"include": include, "resolution": resolution}
+    found = [Condition(k, "eq", str(v)) for k, v in given.items() if v is not None]
+    if found and where.scheme != "grid":
+        raise UsageError(f"--{found[0].field} goes with grids only", address=str(where))
+    return replace(where, conditions=(*where.conditions, *found))

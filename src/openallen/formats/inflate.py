@@ -1,0 +1,73 @@
+"""Decompressing to a size that is known, into memory that is taken once."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+from openallen.errors import CorruptError, TruncatedError
+
+__all__ = ["inflate", "inflated"]
+
+_IN_BYTES: Final = 1 << 20
+_OUT_BYTES: Final = 8 << 20
+_AUTOMATIC: Final = 47  # zlib's word for: gzip or zlib, whichever the first bytes say
+
+
+def inflated(packed: bytes | bytearray | memoryview, name: str = "") -> Iterator[bytes]:
+    """Give what gzip or zlib data hold, a few megabytes at a time, check sums compared.
+
+    Raises
+    ------
+    CorruptError
+        If they do not decompress.
+    TruncatedError
+        If they end early.
+    """
+    rest = memoryview(packed)
+    while rest:  # gzip members may follow each other
+        engine = zlib.decompressobj(wbits=_AUTOMATIC)
+        while not engine.eof:
+            if not rest:
+                raise TruncatedError("the data are cut off", address=name)
+            fed = rest[:_IN_BYTES]
+            try:
+                piece = engine.decompress(fed, _OUT_BYTES)
+            except zlib.error as error:
+                raise CorruptError(
+                    "the data do not decompress", address=name, why=str(error)
+                ) from error
+            kept = engine.unused_data if engine.eof else engine.unconsumed_tail
+            rest = rest[len(fed) - len(kept) :]
+            if piece:
+                yield piece
+
+
+def inflate(packed: bytes | bytearray | memoryview, size_bytes: int, name: str = "") -> bytearray:
+    """Decompress gzip or zlib data that must come to exactly `size_bytes`.
+
+    Never more than a piece beyond that size is held, whatever the data claim.
+
+    Raises
+    ------
+    TruncatedError
+        If they come to less, or end early.
+    CorruptError
+        If they do not decompress, or come to more.
+    """
+    found = bytearray(size_bytes)
+    view = memoryview(found)
+    at = 0
+    for piece in inflated(packed, name):
+        if at + len(piece) > size_bytes:
+            raise CorruptError(
+                "too many bytes for the volume", address=name, why=f"more than {size_bytes:,}"
+            )
+        view[at : at + len(piece)] = piece
+        at += len(piece)
+    if at < size_bytes:
+        raise TruncatedError(
+            "too few bytes for the volume", address=name, why=f"{at:,} of {size_bytes:,}"
+        )
+    return found

@@ -1,0 +1,108 @@
+"""Many grids at once: found, fetched in one go, stacked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openallen.address import Address, Condition
+from openallen.errors import NotFoundError
+from openallen.settings import Settings
+from openallen.verbs.rows import condition_of
+from openallen.verbs.running import run
+from openallen.verbs.source import connected
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from openallen.transfer import Observer
+
+__all__ = ["grids"]
+
+
+def grids(
+    *,
+    gene: str | list[str] | None = None,
+    plane: str | None = None,
+    product: str | None = "Mouse",
+    kind: str = "energy",
+    limit: int | None = None,
+    chunks: Any = None,
+    to: Path | str | None = None,
+    source: str | None = None,
+    observer: Observer | None = None,
+    **filters: object,
+) -> xr.DataArray:
+    """Find expression grids, fetch those that are not here, and give them as one lazy array.
+
+    Parameters
+    ----------
+    gene
+        Acronym of the gene, or several; every gene where None.
+    plane
+        ``coronal`` or ``sagittal``; both where None.
+    product
+        Abbreviation of the product: ``Mouse`` (adult), ``DevMouse``; any where None.
+    kind
+        ``energy``, ``density`` or ``intensity``.
+    limit
+        Data sets at most, those with the lowest ids first.
+    chunks
+        Data sets in a dask chunk (needs the extra ``dask``).
+    to
+        The folder they go to, one folder for each data set; the store's where None.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    observer
+        Is told of progress.
+    **filters
+        Other filters of ``list grid:``: ``age="P56"``, ``reference_space_id=9``, ``id__lt=...``.
+
+    Returns
+    -------
+    DataArray
+        float32, ``data_set`` x ``AP`` x ``DV`` x ``ML`` in µm, -1 as NaN; ``gene`` and
+        ``plane_of_section`` along ``data_set``. A grid is read when it is looked at.
+
+    Raises
+    ------
+    NotFoundError
+        If no data set matches.
+    IncompleteError
+        If some could not be fetched; the others are there, and the same call goes on.
+
+    Examples
+    --------
+    >>> import openallen as oa
+    >>> energy = oa.grids(gene="Pdyn", source="sample")
+    >>> energy.sizes["data_set"]
+    2
+    """
+    from openallen.atlases.collection import stack_grids
+    from openallen.atlases.plan import plan_grids
+    from openallen.atlases.search import grid_row, search_grids
+
+    settings = Settings.load(source=source)
+    given = {"gene": gene, "plane": plane, "product": product, **filters}
+    wanted: list[Condition] = [
+        condition_of(name, value) for name, value in given.items() if value is not None
+    ]
+    folder = Path(to) if to is not None else settings.store / "grids"
+    with connected(settings) as client:
+        rows = sorted(client.rows(search_grids(wanted)), key=lambda row: int(row["id"]))[:limit]
+        if not rows:
+            told = " ".join(map(str, wanted))
+            raise NotFoundError(
+                "no section data set matches", why=told, hint=f"openallen list grid: {told}"
+            )
+        work = plan_grids(client, rows, kind, folder, _address(wanted, kind))
+        report = run(client, work, settings, observer).report
+    report.raise_if_failed()
+    places = [folder / str(grid_row(row)["id"]) for row in rows]
+    return stack_grids(places, kind, chunks=chunks)
+
+
+def _address(wanted: list[Condition], kind: str) -> str:
+    address = Address("grid", conditions=tuple(wanted))
+    return str(replace(address, conditions=(*wanted, Condition("include", "eq", kind))))
