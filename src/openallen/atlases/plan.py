@@ -123,7 +123,8 @@ def _wanted(address: Address) -> tuple[str, ...]:
             hint=f"grid:{address.name}?include=energy",
         )
     told = address.option("include")
-    kinds = tuple(dict.fromkeys(word for word in (told or "energy").split(",") if word))
+    words = "energy" if told is None else told
+    kinds = tuple(dict.fromkeys(word for word in words.split(",") if word))
     for word in kinds:
         if word not in EXPRESSION and word not in CONNECTIVITY:
             raise UsageError(

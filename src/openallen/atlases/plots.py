@@ -193,7 +193,8 @@ def _point(volume: xr.DataArray, at_um: Any) -> tuple[int, ...]:
     if values.dtype.kind in "iub":
         bright = values > 0
     else:
-        bright = np.nan_to_num(values, nan=-np.inf) >= _high(values)
+        known = np.nan_to_num(values, nan=-np.inf)
+        bright = known >= max(_high(values), float(np.nextafter(known.min(), np.inf)))
     places = np.argwhere(bright)
     if not len(places) or len(places) == values.size:
         return tuple(size // 2 for size in volume.shape)
@@ -206,7 +207,8 @@ def _high(values: np.ndarray[Any, Any]) -> float:
     import numpy as np
 
     there = values[np.isfinite(values)]
-    return float(np.percentile(there, 99.8)) if there.size else np.inf
+    there = there[there > there.min(initial=np.inf)]  # what is not background
+    return float(np.percentile(there, 99.5)) if there.size else np.inf
 
 
 def _limits(volume: xr.DataArray) -> tuple[float, float]:

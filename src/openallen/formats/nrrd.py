@@ -280,8 +280,11 @@ class NrrdCheck:
         for size in shape:
             expected *= size
         rest = memoryview(data)[at:]
-        if told.get("encoding", "").lower() in _GZIP:
+        encoding = told.get("encoding", "").lower()
+        if encoding in _GZIP:
             found = sum(map(len, inflated(rest)))
+        elif encoding in _BZIP2:
+            found = len(_from_bzip2(bytes(rest), expected, ""))
         else:
             found = len(rest)
         if found != expected:
