@@ -4,11 +4,11 @@ import math
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from swctrees import trees
 
 from openallen.errors import CorruptError, IntegrityError, TruncatedError
 from openallen.formats.marker import Marker, MarkerCheck, read_markers
-from openallen.formats.swc import Morphology, Node, SwcCheck, read_swc
+from openallen.formats.swc import SwcCheck, read_swc
 
 
 def test_a_real_reconstruction(data):
@@ -30,22 +30,6 @@ def test_a_real_reconstruction(data):
 def test_real_files_survive_being_written_and_read(data, pattern):
     cell = read_swc(next((data / "swc").glob(pattern)))
     assert read_swc(cell.to_swc()) == cell
-
-
-coordinates = st.floats(-1e6, 1e6)
-
-
-@st.composite
-def trees(draw):
-    ids = draw(st.lists(st.integers(0, 10**6), min_size=1, max_size=30, unique=True))
-    nodes = []
-    for at, node_id in enumerate(ids):
-        parent = -1 if at == 0 else draw(st.sampled_from([-1, *ids[:at]]))
-        x, y, z, r = (draw(coordinates) for _ in range(4))
-        nodes.append(Node(node_id, draw(st.integers(0, 7)), x, y, z, r, parent))
-    return Morphology(
-        tuple(draw(st.permutations(nodes))), tuple(draw(st.lists(st.just(" x"), max_size=2)))
-    )
 
 
 @given(trees())
