@@ -18,7 +18,7 @@ def _clean_surroundings(
 ) -> None:
     """No setting, store or proxy of whoever runs the tests reaches them, and none is touched."""
     for name in list(os.environ):
-        if name.startswith("OPENALLEN_") and name != "OPENALLEN_TEST_ALLENSDK":
+        if name.startswith("OPENALLEN_") and not name.startswith("OPENALLEN_TEST_"):
             monkeypatch.delenv(name)
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

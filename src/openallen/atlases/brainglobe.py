@@ -56,7 +56,9 @@ def to_brainglobe(atlas: Atlas, folder: Path, resolution_um: float | None = None
         import zarr
         from brainglobe_atlasapi.core import Atlas as BrainGlobe
     except ImportError:
-        raise MissingExtraError("brainglobe-atlasapi", "an atlas for BrainGlobe") from None
+        missing = MissingExtraError("brainglobe-atlasapi", "an atlas for BrainGlobe")
+        missing.hint = "pip install brainglobe-atlasapi"
+        raise missing from None
     if folder.exists() and any(folder.iterdir()):
         raise RefusedError("this folder is taken", address=str(folder))
     annotation = atlas.annotation(resolution_um)
