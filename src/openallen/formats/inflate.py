@@ -11,12 +11,12 @@ from openallen.errors import CorruptError, TruncatedError
 __all__ = ["inflate", "inflated"]
 
 _IN_BYTES: Final = 1 << 20
-_OUT_BYTES: Final = 8 << 20
+_OUT_BYTES: Final = 256 << 10  # stays near the processor until it is copied
 _AUTOMATIC: Final = 47  # zlib's word for: gzip or zlib, whichever the first bytes say
 
 
 def inflated(packed: bytes | bytearray | memoryview, name: str = "") -> Iterator[bytes]:
-    """Give what gzip or zlib data hold, a few megabytes at a time, check sums compared.
+    """Give what gzip or zlib data hold, a piece at a time, check sums compared.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def inflated(packed: bytes | bytearray | memoryview, name: str = "") -> Iterator
                 yield piece
 
 
-def inflate(packed: bytes | bytearray | memoryview, size_bytes: int, name: str = "") -> bytearray:
+def inflate(packed: bytes | bytearray | memoryview, size_bytes: int, name: str = "") -> memoryview:
     """Decompress gzip or zlib data that must come to exactly `size_bytes`.
 
     Never more than a piece beyond that size is held, whatever the data claim.
@@ -56,15 +56,17 @@ def inflate(packed: bytes | bytearray | memoryview, size_bytes: int, name: str =
     CorruptError
         If they do not decompress, or come to more.
     """
-    found = bytearray(size_bytes)
-    view = memoryview(found)
+    import numpy as np
+
+    # Not filled with zeros first, as a bytearray would be.
+    found: memoryview = np.empty(size_bytes, np.uint8).data
     at = 0
     for piece in inflated(packed, name):
         if at + len(piece) > size_bytes:
             raise CorruptError(
                 "too many bytes for the volume", address=name, why=f"more than {size_bytes:,}"
             )
-        view[at : at + len(piece)] = piece
+        found[at : at + len(piece)] = piece
         at += len(piece)
     if at < size_bytes:
         raise TruncatedError(

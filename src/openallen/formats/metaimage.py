@@ -192,7 +192,7 @@ def read_metaimage(
 
     header = parse_header(data, name)
     if header.data_file == "LOCAL":
-        raw: bytes | bytearray = data[header.size_bytes :]
+        raw: bytes | memoryview = data[header.size_bytes :]
     elif beside is None:
         raise CorruptError("the data file is missing", address=name, why=header.data_file)
     else:

@@ -226,7 +226,7 @@ def read_nrrd(
     import numpy as np
 
     header = parse_header(data, name)
-    raw: bytes | bytearray | memoryview = memoryview(data)[header.size_bytes :]
+    raw: bytes | memoryview = memoryview(data)[header.size_bytes :]
     if header.data_file:
         if data_file is None:
             raise CorruptError("the data file is missing", address=name, why=header.data_file)

@@ -9,10 +9,13 @@ page by the name of ``.swc``.
 from __future__ import annotations
 
 import base64
+import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import itemgetter, lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["NODE_TYPES", "Morphology", "Node", "SwcCheck", "read_swc"]
 
 NODE_TYPES: Final = {1: "soma", 2: "axon", 3: "basal dendrite", 4: "apical dendrite"}
-_LOOSE: Final = ("\t", "  ", " \n", "\n ", "\n\n", "\r", "\f", "\v", ",", "\u2028", "\x85", "\x1c")
+_ID: Final = itemgetter(0)
+_PARENT: Final = itemgetter(6)
 _COLOURS: Final = {1: "#222", 2: "#3a6ea5", 3: "#c0392b", 4: "#8e44ad"}
 
 
@@ -370,24 +374,40 @@ def _quick(text: str) -> tuple[tuple[Node, ...], tuple[str, ...]] | None:
         header.append(lines[at:stop].strip()[1:])
         at = stop + 1
     body = lines[at:].strip()
-    if any(sign in body for sign in '#[]"'):
+    if "[" in body or "\r" in body:  # what JSON would take for more than it is
         return None
-    if any(sign in body for sign in _LOOSE):
-        parted = (line.replace(",", " ").split() for line in body.splitlines())
-        body = "\n".join(",".join(parts) for parts in parted if parts)
-    body = body.replace("\n", "],[").replace(" ", ",")
+    with _undisturbed():
+        nodes = _rows(body)
+        if nodes is None:  # blanks of other kinds, or more of them
+            parted = (line.replace(",", " ").split() for line in body.splitlines())
+            nodes = _rows("\n".join(" ".join(parts) for parts in parted if parts))
+    if nodes is None:
+        return None
+    ids, parents = list(map(_ID, nodes)), list(map(_PARENT, nodes))
+    known = set(ids)
+    # Parents that come before their children by number cannot close a circle.
+    sound = len(known) == len(ids) and min(known, default=-1) >= 0 and all(map(lt, parents, ids))
+    known.add(-1)
+    return (tuple(nodes), tuple(header)) if sound and known.issuperset(parents) else None
+
+
+def _rows(body: str) -> list[Node] | None:
     try:
-        nodes = _decode(f"[[{body}]]")
+        return _decode(f"[[{body.replace(chr(10), '],[').replace(' ', ',')}]]")
     except msgspec.DecodeError:
         return None
-    ids = {node.id for node in nodes}
-    whole = len(ids) == len(nodes) and min(ids, default=-1) >= 0
-    # Parents that come before their children by number cannot close a circle.
-    if whole and all(node.parent < node.id for node in nodes):
-        ids.add(-1)
-        if ids.issuperset(node.parent for node in nodes):
-            return tuple(nodes), tuple(header)
-    return None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold the search for garbage off: ten thousand new tuples would start it again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _add(line: str, nodes: dict[int, Node]) -> str:
