@@ -181,6 +181,9 @@ def test_any_spoilt_text_is_read_the_same_way(cell, data):
         "  1 1 0 0 0 1 -1  \n\n\t2 3 1 1 1 1 1\n",
         "1 1 0 0 0 1 -1 7 8",
         "1 1 0 0 0 1 99999999999999999999",
+        "1e999 1 0 0 0 1 -1",
+        "# a\x1cb\n1 1 0 0 0 1 -1",
+        "#\x0c\n1 1 0 0 0 1 -1",
     ],
 )
 def test_odd_texts_are_read_the_same_way(text):

@@ -376,6 +376,8 @@ def _quick(text: str) -> tuple[tuple[Node, ...], tuple[str, ...]] | None:
     body = lines[at:].strip()
     if "[" in body or "\r" in body:  # what JSON would take for more than it is
         return None
+    if len("\n".join(header).splitlines()) > len(header):  # lines that end in another way
+        return None
     with _undisturbed():
         nodes = _rows(body)
         if nodes is None:  # blanks of other kinds, or more of them
@@ -432,7 +434,7 @@ def _add(line: str, nodes: dict[int, Node]) -> str:
 
 def _whole(text: str) -> int:
     value = float(text)
-    if value != int(value):
+    if not value.is_integer():
         raise ValueError(f"{text!r} is no whole number")
     return int(value)
 
