@@ -34,6 +34,7 @@ _ROOMS = {
     "Search": "openallen.brainmap",
     "Settings": "openallen.settings",
     "StackFacts": "openallen.stacks",
+    "alignment": "openallen.verbs",
     "facts": "openallen.verbs",
     "fetch": "openallen.verbs",
     "grids": "openallen.verbs",
@@ -60,6 +61,7 @@ __all__ = [
     "Settings",
     "StackFacts",
     "__version__",
+    "alignment",
     "facts",
     "fetch",
     "grids",
@@ -78,7 +80,7 @@ if TYPE_CHECKING:
     from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
     from openallen.stacks import ImageStack, StackFacts
-    from openallen.verbs import facts, fetch, grids, open, plan, query, search  # noqa: A004
+    from openallen.verbs import alignment, facts, fetch, grids, open, plan, query, search  # noqa: A004
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.address import Condition
 from openallen.atlases.models import DataSet
 from openallen.atlases.structures import Structures
+from openallen.atlases.sync import ImageAlignment, SetAlignment
 from openallen.brainmap.builder import Search
-from openallen.errors import NotFoundError, StoreError, UsageError
+from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
 from openallen.store.disk import write_whole
 
 if TYPE_CHECKING:
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from openallen.brainmap.answers import Row
     from openallen.brainmap.language import Query
 
-__all__ = ["COLUMNS", "GRAPHS", "describe_data_set", "grid_row", "load_structures", "search_grids"]
+__all__ = [
+    "COLUMNS",
+    "GRAPHS",
+    "describe_data_set",
+    "grid_row",
+    "load_alignment",
+    "load_structures",
+    "search_grids",
+]
 
 COLUMNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -126,13 +135,10 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
     OfflineError
         If it is not here, and there is no network.
     """
-    path = folder / _NAME
-    try:
-        kept = json.loads(path.read_text("utf-8"))
-        if kept["source"] == client.source:
+    kept = _kept(folder / _NAME, client.source)
+    if kept is not None:
+        with suppress(AnswerError, KeyError, TypeError):
             return Structures.from_rows(kept["rows"], graph_id)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not here, or damaged: asked for anew
     rows = [dict(row) for row in client.rows(Search.of("Structure").where(graph_id=graph_id).query)]
     if not rows:
         known = ", ".join(f"{number} {name}" for number, name in GRAPHS.items())
@@ -140,6 +146,68 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
             "there is no such ontology", address=f"structures:{graph_id}", why=f"known are {known}"
         )
     found = Structures.from_rows(rows, graph_id)
-    with suppress(StoreError):  # a store that cannot be written to: asked for again next time
-        write_whole(path, json.dumps({"source": client.source, "rows": rows}).encode())
+    _keep(folder / _NAME, {"source": client.source, "rows": rows})
     return found
+
+
+def _kept(path: Path, source: str) -> dict[str, Any] | None:
+    """Give what was kept of a source; None where nothing was, or it is damaged."""
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) and told.get("source") == source else None
+
+
+def _keep(path: Path, told: Mapping[str, Any]) -> None:
+    with suppress(StoreError):  # a store that cannot be written to: asked for again next time
+        write_whole(path, json.dumps(told).encode())
+
+
+def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignment:
+    """Give where the images of a section data set lie: from rows kept in `folder`, else asked for.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such data set, or it is not aligned.
+    AnswerError
+        If a row lacks a number.
+    OfflineError
+        If they are not here, and there is no network.
+    """
+    path = folder / f"alignment_{data_set_id}.json"
+    kept = _kept(path, client.source)
+    if kept is not None:
+        with suppress(AnswerError, UsageError, KeyError, TypeError):
+            return _alignment(kept["data_set"], kept["images"])
+    sets = Search.of("SectionDataSet").where(id=data_set_id).include("alignment3d")
+    images = Search.of("SectionImage").where(data_set_id=data_set_id).include("alignment2d")
+    rows = list(client.rows(sets.query, 1))
+    sections = [dict(row) for row in client.rows(images.query)] if rows else []
+    aligned = [row for row in sections if row.get("alignment2d")]
+    if not aligned or not rows[0].get("alignment3d"):
+        raise NotFoundError(
+            "this section data set is not aligned" if rows else "there is no such data set",
+            address=f"grid:{data_set_id}",
+        )
+    found = _alignment(rows[0], aligned)
+    wanted = ("id", "section_number", "alignment2d")
+    told = [{name: row[name] for name in wanted} for row in aligned]
+    _keep(path, {"source": client.source, "data_set": dict(rows[0]), "images": told})
+    return found
+
+
+def _alignment(data_set: Mapping[str, Any], images: list[dict[str, Any]]) -> SetAlignment:
+    return SetAlignment(
+        [
+            ImageAlignment.of(
+                row["alignment2d"],
+                data_set["alignment3d"],
+                int(row["section_number"]),
+                float(data_set["section_thickness"]),
+                int(row["id"]),
+            )
+            for row in images
+        ]
+    )

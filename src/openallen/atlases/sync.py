@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from openallen.errors import AnswerError, UsageError
+from openallen.display import count_text
+from openallen.errors import AnswerError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,6 +136,33 @@ class SetAlignment:
         if not images:
             raise UsageError("a data set without images has no alignment")
         self.images = sorted(images, key=lambda image: image.z_um)
+        self._by_id = {image.image_id: image for image in self.images}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        first, last = self.images[0], self.images[-1]
+        return (
+            f"alignment of {count_text(len(self), 'section image')},"
+            f" {first.z_um:g} to {last.z_um:g} µm along the data set's third axis"
+        )
+
+    def image(self, image_id: int) -> ImageAlignment:
+        """Give the alignment of one section image.
+
+        Raises
+        ------
+        NotFoundError
+            If the data set has none of that id.
+        """
+        found = self._by_id.get(image_id)
+        if found is None:
+            raise NotFoundError(
+                f"there is no aligned section image {image_id}",
+                why=f"there are {count_text(len(self), 'image')}, {self.images[0].image_id} first",
+            )
+        return found
 
     def nearest(self, pir_um: Any) -> Nearest:
         """Find the section nearest to each point of reference space.

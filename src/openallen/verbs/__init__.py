@@ -4,7 +4,7 @@ This is where an address meets the room that knows it, and a source (``live``, `
 the service it stands for.
 """
 
-from openallen.verbs.atlas import grids
+from openallen.verbs.atlas import alignment, grids
 from openallen.verbs.fetching import fetch, job, plan
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
 from openallen.verbs.place import destination, folder_for
@@ -17,6 +17,7 @@ from openallen.verbs.source import connected
 __all__ = [
     "KINDS",
     "Fetched",
+    "alignment",
     "connected",
     "destination",
     "facts",

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.address import Address, Condition
+from openallen.address import Address, AddressLike, Condition
 from openallen.errors import NotFoundError
 from openallen.settings import Settings
+from openallen.verbs.place import destination
 from openallen.verbs.rows import condition_of
 from openallen.verbs.running import run
 from openallen.verbs.source import connected
@@ -16,9 +17,42 @@ from openallen.verbs.source import connected
 if TYPE_CHECKING:
     import xarray as xr
 
+    from openallen.atlases import SetAlignment
     from openallen.transfer import Observer
 
-__all__ = ["grids"]
+__all__ = ["alignment", "grids"]
+
+
+def alignment(data_set: AddressLike | int, *, source: str | None = None) -> SetAlignment:
+    """Give where the section images of a data set lie in the brain.
+
+    Its rows are asked for once and kept in the store; from then on it works offline.
+
+    Parameters
+    ----------
+    data_set
+        Id of a section data set, or its address (``grid:123``).
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such data set, or it is not aligned.
+
+    Examples
+    --------
+    >>> import openallen as oa
+    >>> here = oa.alignment(123, source="sample")
+    >>> here.image(101945191).to_reference(4000, 2500).round()
+    array([6291., 3790., 6548.])
+    """
+    from openallen.atlases.search import load_alignment
+
+    where = Address.parse(f"grid:{data_set}" if isinstance(data_set, int) else data_set)
+    settings = Settings.load(source=source)
+    with connected(settings) as client:
+        return load_alignment(client, where.id, destination(where, None, settings))
 
 
 def grids(
