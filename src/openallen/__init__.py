@@ -62,6 +62,7 @@ __all__ = [
     "StackFacts",
     "__version__",
     "alignment",
+    "assets",
     "facts",
     "fetch",
     "grids",
@@ -73,6 +74,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from openallen import assets
     from openallen.address import Address, Condition
     from openallen.brainmap import Query, Search
     from openallen.errors import OpenAllenError
@@ -85,6 +87,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     room = _ROOMS.get(name)
+    if name == "assets":  # a room with verbs of its own: oa.assets.sql(...)
+        return import_module("openallen.assets")
     if room is None:
         raise AttributeError(f"module 'openallen' has no attribute '{name}'")
     value = getattr(import_module(room), name)

@@ -89,6 +89,8 @@ class Settings:
         ``live``, ``sample`` (the embedded archive), or the URL of an archive.
     s3_endpoint
         Base URL of a service that holds the buckets instead of S3; empty for S3.
+    docdb_url
+        Base URL of the document database of AIND's metadata; empty for the institute's own.
     offline
         Never touch the network beyond this machine.
     connections
@@ -113,6 +115,7 @@ class Settings:
     store: Path = field(default_factory=_default_store)
     source: str = "live"
     s3_endpoint: str = ""
+    docdb_url: str = ""
     offline: bool = False
     connections: int | None = None
     connect_timeout_s: float = 10.0
@@ -154,6 +157,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "store": _folder,
         "source": str,
         "s3_endpoint": str,
+        "docdb_url": str,
         "offline": _flag,
         "connections": _positive(int),
         "connect_timeout_s": _positive(float),

@@ -63,7 +63,7 @@ def test_asking_for_rows_loads_no_tables_or_pictures(sample_url):
 def test_the_face_is_pinned():
     assert oa.__all__ == [
         "Address", "Condition", "ImageStack", "IncompleteError", "Morphology", "OpenAllenError", "Outcome", "Plan",
-        "Query", "RemoteFile", "Report", "Search", "Settings", "StackFacts", "__version__", "alignment", "facts",
+        "Query", "RemoteFile", "Report", "Search", "Settings", "StackFacts", "__version__", "alignment", "assets", "facts",
         "fetch", "grids", "open", "plan", "query", "read_swc", "search",
     ]  # fmt: skip
     assert len(oa.__all__) <= 40

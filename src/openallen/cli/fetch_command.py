@@ -106,7 +106,7 @@ def command(
 
 
 def _folder(address: Address, to: Path | None, call: Call, *, several: bool) -> Path:
-    if to is not None and several and address.scheme in {"stack", "grid", "atlas"}:
+    if to is not None and several and address.scheme in {"stack", "grid", "atlas", "asset"}:
         to = to / address.name
     return verbs.destination(address, to, call.settings)
 

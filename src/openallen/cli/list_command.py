@@ -37,7 +37,7 @@ _FIRST = 50
     "--limit", type=click.IntRange(1), default=_FIRST, show_default=True, help="Rows at most."
 )
 @click.option("--all", "everything", is_flag=True, help="Every row.")
-@click.option("--refresh", is_flag=True, help="Ask the service for its models anew (rma:).")
+@click.option("--refresh", is_flag=True, help="Ask anew for models (rma:) or assets (asset:).")
 @common
 def command(
     call: Call,
@@ -51,7 +51,8 @@ def command(
 
     stack: for cells with images, grid: for section data sets, atlas: for atlases, rma: for models,
     rma:MODEL for rows, release: for projects, release:PROJECT for versions,
-    release:PROJECT/TABLE for rows of a table, release:PROJECT/files for files.
+    release:PROJECT/TABLE for rows of a table, release:PROJECT/files for files, asset: for assets of
+    aind-open-data, asset:NAME for files.
 
     Filters are FIELD=VALUE, or with an operator: width_px__gt=6000, line__like='Pvalb*'.
     """
@@ -63,6 +64,11 @@ def command(
         from openallen.cli.release_lists import list_releases
 
         return list_releases(call, where, conditions, None if everything else limit)
+    if where.scheme == "asset":
+        from openallen.cli.asset_show import list_assets
+
+        most = None if everything else limit
+        return list_assets(call, where, conditions, most, refresh=refresh)
     if where.scheme == "atlas":
         from openallen.cli.atlas_show import list_atlases
 

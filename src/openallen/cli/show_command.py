@@ -35,8 +35,19 @@ EXAMPLES = (
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw a session, a grid or an atlas into this file (png, svg, pdf).",
 )
+@click.option("--graph", is_flag=True, help="Show what an asset was made from and into.")
+@click.option(
+    "--dot", type=click.Path(path_type=Path, dir_okay=False), help="Write that graph for Graphviz."
+)
 @common
-def command(call: Call, address: str, downsample: int, picture: Path | None) -> int:
+def command(
+    call: Call,
+    address: str,
+    downsample: int,
+    picture: Path | None,
+    graph: bool,
+    dot: Path | None,
+) -> int:
     """Show what ADDRESS names, without fetching it. ADDRESS may be an NWB file."""
     if names_session(address):
         return show_session(call, address, picture)
@@ -47,6 +58,12 @@ def command(call: Call, address: str, downsample: int, picture: Path | None) -> 
         return (show_grid if where.scheme == "grid" else show_atlas)(call, where, picture)
     if picture is not None:
         raise UsageError("--picture goes with sessions, grids and atlases only")
+    if where.scheme == "asset" and where.name:
+        from openallen.cli.asset_show import show_asset
+
+        return show_asset(call, where, dot, with_graph=graph)
+    if graph or dot is not None:
+        raise UsageError("--graph and --dot go with assets only")
     if where.scheme == "stack":
         return _stack(call, where, downsample)
     return _other(call, where)

@@ -166,6 +166,40 @@ class Bucket:
         asked = f"list-type=2&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
         yield from self._pages(asked, ("continuation-token", "NextContinuationToken"))
 
+    def level(
+        self, prefix: str = "", page_keys: int = 1000
+    ) -> tuple[tuple[Listed, ...], tuple[str, ...]]:
+        """Give what lies directly below `prefix`: objects, and folders with their slash.
+
+        Raises
+        ------
+        As `list` does.
+        """
+        asked = f"list-type=2&delimiter=%2F&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        marker = ("continuation-token", "NextContinuationToken")
+        pages = [page for _, page in self._turned(asked, marker)]
+        entries = tuple(entry for page in pages for entry in page.entries)
+        return entries, tuple(folder for page in pages for folder in page.folders)
+
+    def folders(self, prefix: str = "", page_keys: int = 1000) -> Iterator[str]:
+        """Give the folders directly below `prefix`, in the order of names, each with its slash.
+
+        Raises
+        ------
+        As `list` does.
+        """
+        asked = f"list-type=2&delimiter=%2F&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        marker = ("continuation-token", "NextContinuationToken")
+        last = ""
+        for _, page in self._turned(asked, marker):
+            for folder in page.folders:
+                if folder <= last:
+                    raise AnswerError(
+                        "folders of a listing go backwards", address=self.url(), why=folder
+                    )
+                last = folder
+                yield folder
+
     def versions(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
         """Give every version of every object whose key begins with `prefix`.
 
@@ -181,12 +215,8 @@ class Bucket:
         )
 
     def _pages(self, asked: str, *markers: tuple[str, str]) -> Iterator[Listed]:
-        onward = ""
-        seen: set[str] = set()
         last = ""
-        while True:
-            url = f"{self.url()}?{asked}{onward}"
-            page = self.retry.run(lambda url=url: self._page(url))  # type: ignore[misc]
+        for url, page in self._turned(asked, *markers):
             for entry in page.entries:
                 if entry.key < last:
                     raise AnswerError(
@@ -194,6 +224,15 @@ class Bucket:
                     )
                 last = entry.key
                 yield entry
+
+    def _turned(self, asked: str, *markers: tuple[str, str]) -> Iterator[tuple[str, _Page]]:
+        """Give the pages of a listing, each with its address."""
+        onward = ""
+        seen: set[str] = set()
+        while True:
+            url = f"{self.url()}?{asked}{onward}"
+            page = self.retry.run(lambda url=url: self._page(url))  # type: ignore[misc]
+            yield url, page
             if not page.truncated:
                 return
             given = {name: page.facts.get(told, "") for name, told in markers}
@@ -207,7 +246,7 @@ class Bucket:
             body = response.read(_LIMIT_BYTES)
         page = _Page.read(body, url)
         told = page.facts.get("KeyCount", "")
-        if told.isdigit() and int(told) != len(page.entries) + page.prefixes:
+        if told.isdigit() and int(told) != len(page.entries) + len(page.folders):
             raise AnswerError(
                 "a listing holds not what it announces",
                 address=url,
@@ -222,7 +261,7 @@ class _Page:
     def __init__(self) -> None:
         self.facts: dict[str, str] = {}
         self.entries: list[Listed] = []
-        self.prefixes = 0
+        self.folders: list[str] = []
         self._path: list[str] = []
         self._text: list[str] = []
         self._fields: dict[str, str] = {}
@@ -264,8 +303,9 @@ class _Page:
             self._fields[local] = text
         elif local in {"Contents", "Version"}:
             self.entries.append(_listed(self._fields))
-        elif local == "CommonPrefixes":
-            self.prefixes += 1
+        elif inside == "CommonPrefixes":
+            if local == "Prefix":
+                self.folders.append(text)
         elif len(self._path) == 1:
             self.facts[local] = text
 

@@ -55,6 +55,8 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         from openallen.atlases.plan import plan_atlas, plan_grid
 
         return (plan_grid if address.scheme == "grid" else plan_atlas)(client, address, to)
+    if address.scheme == "asset":
+        return _asset_job(client, address, to)
     if address.scheme in {"image", "file"}:
         from openallen.brainmap.plan import plan_file, plan_image
 
@@ -64,6 +66,22 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         address=str(address),
         hint="stack:313862022, grid:69855739, atlas:P56, release:visual-behavior-ophys",
     )
+
+
+def _asset_job(client: Client, address: Address, to: Path) -> Job:
+    from openallen.assets.ask import bucket_for, open_asset
+    from openallen.assets.plan import AssetJob
+
+    if address.conditions:
+        raise UsageError(
+            f"assets have no option '{address.conditions[0].field}'",
+            address=str(address),
+            hint=f"asset:{address.name}/behavior/*.csv",
+        )
+    settings = Settings.load(source=client.source)
+    bucket = bucket_for(client.http, settings)
+    asset = open_asset(address.name, settings)
+    return AssetJob.of(bucket, asset, address, to, f"s3://{bucket.name}")
 
 
 def _known_options(given: dict[str, Any], kind: type[Any]) -> None:

@@ -98,7 +98,7 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
     Returns
     -------
     Release, BehaviorSession, BehaviorOphysExperiment, BehaviorEcephysSession, ImageStack, OmeZarr,
-    ExpressionGrid, ConnectivityGrid, Atlas, Structures, Morphology, DataArray
+    ExpressionGrid, ConnectivityGrid, Atlas, Structures, Asset, Morphology, DataArray
         By what the address names, or the file or folder holds. A part of an atlas
         (``atlas:ccf-2017/annotation/25``) is a labelled volume.
 
@@ -124,9 +124,7 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
         _no_options(options)
         return open_release(where)
     _no_options(options)
-    if where.scheme == "structures":
-        return open_structures(where)
-    return _open_stored(where)
+    return open_structures(where) if where.scheme == "structures" else _open_stored(where)
 
 
 def _named(url: str) -> Address | None:
@@ -142,11 +140,15 @@ def _open_stored(where: Address) -> Any:
     from openallen.atlases.grids import open_grid
     from openallen.stacks import ImageStack
 
+    if where.scheme == "asset" and where.name and not where.path:
+        from openallen.assets import open_asset
+
+        return open_asset(where.name)
     if where.scheme not in {"stack", "grid", "atlas"}:
         raise UsageError(
             "this cannot be opened",
             address=str(where),
-            hint="stacks, grids, atlases, structures, releases and sessions can",
+            hint="stacks, grids, atlases, structures, releases, sessions and whole assets can",
         )
     folder = destination(where, None, Settings.load())
     try:

@@ -60,7 +60,8 @@ def search(
     Parameters
     ----------
     address
-        ``stack:`` for cells with images, ``grid:`` for section data sets,
+        ``stack:`` for cells with images, ``grid:`` for section data sets, ``asset:`` for AIND
+        assets,
         ``rma:Model?field=value`` for rows of brain-map.org.
     *conditions
         More filters, as text (``"species=Mus musculus"``) or `Condition`.
@@ -81,6 +82,12 @@ def search(
     if where.scheme == "grid":  # its filters are on associations, not on the rows themselves
         given += [condition_of(name, value) for name, value in filters.items()]
         filters = {}
+    if where.scheme == "asset" and not where.name:
+        from openallen.assets import catalogue
+
+        told = [condition_of(name, value) for name, value in filters.items()]
+        rows = catalogue(settings=Settings.load(source=source))
+        return rows.select([*where.conditions, *given, *told])
     with connected(source=source) as client:
         asked, row = set_query(where, given)
         wanted = [filter_of(_told(where, name), value) for name, value in filters.items()]

@@ -10,7 +10,7 @@ from openallen.address import Address, AddressLike
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
 from openallen.verbs.release import read_release, release_url, shelf
-from openallen.verbs.source import connected, http_for
+from openallen.verbs.source import connected
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
@@ -205,6 +205,7 @@ def _tree(settings: Settings, url: str, name: str, *, immutable: bool) -> Tree:
     from openallen.sessions.remote import remote_tree
     from openallen.store import Store
     from openallen.transport import Retry
+    from openallen.transport.asking import http_for
 
     return remote_tree(
         http_for(settings),

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 
 from openallen.errors import UsageError
 from openallen.settings import Settings
-from openallen.version import __version__
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client
-    from openallen.transport import Http
 
-
-__all__ = ["connected", "http_for"]
+__all__ = ["connected"]
 
 
 @contextmanager
@@ -38,6 +35,7 @@ def connected(settings: Settings | None = None, *, source: str | None = None) ->
     """
     from openallen.brainmap.client import connect
     from openallen.transport import Retry
+    from openallen.transport.asking import http_for
 
     settings = settings or Settings.load(source=source)
     chosen = source or settings.source
@@ -49,18 +47,6 @@ def connected(settings: Settings | None = None, *, source: str | None = None) ->
             retry=Retry(attempts=settings.attempts),
             connections=settings.connections or 8,
         )
-
-
-def http_for(settings: Settings) -> Http:
-    """Give a client with the manners the settings ask for."""
-    from openallen.transport import Http
-
-    return Http(
-        connect_timeout_s=settings.connect_timeout_s,
-        silence_timeout_s=settings.silence_timeout_s,
-        offline=settings.offline,
-        user_agent=f"openallen/{__version__}",
-    )
 
 
 def _base_url(source: str) -> str:

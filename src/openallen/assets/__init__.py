@@ -1,0 +1,18 @@
+"""AIND open data: names, catalogue, sidecars, provenance, files."""
+
+from openallen.assets.ask import catalogue, open_asset, sql
+from openallen.assets.catalogue import Catalogue
+from openallen.assets.names import AssetName, parse_name
+from openallen.assets.read import Asset
+from openallen.assets.record import Record
+
+__all__ = [
+    "Asset",
+    "AssetName",
+    "Catalogue",
+    "Record",
+    "catalogue",
+    "open_asset",
+    "parse_name",
+    "sql",
+]

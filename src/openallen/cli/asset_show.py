@@ -1,0 +1,159 @@
+"""``openallen list asset:`` and ``show asset:NAME``: the catalogue, and one asset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from openallen.address import Address, Condition
+from openallen.cli.options import Call, same_command
+from openallen.display import bytes_text, count_text
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
+
+__all__ = ["list_assets", "show_asset"]
+
+_COLUMNS = ("name", "level", "modalities", "subject_id", "acquired", "project", "public")
+_NAMED = 40
+
+
+def list_assets(
+    call: Call,
+    where: Address,
+    conditions: list[Condition],
+    limit: int | None,
+    *,
+    refresh: bool,
+) -> int:
+    """List assets of the catalogue, or with a name the files of one asset.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing matches.
+    """
+    from openallen.assets import catalogue
+
+    wanted = [*where.conditions, *conditions]
+    if where.name:
+        return _files(call, where, limit)
+    found = catalogue(refresh=refresh, settings=call.settings, tell=call.out.say)
+    rows = found.select(wanted, limit)
+    shown = [_plain(row) for row in rows]
+    if not call.out.as_json:
+        shown = [row | {"modalities": ", ".join(row["modalities"] or [])} for row in shown]
+    call.out.rows(
+        shown,
+        _COLUMNS,
+        id_column="name",
+        noun="asset",
+        total=found.count(wanted) if limit is not None else None,
+        more=same_command("--all"),
+    )
+    if not rows:
+        raise NotFoundError(
+            "no asset matches",
+            address=str(where),
+            why=" ".join(map(str, wanted)),
+            hint="openallen list asset:",
+        )
+    call.out.say(f"  from {found.about.get('source')}, asked {found.about.get('asked')}")
+    return 0
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in row.items()}
+
+
+def _files(call: Call, where: Address, limit: int | None) -> int:
+    from openallen.assets import open_asset
+
+    asset = open_asset(where.name, call.settings)
+    rows: list[dict[str, Any]] = []
+    total = size = 0
+    for entry in asset.files("/".join(where.path)):
+        total += 1
+        size += entry.size_bytes
+        if limit is None or len(rows) < limit:
+            path = entry.key.removeprefix(asset.prefix)
+            rows.append({"path": path, "size_bytes": entry.size_bytes, "etag": entry.etag})
+    if not total:
+        raise NotFoundError("no file matches", address=str(where), hint="openallen list asset:")
+    call.out.rows(
+        rows,
+        ("path", "size_bytes"),
+        id_column="path",
+        noun="file",
+        total=total,
+        more=same_command("--all"),
+    )
+    call.out.say(f"  {bytes_text(size)} in {count_text(total, 'file')}")
+    return 0
+
+
+def show_asset(call: Call, where: Address, graph: Path | None, *, with_graph: bool) -> int:
+    """Show an asset: its metadata, its folders with sizes, and what it was made from and into.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such asset.
+    """
+    from openallen.assets import open_asset
+    from openallen.assets.read import folders_text
+
+    if where.path:
+        raise UsageError(
+            "an asset is shown whole", address=str(where), hint=f"openallen list {where}"
+        )
+    asset = open_asset(where.name, call.settings)
+    record = asset.record
+    folders = asset.folders()
+    lines = [repr(record), "", folders_text(_shortened(folders))]
+    document: dict[str, Any] = {
+        "address": str(where),
+        **record.to_row(),
+        "acquired": _iso(record.acquired[0]),
+        "versions": record.versions,
+        "steps": [step.name for step in record.steps],
+        "quality": record.quality or None,
+        "problems": list(record.problems),
+        "folders": {n: {"files": f, "size_bytes": s} for n, (f, s) in folders.items()},
+        "notes": asset.notes,
+    }
+    if with_graph or graph is not None:
+        family = _family(call, where.name, record.subject_id)
+        document["family"] = family.to_rows()
+        lines += ["", "made from and into", str(family)]
+        if graph is not None:
+            graph.write_text(family.to_dot(), "utf-8")
+            lines.append(f"  {graph}")
+    total = sum(size for _, size in folders.values())
+    lines += ["", f"  fetch it ({bytes_text(total)}): openallen fetch {where} --to {where.name}"]
+    call.out.document(document, "\n".join([*lines, *asset.notes]), ids=(where.name,))
+    return 0
+
+
+def _iso(value: Any) -> str | None:
+    return value.isoformat() if value is not None else None
+
+
+def _shortened(folders: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    kept = dict(list(folders.items())[:_NAMED])
+    if len(folders) > len(kept):
+        rest = list(folders.values())[_NAMED:]
+        kept[f"{len(rest)} more"] = sum(f for f, _ in rest), sum(s for _, s in rest)
+    return kept
+
+
+def _family(call: Call, name: str, subject_id: str) -> Any:
+    from openallen.assets import catalogue
+    from openallen.assets.provenance import family_of
+
+    rows: list[dict[str, Any]] = []
+    try:
+        found = catalogue(settings=call.settings, tell=call.out.say)
+        of_subject = Condition("subject_id", "eq", subject_id)
+        rows = found.select([of_subject]) if subject_id else []
+    except OpenAllenError as error:
+        call.out.warn(f"without the catalogue only names tell what was made from what: {error}")
+    return family_of(name, rows)

@@ -1,0 +1,19 @@
+"""A client with the manners that settings ask for."""
+
+from __future__ import annotations
+
+from openallen.settings import Settings
+from openallen.transport.http import Http
+from openallen.version import __version__
+
+__all__ = ["http_for"]
+
+
+def http_for(settings: Settings) -> Http:
+    """Give a client with the manners the settings ask for."""
+    return Http(
+        connect_timeout_s=settings.connect_timeout_s,
+        silence_timeout_s=settings.silence_timeout_s,
+        offline=settings.offline,
+        user_agent=f"openallen/{__version__}",
+    )
