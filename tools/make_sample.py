@@ -279,10 +279,8 @@ def _describe(cell: Morphology) -> None:
         "name": "sample",
         "title": "the sample archive of openallen",
         "notes": [
-            "The rows of specimen 313862022 are real: 50 of its 627 planes and all 4 projections.",
-            "The pixels are simulated: drawn from a real reconstruction of another cell"
-            " (325404214), which is served in place of its own, with made-up file ids.",
-            "Grids and atlas volumes are simulated; headers, structures and colours are real.",
+            f"A sample: real rows (of specimen {SPECIMEN} 50 of its 627 planes); pixels and volumes"
+            " are simulated, the reconstruction is another cell's.",
         ],
         "terms": "Allen Institute Terms of Use; see TERMS.md beside this file",
         "simulated": [

@@ -196,7 +196,8 @@ def test_the_order_of_axes_does_not_matter_where_they_are_named(p56):
     several = volume.expand_dims({"gene": ["a", "b"]})
     found = atlas.unionizer()(several)
     assert found.index.names == ["gene", "id"]
-    assert np.array_equal(found.loc["b"].to_numpy(), plain.to_numpy(), equal_nan=True)
+    assert found.loc["b"].equals(plain)
+    assert plain.loc[385, "acronym"] == "VISp"
     with pytest.raises(UsageError, match="differ in shape"):
         atlas.unionizer()(values[:5])
 
@@ -356,6 +357,9 @@ def test_many_grids_are_one_lazy_array(source, tmp_path):
     assert energy.data_set.to_numpy().tolist() == [72109410, 9000000201, 9000000202]
     for number in energy["data_set"].to_numpy():
         one = oa.open(tmp_path / str(number)).energy
+        if number == 9000000202:  # cut sagittally: from right to left in its own space
+            assert one.attrs["orientation"] == "PIL"
+            one = one.isel(ML=slice(None, None, -1))
         assert np.array_equal(energy.sel(data_set=number), one, equal_nan=True)
     assert np.array_equal(energy[::2, 3:9, 20, [4, 1]], energy.to_numpy()[::2, 3:9, 20][:, :, [4, 1]], equal_nan=True)  # fmt: skip
     assert energy[0:0].shape == (0, 67, 41, 58)
@@ -512,3 +516,111 @@ def test_slices_are_where_they_should_be(p56):
     flat = coloured.axes[0].images[0].get_array().reshape(-1, 3)
     assert any("".join(f"{c:02X}" for c in pixel) == visp for pixel in flat)
     plt.close("all")
+
+
+# --- what strangers stumbled over -----------------------------------------------------------------
+
+
+def test_connectivity_and_expression_are_not_mixed_up(source, tmp_path):
+    usual = oa.fetch("grid:181777177", to=tmp_path / "c", resolution=100)
+    assert usual.kinds == ("projection_density",)
+    with pytest.raises(UsageError, match="shows connectivity"):
+        oa.fetch("grid:181777177?include=energy", to=tmp_path / "c")
+    with pytest.raises(UsageError, match="the expression of Adora2a"):
+        oa.fetch("grid:72109410", to=tmp_path / "e", include="projection_density")
+    assert 181777177 not in oa.grids(product=None, age="P56", to=tmp_path / "g").data_set
+    both = oa.fetch("grid:72109410", to=tmp_path / "e", include=["energy", "density"])
+    assert both.kinds == ("density", "energy")
+
+
+def test_an_address_means_what_it_says(source, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path))
+    for size in (50, 100):
+        oa.fetch("grid:181777177", include="data_mask", resolution=size)
+    assert oa.open("grid:181777177?include=data_mask&resolution=50").data_mask.shape == (264, 160, 228)  # fmt: skip
+    with pytest.raises(NotFoundError, match="holds no injection_density"):
+        oa.open("grid:181777177?include=injection_density")
+    with pytest.raises(NotFoundError, match="no grid of 25"):
+        oa.open("grid:181777177?resolution=25")
+    with pytest.raises(UsageError, match="hold no 'bogus'"):
+        oa.open("grid:181777177?include=bogus")
+    assert oa.open("structures:1/VISp").id == 385
+    with pytest.raises(NotFoundError, match="no structure"):
+        oa.open("structures:1/NOPE")
+    oa.fetch("atlas:p56/gridAnnotation")
+    assert oa.open("atlas:P56").parts == oa.open("atlas:p56").parts == ("gridAnnotation",)
+    with pytest.raises(NotFoundError, match="ccf-2017"):
+        oa.open("atlas:ccf2017")
+    with pytest.raises(UsageError, match="sizes are"):
+        oa.open("atlas:ccf-2017/annotation/30")
+
+
+def test_a_folder_holds_one_thing(source, tmp_path):
+    from openallen.errors import RefusedError
+
+    oa.fetch("grid:72109410", to=tmp_path / "a")
+    oa.fetch("atlas:P56/gridAnnotation", to=tmp_path / "b")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "manifest.json").write_text("{}")
+    for address, folder in (("grid:69855739", "a"), ("atlas:P56/gridAnnotation", "a"), ("grid:69855739", "b"), ("atlas:E15.5/gridAnnotation", "b"), ("grid:69855739", "c"), ("atlas:P56", "c")):  # fmt: skip
+        with pytest.raises(RefusedError, match="is taken"):
+            oa.fetch(address, to=tmp_path / folder)
+
+
+def test_the_frame_of_a_volume_counts(source, tmp_path, p56):
+    atlas = Atlas(p56)
+    ids = np.array(atlas.annotation())
+    one_sided = np.where(np.arange(58) < 29, 1.0, 5.0)[None, None, :] * (ids > 0)
+    right = atlas.annotation().copy(data=one_sided.astype("float32"))
+    left = right.isel(ML=slice(None, None, -1)).assign_coords(ML=right["ML"])
+    left.attrs["orientation"] = "PIL"
+    sums = atlas.unionizer()
+    assert sums(left).equals(sums(right))
+    assert sums(right.isel(ML=slice(None, None, -1))).equals(sums(right))
+    embryo = oa.fetch("grid:9000000203", to=tmp_path / "e").energy
+    with pytest.raises(UsageError, match="differ in shape or place"):
+        sums(embryo)
+    with pytest.raises(UsageError, match="another space"):
+        atlas.plot(volume=embryo)
+    for wrong in ("x", [1, 2], object()):
+        with pytest.raises(UsageError):
+            atlas.ids_at(wrong)
+
+
+def test_what_is_here_needs_no_network(tmp_path, monkeypatch):
+    from openallen.archive.app import archive_app
+    from openallen.archive.server import serving
+
+    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path))
+    from openallen.verbs import source as place
+
+    with serving(archive_app("sample")) as url:
+        monkeypatch.setattr(place, "_base_url", lambda source: url)
+        for address in ("atlas:P56/gridAnnotation", "grid:72109410"):
+            oa.fetch(address)
+    monkeypatch.setattr(place, "_base_url", lambda source: "https://api.brain-map.org")
+    monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
+    for address in ("atlas:P56/gridAnnotation", "grid:72109410"):
+        assert oa.fetch(address) is not None
+
+
+def test_damage_is_found_and_mended(source, tmp_path, monkeypatch):
+    import os
+
+    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path))
+    oa.fetch("grid:72109410")
+    (packed,) = tmp_path.rglob("*.zip")
+    before = packed.stat()
+    whole = packed.read_bytes()
+    spoilt = bytearray(whole)
+    spoilt[len(spoilt) // 2] ^= 255
+    packed.write_bytes(bytes(spoilt))
+    os.utime(packed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = run("store", "verify", "--json")
+    assert done.returncode == 7, done.stdout
+    assert json.loads(done.stdout)["bad"][0]["address"] == "grid:72109410"
+    assert run("store", "repair").returncode == 0
+    assert packed.read_bytes() == whole
+    assert run("store", "verify").returncode == 0
+    listed = run("store", "ls", "--json").stdout
+    assert json.loads(listed.splitlines()[0])["address"] == "grid:72109410"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.atlases.catalogue import ATLASES
 from openallen.atlases.frames import index_of, label, spacing_of
+from openallen.atlases.frames import points_um as read_points
 from openallen.atlases.models import CITATION, ORIENTATIONS, TERMS
 from openallen.atlases.structures import Structure, Structures
 from openallen.atlases.unionize import Labels, Unionizer
@@ -238,6 +239,7 @@ class Atlas:
         """Choose the part of some kind: the only one, or the one with that voxel size."""
         found = [part for part in self._files if _kind(part) in kinds]
         if resolution_um is not None:
+            resolution_um = float(resolution_um)
             found = [p for p in found if self._size_um(p) == resolution_um]
         if len(found) == 1:
             return found[0]
@@ -253,7 +255,7 @@ class Atlas:
             f"which {kinds[0]}?",
             address=f"atlas:{self.name}",
             why="here are " + ", ".join(found),
-            hint="resolution_um=...",
+            hint=f"resolution_um={self._size_um(found[-1]):g}",
         )
 
     def _size_um(self, part: str) -> float:
@@ -369,9 +371,7 @@ class Atlas:
         import numpy as np
 
         volume = self.annotation(resolution_um)
-        points = np.asarray(points_um, float)
-        if points.shape[-1:] != (3,):
-            raise UsageError("points have three coordinates", why=f"shape {points.shape}")
+        points = read_points(points_um)
         finite = np.isfinite(points).all(axis=-1, keepdims=True)
         at = index_of(np.where(finite, points, -1.0), spacing_of(volume))
         inside: np.ndarray[Any, Any] = np.all(
@@ -389,16 +389,34 @@ class Atlas:
 
     # --- faces ----------------------------------------------------------------------------------
 
-    def plot(self, at_um: Any = None, *, volume: xr.DataArray | None = None, **options: Any) -> Any:
+    def plot(
+        self,
+        at_um: Any = None,
+        *,
+        volume: xr.DataArray | None = None,
+        resolution_um: float | None = None,
+        **options: Any,
+    ) -> Any:
         """Draw three slices through a point, with the outlines of structures.
 
-        See `openallen.atlases.plots.plot_slices`.
+        Parameters
+        ----------
+        at_um
+            AP, DV, ML in µm; where None, somewhere telling.
+        volume
+            What is drawn; a template that is here, else an annotation, where None.
+        resolution_um
+            Voxel size of that; the coarsest where None.
+        **options
+            As `openallen.atlases.plots.plot_slices` takes them.
         """
         from openallen.atlases.plots import plot_slices
 
         if volume is None:
             kinds = _TEMPLATES if any(_kind(p) in _TEMPLATES for p in self.parts) else _ANNOTATIONS
-            volume = self.volume(next(p for p in self.parts if _kind(p) in kinds))
+            found = [p for p in self.parts if _kind(p) in kinds]
+            part = found[-1] if resolution_um is None else self._one_of(kinds, resolution_um)
+            volume = self.volume(part)
         return plot_slices(volume, at_um, atlas=self, **options)
 
     def to_brainglobe(self, folder: Path | str, resolution_um: float | None = None) -> Any:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.atlases.frames import AXES, label
+from openallen.atlases.frames import AXES, label, oriented
 from openallen.atlases.grids import ExpressionGrid
+from openallen.atlases.models import EXPRESSION
 from openallen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Volumes:
         return np.stack([self._one(0, rest)])[:0]
 
     def _one(self, number: int, rest: list[Any]) -> np.ndarray[Any, Any]:
-        values = ExpressionGrid(self.places[number]).volume(self.kind)
+        values = oriented(ExpressionGrid(self.places[number]).volume(self.kind))
         found: np.ndarray[Any, Any] = values.isel(dict(zip(AXES, rest, strict=True))).to_numpy()
         return found
 
@@ -62,7 +63,8 @@ def stack_grids(
     -------
     DataArray
         float32, ``data_set`` x ``AP`` x ``DV`` x ``ML``, µm, NaN where there are no data; ``gene``,
-        ``plane_of_section`` and ``product`` along ``data_set``.
+        ``plane_of_section``, ``product`` and ``reference_space_id`` along ``data_set``. All in the
+        frame of the coronal space (PIR): what runs from right to left is turned round.
 
     Raises
     ------
@@ -99,13 +101,20 @@ def stack_grids(
             support = indexing.IndexingSupport.OUTER
             return indexing.explicit_indexing_adapter(key, self.shape, support, volumes.take)
 
-    frame = label(np.broadcast_to(np.float32(0), shape), spacing, name=kind, attrs={})
+    known = EXPRESSION.get(kind)
+    about: dict[str, Any] = {"orientation": "PIR", "long_name": known.title if known else None}
+    about |= {"units": known.units if known else None}
+    frame = label(np.broadcast_to(np.float32(0), shape), spacing, name=kind, attrs=about)
     told = [grid.data_set for grid in grids]
     coordinates: dict[str, Any] = {name: frame.coords[name] for name in AXES}
     coordinates["data_set"] = [grid.data_set_id or 0 for grid in grids]
     for name in ("gene", "plane", "product"):
         values = [str(getattr(known, name, None) or "") for known in told]
         coordinates["plane_of_section" if name == "plane" else name] = ("data_set", values)
+    spaces = [getattr(one, "reference_space_id", None) or 0 for one in told]
+    coordinates["reference_space_id"] = ("data_set", spaces)
+    if any(grid.simulated for grid in grids):
+        frame.attrs["simulated"] = True
     found = xr.DataArray(
         xr.Variable(("data_set", *AXES), indexing.LazilyIndexedArray(Lazy())),
         coords=coordinates,

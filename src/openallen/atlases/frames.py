@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["AXES", "index_of", "label", "spacing_of", "um_of"]
+__all__ = ["AXES", "agree", "index_of", "label", "oriented", "points_um", "spacing_of", "um_of"]
 
 AXES: Final = ("AP", "DV", "ML")
 """Axis names, in the order of every volume handed out."""
@@ -97,6 +97,48 @@ def spacing_of(volume: xr.DataArray) -> tuple[float, ...]:
             "this is no labelled volume", why=f"axes {', '.join(map(str, volume.dims))}"
         )
     return tuple(float(steps[AXES.index(str(dim))]) for dim in volume.dims if dim in AXES)
+
+
+def oriented(volume: xr.DataArray, orientation: str = "PIR") -> xr.DataArray:
+    """Turn a volume round so that its axes point where they should.
+
+    Only the left-right axis ever differs: ``PIL`` (from right to left) becomes ``PIR``. What does
+    not say where it points to is given back as it is.
+    """
+    told = str(volume.attrs.get("orientation", orientation))
+    if told == orientation or told[:2] != orientation[:2]:
+        return volume
+    turned = volume.isel(ML=slice(None, None, -1)).assign_coords(ML=volume["ML"])
+    turned.attrs["orientation"] = orientation
+    return turned
+
+
+def agree(volume: xr.DataArray, other: xr.DataArray) -> bool:
+    """Tell whether two volumes cover the same space, to within two of their voxels."""
+    one, two = spacing_of(volume.transpose(..., *AXES)), spacing_of(other.transpose(..., *AXES))
+    return all(
+        abs(volume.sizes[axis] * a - other.sizes[axis] * b) <= 2 * max(a, b)
+        for axis, a, b in zip(AXES, one, two, strict=True)
+    )
+
+
+def points_um(points: Any) -> np.ndarray[Any, Any]:
+    """Read points: AP, DV, ML in µm along the last axis.
+
+    Raises
+    ------
+    UsageError
+        If they are no numbers, or not three to a point.
+    """
+    import numpy as np
+
+    try:
+        found: np.ndarray[Any, Any] = np.asarray(points, float)
+    except (TypeError, ValueError):
+        raise UsageError("points are numbers", why=repr(points)[:60]) from None
+    if found.shape[-1:] != (3,):
+        raise UsageError("points have three coordinates", why=f"shape {found.shape}")
+    return found
 
 
 def index_of(points_um: Any, spacing_um: Sequence[float]) -> np.ndarray[Any, Any]:

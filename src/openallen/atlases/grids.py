@@ -80,6 +80,11 @@ class _Grid:
         return about | ({"simulated": True} if self._told.get("simulated") else {})
 
     @property
+    def simulated(self) -> bool:
+        """Whether the service made its volumes up."""
+        return bool(self._told.get("simulated"))
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """What there is of it here."""
         raise NotImplementedError
@@ -94,7 +99,8 @@ class _Grid:
 
         return xr.Dataset({kind: self.volume(kind) for kind in self.kinds})
 
-    def _absent(self, kind: str) -> NotFoundError:
+    def absent(self, kind: str) -> NotFoundError:
+        """Give the error that says that a volume is not here, and what brings it."""
         number = self.data_set_id or "ID"
         return NotFoundError(
             f"this grid holds no {kind}",
@@ -190,7 +196,7 @@ class ExpressionGrid(_Grid):
             Without the extra ``atlas``.
         """
         if kind not in self._where:
-            raise self._absent(kind)
+            raise self.absent(kind)
         packed, name = self._where[kind]
         header, values = read_metaimage(
             packed.read(name), packed.beside(name), f"{packed.name}/{name}"
@@ -229,7 +235,7 @@ class ExpressionGrid(_Grid):
             If the header makes no sense.
         """
         if kind not in self._where:
-            raise self._absent(kind)
+            raise self.absent(kind)
         packed, name = self._where[kind]
         head = parse_header(packed.read(name), packed.name)
         return head.shape[::-1], head.spacing[::-1]
@@ -251,6 +257,8 @@ class ConnectivityGrid(_Grid):
     ----------
     place
         An NRRD as the service sends it, or the folder a fetch put them in.
+    resolution_um
+        Voxel size that is meant where none is told; needed where there are several.
 
     Raises
     ------
@@ -261,8 +269,18 @@ class ConnectivityGrid(_Grid):
     _title = "connectivity grid"
     _known = CONNECTIVITY
 
-    def __init__(self, place: Path | str) -> None:
+    def __init__(self, place: Path | str, resolution_um: int | None = None) -> None:
         super().__init__(_files(Path(place), "nrrd"))
+        self.resolution_um = resolution_um
+        if resolution_um is not None and resolution_um not in self.resolutions_um:
+            told = ", ".join(map(str, self.resolutions_um))
+            raise NotFoundError(
+                f"there is no grid of {resolution_um} µm here",
+                address=str(place),
+                why=f"here are {told} µm",
+                hint=f"openallen fetch 'grid:{self.data_set_id or 'ID'}"
+                f"?include={','.join(self.kinds)}&resolution={resolution_um}'",
+            )
 
     @functools.cached_property
     def _where(self) -> dict[tuple[str, int], Path]:
@@ -311,11 +329,18 @@ class ConnectivityGrid(_Grid):
             If the file is damaged.
         """
         sizes = [um for found, um in self._where if found == kind]
+        if resolution_um is None and self.resolution_um in sizes:
+            resolution_um = self.resolution_um
         if not sizes or (resolution_um is not None and resolution_um not in sizes):
-            raise self._absent(kind)
+            raise self.absent(kind)
         if resolution_um is None and len(sizes) > 1:
             told = ", ".join(map(str, sizes))
-            raise UsageError("which voxel size?", address=kind, why=f"here are {told} µm")
+            raise UsageError(
+                "which voxel size?",
+                address=kind,
+                why=f"here are {told} µm",
+                hint=f".volume('{kind}', {sizes[0]})",
+            )
         um = sizes[0] if resolution_um is None else resolution_um
         path = self._where[kind, um]
         header, values = read_nrrd(path.read_bytes(), name=str(path))
@@ -377,21 +402,44 @@ def _files(place: Path, ending: str) -> list[Path]:
     return [place]
 
 
-def open_grid(place: Path) -> ExpressionGrid | ConnectivityGrid:
+def open_grid(
+    place: Path, kinds: tuple[str, ...] = (), resolution_um: int | None = None
+) -> ExpressionGrid | ConnectivityGrid:
     """Open what a folder or a file holds.
+
+    Parameters
+    ----------
+    place
+        The folder or file.
+    kinds
+        Volumes that must be in it.
+    resolution_um
+        Voxel size of connectivity grids that is meant.
 
     Raises
     ------
     NotFoundError
-        If it holds no grid.
+        If it holds no grid, or not what must be in it.
     CorruptError
         If it is a zip without volumes.
+    UsageError
+        If a kind is none that grids hold.
     """
+    for kind in kinds:
+        if kind not in EXPRESSION and kind not in CONNECTIVITY:
+            raise UsageError(
+                f"grids hold no '{kind}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
+            )
     nrrd = place.suffix == ".nrrd" if place.is_file() else any(place.glob("grid_*.nrrd"))
     zipped = place.is_dir() and any(place.glob("grid_*.zip"))
-    if nrrd and not zipped:
-        return ConnectivityGrid(place)
-    grid = ExpressionGrid(place)
-    if not grid.kinds:
-        raise CorruptError("there is no volume in this zip", address=str(place))
+    grid: ExpressionGrid | ConnectivityGrid
+    if nrrd and (not zipped or any(kind in CONNECTIVITY for kind in kinds)):
+        grid = ConnectivityGrid(place, resolution_um)
+    else:
+        grid = ExpressionGrid(place)
+        if not grid.kinds:
+            raise CorruptError("there is no volume in this zip", address=str(place))
+    for kind in kinds:
+        if kind not in grid.kinds:
+            raise grid.absent(kind)
     return grid

@@ -31,6 +31,10 @@ ORIENTATIONS: Final[Mapping[int, str]] = MappingProxyType({9: "PIR", 10: "PIL"})
 """Where the axes of a reference space point to, by its id: posterior, inferior, right or left."""
 
 
+_CONNECTIVITY_PRODUCTS: Final = frozenset({5, 31})
+"""Products of the Connectivity Atlas, as its own clients ask for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a grid can hold: its meaning, and its unit (``1`` for shares)."""
@@ -85,6 +89,8 @@ class DataSet:
         The animal it is of.
     failed
         Whether it failed quality control.
+    connectivity
+        Whether it is an experiment of the Connectivity Atlas, and has such grids.
     """
 
     id: int
@@ -98,6 +104,7 @@ class DataSet:
     section_thickness_um: float | None = None
     specimen_id: int | None = None
     failed: bool | None = None
+    connectivity: bool = False
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> DataSet:
@@ -124,6 +131,7 @@ class DataSet:
             section_thickness_um=None if thickness is None else float(thickness),
             specimen_id=row.get("specimen_id"),
             failed=row.get("failed"),
+            connectivity=any(p.get("id") in _CONNECTIVITY_PRODUCTS for p in _many(row, "products")),
         )
 
     @property

@@ -15,13 +15,13 @@ from openallen.atlases.atlas import FACTS_NAME, Atlas, graph_name
 from openallen.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
 from openallen.atlases.checks import OntologyCheck, VolumesCheck
 from openallen.atlases.grids import facts_name, grid_name, open_grid
-from openallen.atlases.models import CONNECTIVITY, EXPRESSION, RESOLUTIONS_UM
+from openallen.atlases.models import CONNECTIVITY, EXPRESSION, RESOLUTIONS_UM, DataSet
 from openallen.atlases.search import describe_data_set
 from openallen.atlases.structures import Structures
 from openallen.brainmap.builder import Search
 from openallen.brainmap.client import LIVE_URL
 from openallen.display import count_text
-from openallen.errors import NotFoundError, ServiceError, StoreError, UsageError
+from openallen.errors import NotFoundError, RefusedError, ServiceError, StoreError, UsageError
 from openallen.formats.nrrd import NrrdCheck
 from openallen.plans import Plan, RemoteFile, Report, safe_name
 from openallen.store.disk import write_whole
@@ -30,7 +30,15 @@ from openallen.transfer.job import Means
 if TYPE_CHECKING:
     from openallen.brainmap import Client
 
-__all__ = ["AtlasJob", "GridJob", "GridsJob", "plan_atlas", "plan_grid", "plan_grids"]
+__all__ = [
+    "AtlasJob",
+    "GridJob",
+    "GridsJob",
+    "data_set_row",
+    "plan_atlas",
+    "plan_grid",
+    "plan_grids",
+]
 
 _DOWNLOADS: Final = "https://download.alleninstitute.org/informatics-archive"
 _CONNECTIONS: Final = 4
@@ -113,7 +121,7 @@ def _resolution(address: Address) -> int:
     return int(told)
 
 
-def _wanted(address: Address) -> tuple[str, ...]:
+def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
     """Give the kinds an address asks for: all of expression, or all of connectivity."""
     strange = [c.field for c in address.conditions if c.field not in {"include", "resolution"}]
     if strange:
@@ -123,8 +131,10 @@ def _wanted(address: Address) -> tuple[str, ...]:
             hint=f"grid:{address.name}?include=energy",
         )
     told = address.option("include")
-    words = "energy" if told is None else told
-    kinds = tuple(dict.fromkeys(word for word in words.split(",") if word))
+    connectivity = data_set is not None and data_set.connectivity
+    usual = "projection_density" if connectivity else "energy"
+    words = (usual if told is None else told).split(",")
+    kinds = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
     for word in kinds:
         if word not in EXPRESSION and word not in CONNECTIVITY:
             raise UsageError(
@@ -136,7 +146,16 @@ def _wanted(address: Address) -> tuple[str, ...]:
         raise UsageError(
             "a data set is of expression or of connectivity, not of both", why=", ".join(kinds)
         )
-    if kinds[0] in EXPRESSION and address.option("resolution"):
+    told_what = data_set is not None and (connectivity or data_set.gene)
+    if data_set is not None and told_what and (kinds[0] in CONNECTIVITY) != connectivity:
+        shows = "connectivity" if connectivity else f"the expression of {data_set.gene}"
+        raise UsageError(
+            f"this data set shows {shows}",
+            address=str(address),
+            hint=f"grid:{address.name}?include={usual}",
+        )
+    _resolution(address)
+    if kinds[0] in EXPRESSION and address.option("resolution") and (told or data_set):
         raise UsageError(
             "expression grids come in one size",
             address=str(address),
@@ -156,16 +175,11 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
     UsageError
         If something is asked for that grids do not hold.
     """
-    kinds = _wanted(address)
+    _wanted(address, None)  # what makes no sense is said before anything is asked
+    _own_folder(to, address)
     retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
-    notes = client.notes
-    facts: dict[str, Any] = {}
-    try:
-        row, query = describe_data_set(client, address.id)
-        facts = {"row": row, "query": query, "source": client.source}
-        facts["simulated"] = client.simulated
-    except (ServiceError, NotFoundError) as error:
-        notes = (*notes, f"the service does not say what data set this is ({error.what})")
+    facts, notes = _data_set(client, address.id, to)
+    kinds = _wanted(address, DataSet.from_row(facts["row"]) if facts else None)
     if kinds[0] in EXPRESSION:
         files: tuple[RemoteFile, ...] = (_expression(client, address, kinds, retry),)
     else:
@@ -246,6 +260,85 @@ def plan_grids(
     return GridsJob(plan, tuple(rows), client.simulated)
 
 
+def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Give what is known of a data set: what was kept beside its files, else what is told.
+
+    Raises
+    ------
+    NotFoundError
+        If the service knows no such data set.
+    """
+    kept = _kept(to / facts_name(number))
+    if kept.get("source") == client.source and (kept.get("row") or {}).get("id") == number:
+        return kept, client.notes
+    try:
+        row, query = describe_data_set(client, number)
+    except NotFoundError as error:
+        if error.address.startswith("grid:"):  # said by the service, not by some page of it
+            raise
+        reason = error.what
+    except ServiceError as error:
+        reason = error.what
+    else:
+        told = {"row": row, "query": query, "source": client.source}
+        return {**told, "simulated": client.simulated}, client.notes
+    return {}, (*client.notes, f"the service does not say what data set this is ({reason})")
+
+
+def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any], str]:
+    """Give the row of a data set, kept or asked for, and the query.
+
+    Raises
+    ------
+    NotFoundError
+        If the service knows no such data set.
+    ServiceError
+        If it does not say.
+    """
+    kept = _kept(to / facts_name(number))
+    if kept.get("source") == client.source and (kept.get("row") or {}).get("id") == number:
+        return kept["row"], str(kept.get("query") or "")
+    return describe_data_set(client, number)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _own_folder(to: Path, address: Address) -> None:
+    """See that a folder does not hold something else already.
+
+    Raises
+    ------
+    RefusedError
+        If it does, with what.
+    """
+    holds = ""
+    if (to / "manifest.json").exists():
+        holds = "an image stack"
+    elif address.scheme == "grid":
+        if (to / FACTS_NAME).exists():
+            holds = "an atlas"
+        others = {p.name.split("_")[1] for p in to.glob("grid_*_*")} - {address.name}
+        holds = f"grid:{min(others)}" if others else holds
+    else:
+        name = _kept(to / FACTS_NAME).get("name")
+        holds = "grids" if any(to.glob("grid_*_*")) else holds
+        if name and name != find_atlas(address.name).name:
+            holds = f"atlas:{name}"
+    if holds:
+        raise RefusedError(
+            "this folder is taken",
+            address=str(to),
+            why=f"it holds {holds}",
+            hint="choose another folder with --to DIR",
+        )
+
+
 def _expression(client: Client, address: Address, kinds: tuple[str, ...], retry: str) -> RemoteFile:
     include = ",".join(kinds)
     return RemoteFile(
@@ -290,6 +383,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         If there is no such part or voxel size.
     """
     atlas = find_atlas(address.name)
+    _own_folder(to, address)
     if address.conditions:
         raise UsageError(
             f"atlases have no option '{address.conditions[0].field}'",
@@ -301,7 +395,9 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
     if atlas.annotation:
         files = _archive_files(client, atlas, address, retry)
     else:
-        row = _reference_space(client, atlas)
+        row = _kept(to / FACTS_NAME).get("row") or {}
+        if row.get("source") != client.source:
+            row = {**_reference_space(client, atlas), "source": client.source}
         files = _space_files(client, atlas, row, address.path, retry)
     plan = Plan(
         address=str(address),
@@ -318,6 +414,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         "graph_id": atlas.graph_id,
         "reference_space_id": row.get("id", atlas.reference_space_id),
         "reference_space": row.get("name"),
+        "row": dict(row) or None,
         "source": client.source,
         "simulated": client.simulated,
     }

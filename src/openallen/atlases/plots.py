@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.atlases.frames import AXES, index_of, spacing_of, um_of
+from openallen.atlases.frames import AXES, agree, index_of, oriented, points_um, spacing_of, um_of
 from openallen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def plot_slices(
         import matplotlib.pyplot as plt
     except ImportError:
         raise MissingExtraError("atlas", "a picture") from None
-    drawn = _Slices.of(volume.transpose(*AXES), at_um, atlas, cmap)
+    volume = _drawable(volume, atlas)
+    drawn = _Slices.of(volume, at_um, atlas, cmap)
     depth, height, width = drawn.sizes_mm
     widths = [width, depth, width]
     figure, axes = plt.subplots(
@@ -81,6 +82,30 @@ def plot_slices(
     figure.suptitle(_title(drawn.volume, atlas, drawn.point_um), fontsize=11)
     made: Figure = figure
     return made
+
+
+def _drawable(volume: xr.DataArray, atlas: Atlas | None) -> xr.DataArray:
+    """Give a volume in the order of `AXES`, in the frame of the atlas.
+
+    Raises
+    ------
+    UsageError
+        If it is no volume, or not of the space the atlas is of.
+    """
+    if not hasattr(volume, "dims") or set(AXES) != set(map(str, volume.dims)):
+        shape = getattr(volume, "dims", type(volume).__name__)
+        raise UsageError("a volume has the axes AP, DV, ML", why=f"this has {shape}")
+    volume = volume.transpose(*AXES)
+    near = atlas.annotation_like(spacing_of(volume)[0]) if atlas is not None else None
+    if near is None:
+        return volume
+    if not agree(volume, near):
+        raise UsageError(
+            "the atlas is of another space than the volume",
+            why=f"{dict(near.sizes)} voxels of {spacing_of(near)} µm,"
+            f" not {dict(volume.sizes)} of {spacing_of(volume)}",
+        )
+    return oriented(volume, str(near.attrs.get("orientation", "PIR")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +204,7 @@ def _point(volume: xr.DataArray, at_um: Any) -> tuple[int, ...]:
     import numpy as np
 
     if at_um is not None:
-        asked = np.asarray(at_um, float)
+        asked = points_um(at_um)
         if asked.shape != (3,) or not np.isfinite(asked).all():
             raise UsageError("a point has three coordinates", why=f"{at_um!r}")
         found = index_of(asked, spacing_of(volume))

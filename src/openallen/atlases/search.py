@@ -96,9 +96,40 @@ def search_grids(conditions: Iterable[Condition] = ()) -> Query:
                 hint=near[0] if near else "",
             )
         path, field = COLUMNS[condition.field]
-        told = Condition(field, condition.op, condition.value)
+        told = Condition(field, condition.op, _spelled(condition))
         search = search.where(path, told) if path else search.where(told)
     return search.include(*_INCLUDED).query
+
+
+_SPELLED: Final[Mapping[str, tuple[str, ...]]] = {
+    "plane": ("coronal", "sagittal"),
+    "product": ("Mouse", "DevMouse"),
+}
+
+
+def _spelled(condition: Condition) -> str | tuple[str, ...]:
+    """Write planes and products as the service does, whatever their case; others stay.
+
+    Raises
+    ------
+    UsageError
+        For a plane there is none of.
+    """
+    known = {word.lower(): word for word in _SPELLED.get(condition.field, ())}
+    if not known or condition.op not in {"eq", "ne", "in"}:
+        return condition.value
+    given = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    if condition.field == "plane":
+        for word in given:
+            if word.lower() not in known:
+                near = get_close_matches(word.lower(), known, 1)
+                raise UsageError(
+                    f"there is no plane of section '{word}'",
+                    why="there are " + ", ".join(_SPELLED["plane"]),
+                    hint=f"plane={near[0]}" if near else "",
+                )
+    found = tuple(known.get(word.lower(), word) for word in given)
+    return found if isinstance(condition.value, tuple) else found[0]
 
 
 def grid_row(row: Mapping[str, Any]) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.atlases.frames import AXES
+from openallen.atlases.frames import AXES, oriented
 from openallen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Labels:
         import pandas as pd
 
         self.dims = tuple(map(str, getattr(annotation, "dims", ())))
+        self.orientation = str(getattr(annotation, "attrs", {}).get("orientation", ""))
+        self._places = {axis: annotation[axis].to_numpy() for axis in AXES if axis in self.dims}
         values = np.asarray(annotation)
         self.shape = values.shape
         if values.dtype.kind not in "iu":
@@ -57,6 +59,30 @@ class Labels:
         rank[order] = np.arange(len(order))
         self.ids = np.asarray(found)[order]
         self.codes = rank[codes]
+
+    def like(self, volumes: Any) -> Any:
+        """Give labelled volumes in the frame of the annotation: same order, same direction.
+
+        Raises
+        ------
+        UsageError
+            If their voxels lie elsewhere.
+        """
+        import numpy as np
+
+        lead = [dim for dim in volumes.dims if dim not in AXES]
+        volumes = volumes.transpose(*lead, *self.dims)
+        for axis, places in self._places.items():
+            here = volumes[axis].to_numpy()
+            if len(here) == len(places) and np.allclose(here[::-1], places) and len(here) > 1:
+                volumes = volumes.isel({axis: slice(None, None, -1)})
+            elif len(here) != len(places) or not np.allclose(here, places):
+                raise UsageError(
+                    "volume and annotation differ in shape or place",
+                    why=f"{len(here)} voxels along {axis} from {here[0]:g} µm,"
+                    f" not {len(places)} from {places[0]:g}",
+                )
+        return oriented(volumes, self.orientation) if self.orientation else volumes
 
     def flat(self, volumes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Give volumes (first axis) as rows of voxels in the order of `codes`."""
@@ -150,8 +176,9 @@ class Unionizer:
         -------
         DataFrame
             For each structure (index ``id``; for several volumes the first axis before it)
-            ``mean`` and ``sum`` of the values that are there, ``voxels`` that have one, and
-            ``share`` of the structure's voxels that have one. NaN where there is none.
+            ``acronym`` and ``name``, ``mean`` and ``sum`` of the values that are there, ``voxels``
+            that have one, and ``share`` of the structure's voxels that have one. NaN where there is
+            none. Parts count for what they are part of.
 
         Raises
         ------
@@ -177,21 +204,29 @@ class Unionizer:
                 "share": (counts / self._voxels).ravel(),
             }
         ids = pd.Index([s.id for s in self.structures], name="id")
-        if index is None:
-            return pd.DataFrame(made, index=ids)
-        return pd.DataFrame(made, index=pd.MultiIndex.from_product([index, ids]))
+        codes = np.tile(np.arange(len(ids)), len(data))
+        named = {
+            what: pd.Categorical.from_codes(
+                codes, _distinct([getattr(s, what) for s in self.structures])
+            )
+            for what in ("acronym", "name")
+        }
+        rows = ids if index is None else pd.MultiIndex.from_product([index, ids])
+        return pd.DataFrame({**named, **made}, index=rows)
 
     def _several(self, volumes: Any) -> tuple[Any, Any]:
         """Give volumes along a first axis, and the index of that axis, None where there was one."""
         import pandas as pd
 
         labels = self._labels
+        if not hasattr(volumes, "dims"):
+            volumes = _array(volumes)
         dims = tuple(map(str, getattr(volumes, "dims", ())))
         shape = tuple(getattr(volumes, "shape", ()))
         index: Any = None
         if dims and labels.dims and set(AXES) <= set(dims):
             lead = [dim for dim in dims if dim not in AXES]
-            volumes = volumes.transpose(*lead, *labels.dims)
+            volumes = labels.like(volumes)
             shape = volumes.shape
             if len(lead) == 1:
                 index = pd.Index(volumes[lead[0]].to_numpy(), name=lead[0])
@@ -204,6 +239,16 @@ class Unionizer:
         if index is None:
             index = pd.RangeIndex(shape[0], name="volume")
         return volumes if dims else _array(volumes), index
+
+
+def _distinct(words: list[str]) -> list[str]:
+    """Give words that all differ, as categories must; a second one of the same gets a number."""
+    seen: dict[str, int] = {}
+    found = []
+    for word in words:
+        seen[word] = seen.get(word, 0) + 1
+        found.append(word if seen[word] == 1 else f"{word} ({seen[word]})")
+    return found
 
 
 def _array(volumes: Any) -> np.ndarray[Any, Any]:

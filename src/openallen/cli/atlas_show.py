@@ -43,7 +43,18 @@ def list_atlases(call: Call, conditions: list[Condition]) -> int:
     return 0
 
 
-def show_grid(call: Call, where: Address, picture: Path | None) -> int:
+def _point(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        raise UsageError(
+            "--at takes AP,DV,ML in µm", why=text, hint="--at 6000,3000,5700"
+        ) from None
+
+
+def show_grid(call: Call, where: Address, picture: Path | None, at: str | None = None) -> int:
     """Show a section data set, and with a picture its grid.
 
     Raises
@@ -52,15 +63,15 @@ def show_grid(call: Call, where: Address, picture: Path | None) -> int:
         If there is no such data set.
     """
     from openallen.atlases.models import DataSet
-    from openallen.atlases.search import describe_data_set
+    from openallen.atlases.plan import data_set_row
     from openallen.transfer import survey
 
     checked(picture)
     to = verbs.destination(where, None, call.settings)
     with verbs.connected(call.settings) as client:
-        if picture is not None:
+        if picture is not None and not _here(to, where):
             _fetched(call, client, where)
-        row, query = describe_data_set(client, where.id)
+        row, query = data_set_row(client, where.id, to)
         data_set = DataSet.from_row(row)
         plan = survey(verbs.job(client, where, to).plan)
         space = _OUTLINED.get(data_set.reference_space_id or 0)
@@ -86,10 +97,24 @@ def show_grid(call: Call, where: Address, picture: Path | None) -> int:
         document["plan"] = plan.to_dict()
         lines += ["", str(plan)]
     else:
-        document["picture"] = str(_draw_grid(call, where, atlas if space else None, picture))
+        document["picture"] = str(
+            _draw_grid(call, where, atlas if space else None, picture, _point(at))
+        )
         lines.append(f"  picture           {picture}")
     call.out.document(document, "\n".join(lines), ids=(where.id,))
     return 0
+
+
+def _here(to: Path, where: Address) -> bool:
+    """Tell whether what is to be drawn is here already, whichever fetch brought it."""
+    from openallen.atlases.grids import open_grid
+
+    try:
+        kinds = open_grid(to).kinds
+    except OpenAllenError:
+        return False
+    wanted = where.option("include")
+    return set(wanted.split(",")) <= set(kinds) if wanted else bool(kinds)
 
 
 def _gene(data_set: Any) -> str | None:
@@ -106,14 +131,22 @@ def _fetched(call: Call, client: Client, where: Address) -> None:
         verbs.run(client, work, call.settings).report.raise_if_failed()
 
 
-def _draw_grid(call: Call, where: Address, atlas: Address | None, picture: Path) -> Path:
+def _draw_grid(
+    call: Call, where: Address, atlas: Address | None, picture: Path, at_um: Any
+) -> Path:
+    from openallen.atlases.frames import agree
     from openallen.atlases.grids import open_grid
     from openallen.atlases.plots import plot_slices
 
     grid = open_grid(verbs.destination(where, None, call.settings))
-    wanted = (where.option("include") or grid.kinds[0]).partition(",")[0]
+    usual = "energy" if "energy" in grid.kinds else grid.kinds[0]
+    wanted = (where.option("include") or usual).partition(",")[0]
+    volume = grid.volume(wanted)
     outlines = _open(call, atlas) if atlas is not None else None
-    return save(lambda: plot_slices(grid.volume(wanted), atlas=outlines), picture)
+    near = outlines.annotation_like(25.0) if outlines is not None else None
+    if near is not None and not agree(volume, near):
+        outlines = None  # connectivity grids lie in another frame than the space's own annotation
+    return save(lambda: plot_slices(volume, at_um, atlas=outlines), picture)
 
 
 def _open(call: Call, where: Address) -> Atlas | None:
@@ -125,7 +158,7 @@ def _open(call: Call, where: Address) -> Atlas | None:
         return None  # a grid is drawn without outlines rather than not at all
 
 
-def show_atlas(call: Call, where: Address, picture: Path | None) -> int:
+def show_atlas(call: Call, where: Address, picture: Path | None, at: str | None = None) -> int:
     """Show an atlas: what it is, what of it is here, and with a picture three slices.
 
     Raises
@@ -140,7 +173,7 @@ def show_atlas(call: Call, where: Address, picture: Path | None) -> int:
     known = find_atlas(where.name)
     document: dict[str, Any] = {"address": str(where), **asdict(known)}
     with verbs.connected(call.settings) as client:
-        if picture is not None:
+        if picture is not None and (where.path or _open(call, where) is None):
             _fetched(call, client, where)
         work = verbs.job(client, where, verbs.destination(where, None, call.settings))
         plan = survey(work.plan)
@@ -156,7 +189,7 @@ def show_atlas(call: Call, where: Address, picture: Path | None) -> int:
     if picture is not None and here is not None:
         part = where.path or ()
         drawn = here.find(*part) if part else None
-        document["picture"] = str(save(lambda: here.plot(volume=drawn), picture))
+        document["picture"] = str(save(lambda: here.plot(_point(at), volume=drawn), picture))
         facts["picture"] = picture
     document["plan"] = plan.to_dict()
     text = f"{facts_text(known.title, facts)}\n\n{plan}"

@@ -60,7 +60,7 @@ EXAMPLES = (
     help="Also write the table of planes in this form.",
 )
 @click.option("--include", metavar="WORDS", help="Volumes of a grid: energy,density,intensity.")
-@click.option("--resolution", type=int, help="Voxels of connectivity grids, in µm.")
+@click.option("--resolution", type=int, help="Voxels of connectivity grids, in µm; 25 if left out.")
 @click.option("--mirror", is_flag=True, default=None, help="Lay a release out as its bucket is.")
 @click.option(
     "--verify-later",

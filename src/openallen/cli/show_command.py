@@ -10,6 +10,7 @@ import click
 from openallen import verbs
 from openallen.address import Address
 from openallen.cli.app import ExampleCommand
+from openallen.cli.atlas_show import show_atlas, show_grid, with_options
 from openallen.cli.options import Call, common
 from openallen.cli.session_show import names_session, show_session
 from openallen.display import bytes_text, facts_text
@@ -35,6 +36,9 @@ EXAMPLES = (
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw a session, a grid or an atlas into this file (png, svg, pdf).",
 )
+@click.option("--at", metavar="AP,DV,ML", help="The point slices go through, in µm.")
+@click.option("--include", metavar="WORD", help="The volume of a grid that is drawn.")
+@click.option("--resolution", type=int, help="Its voxels, for connectivity, in µm.")
 @click.option("--graph", is_flag=True, help="Show what an asset was made from and into.")
 @click.option(
     "--dot", type=click.Path(path_type=Path, dir_okay=False), help="Write that graph for Graphviz."
@@ -45,17 +49,20 @@ def command(
     address: str,
     downsample: int,
     picture: Path | None,
+    at: str | None,
+    include: str | None,
+    resolution: int | None,
     graph: bool,
     dot: Path | None,
 ) -> int:
     """Show what ADDRESS names, without fetching it. ADDRESS may be an NWB file."""
     if names_session(address):
         return show_session(call, address, picture)
-    where = Address.parse(address)
+    where = with_options(Address.parse(address), include, resolution)
     if where.scheme in {"grid", "atlas"} and where.name:
-        from openallen.cli.atlas_show import show_atlas, show_grid
-
-        return (show_grid if where.scheme == "grid" else show_atlas)(call, where, picture)
+        return (show_grid if where.scheme == "grid" else show_atlas)(call, where, picture, at)
+    if at is not None:
+        raise UsageError("--at goes with grids and atlases only")
     if picture is not None:
         raise UsageError("--picture goes with sessions, grids and atlases only")
     if where.scheme == "asset" and where.name:
@@ -84,7 +91,9 @@ def _other(call: Call, where: Address) -> int:
     raise UsageError(
         f"'{where.scheme}:' cannot be shown" + (" yet" if where.name else " as a whole"),
         address=str(where),
-        hint="stack:, grid:, atlas:, structures:, release:, image:, file:, rma:",
+        hint="stack:, grid:, atlas:, structures:, release:, image:, file:, rma:"
+        if where.name
+        else f"openallen list {where.scheme}:",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ from openallen.cli.options import Call, common
 from openallen.cli.progress import counting
 from openallen.display import bytes_text, count_text
 from openallen.errors import ExitCode, NotFoundError, RefusedError, UsageError
+from openallen.store.layout import FOLDERS
 
 if TYPE_CHECKING:
     from openallen.releases import Shelf
-    from openallen.releases.keep import Checked
+    from openallen.store.checked import Checked
 
 __all__ = ["command"]
 
@@ -28,6 +30,7 @@ EXAMPLES = (
     ("openallen store ls", "what is in it"),
     ("openallen store verify", "read every byte through, on all cores"),
 )
+_SCHEMES = {folder: scheme for scheme, folder in FOLDERS.items()}
 _WHAT = ("path", "ls", "verify", "repair", "prune", "adopt")
 
 
@@ -43,7 +46,7 @@ def command(
 ) -> int:
     """Look after what is kept.
 
-    path and ls show it. verify reads releases through and compares every digest; repair fetches
+    path and ls show it. verify reads what is kept through and compares every digest; repair fetches
     what is damaged again. prune removes versions (release:NAME@VERSION); bytes that other versions
     share stay. adopt takes over a cache folder that AllenSDK made, without downloading anything.
     """
@@ -64,7 +67,7 @@ def _ls(call: Call) -> int:
     root = call.settings.store
     rows = [
         {
-            "address": f"{system.name.removesuffix('s')}:{folder.name}",
+            "address": f"{_SCHEMES.get(system.name, system.name)}:{folder.name}",
             "files": len(sizes),
             "size": bytes_text(sum(sizes.values())),
             "size_bytes": sum(sizes.values()),
@@ -73,6 +76,7 @@ def _ls(call: Call) -> int:
         for system in sorted(root.glob("*/"))
         for folder in sorted(system.glob("*/"))
         for sizes in [_sizes(folder)]
+        if sizes
     ]
     call.out.rows(rows, ("address", "files", "size", "folder"), id_column="address", noun="thing")
     return 0
@@ -90,10 +94,9 @@ def _shelves(call: Call, given: tuple[str, ...]) -> Iterator[list[Shelf]]:
     from openallen.releases.projects import PROJECTS
 
     addresses = [Address.parse(text) for text in given]
-    for address in addresses:
-        if address.scheme != "release" or not address.name:
-            raise UsageError("only releases are looked after so far", address=str(address))
-    names = [a.name for a in addresses] or [*PROJECTS, *call.settings.projects]
+    names = [a.name for a in addresses if a.scheme == "release"]
+    if not addresses:
+        names = [*PROJECTS, *call.settings.projects]
     with verbs.connected(call.settings) as client:
         found = [verbs.shelf(client, name, call.settings) for name in dict.fromkeys(names)]
         yield [shelf for shelf in found if shelf.folder.is_dir()]
@@ -102,16 +105,20 @@ def _shelves(call: Call, given: tuple[str, ...]) -> Iterator[list[Shelf]]:
 def _verify(call: Call, given: tuple[str, ...], *, repair: bool) -> int:
     from openallen.releases.keep import verify
     from openallen.store import Store
+    from openallen.store.checked import verify_remembered
 
     checked: list[Checked] = []
+    others = _others(call, given)
     with _shelves(call, given) as shelves, Store(call.settings.store).index() as index:
         quiet = call.out.quiet or call.out.as_json
         total = sum(1 for shelf in shelves for _ in shelf.folder.glob("*-*/**/*.*"))
+        total += sum(1 for folder in others for path in folder.rglob("*") if path.is_file())
         with counting(total, "file", quiet=quiet) as step:
-            for shelf in shelves:
-                for number, result in enumerate(verify(shelf, index)):
-                    checked.append(result)
-                    step(number)
+            results = [verify(shelf, index) for shelf in shelves]
+            results += [verify_remembered(folder, index) for folder in others]
+            for number, result in enumerate(chain.from_iterable(results)):
+                checked.append(result)
+                step(number)
     bad = [c for c in checked if c.status in {"damaged", "unreadable"}]
     code = ExitCode.INTEGRITY if bad else ExitCode.DONE
     if repair and bad:
@@ -133,6 +140,16 @@ def _verify(call: Call, given: tuple[str, ...], *, repair: bool) -> int:
     return code
 
 
+def _others(call: Call, given: tuple[str, ...]) -> list[Path]:
+    """Give the folders of what is kept besides releases: those named, or all."""
+    addresses = [Address.parse(text) for text in given]
+    if addresses:
+        named = [a for a in addresses if a.scheme != "release"]
+        return [verbs.destination(a, None, call.settings) for a in named]
+    folders = (call.settings.store / folder for folder in FOLDERS.values() if folder != "releases")
+    return [folder for folder in folders if folder.is_dir()]
+
+
 def _fetch_again(call: Call, bad: list[Checked]) -> ExitCode:
     from openallen.cli.fetch_command import run_job
     from openallen.store.link import share
@@ -143,9 +160,13 @@ def _fetch_again(call: Call, bad: list[Checked]) -> ExitCode:
         for result in bad:
             address = Address.parse(result.address)
             folder = verbs.destination(address, None, call.settings)
+            if not result.path.is_relative_to(folder):
+                call.out.warn(f"{result.path} is part of something: fetch that again")
+                code = ExitCode.INCOMPLETE
+                continue
             work = verbs.job(client, address, folder)
             digest = work.plan.files[0].digest
-            if digest in mended:
+            if digest and digest in mended:
                 share(mended[digest], result.path)
                 continue
             # The damaged file stays until the right one takes its name.

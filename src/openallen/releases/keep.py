@@ -6,43 +6,18 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from openallen.errors import NotFoundError, OpenAllenError, StoreError
 from openallen.formats.parallel import ordered_map
 from openallen.releases.models import Manifest, ReleaseFile, Version
 from openallen.releases.shelf import Shelf
 from openallen.store import Index, digest_of
+from openallen.store.checked import Checked
 from openallen.store.digests import algorithm_of
 from openallen.store.disk import disk_error
 from openallen.store.link import share
 
 __all__ = ["Adopted", "Checked", "Pruned", "adopt", "prune", "verify"]
-
-Status = Literal["right", "damaged", "unreadable", "unknown"]
-"""``unknown``: no manifest here names the file, or none tells its digest."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What was found of one file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    address
-        What names it; empty where no manifest does.
-    status
-        See `Status`.
-    size_bytes
-        Its size.
-    """
-
-    path: Path
-    address: str
-    status: Status
-    size_bytes: int
 
 
 def verify(shelf: Shelf, index: Index) -> Iterator[Checked]:

@@ -10,9 +10,9 @@ from openallen.plans import safe_path
 from openallen.store.disk import write_whole
 from openallen.store.index import Index
 
-__all__ = ["Store"]
+__all__ = ["FOLDERS", "Store"]
 
-_FOLDERS = {
+FOLDERS = {
     "stack": "stacks",
     "image": "images",
     "file": "files",
@@ -23,6 +23,7 @@ _FOLDERS = {
     "asset": "assets",
     "recording": "recordings",
 }
+"""Folder of each scheme."""
 
 
 class Store:
@@ -45,7 +46,7 @@ class Store:
         UsageError
             If it names no single thing that is kept in a folder.
         """
-        system = _FOLDERS.get(address.scheme)
+        system = FOLDERS.get(address.scheme)
         if system is None or not address.name:
             raise UsageError(
                 "this names no single thing that can be kept",

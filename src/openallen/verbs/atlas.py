@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, AddressLike, Condition
-from openallen.errors import NotFoundError
+from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
 from openallen.verbs.place import destination
 from openallen.verbs.rows import condition_of
@@ -49,7 +49,8 @@ def alignment(data_set: AddressLike | int, *, source: str | None = None) -> SetA
     """
     from openallen.atlases.search import load_alignment
 
-    where = Address.parse(f"grid:{data_set}" if isinstance(data_set, int) else data_set)
+    number = str(data_set)
+    where = Address.parse(f"grid:{number}" if number.isdigit() else number)
     settings = Settings.load(source=source)
     with connected(settings) as client:
         return load_alignment(client, where.id, destination(where, None, settings))
@@ -96,8 +97,9 @@ def grids(
     Returns
     -------
     DataArray
-        float32, ``data_set`` x ``AP`` x ``DV`` x ``ML`` in µm, -1 as NaN; ``gene`` and
-        ``plane_of_section`` along ``data_set``. A grid is read when it is looked at.
+        float32, ``data_set`` x ``AP`` x ``DV`` x ``ML`` in µm, -1 as NaN; ``gene``,
+        ``plane_of_section`` and ``reference_space_id`` along ``data_set``. All run from left to
+        right: those of sagittal sets are turned round. A grid is read when it is looked at.
 
     Raises
     ------
@@ -114,9 +116,14 @@ def grids(
     2
     """
     from openallen.atlases.collection import stack_grids
+    from openallen.atlases.models import DataSet
     from openallen.atlases.plan import plan_grids
     from openallen.atlases.search import grid_row, search_grids
 
+    if limit is not None and limit < 1:
+        raise UsageError("at least one data set is needed", why=f"limit={limit}")
+    if isinstance(gene, list) and not gene:
+        raise UsageError("no gene is named", hint='gene="Pdyn"')
     settings = Settings.load(source=source)
     given = {"gene": gene, "plane": plane, "product": product, **filters}
     wanted: list[Condition] = [
@@ -124,11 +131,14 @@ def grids(
     ]
     folder = Path(to) if to is not None else settings.store / "grids"
     with connected(settings) as client:
-        rows = sorted(client.rows(search_grids(wanted)), key=lambda row: int(row["id"]))[:limit]
+        found = sorted(client.rows(search_grids(wanted)), key=lambda row: int(row["id"]))
+        rows = [row for row in found if not DataSet.from_row(row).connectivity][:limit]
         if not rows:
             told = " ".join(map(str, wanted))
             raise NotFoundError(
-                "no section data set matches", why=told, hint=f"openallen list grid: {told}"
+                "no section data set matches",
+                why=told,
+                hint="openallen list grid: gene__ilike=…, as the service writes genes: Pdyn",
             )
         work = plan_grids(client, rows, kind, folder, _address(wanted, kind))
         report = run(client, work, settings, observer).report

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.address import SCHEMES, Address, AddressLike
+from openallen.address import SCHEMES, Address, AddressLike, Condition
 from openallen.errors import UsageError
 from openallen.settings import Settings
 from openallen.verbs.place import destination
@@ -42,6 +42,8 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         _known_options(options, Options)
         chosen = Options(planes=planes or slice(None), **options)
         return StackJob.of(client, describe(client, address.id), chosen, to)
+    if address.scheme == "grid":
+        address = _with(address, options)
     mirror = bool(options.pop("mirror", False)) and address.scheme == "release"
     if options:
         raise UsageError(
@@ -66,6 +68,17 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         address=str(address),
         hint="stack:313862022, grid:69855739, atlas:P56, release:visual-behavior-ophys",
     )
+
+
+def _with(address: Address, options: dict[str, Any]) -> Address:
+    """Move options of a grid into its address."""
+    for name in ("include", "resolution"):
+        value = options.pop(name, None)
+        if value is not None:
+            text = ",".join(value) if isinstance(value, (list, tuple)) else str(value)
+            told = Condition(name, "eq", text)
+            address = replace(address, conditions=(*address.conditions, told))
+    return address
 
 
 def _asset_job(client: Client, address: Address, to: Path) -> Job:
@@ -136,7 +149,8 @@ def fetch(
     ----------
     address
         ``stack:313862022``, ``image:321549654?downsample=3``, ``file:491120155``,
-        ``release:visual-behavior-ophys/ophys_experiment/951980471``.
+        ``release:visual-behavior-ophys/ophys_experiment/951980471``, ``grid:69855739``,
+        ``atlas:ccf-2017/annotation/25``, ``asset:NAME/behavior/*.csv``.
     to
         The folder it goes to; a folder of the store where None.
     source
@@ -147,13 +161,15 @@ def fetch(
         Compare only sizes now, and published digests with ``openallen store verify``.
     **options
         For a stack: ``downsample`` (halvings), ``planes`` (a slice, or its text), ``quality`` (0
-        to 100), ``projections`` and ``morphology`` (booleans). For a release: ``mirror``, to lay
+        to 100), ``projections`` and ``morphology`` (booleans). For a grid: ``include`` (text or a
+        list: ``["energy", "density"]``), ``resolution`` in µm. For a release: ``mirror``, to lay
         the folder out as the bucket is.
 
     Returns
     -------
-    ImageStack or Path
-        The stack, opened; the path of a single image or file; the folder of a release's version.
+    ImageStack, ExpressionGrid, ConnectivityGrid, Atlas or Path
+        What was fetched, opened; the path of a single image or file; the folder of a release's
+        version, or of an asset.
 
     Raises
     ------

@@ -124,7 +124,10 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
         _no_options(options)
         return open_release(where)
     _no_options(options)
-    return open_structures(where) if where.scheme == "structures" else _open_stored(where)
+    if where.scheme != "structures":
+        return _open_stored(where)
+    found = open_structures(where)
+    return found.find(where.path[0]) if where.path else found
 
 
 def _named(url: str) -> Address | None:
@@ -132,6 +135,15 @@ def _named(url: str) -> Address | None:
         return Address.parse(url)
     except UsageError:
         return None
+
+
+def _known_atlas(where: Address) -> None:
+    """See that there is such an atlas, and such a part, before saying that it is not here."""
+    from openallen.atlases.catalogue import find_atlas, nrrd_part
+
+    atlas = find_atlas(where.name)
+    if atlas.annotation and len(where.path) > 1 and where.path[0] not in {"mask", "mesh"}:
+        nrrd_part(atlas, where.path)
 
 
 def _open_stored(where: Address) -> Any:
@@ -150,12 +162,17 @@ def _open_stored(where: Address) -> Any:
             address=str(where),
             hint="stacks, grids, atlases, structures, releases, sessions and whole assets can",
         )
+    if where.scheme == "atlas":
+        _known_atlas(where)
     folder = destination(where, None, Settings.load())
     try:
         if where.scheme == "stack":
             return ImageStack(folder)
         if where.scheme == "grid":
-            return open_grid(folder)
+            words = (where.option("include") or "").split(",")
+            size = where.option("resolution")
+            kinds = tuple(word for word in words if word)
+            return open_grid(folder, kinds, int(size) if size and size.isdigit() else None)
         atlas = Atlas(folder)
         return atlas.find(*where.path) if where.path else atlas
     except NotFoundError as error:

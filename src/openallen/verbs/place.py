@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from openallen.address import Address
-from openallen.errors import RefusedError
+from openallen.errors import NotFoundError, RefusedError
 from openallen.settings import Settings
 
 __all__ = ["destination", "folder_for"]
@@ -15,7 +16,19 @@ def destination(address: Address, to: Path | str | None, settings: Settings) -> 
     """Give the folder things go to: the one named, else the one in the store."""
     from openallen.store import Store
 
+    if to is None and address.scheme == "atlas":
+        address = _spelled(address)
     return folder_for(Store(settings.store).folder(address) if to is None else to)
+
+
+def _spelled(address: Address) -> Address:
+    """Write the name of an atlas as it is usually written: one folder for ``p56`` and ``P56``."""
+    from openallen.atlases.catalogue import find_atlas
+
+    try:
+        return replace(address, name=find_atlas(address.name).name)
+    except NotFoundError:
+        return address
 
 
 def folder_for(to: Path | str) -> Path:

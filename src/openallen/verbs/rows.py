@@ -172,8 +172,9 @@ def open_structures(
 
     where = Address.parse(address)
     settings = settings or Settings.load(source=source)
+    folder = destination(where, None, settings)
     with connected(settings) as client:
-        return load_structures(client, where.id, destination(where, None, settings))
+        return load_structures(client, where.id, folder)
 
 
 def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
