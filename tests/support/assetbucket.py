@@ -114,7 +114,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
 def basics(name: str, **more: Any) -> dict[str, Any]:
     """Give a row of ``asset_basics``."""
     row = {
-        "_id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "name": name, "modalities": "ecephys",
+        "_id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "name": name, "modalities": ["ecephys"],
         "project_name": None, "data_level": None, "subject_id": None,
         "acquisition_start_time": None, "location": f"s3://{ASSETS}/{name}",
     }  # fmt: skip

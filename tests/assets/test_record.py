@@ -1,0 +1,104 @@
+"""Metadata of assets: real records of every schema, and odd ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from assetbucket import records
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openallen.assets import Record
+from openallen.assets.record import CORE_FILES, read_time
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(scope="module")
+def real() -> list[Record]:
+    return [Record(raw) for raw in records(DATA)]
+
+
+def test_nothing_raises_on_the_real_ones_and_nearly_all_is_found(real):
+    assert len(real) == 68
+    found: Counter[str] = Counter()
+    for record in real:
+        assert repr(record)
+        assert record._repr_html_()
+        record.to_row()
+        for name in ("subject_id", "modalities", "institution", "created", "species", "sex", "genotype", "date_of_birth", "license", "level"):  # fmt: skip
+            found[name] += bool(getattr(record, name))
+        for step in record.steps:
+            assert step.name
+            assert step.duration_s is None or step.duration_s >= 0
+        for metric in record.metrics:
+            assert metric.status in {"Pass", "Fail", "Pending", ""}
+    assert set(found.values()) == {68}
+
+
+def test_the_answers_are_those_of_the_records(real):
+    by_name = {r.name: r for r in real}
+    old = by_name["SmartSPIM_658355_2023-02-28_15-17-45"]
+    assert old.modalities == ("SPIM",)  # the record says 'SmartSPIM', as text
+    assert any("modality written as text" in p for p in old.problems)
+    assert old.created == datetime(2023, 2, 28, 15, 17, 45)
+    new = by_name["804430_2025-11-26_23-41-33_processed_2025-12-20_09-52-41"]
+    assert new.sources == ("804430_2025-11-26_23-41-33",)
+    assert new.level == "derived"
+    assert new.quality == "Fail"
+    assert {m.status for m in new.metrics} <= {"Pass", "Fail", "Pending"}
+    assert new.species == "Mus musculus"
+    assert new.versions["data_description"] == "2.2.1"
+    stitched = next(r for r in real if "_stitched_" in r.name and r.name.startswith("SmartSPIM_658208"))  # fmt: skip
+    assert stitched.level == "derived"  # its description is a copy of the raw one's, and says raw
+    assert any(r.public is False for r in real)
+    assert sum(any("major versions" in p for p in r.problems) for r in real) > 20
+
+
+def test_a_modality_that_is_the_repr_of_an_object(real):
+    odd = [r for r in real if any("abbreviation=" in str(m) for m in (r.core("data_description").get("modality") or []))]  # fmt: skip
+    assert odd
+    assert all(r.modalities == ("ecephys",) for r in odd)
+
+
+@pytest.mark.parametrize(
+    ("text", "day", "expected"),
+    [
+        ("2022-06-28T10:31:30", None, datetime(2022, 6, 28, 10, 31, 30)),
+        ("2022-06-28T10:31:30Z", None, datetime(2022, 6, 28, 10, 31, 30, tzinfo=UTC)),
+        ("2023-03-29 09:13:00-07:00", None, datetime(2023, 3, 29, 9, 13, tzinfo=timezone(timedelta(hours=-7)))),
+        ("2025-04-22T20:50:47.399657+00:00", None, datetime(2025, 4, 22, 20, 50, 47, 399657, tzinfo=UTC)),
+        ("10:31:30", "2022-06-28", datetime(2022, 6, 28, 10, 31, 30)),
+        ("10-31-30", "2022-06-28", datetime(2022, 6, 28, 10, 31, 30)),
+        ("2022-06-28_10-31-30", None, datetime(2022, 6, 28, 10, 31, 30)),
+        ("2022-06-28", None, datetime(2022, 6, 28)),
+        ("10:31:30", None, None),
+        ("soon", None, None),
+        (None, None, None),
+        (5, "2022-06-28", None),
+    ],
+)  # fmt: skip
+def test_times_in_every_spelling(text, day, expected):
+    assert read_time(text, day) == expected
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "abbreviation", "data_processes", "processing_pipeline", "metrics", "evaluations", "status_history", "subject_details", "species", "modality", "creation_time", "parameters", "code", "tags"]), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.sampled_from([*CORE_FILES, "name", "location", "external_links"]), anything)
+)
+def test_nothing_raises_whatever_is_in_it(raw):
+    record = Record(raw)
+    assert repr(record)
+    record.to_row()
+    assert isinstance(record.problems, tuple)
+    for name in ("steps", "metrics", "quality", "links", "investigators", "experimenters", "funders", "date_of_birth", "species", "sex", "genotype", "instrument_id", "platform", "acquired", "created", "sources"):  # fmt: skip
+        getattr(record, name)
