@@ -12,6 +12,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from assetbucket import publish_assets
 
 from openallen.address import SCHEMES
 from openallen.archive import KINDS
@@ -46,7 +47,14 @@ def names(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture(scope="module")
+def _assets(published) -> None:
+    """The bucket of AIND assets, on the same S3 server as the releases."""
+    publish_assets(published.endpoint)
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=names)
+@pytest.mark.usefixtures("_assets")
 def test_the_code_of_a_page_runs(page, tmp_path, sample_url, release, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
