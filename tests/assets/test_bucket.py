@@ -397,3 +397,26 @@ def test_list_show_fetch(bucket, tmp_path):
     assert done.returncode == 0, done.stderr
     assert run("list", "asset:", "subject=1").returncode == 3
     assert run("show", "asset:nothing_1_2020-01-01_00-00-00").returncode == 3
+
+
+def test_recordings_of_the_benchmark(bucket, tmp_path):
+    import numpy as np
+
+    benchmark = "aind-benchmark-data"
+    region = {"LocationConstraint": "us-west-2"}
+    bucket.s3.create_bucket(Bucket=benchmark, CreateBucketConfiguration=region)
+    session = "ephys-compression/aind-np2/612962_2022-04-13_19-18-04_ProbeB"
+    samples = np.arange(4000, dtype="<i2").reshape(1000, 4)
+    kwargs = {"file_paths": ["traces_cached_seg0.raw"], "sampling_frequency": 30000.0, "num_chan": 4, "dtype": "<i2", "time_axis": 0}  # fmt: skip
+    bucket.put(f"{session}/cached.json", json.dumps({"kwargs": kwargs}).encode(), benchmark)
+    bucket.put(f"{session}/traces_cached_seg0.raw", samples.tobytes(), benchmark)
+    address = "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB"
+    oa.fetch(address)
+    found = oa.open(address)
+    assert np.array_equal(found.traces(scaled=False), samples)
+    assert found.gain_uv is None
+    with pytest.raises(UsageError, match="gain of this recording"):
+        found.traces()
+    assert not oa.plan(address).missing
+    with pytest.raises(NotFoundError):
+        oa.plan("recording:aind-np2/nothing")

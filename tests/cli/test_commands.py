@@ -220,7 +220,7 @@ def test_on_a_terminal_the_question_is_asked(tmp_path, live, answer, code):
         (["fetch", "stak:1", "--to", "x"], 2, "stack:313862022"),
         (["fetch"], 2, "fetch --help"),
         (["fecth", "stack:1"], 2, "openallen fetch stack:1"),
-        (["fetch", "recording:aind-np2/x", "--to", "x"], 2, "cannot be fetched yet"),
+        (["fetch", "structures:1", "--to", "x"], 2, "cannot be fetched yet"),
         (["fetch", "grid:5", "--to", "x"], 3, "no such section data set"),
         (["list", "grid:", "plane=sagital"], 2, "plane=sagittal"),
         (["show", STACK, "--at", "1,2,3"], 2, "grids and atlases"),

@@ -84,7 +84,16 @@ class AssetJob:
     plan: Plan
 
     @classmethod
-    def of(cls, bucket: Bucket, asset: Asset, address: Address, to: Path, source: str) -> AssetJob:
+    def of(
+        cls,
+        bucket: Bucket,
+        asset: Asset,
+        address: Address,
+        to: Path,
+        *,
+        source: str,
+        parts: tuple[str, ...] = (),
+    ) -> AssetJob:
         """Plan the files a pattern names: ``asset:NAME/behavior/*.csv``; all where there is none.
 
         Raises
@@ -94,7 +103,7 @@ class AssetJob:
         IntegrityError
             If a key would land outside the folder.
         """
-        pattern = "/".join(address.path)
+        pattern = "/".join(parts)
         found = list(asset.files(pattern))
         if not found:
             raise NotFoundError(
@@ -108,10 +117,10 @@ class AssetJob:
         retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
         plan = Plan(
             address=str(address),
-            title=f"{asset.name.level} asset {asset.name}",
+            title=f"{address.scheme} {asset.name}",
             source=source,
             to=to,
-            files=tuple(_files(bucket, asset, found, retry)),
+            files=tuple(_files(bucket, asset, address, found, retry)),
             connections=_MANY_CONNECTIONS if small else _CONNECTIONS,
         )
         return cls(plan)
@@ -127,14 +136,19 @@ class AssetJob:
         return self.plan.to
 
 
+def _named(address: Address, path: str) -> Address:
+    kept = address.path[:1] if address.scheme == "recording" else ()
+    return Address(address.scheme, address.name, path=(*kept, *path.split("/")))
+
+
 def _files(
-    bucket: Bucket, asset: Asset, found: Iterable[Listed], retry: str
+    bucket: Bucket, asset: Asset, address: Address, found: Iterable[Listed], retry: str
 ) -> Iterable[RemoteFile]:
     for entry in found:
         path = entry.key.removeprefix(asset.prefix)
         parts = "-" in entry.etag
         yield RemoteFile(
-            address=str(Address("asset", str(asset.name), path=tuple(path.split("/")))),
+            address=str(_named(address, path)),
             url=bucket.url(entry.key),
             path=path,
             kind=path.partition("/")[0] if "/" in path else "sidecars",

@@ -81,18 +81,18 @@ class Asset:
         Opens its bucket.
     folder
         Where its sidecars are kept; None to keep none.
+    prefix
+        Its folder in the bucket, with a slash; the name's where empty.
     """
 
-    def __init__(self, name: str, connect: Connect, folder: Path | None = None) -> None:
+    def __init__(
+        self, name: str, connect: Connect, folder: Path | None = None, prefix: str = ""
+    ) -> None:
         self.name: AssetName = parse_name(name)
+        self.prefix = prefix or f"{self.name}/"
         self._connect = connect
         self._folder = folder
         self.notes: list[str] = []
-
-    @property
-    def prefix(self) -> str:
-        """Its folder in the bucket, with a slash."""
-        return f"{self.name}/"
 
     # --- metadata -------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -57,7 +58,7 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         from openallen.atlases.plan import plan_atlas, plan_grid
 
         return (plan_grid if address.scheme == "grid" else plan_atlas)(client, address, to)
-    if address.scheme == "asset":
+    if address.scheme in {"asset", "recording"}:
         return _asset_job(client, address, to)
     if address.scheme in {"image", "file"}:
         from openallen.brainmap.plan import plan_file, plan_image
@@ -84,17 +85,25 @@ def _with(address: Address, options: dict[str, Any]) -> Address:
 def _asset_job(client: Client, address: Address, to: Path) -> Job:
     from openallen.assets.ask import bucket_for, open_asset
     from openallen.assets.plan import AssetJob
+    from openallen.assets.read import Asset
 
     if address.conditions:
         raise UsageError(
-            f"assets have no option '{address.conditions[0].field}'",
+            f"{address.scheme}s have no option '{address.conditions[0].field}'",
             address=str(address),
             hint=f"asset:{address.name}/behavior/*.csv",
         )
     settings = Settings.load(source=client.source)
-    bucket = bucket_for(client.http, settings)
-    asset = open_asset(address.name, settings)
-    return AssetJob.of(bucket, asset, address, to, f"s3://{bucket.name}")
+    if address.scheme == "asset":
+        bucket = bucket_for(client.http, settings)
+        asset, pattern = open_asset(address.name, settings), address.path
+    else:
+        bucket = bucket_for(client.http, settings, "aind-benchmark-data")
+        name, *below = address.path or ("",)
+        prefix = f"ephys-compression/{address.name}/" + (f"{name}/" if name else "")
+        asset = Asset(name or address.name, lambda: nullcontext(bucket), None, prefix)
+        pattern, to = tuple(below), to / name
+    return AssetJob.of(bucket, asset, address, to, source=f"s3://{bucket.name}", parts=pattern)
 
 
 def _known_options(given: dict[str, Any], kind: type[Any]) -> None:

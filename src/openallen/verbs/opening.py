@@ -29,6 +29,10 @@ def _open_place(place: Path, **options: Any) -> Any:
     if place.suffix in {".nwb", ".h5", ".hdf5"} or _is_zarr_nwb(place):
         return open_local(place, **options)
     _no_options(options)
+    if (place / "binary.json").exists() or (place / "cached.json").exists() or _is_recording(place):
+        from openallen.recordings import open_recording
+
+        return open_recording(place)
     if (place / "zarr.json").exists():
         return OmeZarr(place)
     found = _open_volumes(place)
@@ -62,6 +66,15 @@ def _open_volumes(place: Path) -> Any:
     from openallen.atlases import Atlas
 
     return Atlas(place)
+
+
+def _is_recording(place: Path) -> bool:
+    """Tell whether a folder is a recording in Zarr: its root says how it was sampled."""
+    try:
+        told = json.loads((place / ".zattrs").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and "sampling_frequency" in told
 
 
 def _is_zarr_nwb(place: Path) -> bool:
@@ -156,6 +169,8 @@ def _open_stored(where: Address) -> Any:
         from openallen.assets import open_asset
 
         return open_asset(where.name)
+    if where.scheme == "recording" and where.name:
+        return _open_place(destination(where, None, Settings.load()).joinpath(*where.path))
     if where.scheme not in {"stack", "grid", "atlas"}:
         raise UsageError(
             "this cannot be opened",

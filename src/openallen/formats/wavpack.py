@@ -1,0 +1,208 @@
+"""WavPack, as recordings are packed with it: decoding in memory with the system's own library.
+
+There are no wheels of it for Linux, so the shared library is used where the system has one
+(``libwavpack1`` on Debian, ``wavpack`` with Homebrew). Only decoding: a chunk of a Zarr store in,
+samples out. The binding follows ``wavpack.h`` of version 5.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import CorruptError, MissingExtraError, TruncatedError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["available", "decode", "register"]
+
+_NAMES: Final = ("libwavpack.so.1", "libwavpack.1.dylib", "libwavpackdll.dll", "wavpackdll.dll")
+_MODE_FLOAT: Final = 0x8
+_ERROR_BYTES: Final = 80
+
+_id, _i32, _i64, _int = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_int
+_READ = ctypes.CFUNCTYPE(_i32, _id, _id, _i32)
+_GET = ctypes.CFUNCTYPE(_i64, _id)
+_SET = ctypes.CFUNCTYPE(_int, _id, _i64)
+_MOVE = ctypes.CFUNCTYPE(_int, _id, _i64, _int)
+_PUSH = ctypes.CFUNCTYPE(_int, _id, _int)
+_ASK = ctypes.CFUNCTYPE(_int, _id)
+
+
+class _Reader(ctypes.Structure):
+    """``WavpackStreamReader64``."""
+
+    _fields_ = (
+        ("read_bytes", _READ),
+        ("write_bytes", _READ),
+        ("get_pos", _GET),
+        ("set_pos_abs", _SET),
+        ("set_pos_rel", _MOVE),
+        ("push_back_byte", _PUSH),
+        ("get_length", _GET),
+        ("can_seek", _ASK),
+        ("truncate_here", _ASK),
+        ("close", _ASK),
+    )
+
+
+class _Memory:
+    """Bytes, read as a stream by the library."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self.reader = _Reader(
+            _READ(self._read),
+            _READ(lambda *_: 0),
+            _GET(lambda _: self._at),
+            _SET(lambda _, at: self._seek(at)),
+            _MOVE(self._move),
+            _PUSH(self._push),
+            _GET(lambda _: len(self._data)),
+            _ASK(lambda _: 1),
+            _ASK(lambda _: 0),
+            _ASK(lambda _: 0),
+        )
+
+    def _read(self, _: Any, target: int, count: int) -> int:
+        piece = self._data[self._at : self._at + count]
+        ctypes.memmove(target, piece, len(piece))
+        self._at += len(piece)
+        return len(piece)
+
+    def _seek(self, at: int) -> int:
+        if not 0 <= at <= len(self._data):
+            return -1
+        self._at = at
+        return 0
+
+    def _move(self, _: Any, by: int, mode: int) -> int:
+        return self._seek(by + (0, self._at, len(self._data))[mode])
+
+    def _push(self, _: Any, byte: int) -> int:
+        self._at -= 1
+        return byte
+
+
+@functools.cache
+def _library() -> Any:
+    """Load the library; None where the system has none."""
+    found = ctypes.util.find_library("wavpack")
+    for name in (*((found,) if found else ()), *_NAMES):
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        opened = library.WavpackOpenFileInputEx64
+        opened.restype = _id
+        opened.argtypes = [ctypes.POINTER(_Reader), _id, _id, ctypes.c_char_p, _int, _int]
+        for asked, kind in (("NumChannels", _int), ("BytesPerSample", _int), ("Mode", _int)):
+            function = getattr(library, f"WavpackGet{asked}")
+            function.restype, function.argtypes = kind, [_id]
+        library.WavpackGetNumSamples64.restype = _i64
+        library.WavpackGetNumSamples64.argtypes = [_id]
+        library.WavpackGetNumErrors.argtypes = [_id]
+        library.WavpackUnpackSamples.restype = ctypes.c_uint32
+        library.WavpackUnpackSamples.argtypes = [_id, _id, ctypes.c_uint32]
+        library.WavpackCloseFile.restype, library.WavpackCloseFile.argtypes = _id, [_id]
+        return library
+    return None
+
+
+def available() -> bool:
+    """Tell whether the system has the library."""
+    return _library() is not None
+
+
+def decode(data: bytes) -> np.ndarray[Any, Any]:
+    """Unpack one WavPack stream.
+
+    Returns
+    -------
+    array
+        Samples x channels, of the type they were packed from (int8, int16, int32 or float32).
+
+    Raises
+    ------
+    MissingExtraError
+        If the system has no WavPack library, with how to get it.
+    CorruptError
+        If this is no WavPack, or a block is damaged.
+    TruncatedError
+        If it ends early.
+    """
+    import numpy as np
+
+    library = _library()
+    if library is None:
+        missing = MissingExtraError("wavpack", "this recording is packed with WavPack and")
+        missing.why = "the system has no libwavpack"
+        missing.hint = (
+            "apt install libwavpack1, brew install wavpack, or pip install wavpack-numcodecs"
+        )
+        raise missing
+    memory = _Memory(data)
+    told = ctypes.create_string_buffer(_ERROR_BYTES)
+    stream = library.WavpackOpenFileInputEx64(ctypes.byref(memory.reader), 1, None, told, 0, 0)
+    if not stream:
+        raise CorruptError("this is no WavPack", why=told.value.decode("ascii", "replace"))
+    try:
+        channels = library.WavpackGetNumChannels(stream)
+        samples = library.WavpackGetNumSamples64(stream)
+        width = library.WavpackGetBytesPerSample(stream)
+        if channels <= 0 or samples < 0 or samples * channels > 1 << 31:
+            raise CorruptError("a WavPack stream that makes no sense", why=f"{samples}, {channels}")
+        values = np.empty((samples, channels), np.int32)
+        got = library.WavpackUnpackSamples(stream, values.ctypes.data, samples)
+        errors = library.WavpackGetNumErrors(stream)
+        if got != samples:
+            raise TruncatedError("a WavPack stream ends early", why=f"{got} of {samples} samples")
+        if errors:
+            raise CorruptError("a block of WavPack is damaged", why=f"{errors} errors")
+        if library.WavpackGetMode(stream) & _MODE_FLOAT:
+            return values.view(np.float32)
+        return values.astype({1: np.int8, 2: np.int16}.get(width, np.int32))
+    finally:
+        library.WavpackCloseFile(stream)
+
+
+def register() -> bool:
+    """Let Zarr stores that are packed with WavPack be read; tells whether they can be.
+
+    A codec of that name that is registered already is left alone.
+    """
+    from numcodecs.abc import Codec
+    from numcodecs.registry import codec_registry, register_codec
+
+    if "wavpack" in codec_registry:
+        return True
+    if not available():
+        return False
+
+    class WavPack(Codec):  # type: ignore[misc]
+        """Decodes chunks; what it was packed with is in each of them."""
+
+        codec_id = "wavpack"
+
+        def __init__(self, **config: Any) -> None:
+            self.config = config
+
+        def get_config(self) -> dict[str, Any]:
+            return {"id": self.codec_id, **self.config}
+
+        def encode(self, buf: Any) -> Any:
+            raise NotImplementedError("WavPack is only read here")
+
+        def decode(self, buf: Any, out: Any = None) -> Any:
+            import numpy as np
+            from numcodecs.compat import ensure_bytes, ndarray_copy
+
+            found = decode(ensure_bytes(buf))
+            return found if out is None else ndarray_copy(np.ascontiguousarray(found), out)
+
+    register_codec(WavPack)
+    return True

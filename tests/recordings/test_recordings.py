@@ -1,0 +1,175 @@
+"""Recordings as SpikeInterface wrote them, opened without it; and what is wrong with some."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import openallen as oa
+from openallen.errors import (
+    CorruptError,
+    IntegrityError,
+    MissingExtraError,
+    NotFoundError,
+    TruncatedError,
+    UsageError,
+)
+from openallen.formats import wavpack
+from openallen.recordings import open_recording
+
+DATA = Path(__file__).parents[1] / "data"
+needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    with tarfile.open(DATA / "ephys" / "recordings.tar.xz") as packed:
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        packed.extractall(folder, **safely)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def traces(made) -> np.ndarray:
+    return np.load(made / "now" / "traces.npy")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["old/binary", "now/binary", "now/blosc.zarr", "now/zstd.zarr", pytest.param("now/wavpack.zarr", marks=needs_wavpack)],
+)  # fmt: skip
+def test_the_same_samples_from_every_form(made, traces, place):
+    found = open_recording(made / place)
+    assert np.array_equal(found.traces(scaled=False), traces)
+    assert found.durations_s == (0.2,)
+    assert found.sampling_frequency_hz == 30_000
+    assert found.channel_ids == tuple(map(str, range(8)))
+    assert found.locations_um.tolist()[:3] == [[0.0, 0.0], [32.0, 0.0], [0.0, 15.0]]
+    part = found.traces(0.05, 0.1, channels=[3, "5"])
+    assert (part.dims, part.shape) == (("time", "channel"), (1500, 2))
+    assert part.attrs["units"] == "µV"
+    assert np.allclose(part, traces[1500:3000][:, [3, 5]] * 0.195, atol=1e-3)
+    assert part["time"][0] == 0.05
+    assert part["y_um"].to_numpy().tolist() == [15.0, 30.0]
+    assert oa.open(made / place).durations_s == (0.2,)
+    assert "0.195 µV" in repr(found)
+
+
+@needs_wavpack
+def test_lossy_wavpack_is_decoded_as_its_own_package_does(made):
+    found = open_recording(made / "now" / "hybrid.zarr").traces(scaled=False)
+    assert np.array_equal(found, np.load(made / "now" / "hybrid.npy"))
+
+
+def test_flac_where_its_package_is(made, traces):
+    found = open_recording(made / "now" / "flac.zarr")
+    try:
+        import flac_numcodecs  # noqa: F401
+    except ImportError:
+        with pytest.raises(MissingExtraError, match="flac-numcodecs"):
+            found.traces()
+    else:
+        assert np.array_equal(found.traces(scaled=False), traces)
+
+
+@needs_wavpack
+def test_wavpack_that_is_damaged(made, tmp_path):
+    chunk = (made / "now" / "wavpack.zarr" / "traces_seg0" / "0.0").read_bytes()
+    assert wavpack.decode(chunk).shape == (3000, 8)
+    with pytest.raises(CorruptError, match="no WavPack"):
+        wavpack.decode(b"<html>no</html>")
+    with pytest.raises(IntegrityError):
+        wavpack.decode(chunk[: len(chunk) // 2])
+    spoilt = bytearray(chunk)
+    spoilt[len(spoilt) // 2] ^= 255
+    with pytest.raises(IntegrityError):
+        wavpack.decode(bytes(spoilt))
+    folder = tmp_path / "w.zarr"
+    shutil.copytree(made / "now" / "wavpack.zarr", folder)
+    (folder / "traces_seg0" / "0.0").write_bytes(bytes(spoilt))
+    with pytest.raises(IntegrityError):
+        open_recording(folder).traces()
+
+
+def test_without_the_library_it_is_said_how_to_get_it(made, monkeypatch):
+    from numcodecs.registry import codec_registry
+
+    monkeypatch.delitem(codec_registry, "wavpack", raising=False)
+    monkeypatch.setattr(wavpack, "_library", lambda: None)
+    monkeypatch.setitem(sys.modules, "wavpack_numcodecs", None)
+    found = open_recording(made / "now" / "wavpack.zarr")
+    assert found.durations_s == (0.2,)  # what needs no codec is there all the same
+    with pytest.raises(MissingExtraError, match="libwavpack1"):
+        found.traces()
+    with pytest.raises(MissingExtraError, match="apt install"):
+        wavpack.decode(b"wvpk")
+
+
+def test_binary_folders_that_are_wrong(made, tmp_path):
+    def spoilt(name: str, change) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(made / "now" / "binary", folder)
+        change(folder)
+        return folder
+
+    def rewrite(folder: Path, **more) -> None:
+        told = json.loads((folder / "binary.json").read_text())
+        told["kwargs"] |= more
+        (folder / "binary.json").write_text(json.dumps(told))
+
+    raw = "traces_cached_seg0.raw"
+    short = spoilt("short", lambda f: (f / raw).write_bytes((f / raw).read_bytes()[:-3]))
+    with pytest.raises(TruncatedError, match="cut off"):
+        open_recording(short)
+    with pytest.raises(NotFoundError, match="traces are missing"):
+        open_recording(spoilt("gone", lambda f: (f / raw).unlink()))
+    with pytest.raises(IntegrityError, match="unsafe"):
+        open_recording(spoilt("hostile", lambda f: rewrite(f, file_paths=["../../etc/passwd"])))
+    with pytest.raises(CorruptError, match="not whole"):
+        open_recording(spoilt("typeless", lambda f: rewrite(f, dtype="nonsense")))
+    with pytest.raises(CorruptError, match="no sense"):
+        open_recording(spoilt("none", lambda f: rewrite(f, num_channels=0)))
+    with pytest.raises(CorruptError, match="gain_to_uV"):
+        open_recording(spoilt("gains", lambda f: np.save(f / "properties" / "gain_to_uV.npy", np.ones(3))))  # fmt: skip
+    with pytest.raises(CorruptError, match="no JSON"):
+        open_recording(spoilt("json", lambda f: (f / "binary.json").write_text("{")))
+    with pytest.raises(NotFoundError, match="no recording here"):
+        open_recording(tmp_path)
+
+
+def test_parts_there_are_not(made):
+    found = open_recording(made / "now" / "binary")
+    for call in (lambda: found.traces(1.0), lambda: found.traces(0.1, 0.1), lambda: found.traces(segment=1), lambda: found.traces(channels=["AP9"])):  # fmt: skip
+        with pytest.raises(UsageError):
+            call()
+    with pytest.raises(MissingExtraError, match="spikeinterface"):
+        found.to_spikeinterface()
+
+
+def test_simulated_recordings_of_mearec(tmp_path):
+    path = tmp_path / "mearec_NP1.h5"
+    values = np.random.default_rng(2).integers(-500, 500, (3000, 4)).astype("int16")
+    with h5py.File(path, "w") as file:
+        traces = file.create_dataset("recordings", data=values)
+        traces.attrs["gain_to_uV"] = 0.195
+        file["timestamps"] = np.arange(3000) / 32000
+        file["channel_positions"] = np.array([[0, x, y] for x in (0, 20) for y in (0, 20)])
+        file.create_group("info/recordings")["fs"] = 32000.0
+        for unit in range(3):
+            file[f"spiketrains/{unit}/times"] = np.array([0.01, 0.02 + unit])
+    found = open_recording(path)
+    assert np.array_equal(found.traces(scaled=False), values)
+    assert np.allclose(found.traces(), values * 0.195, atol=1e-3)
+    assert found.locations_um.tolist() == [[0, 0], [0, 20], [20, 0], [20, 20]]
+    assert found.spikes.times_s["2"].tolist() == [0.01, 2.02]
+    (tmp_path / "x.h5").write_bytes(b"no HDF5")
+    with pytest.raises(CorruptError, match="MEArec"):
+        open_recording(tmp_path / "x.h5")
