@@ -29,6 +29,7 @@ COMMANDS = {
     "diff": "two versions of a release",
     "query": "rows of brain-map.org, by model and filters or by RMA",
     "convert": "an OME-Zarr 0.5 pyramid from a fetched stack",
+    "bench": "how small and fast codecs make a recording",
     "serve": "an archive: the services themselves, on loopback",
     "store": "what is kept, and where",
     "config": "every setting, and where its value comes from",
