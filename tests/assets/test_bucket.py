@@ -94,6 +94,14 @@ def test_patterns(pattern, key, yes):
     assert not yes or key.startswith(static_prefix(pattern)) or static_prefix(pattern) == pattern
 
 
+def test_names_and_patterns_that_make_no_sense(bucket):
+    for name in ("..", "", "a/b", "con", "a\\b"):
+        with pytest.raises(UsageError, match="no name of an asset"):
+            open_asset(name)
+    with pytest.raises(UsageError, match="no pattern"):
+        matches("a/b", "[z-a]/*.csv")
+
+
 # --- the catalogue --------------------------------------------------------------------------------
 
 
@@ -229,6 +237,14 @@ def test_records_are_paged_by_id_until_an_empty_page(loopback):
 def test_answers_that_are_no_records(loopback, body):
     server = loopback({"/v2/metadata_index/data_assets/find": lambda request, reply: reply.send(body)})  # fmt: skip
     with Http() as http, pytest.raises(AnswerError):
+        list(docdb_records(http, server.url, "v2", retry=Retry(attempts=1)))
+
+
+@pytest.mark.parametrize("page", [rows(3), [{"name": "x"}]], ids=["the same again", "no ids"])
+def test_a_database_that_does_not_obey_comes_to_an_end(loopback, page):
+    body = json.dumps(page).encode()
+    server = loopback({"/v2/metadata_index/data_assets/find": lambda request, reply: reply.send(body)})  # fmt: skip
+    with Http() as http, pytest.raises(AnswerError, match="not asked for"):
         list(docdb_records(http, server.url, "v2", retry=Retry(attempts=1)))
 
 

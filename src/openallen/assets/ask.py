@@ -10,6 +10,8 @@ from openallen.assets.catalogue import Catalogue
 from openallen.assets.read import Asset
 from openallen.assets.record import PUBLIC_BUCKET
 from openallen.assets.search import DOCDB_URL, Places, load_catalogue
+from openallen.errors import UsageError
+from openallen.plans import safe_name
 from openallen.settings import Settings
 from openallen.store import Store
 from openallen.transport import Http, Retry
@@ -90,7 +92,15 @@ def sql(text: str, *parameters: Any) -> list[dict[str, Any]]:
 
 
 def open_asset(name: str, settings: Settings | None = None) -> Asset:
-    """Give one asset of ``aind-open-data``; asks nothing yet."""
+    """Give one asset of ``aind-open-data``; asks nothing yet.
+
+    Raises
+    ------
+    UsageError
+        If the name can be no folder's.
+    """
+    if not name or safe_name(name, "") != name:
+        raise UsageError("this is no name of an asset", address=f"asset:{name}")
     chosen = settings or Settings.load()
 
     @contextmanager

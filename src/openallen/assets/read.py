@@ -16,7 +16,7 @@ from typing import Any, Final
 from openallen.assets.names import AssetName, parse_name
 from openallen.assets.record import CORE_FILES, Record
 from openallen.display import bytes_text, card, count_text, facts_text
-from openallen.errors import AnswerError, NotFoundError, StoreError
+from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
 from openallen.store.disk import write_whole
 from openallen.transport.s3 import Bucket, Listed
 
@@ -57,7 +57,10 @@ def _expression(pattern: str) -> re.Pattern[str]:
     below = pattern.endswith(("/*", "/**"))
     parts = pattern.removesuffix("/**").removesuffix("/*").split("/")
     text = "/".join(".*" if part == "**" else _within(part) for part in parts)
-    return re.compile(text.replace(".*/", "(?:.*/)?") + ("/.*" if below else ""))
+    try:
+        return re.compile(text.replace(".*/", "(?:.*/)?") + ("/.*" if below else ""))
+    except re.error as error:
+        raise UsageError("this is no pattern", address=pattern, why=str(error)) from None
 
 
 def _within(part: str) -> str:

@@ -300,11 +300,15 @@ def docdb_records(
             continue
         if not page:
             return
-        for record in page:
-            last = max(last, str(record.get("_id", "")))
-            yield record
-        if not last:
-            raise AnswerError("records without ids", address=url)
+        ids = [str(record.get("_id") or "") for record in page]
+        if min(ids) <= last:  # no ids, or the filter was not obeyed: it would never end
+            raise AnswerError(
+                "records that were not asked for",
+                address=url,
+                why=f"id '{min(ids)}' after '{last}'",
+            )
+        yield from page
+        last = max(ids)
 
 
 def _page(http: Http, url: str) -> list[dict[str, Any]]:

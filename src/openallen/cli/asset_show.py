@@ -107,6 +107,7 @@ def show_asset(call: Call, where: Address, graph: Path | None, *, with_graph: bo
         )
     asset = open_asset(where.name, call.settings)
     record = asset.record
+    call.out.say(f"listing the files of {where.name}")
     folders = asset.folders()
     lines = [repr(record), "", folders_text(_shortened(folders))]
     document: dict[str, Any] = {
