@@ -49,6 +49,7 @@ def test_the_first_axis_varies_fastest():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2"])
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow")  # by pynrrd, while it writes
 def test_what_pynrrd_writes_we_read_as_simpleitk_does(tmp_path, kind, encoding):
     path = tmp_path / "x.nrrd"
     values = np.random.default_rng(3).integers(0, 100, (5, 4, 3)).astype(kind)
