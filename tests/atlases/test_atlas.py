@@ -624,3 +624,64 @@ def test_damage_is_found_and_mended(source, tmp_path, monkeypatch):
     assert run("store", "verify").returncode == 0
     listed = run("store", "ls", "--json").stdout
     assert json.loads(listed.splitlines()[0])["address"] == "grid:72109410"
+
+
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow")  # by pynrrd, while it writes
+def test_ids_stay_exact_however_a_file_is_opened(p56, ccf, tmp_path):
+    import nrrd
+
+    from openallen.atlases import ConnectivityGrid
+
+    ids = np.array([0, 385, 312782547, 614454277], "uint32").reshape(2, 2, 1)
+    assert not np.array_equal(ids.astype("float32").astype("uint32"), ids)  # float32 loses some
+    for name in ("annotation_100.nrrd", "mine.nrrd"):
+        nrrd.write(str(tmp_path / name), ids, {"spacings": [100.0] * 3})
+    assert np.array_equal(oa.open(tmp_path / "annotation_100.nrrd"), ids)
+    assert np.array_equal(ConnectivityGrid(tmp_path / "mine.nrrd").volume("mine"), ids)
+    for path, expected in (
+        (ccf / "structure_masks_100" / "structure_385.nrrd", Atlas(ccf).volume("mask/385/100")),
+        (p56 / "gridAnnotation.zip", Atlas(p56).annotation()),
+    ):
+        assert oa.open(path).equals(expected)
+
+
+def test_a_sample_never_passes_for_the_service(source, tmp_path, monkeypatch):
+    from openallen.errors import RefusedError
+
+    oa.fetch("grid:72109410", to=tmp_path / "g")
+    oa.fetch("atlas:P56/gridAnnotation", to=tmp_path / "a")
+    oa.grids(gene="Pdyn", to=tmp_path / "many")
+    other = source.replace("127.0.0.1", "localhost")
+    for address, folder in (("grid:72109410", "g"), ("atlas:P56/gridAnnotation", "a")):
+        with pytest.raises(RefusedError, match="from another source"):
+            oa.plan(address, to=tmp_path / folder, source=other)
+    with pytest.raises(RefusedError, match="from another source"):
+        oa.grids(gene="Pdyn", to=tmp_path / "many", source=other)
+
+
+def test_hundreds_of_grids_need_no_hundreds_of_open_files(source, tmp_path):
+    import shutil
+
+    oa.fetch("grid:72109410", to=tmp_path / "72109410")
+    for number in range(200):
+        shutil.copytree(tmp_path / "72109410", tmp_path / f"c{number}")
+    places = sorted(tmp_path.glob("c*"))
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from openallen.atlases.collection import stack_grids\n"
+        "places = sorted(Path(sys.argv[1]).glob('c*'))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "print(stack_grids(places)[:, 30, 20].notnull().sum().item())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    one = stack_grids(places[:1])[:, 30, 20].notnull().sum().item()
+    assert int(done.stdout) == 200 * one > 0
+
+
+def test_two_ontologies_that_share_acronyms(source):
+    adult, developing = oa.open("structures:1/RSP"), oa.open("structures:17/RSP")
+    assert (adult.id, developing.id) == (254, 15568)
+    structures = oa.open("structures:17")
+    with pytest.raises(UsageError, match="254"):
+        Unionizer(np.full((2, 2, 2), 254), structures)

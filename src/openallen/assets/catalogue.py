@@ -15,7 +15,7 @@ from openallen.assets.names import parse_name
 from openallen.assets.record import read_time
 from openallen.display import card, facts_text
 from openallen.errors import CorruptError, MissingExtraError, NotFoundError, UsageError
-from openallen.store.disk import write_whole
+from openallen.store.disk import read_kept, write_whole
 
 __all__ = ["COLUMNS", "Catalogue", "row_of_name"]
 
@@ -93,10 +93,7 @@ class Catalogue:
             raise NotFoundError(
                 "there is no catalogue here", address=str(folder), hint="openallen list asset:"
             )
-        try:
-            self.about = json.loads((folder / _ABOUT).read_text("utf-8"))
-        except (OSError, ValueError):
-            self.about = {}
+        self.about = read_kept(folder / _ABOUT)
         self._lock = threading.Lock()
         self._db = duckdb.connect(":memory:")
         place = str(self.path).replace("'", "''")

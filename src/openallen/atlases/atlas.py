@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +19,13 @@ from openallen.errors import CorruptError, NotFoundError, UsageError
 from openallen.formats.metaimage import read_metaimage
 from openallen.formats.nrrd import beside, read_nrrd
 from openallen.formats.zips import Zip
+from openallen.store.disk import read_kept
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["FACTS_NAME", "Atlas", "graph_name"]
+__all__ = ["FACTS_NAME", "Atlas", "graph_name", "lone_volume"]
 
 FACTS_NAME: Final = "atlas.json"
 _NRRD: Final = (
@@ -41,6 +41,19 @@ _TEMPLATES: Final = ("template", "atlasVolume")
 def graph_name(graph_id: int) -> str:
     """Give the name of the file an ontology is kept in beside volumes."""
     return f"structure_graph_{graph_id}.json"
+
+
+def lone_volume(path: Path) -> xr.DataArray | None:
+    """Give the volume of an atlas that a file is by its name; None if it is called otherwise."""
+    known = any(pattern.fullmatch(path.name) for pattern, _ in _NRRD)
+    known = known or (path.suffix == ".zip" and _kind(path.stem) in {*_ANNOTATIONS, *_TEMPLATES})
+    if known:
+        atlas = Atlas(path.parent)
+    elif _MASK.fullmatch(f"{path.parent.name}/{path.name}"):
+        atlas = Atlas(path.parent.parent)
+    else:
+        return None
+    return atlas.volume(next(part for part in atlas.parts if atlas.file(part) == path))
 
 
 class Atlas:
@@ -96,11 +109,8 @@ class Atlas:
         return sorted(found, key=lambda item: _order(item[0]))
 
     def _read_facts(self) -> dict[str, Any]:
-        try:
-            told = json.loads((self.folder / FACTS_NAME).read_text("utf-8"))
-        except (OSError, ValueError):
-            told = None
-        if isinstance(told, dict):
+        told = read_kept(self.folder / FACTS_NAME)
+        if told:
             return told
         known = ATLASES.get(self.folder.name)
         return {
@@ -119,6 +129,10 @@ class Atlas:
     def parts(self) -> tuple[str, ...]:
         """The volumes that are here: ``annotation/25``, ``template/25``, ``atlasVolume``."""
         return tuple(self._files)
+
+    def file(self, part: str) -> Path:
+        """Give the file that holds a part."""
+        return self._files[part]
 
     @property
     def orientation(self) -> str:

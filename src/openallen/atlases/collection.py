@@ -86,9 +86,7 @@ def stack_grids(
         raise UsageError("no grids to be stacked")
     grids = [ExpressionGrid(place) for place in places]
     shape, spacing = _common(grids, kind)
-    volumes = _Volumes(tuple(grid.files[0].parent for grid in grids), kind)
-    if any(place.is_file() for place in places):
-        volumes = _Volumes(tuple(places), kind)
+    volumes = _Volumes(tuple(places), kind)
 
     class Lazy(BackendArray):
         """The stack, as xarray's lazy indexing wants it."""

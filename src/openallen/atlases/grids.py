@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from openallen.errors import CorruptError, NotFoundError, UsageError
 from openallen.formats.metaimage import parse_header, read_metaimage
 from openallen.formats.nrrd import read_nrrd
 from openallen.formats.zips import Zip
+from openallen.store.disk import read_kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,12 +52,7 @@ class _Grid:
     @functools.cached_property
     def _told(self) -> dict[str, Any]:
         """What was kept beside the files; empty where that is not there, or no JSON."""
-        try:
-            place = self.files[0].parent / facts_name(self.data_set_id or 0)
-            told = json.loads(place.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return told if isinstance(told, dict) else {}
+        return read_kept(self.files[0].parent / facts_name(self.data_set_id or 0))
 
     @functools.cached_property
     def data_set(self) -> DataSet | None:
@@ -77,7 +72,7 @@ class _Grid:
             about |= self.data_set.attrs()
         if known is not None:
             about |= {"long_name": known.title, "units": known.units}
-        return about | ({"simulated": True} if self._told.get("simulated") else {})
+        return about | ({"simulated": True} if self.simulated else {})
 
     @property
     def simulated(self) -> bool:
@@ -119,7 +114,7 @@ class _Grid:
             known = self.data_set
             told |= {"gene": known.gene, "plane of section": known.plane, "age": known.age}
             told["reference space"] = known.reference_space or known.reference_space_id
-        told["simulated"] = "yes" if self._told.get("simulated") else None
+        told["simulated"] = "yes" if self.simulated else None
         return told | self._shape()
 
     def _shape(self) -> dict[str, object]:
@@ -133,9 +128,14 @@ class _Grid:
 
 
 def _missing(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Give float32 with NaN where -1 says that there are no data."""
+    """Give float32 with NaN where -1 says that there are no data; whole numbers stay as they are.
+
+    Ids of structures are whole numbers, and float32 cannot hold the greater ones.
+    """
     import numpy as np
 
+    if values.dtype.kind != "f":
+        return values
     found = values.astype("float32")
     found[found == -1] = np.nan
     return found
@@ -160,16 +160,17 @@ class ExpressionGrid(_Grid):
 
     def __init__(self, place: Path | str) -> None:
         super().__init__(_files(Path(place), "zip"))
-        self._zips = {path: Zip(path) for path in self.files}
+        self._where = dict(sorted(self._found().items()))
 
-    @functools.cached_property
-    def _where(self) -> dict[str, tuple[Zip, str]]:
-        found: dict[str, tuple[Zip, str]] = {}
-        for packed in self._zips.values():
-            for name in packed.names:
-                if name.endswith(".mhd"):
-                    found[name.rpartition("/")[2].removesuffix(".mhd")] = packed, name
-        return dict(sorted(found.items()))
+    def _found(self) -> dict[str, tuple[Path, str]]:
+        """Find the volumes; zips are open only while they are read, for there may be thousands."""
+        found: dict[str, tuple[Path, str]] = {}
+        for path in self.files:
+            with Zip(path) as packed:
+                heads = [name for name in packed.names if name.endswith(".mhd")]
+            for name in heads:
+                found[name.rpartition("/")[2].removesuffix(".mhd")] = path, name
+        return found
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -197,16 +198,17 @@ class ExpressionGrid(_Grid):
         """
         if kind not in self._where:
             raise self.absent(kind)
-        packed, name = self._where[kind]
-        header, values = read_metaimage(
-            packed.read(name), packed.beside(name), f"{packed.name}/{name}"
-        )
+        path, name = self._where[kind]
+        with Zip(path) as packed:
+            header, values = read_metaimage(
+                packed.read(name), packed.beside(name), f"{path}/{name}"
+            )
         return label(
             _missing(values).T,
             header.spacing[::-1],
             name=kind,
             attrs=self._attrs(kind),
-            where=packed.name,
+            where=str(path),
         )
 
     @functools.cached_property
@@ -236,8 +238,9 @@ class ExpressionGrid(_Grid):
         """
         if kind not in self._where:
             raise self.absent(kind)
-        packed, name = self._where[kind]
-        head = parse_header(packed.read(name), packed.name)
+        path, name = self._where[kind]
+        with Zip(path) as packed:
+            head = parse_header(packed.read(name), str(path))
         return head.shape[::-1], head.spacing[::-1]
 
     def _shape(self) -> dict[str, object]:

@@ -21,10 +21,17 @@ from openallen.atlases.structures import Structures
 from openallen.brainmap.builder import Search
 from openallen.brainmap.client import LIVE_URL
 from openallen.display import count_text
-from openallen.errors import NotFoundError, RefusedError, ServiceError, StoreError, UsageError
+from openallen.errors import (
+    NotFoundError,
+    OfflineError,
+    RefusedError,
+    ServiceError,
+    StoreError,
+    UsageError,
+)
 from openallen.formats.nrrd import NrrdCheck
 from openallen.plans import Plan, RemoteFile, Report, safe_name
-from openallen.store.disk import write_whole
+from openallen.store.disk import read_kept, write_whole
 from openallen.transfer.job import Means
 
 if TYPE_CHECKING:
@@ -52,18 +59,21 @@ class GridJob:
     ----------
     plan
         What it takes.
+    data_set_id
+        The data set.
     facts
-        What is known of the data set, kept beside its files; empty where nothing is.
+        What is known of it and where it came from, kept beside its files.
     """
 
     plan: Plan
+    data_set_id: int
     facts: Mapping[str, Any]
 
     def run(self, means: Means) -> Report:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
-        if self.facts and (report.fetched or report.here):
-            _keep(self.plan.to / facts_name(int(self.facts["row"]["id"])), self.facts)
+        if report.fetched or report.here:
+            _keep(self.plan.to / facts_name(self.data_set_id), self.facts)
         return report
 
     def result(self) -> object:
@@ -176,10 +186,10 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
         If something is asked for that grids do not hold.
     """
     _wanted(address, None)  # what makes no sense is said before anything is asked
-    _own_folder(to, address)
+    _own_folder(to, address, client.source)
     retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
     facts, notes = _data_set(client, address.id, to)
-    kinds = _wanted(address, DataSet.from_row(facts["row"]) if facts else None)
+    kinds = _wanted(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
     if kinds[0] in EXPRESSION:
         files: tuple[RemoteFile, ...] = (_expression(client, address, kinds, retry),)
     else:
@@ -193,7 +203,7 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
         notes=notes,
         connections=_CONNECTIONS,
     )
-    return GridJob(plan, facts)
+    return GridJob(plan, address.id, facts)
 
 
 @dataclass(frozen=True)
@@ -224,7 +234,7 @@ class GridsJob:
                 _keep(folder / facts_name(int(row["id"])), facts)
         return report
 
-    def result(self) -> object:
+    def result(self) -> list[Path]:
         """Give the folders."""
         return [self.plan.to / str(row["id"]) for row in self.rows]
 
@@ -245,6 +255,7 @@ def plan_grids(
     for row in rows:
         one = Address("grid", str(row["id"]), conditions=(Condition("include", "eq", kind),))
         folder = to / one.name
+        _own_folder(folder, one, client.source)
         retry = f"openallen fetch {shlex.quote(str(one))} --to {shlex.quote(str(folder))}"
         file = _expression(client, one, (kind,), retry)
         files.append(replace(file, path=f"{one.name}/{file.path}"))
@@ -268,8 +279,9 @@ def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tu
     NotFoundError
         If the service knows no such data set.
     """
-    kept = _kept(to / facts_name(number))
-    if kept.get("source") == client.source and (kept.get("row") or {}).get("id") == number:
+    told: dict[str, Any] = {"row": None, "source": client.source, "simulated": client.simulated}
+    kept = _kept_row(client, number, to)
+    if kept is not None:
         return kept, client.notes
     try:
         row, query = describe_data_set(client, number)
@@ -277,12 +289,17 @@ def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tu
         if error.address.startswith("grid:"):  # said by the service, not by some page of it
             raise
         reason = error.what
-    except ServiceError as error:
+    except (OfflineError, ServiceError) as error:
         reason = error.what
     else:
-        told = {"row": row, "query": query, "source": client.source}
-        return {**told, "simulated": client.simulated}, client.notes
-    return {}, (*client.notes, f"the service does not say what data set this is ({reason})")
+        return {**told, "row": row, "query": query}, client.notes
+    return told, (*client.notes, f"the service does not say what data set this is ({reason})")
+
+
+def _kept_row(client: Client, number: int, to: Path) -> dict[str, Any] | None:
+    kept = read_kept(to / facts_name(number))
+    same = kept.get("source") == client.source and (kept.get("row") or {}).get("id") == number
+    return kept if same else None
 
 
 def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any], str]:
@@ -295,41 +312,38 @@ def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any],
     ServiceError
         If it does not say.
     """
-    kept = _kept(to / facts_name(number))
-    if kept.get("source") == client.source and (kept.get("row") or {}).get("id") == number:
+    kept = _kept_row(client, number, to)
+    if kept is not None:
         return kept["row"], str(kept.get("query") or "")
     return describe_data_set(client, number)
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
+def _own_folder(to: Path, address: Address, source: str) -> None:
+    """See that a folder does not hold something else already, or this from another source.
 
-
-def _own_folder(to: Path, address: Address) -> None:
-    """See that a folder does not hold something else already.
+    What is here is vouched for by its path alone: a sample's volumes would pass for the service's.
 
     Raises
     ------
     RefusedError
         If it does, with what.
     """
+    atlas = read_kept(to / FACTS_NAME)
     holds = ""
     if (to / "manifest.json").exists():
         holds = "an image stack"
     elif address.scheme == "grid":
-        if (to / FACTS_NAME).exists():
-            holds = "an atlas"
         others = {p.name.split("_")[1] for p in to.glob("grid_*_*")} - {address.name}
-        holds = f"grid:{min(others)}" if others else holds
+        holds = "an atlas" if atlas else f"grid:{min(others)}" if others else ""
+        here, facts = str(address.scheme), read_kept(to / facts_name(address.id))
     else:
-        name = _kept(to / FACTS_NAME).get("name")
-        holds = "grids" if any(to.glob("grid_*_*")) else holds
-        if name and name != find_atlas(address.name).name:
-            holds = f"atlas:{name}"
+        here, facts = str(address.scheme), atlas
+        if any(to.glob("grid_*_*")):
+            holds = "grids"
+        elif atlas.get("name", find_atlas(address.name).name) != find_atlas(address.name).name:
+            holds = f"atlas:{atlas['name']}"
+    if not holds and facts.get("source", source) != source:
+        holds = f"this {here} from another source ({facts['source']}, not {source})"
     if holds:
         raise RefusedError(
             "this folder is taken",
@@ -383,7 +397,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         If there is no such part or voxel size.
     """
     atlas = find_atlas(address.name)
-    _own_folder(to, address)
+    _own_folder(to, address, client.source)
     if address.conditions:
         raise UsageError(
             f"atlases have no option '{address.conditions[0].field}'",
@@ -395,7 +409,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
     if atlas.annotation:
         files = _archive_files(client, atlas, address, retry)
     else:
-        row = _kept(to / FACTS_NAME).get("row") or {}
+        row = read_kept(to / FACTS_NAME).get("row") or {}
         if row.get("source") != client.source:
             row = {**_reference_space(client, atlas), "source": client.source}
         files = _space_files(client, atlas, row, address.path, retry)

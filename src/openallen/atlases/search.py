@@ -16,7 +16,7 @@ from openallen.atlases.structures import Structures
 from openallen.atlases.sync import ImageAlignment, SetAlignment
 from openallen.brainmap.builder import Search
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
-from openallen.store.disk import write_whole
+from openallen.store.disk import read_kept, write_whole
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client
@@ -183,11 +183,8 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
 
 def _kept(path: Path, source: str) -> dict[str, Any] | None:
     """Give what was kept of a source; None where nothing was, or it is damaged."""
-    try:
-        told = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return told if isinstance(told, dict) and told.get("source") == source else None
+    told = read_kept(path)
+    return told if told.get("source") == source else None
 
 
 def _keep(path: Path, told: Mapping[str, Any]) -> None:

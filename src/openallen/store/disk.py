@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from openallen.errors import OpenAllenError, SpaceError, StoreError
 
-__all__ = ["disk_error", "write_whole"]
+__all__ = ["disk_error", "read_kept", "write_whole"]
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -29,6 +30,15 @@ def disk_error(error: OSError, path: Path) -> OpenAllenError:
     return StoreError(
         "cannot write here", address=str(path), why=why, hint="choose another folder with --to DIR"
     )
+
+
+def read_kept(path: Path) -> dict[str, Any]:
+    """Give the JSON object that was kept at `path`; empty where there is none, or it is damaged."""
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +117,7 @@ def grids(
     from openallen.atlases.collection import stack_grids
     from openallen.atlases.models import DataSet
     from openallen.atlases.plan import plan_grids
-    from openallen.atlases.search import grid_row, search_grids
+    from openallen.atlases.search import search_grids
 
     if limit is not None and limit < 1:
         raise UsageError("at least one data set is needed", why=f"limit={limit}")
@@ -140,13 +139,8 @@ def grids(
                 why=told,
                 hint="openallen list grid: gene__ilike=…, as the service writes genes: Pdyn",
             )
-        work = plan_grids(client, rows, kind, folder, _address(wanted, kind))
+        asked = Address("grid", conditions=(*wanted, Condition("include", "eq", kind)))
+        work = plan_grids(client, rows, kind, folder, str(asked))
         report = run(client, work, settings, observer).report
     report.raise_if_failed()
-    places = [folder / str(grid_row(row)["id"]) for row in rows]
-    return stack_grids(places, kind, chunks=chunks)
-
-
-def _address(wanted: list[Condition], kind: str) -> str:
-    address = Address("grid", conditions=tuple(wanted))
-    return str(replace(address, conditions=(*wanted, Condition("include", "eq", kind))))
+    return stack_grids(work.result(), kind, chunks=chunks)

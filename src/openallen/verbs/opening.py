@@ -49,11 +49,12 @@ def _open_place(place: Path, **options: Any) -> Any:
 
 def _open_volumes(place: Path) -> Any:
     """Open grids and atlases by what they are called; None for what is neither."""
-    from openallen.atlases.atlas import FACTS_NAME
+    from openallen.atlases.atlas import FACTS_NAME, lone_volume
     from openallen.atlases.grids import open_grid
 
     if place.is_file() and place.suffix in {".zip", ".nrrd"}:
-        return open_grid(place)
+        found = lone_volume(place)
+        return open_grid(place) if found is None else found
     if place.is_file() and place.suffix == ".swc":
         from openallen.formats.swc import read_swc
 
