@@ -184,9 +184,24 @@ def test_the_public_catalogue_is_asked_first(bucket):
             bucket.s3.delete_object(Bucket=VIEWS, Key=key)
 
 
-def test_a_copy_outlives_its_sources(bucket, monkeypatch, tmp_path):
+def test_a_copy_of_another_bucket_is_no_copy(bucket, monkeypatch):
     assert len(catalogue()) == 6
     monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OPENALLEN_ATTEMPTS", "1")
+    with pytest.raises(ServiceError, match=r"parquet: .*bucket: "):
+        catalogue()
+
+
+def test_a_copy_outlives_its_sources(bucket, monkeypatch, tmp_path):
+    """The bucket goes away: the same address, and nobody answers there any more."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", f"http://{host}:{port}")
+    assert len(catalogue()) == 6  # the two servers share what they hold: they are of one process
+    server.stop()
     monkeypatch.setenv("OPENALLEN_ATTEMPTS", "1")
     said: list[str] = []
     assert len(catalogue(refresh=True, tell=said.append)) == 6

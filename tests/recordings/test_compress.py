@@ -85,3 +85,14 @@ def test_by_the_command_line(tmp_path):
         [*command[:4], str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert wrong.returncode in {2, 3}
+
+
+def test_samples_without_a_sign_and_samples_that_fill_their_type():
+    unsigned = (generate("NP2", 0.02, 4).astype(int) + 2000).astype("uint16")
+    steps, step = lsb_corrected(unsigned)
+    assert (steps.dtype, step) == (np.int16, 3)
+    assert np.array_equal(np.diff(steps.astype(int), axis=0) * 3, np.diff(unsigned.astype(int), axis=0))  # fmt: skip
+    full = np.array([[-32768, 0], [32767, 1], [-32768, 2], [-32768, 3]], "int16")
+    same, step = lsb_corrected(full)
+    assert np.array_equal(same, full)
+    assert step == 1

@@ -173,3 +173,26 @@ def test_simulated_recordings_of_mearec(tmp_path):
     (tmp_path / "x.h5").write_bytes(b"no HDF5")
     with pytest.raises(CorruptError, match="MEArec"):
         open_recording(tmp_path / "x.h5")
+
+
+def test_a_chunk_that_is_missing_is_no_silence(made, tmp_path, traces):
+    folder = tmp_path / "r.zarr"
+    shutil.copytree(made / "now" / "blosc.zarr", folder)
+    (folder / "traces_seg0" / "1.0").unlink()
+    found = open_recording(folder)
+    assert np.array_equal(found.traces(0, 0.1, scaled=False), traces[:3000])
+    with pytest.raises(TruncatedError, match=r"chunk .* missing.*1\.0"):
+        found.traces(0, 0.11)
+    (folder / "traces_seg0" / "0.0").write_bytes(b"\2\1\xff\2spoilt")
+    with pytest.raises(IntegrityError, match="damaged"):
+        found.traces(0, 0.1)
+
+
+def test_a_codec_nobody_knows_is_named(made, tmp_path):
+    folder = tmp_path / "r.zarr"
+    shutil.copytree(made / "now" / "blosc.zarr", folder)
+    told = json.loads((folder / "traces_seg0" / ".zarray").read_text())
+    told["compressor"] = {"id": "brainzip", "level": 3}
+    (folder / "traces_seg0" / ".zarray").write_text(json.dumps(told))
+    with pytest.raises(MissingExtraError, match="'brainzip'"):
+        open_recording(folder).traces()

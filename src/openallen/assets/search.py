@@ -114,13 +114,16 @@ def load_catalogue(
         kept = Catalogue(folder)
     except (NotFoundError, IntegrityError):
         refresh = True
+    if kept is not None and kept.about.get("bucket") != places.assets.url():
+        kept = None  # of another bucket: a mirror's, a test's
     if kept is not None and not refresh and _young(kept):
         return kept
     reasons: list[str] = []
     for source in sources:
         try:
             rows, about = _ASK[source](places)
-            found = Catalogue.write(folder, rows, {"source": about})
+            told = {"source": about, "bucket": places.assets.url()}
+            found = Catalogue.write(folder, rows, told)
         except (OpenAllenError, ValueError, KeyError) as error:
             if isinstance(error, (MissingExtraError, UsageError)):
                 raise

@@ -120,7 +120,8 @@ def lsb_corrected(samples: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], 
     Returns
     -------
     array, int
-        Samples in steps, and the step: the greatest that divides all differences.
+        Samples in steps (signed, as wide as before), and the step: the greatest that divides all
+        differences. The samples themselves and 1, where they fill their type.
 
     Raises
     ------
@@ -131,13 +132,18 @@ def lsb_corrected(samples: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], 
 
     if samples.dtype.kind not in "iu":
         raise UsageError("only integers have a step", why=str(samples.dtype))
-    centred = samples.astype(np.int32) - samples[0].astype(np.int32)
+    centred = samples.astype(np.int64) - samples[0].astype(np.int64)
     step = int(np.gcd.reduce(np.unique(np.abs(centred[: 1 << 16])))) or 1
     while step > 1 and (centred % step).any():
         step = int(np.gcd(step, int(np.gcd.reduce(np.unique(np.abs(centred))))))
     steps = centred // step
-    found = steps - np.rint(np.median(steps, axis=0)).astype(np.int32)
-    return found.astype(samples.dtype), step
+    found = steps - np.rint(np.median(steps, axis=0)).astype(np.int64)
+    # Differences have signs, and may not fit where samples fill their type.
+    kind = np.dtype(f"i{samples.dtype.itemsize}")
+    limits = np.iinfo(kind)
+    if found.min() < limits.min or found.max() > limits.max:
+        return samples, 1
+    return found.astype(kind), step
 
 
 def measure(
@@ -232,6 +238,15 @@ def measure_all(
         Whether the step is taken out first.
     tell
         Is told of what was left out, and of the step.
+
+    Returns
+    -------
+    list of Measured
+        One for each codec that could be tried.
+
+    Raises
+    ------
+    As `measure` does, but for packages that are missing.
     """
     if lsb:
         samples, step = lsb_corrected(samples)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from openallen.display import card, facts_text, seconds_text
 from openallen.errors import (
     CorruptError,
+    IntegrityError,
     MissingExtraError,
     NotFoundError,
     TruncatedError,
@@ -53,7 +54,13 @@ class Segment(Protocol):
 
 @dataclass(frozen=True)
 class Spikes:
-    """True spikes of a simulated recording: seconds by unit."""
+    """True spikes of a simulated recording.
+
+    Parameters
+    ----------
+    times_s
+        Times of each unit by its name, in seconds from the beginning, ascending.
+    """
 
     times_s: Mapping[str, np.ndarray[Any, Any]]
 
@@ -132,8 +139,8 @@ class Recording:
         ------
         UsageError
             If there is no such part, channel or segment, or no gain to scale by.
-        CorruptError
-            If a chunk is damaged.
+        IntegrityError
+            If a chunk is damaged or missing.
         MissingExtraError
             If the package of a codec is not installed, with its name.
         """
@@ -147,25 +154,13 @@ class Recording:
             raise UsageError(
                 f"there is no segment {segment}", why=f"there are {len(self.segments)}"
             )
-        samples = self.segments[segment]
-        rate = self.sampling_frequency_hz
-        first = max(0, round(start_s * rate))
-        last = samples.shape[0] if end_s is None else min(samples.shape[0], round(end_s * rate))
-        if first >= last:
-            raise UsageError(
-                "there is nothing in this part",
-                address=self.place,
-                why=f"{start_s:g} to {end_s} s of {self.durations_s[segment]:g} s",
-            )
+        first, last = self._span(segment, start_s, end_s)
         columns = self._columns(channels)
-        values = self._read(samples, first, last)[:, columns]
-        about: dict[str, Any] = {"units": "1", "sampling_frequency_hz": rate}
+        values = self._read(self.segments[segment], first, last)[:, columns]
+        rate = self.sampling_frequency_hz
+        about = {"units": "µV" if scaled else "1", "sampling_frequency_hz": rate}
         if scaled:
-            if self.gain_uv is None or self.offset_uv is None:
-                raise UsageError("the gain of this recording is not known", hint="scaled=False")
-            values = values.astype("float32") * self.gain_uv[columns].astype("float32")
-            values += self.offset_uv[columns].astype("float32")
-            about["units"] = "µV"
+            values = self._scaled(values, columns)
         coordinates: dict[str, Any] = {
             "time": ("time", np.arange(first, last) / rate, {"units": "s"}),
             "channel": [self.channel_ids[i] for i in columns],
@@ -176,6 +171,27 @@ class Recording:
         return xr.DataArray(
             values, dims=("time", "channel"), coords=coordinates, name="traces", attrs=about
         )
+
+    def _span(self, segment: int, start_s: float, end_s: float | None) -> tuple[int, int]:
+        """Give the samples from and to."""
+        count = self.segments[segment].shape[0]
+        first = max(0, round(start_s * self.sampling_frequency_hz))
+        last = count if end_s is None else min(count, round(end_s * self.sampling_frequency_hz))
+        if first >= last:
+            raise UsageError(
+                "there is nothing in this part",
+                address=self.place,
+                why=f"{start_s:g} to {end_s} s of {self.durations_s[segment]:g} s",
+            )
+        return first, last
+
+    def _scaled(self, values: np.ndarray[Any, Any], columns: list[int]) -> np.ndarray[Any, Any]:
+        if self.gain_uv is None or self.offset_uv is None:
+            raise UsageError("the gain of this recording is not known", hint="scaled=False")
+        found: np.ndarray[Any, Any] = values.astype("float32")
+        found *= self.gain_uv[columns].astype("float32")
+        found += self.offset_uv[columns].astype("float32")
+        return found
 
     def _columns(self, channels: Sequence[str | int] | None) -> list[int]:
         if channels is None:
@@ -194,6 +210,8 @@ class Recording:
 
         try:
             return np.asarray(samples[first:last])
+        except IntegrityError:
+            raise
         except (RuntimeError, ValueError, OSError) as error:
             raise CorruptError(
                 "a chunk of this recording is damaged", address=self.place, why=str(error)[:200]
@@ -282,8 +300,7 @@ def _open_binary(where: Path, name: str) -> Recording:
     import numpy as np
 
     told = _json(where / name)
-    given = told.get("kwargs") if isinstance(told.get("kwargs"), dict) else {}
-    assert isinstance(given, dict)
+    given = told.get("kwargs") or {}
     try:
         count = int(given["num_channels"] if "num_channels" in given else given["num_chan"])
         dtype = np.dtype(str(given["dtype"]))
@@ -379,8 +396,8 @@ def _locations(told: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | No
     """Read places of channels from a probe, in the order of the channels."""
     import numpy as np
 
-    probes = told.get("probes")
-    if not isinstance(probes, list) or not probes:
+    probes = [probe for probe in told.get("probes") or () if isinstance(probe, dict)]
+    if not probes:
         return None
     places = np.full((count, 2), np.nan)
     for probe in probes:
@@ -398,10 +415,19 @@ def _locations(told: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | No
 class _Chunks:
     """An array of a Zarr store, opened when it is first sliced: a codec may be missing."""
 
-    def __init__(self, place: Path, shape: tuple[int, ...], codecs: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        place: Path,
+        shape: tuple[int, ...],
+        chunks: tuple[int, ...],
+        codecs: tuple[str, ...],
+        separator: str = ".",
+    ) -> None:
         self.shape = shape
         self._place = place
+        self._chunks = chunks
         self._codecs = codecs
+        self._separator = separator
 
     @functools.cached_property
     def _array(self) -> Any:
@@ -422,9 +448,34 @@ class _Chunks:
                 missing.hint = _HINTS[codec]
                 missing.why = str(error)
                 raise missing from None
+        self._known_codecs()
         return zarr.open_array(str(self._place), mode="r")
 
+    def _known_codecs(self) -> None:
+        """See that every codec has something that decodes it."""
+        from numcodecs.registry import get_codec
+
+        for codec in self._codecs:
+            try:
+                get_codec({"id": codec})
+            except TypeError:
+                continue  # known, and wants to be told more
+            except ValueError:
+                missing = MissingExtraError(codec, f"this recording is packed with '{codec}' and")
+                missing.why = "no package that is installed decodes it"
+                missing.hint = f"install the package that registers '{codec}' with numcodecs"
+                raise missing from None
+
     def __getitem__(self, key: Any) -> Any:
+        first, last, _ = key.indices(self.shape[0])
+        # Zarr gives the fill value for a chunk that is not there: silence that was never recorded.
+        for row in range(first // self._chunks[0], -(-last // self._chunks[0])):
+            for column in range(-(-self.shape[1] // self._chunks[1])):
+                name = f"{row}{self._separator}{column}"
+                if not (self._place / name).is_file():
+                    raise TruncatedError(
+                        "a chunk of this recording is missing", address=str(self._place), why=name
+                    )
         return self._array[key]
 
 
@@ -471,15 +522,16 @@ def _chunks(place: Path) -> _Chunks:
     told = _json(place / ".zarray")
     try:
         shape = tuple(int(size) for size in told["shape"])
+        chunks = tuple(int(size) for size in told["chunks"])
         names = [told.get("compressor"), *(told.get("filters") or [])]
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptError(
             "the traces of this recording are not described", address=str(place), why=str(error)
         ) from error
-    if len(shape) != 2:
-        raise CorruptError("traces have two axes", address=str(place), why=str(shape))
+    if len(shape) != 2 or len(chunks) != 2 or min(chunks) < 1:
+        raise CorruptError("traces have two axes", address=str(place), why=f"{shape}, {chunks}")
     codecs = tuple(str(codec.get("id")) for codec in names if isinstance(codec, dict))
-    return _Chunks(place, shape, codecs)
+    return _Chunks(place, shape, chunks, codecs, str(told.get("dimension_separator") or "."))
 
 
 # --- MEArec -------------------------------------------------------------------------------------
