@@ -13,16 +13,14 @@ from __future__ import annotations
 import gzip
 import logging
 import re
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from openallen.address import Condition
 from openallen.assets.catalogue import Catalogue, row_of_name
 from openallen.assets.names import parse_name
+from timing import timed
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "assets"
 STAMP = r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}"
@@ -32,17 +30,6 @@ PATTERNS = [
     re.compile(rf"^(?P<subject>.+?)_({STAMP})$"),
     re.compile(rf"^.+?_({STAMP})$"),
 ]
-
-
-def timed(call: Callable[[], Any], runs: int = 5) -> float:
-    """Give the median of several runs, after one that is not counted."""
-    call()
-    found = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
 
 
 def names() -> list[str]:

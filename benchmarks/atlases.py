@@ -9,13 +9,10 @@ runs are printed; ratios above one mean that ours is faster.
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import tempfile
-import time
 import urllib.request
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +21,9 @@ import numpy as np
 import openallen as oa
 from openallen.archive.app import archive_app
 from openallen.archive.server import serving
+from timing import timed
 
-RUNS = 5
 SWC = "reconstruction of 10,000 nodes"
-
-
-def timed(call: Callable[[], Any], runs: int = RUNS) -> float:
-    """Give the median of several runs, after one that is not counted."""
-    call()
-    found = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
 
 
 def say(what: str, ours_s: float, peers: dict[str, float]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from openallen.atlases.structures import Structures
-from openallen.errors import AnswerError, CorruptError, TruncatedError
-from openallen.formats.inflate import inflated
+from openallen.errors import AnswerError, CorruptError
+from openallen.formats.inflate import fits, inflated
 from openallen.formats.metaimage import parse_header
 from openallen.formats.zips import Zip
 
@@ -45,12 +45,7 @@ class VolumesCheck:
         local = header.data_file == "LOCAL"
         raw = head[header.size_bytes :] if local else packed.beside(name)(header.data_file)
         size = sum(map(len, inflated(raw))) if header.compressed else len(raw)
-        if size != header.data_bytes:
-            error = TruncatedError if size < header.data_bytes else CorruptError
-            raise error(
-                "the data do not have the size of the volume",
-                why=f"{name}: {size:,} bytes, not {header.data_bytes:,}",
-            )
+        fits(size, header.data_bytes, name)
 
 
 @dataclass(frozen=True)

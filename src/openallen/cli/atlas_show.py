@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from openallen.atlases import Atlas
     from openallen.brainmap import Client
 
-__all__ = ["list_atlases", "show_atlas", "show_grid", "with_options"]
+__all__ = ["list_atlases", "show_atlas", "show_grid"]
 
 _OUTLINED = {9: "P56", 10: "P56-sagittal"}
 """The atlas whose outlines go with grids of a reference space."""
@@ -195,18 +195,3 @@ def show_atlas(call: Call, where: Address, picture: Path | None, at: str | None 
     text = f"{facts_text(known.title, facts)}\n\n{plan}"
     call.out.document(document, text, ids=(known.name,))
     return 0
-
-
-def with_options(where: Address, include: str | None, resolution: int | None) -> Address:
-    """Add what options of the command line say to the address of a grid.
-
-    Raises
-    ------
-    UsageError
-        If it is the address of something else.
-    """
-    given = {"include": include, "resolution": resolution}
-    found = [Condition(k, "eq", str(v)) for k, v in given.items() if v is not None]
-    if found and where.scheme != "grid":
-        raise UsageError(f"--{found[0].field} goes with grids only", address=str(where))
-    return replace(where, conditions=(*where.conditions, *found))

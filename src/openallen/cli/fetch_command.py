@@ -13,7 +13,6 @@ import click
 from openallen import verbs
 from openallen.address import Address
 from openallen.cli.app import ExampleCommand
-from openallen.cli.atlas_show import with_options
 from openallen.cli.options import Call, common
 from openallen.display import bytes_text
 from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
@@ -83,8 +82,9 @@ def command(
     if options.pop("verify_later"):
         call = replace(call, settings=replace(call.settings, verify_later=True))
     given = {name: value for name, value in options.items() if value is not None}
-    words = given.pop("include", None), given.pop("resolution", None)
-    wanted = [with_options(Address.parse(text), *words) for text in addresses]
+    grid_options = {name: given.pop(name, None) for name in ("include", "resolution")}
+    # Every address is looked at before anything is fetched.
+    wanted = [verbs.with_options(Address.parse(text), dict(grid_options)) for text in addresses]
     if table and any(address.scheme != "stack" for address in wanted):
         raise UsageError("--format goes with stacks only")
     worst = ExitCode.DONE

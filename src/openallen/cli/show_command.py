@@ -10,7 +10,7 @@ import click
 from openallen import verbs
 from openallen.address import Address
 from openallen.cli.app import ExampleCommand
-from openallen.cli.atlas_show import show_atlas, show_grid, with_options
+from openallen.cli.atlas_show import show_atlas, show_grid
 from openallen.cli.options import Call, common
 from openallen.cli.session_show import names_session, show_session
 from openallen.display import bytes_text, facts_text
@@ -58,7 +58,8 @@ def command(
     """Show what ADDRESS names, without fetching it. ADDRESS may be an NWB file."""
     if names_session(address):
         return show_session(call, address, picture)
-    where = with_options(Address.parse(address), include, resolution)
+    given = {"include": include, "resolution": resolution}
+    where = verbs.with_options(Address.parse(address), given)
     if where.scheme in {"grid", "atlas"} and where.name:
         return (show_grid if where.scheme == "grid" else show_atlas)(call, where, picture, at)
     if at is not None:

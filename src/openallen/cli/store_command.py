@@ -150,6 +150,12 @@ def _others(call: Call, given: tuple[str, ...]) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
+def _whole(call: Call, result: Checked) -> str:
+    """Give the address of the thing a file lies in, by the folder of the store it is in."""
+    system, name, *_ = result.path.relative_to(call.settings.store).parts
+    return f"{_SCHEMES.get(system, system)}:{name}"
+
+
 def _fetch_again(call: Call, bad: list[Checked]) -> ExitCode:
     from openallen.cli.fetch_command import run_job
     from openallen.store.link import share
@@ -161,7 +167,7 @@ def _fetch_again(call: Call, bad: list[Checked]) -> ExitCode:
             address = Address.parse(result.address)
             folder = verbs.destination(address, None, call.settings)
             if not result.path.is_relative_to(folder):
-                call.out.warn(f"{result.path} is part of something: fetch that again")
+                call.out.warn(f"{result.path} comes with: openallen fetch {_whole(call, result)}")
                 code = ExitCode.INCOMPLETE
                 continue
             work = verbs.job(client, address, folder)

@@ -8,11 +8,32 @@ from typing import Final
 
 from openallen.errors import CorruptError, TruncatedError
 
-__all__ = ["inflate", "inflated"]
+__all__ = ["fits", "inflate", "inflated"]
 
 _IN_BYTES: Final = 1 << 20
 _OUT_BYTES: Final = 256 << 10  # stays near the processor until it is copied
 _AUTOMATIC: Final = 47  # zlib's word for: gzip or zlib, whichever the first bytes say
+
+
+def fits(found_bytes: int, size_bytes: int, name: str = "") -> None:
+    """See that there are as many bytes as a volume's header says.
+
+    Raises
+    ------
+    TruncatedError
+        If there are fewer.
+    CorruptError
+        If there are more.
+    """
+    if found_bytes == size_bytes:
+        return
+    short = found_bytes < size_bytes
+    error = TruncatedError if short else CorruptError
+    raise error(
+        f"too {'few' if short else 'many'} bytes for the volume",
+        address=name,
+        why=f"{found_bytes:,}, not {size_bytes:,}",
+    )
 
 
 def inflated(packed: bytes | bytearray | memoryview, name: str = "") -> Iterator[bytes]:
@@ -63,13 +84,8 @@ def inflate(packed: bytes | bytearray | memoryview, size_bytes: int, name: str =
     at = 0
     for piece in inflated(packed, name):
         if at + len(piece) > size_bytes:
-            raise CorruptError(
-                "too many bytes for the volume", address=name, why=f"more than {size_bytes:,}"
-            )
+            fits(at + len(piece), size_bytes, name)
         found[at : at + len(piece)] = piece
         at += len(piece)
-    if at < size_bytes:
-        raise TruncatedError(
-            "too few bytes for the volume", address=name, why=f"{at:,} of {size_bytes:,}"
-        )
+    fits(at, size_bytes, name)
     return found

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, TruncatedError
-from openallen.formats.inflate import inflate
+from openallen.errors import CorruptError
+from openallen.formats.inflate import fits, inflate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,18 +199,7 @@ def read_metaimage(
         raw = beside(header.data_file)
     if header.compressed:
         raw = inflate(raw, header.data_bytes, name)
-    if len(raw) < header.data_bytes:
-        raise TruncatedError(
-            "too few bytes for the volume",
-            address=name,
-            why=f"{len(raw):,} of {header.data_bytes:,}",
-        )
-    if len(raw) > header.data_bytes:
-        raise CorruptError(
-            "too many bytes for the volume",
-            address=name,
-            why=f"{len(raw):,}, not {header.data_bytes:,}",
-        )
+    fits(len(raw), header.data_bytes, name)
     shape = (*header.shape, header.channels) if header.channels > 1 else header.shape
     found = np.frombuffer(raw, header.dtype).reshape(shape)
     return header, found.astype(found.dtype.newbyteorder("="), copy=False)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError, TruncatedError
-from openallen.formats.inflate import inflate, inflated
+from openallen.errors import CorruptError, MissingExtraError
+from openallen.formats.inflate import fits, inflate, inflated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -235,13 +235,7 @@ def read_nrrd(
         raw = inflate(raw, header.data_bytes, name)
     elif header.encoding == "bzip2":
         raw = _from_bzip2(bytes(raw), header.data_bytes, name)
-    if len(raw) != header.data_bytes:
-        kind = TruncatedError if len(raw) < header.data_bytes else CorruptError
-        raise kind(
-            "the data do not have the size of the volume",
-            address=name,
-            why=f"{len(raw):,} bytes, not {header.data_bytes:,}",
-        )
+    fits(len(raw), header.data_bytes, name)
     found = np.frombuffer(raw, header.dtype).reshape(header.shape, order="F")
     return header, found.astype(found.dtype.newbyteorder("="), copy=False)
 
@@ -287,9 +281,7 @@ class NrrdCheck:
             found = len(_from_bzip2(bytes(rest), expected, ""))
         else:
             found = len(rest)
-        if found != expected:
-            error = TruncatedError if found < expected else CorruptError
-            raise error("the data do not have the size of the volume", why=f"{found}, {expected}")
+        fits(found, expected)
         return {"shape": shape, "type": kind}
 
 

@@ -175,9 +175,7 @@ class Bucket:
         ------
         As `list` does.
         """
-        asked = f"list-type=2&delimiter=%2F&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
-        marker = ("continuation-token", "NextContinuationToken")
-        pages = [page for _, page in self._turned(asked, marker)]
+        pages = list(self._below(prefix, page_keys))
         entries = tuple(entry for page in pages for entry in page.entries)
         return entries, tuple(folder for page in pages for folder in page.folders)
 
@@ -188,10 +186,8 @@ class Bucket:
         ------
         As `list` does.
         """
-        asked = f"list-type=2&delimiter=%2F&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
-        marker = ("continuation-token", "NextContinuationToken")
         last = ""
-        for _, page in self._turned(asked, marker):
+        for page in self._below(prefix, page_keys):
             for folder in page.folders:
                 if folder <= last:
                     raise AnswerError(
@@ -224,6 +220,13 @@ class Bucket:
                     )
                 last = entry.key
                 yield entry
+
+    def _below(self, prefix: str, page_keys: int) -> Iterator[_Page]:
+        """Give the pages of what lies directly below `prefix`."""
+        asked = f"list-type=2&delimiter=%2F&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        marker = ("continuation-token", "NextContinuationToken")
+        for _, page in self._turned(asked, marker):
+            yield page
 
     def _turned(self, asked: str, *markers: tuple[str, str]) -> Iterator[tuple[str, _Page]]:
         """Give the pages of a listing, each with its address."""

@@ -5,7 +5,7 @@ the service it stands for.
 """
 
 from openallen.verbs.atlas import alignment, grids
-from openallen.verbs.fetching import fetch, job, plan
+from openallen.verbs.fetching import fetch, job, plan, with_options
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
 from openallen.verbs.place import destination, folder_for
 from openallen.verbs.release import shelf
@@ -35,4 +35,5 @@ __all__ = [
     "search",
     "set_query",
     "shelf",
+    "with_options",
 ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from openallen.transfer.job import Job
 
 
-__all__ = ["fetch", "job", "plan"]
+__all__ = ["fetch", "job", "plan", "with_options"]
 
 
 def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
@@ -43,8 +43,7 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         _known_options(options, Options)
         chosen = Options(planes=planes or slice(None), **options)
         return StackJob.of(client, describe(client, address.id), chosen, to)
-    if address.scheme == "grid":
-        address = _with(address, options)
+    address = with_options(address, options)
     mirror = bool(options.pop("mirror", False)) and address.scheme == "release"
     if options:
         raise UsageError(
@@ -71,14 +70,23 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
     )
 
 
-def _with(address: Address, options: dict[str, Any]) -> Address:
-    """Move options of a grid into its address."""
+def with_options(address: Address, options: dict[str, Any]) -> Address:
+    """Move options of a grid, ``include`` and ``resolution``, into its address.
+
+    Raises
+    ------
+    UsageError
+        If it is the address of something else.
+    """
     for name in ("include", "resolution"):
         value = options.pop(name, None)
-        if value is not None:
-            text = ",".join(value) if isinstance(value, (list, tuple)) else str(value)
-            told = Condition(name, "eq", text)
-            address = replace(address, conditions=(*address.conditions, told))
+        if value is None:
+            continue
+        if address.scheme != "grid":
+            raise UsageError(f"'{name}' goes with grids only", address=str(address))
+        text = ",".join(value) if isinstance(value, (list, tuple)) else str(value)
+        told = Condition(name, "eq", text)
+        address = replace(address, conditions=(*address.conditions, told))
     return address
 
 
