@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,12 @@ from buckets import Published, publish_release
 from loopback import Handler, Loopback
 
 DATA = Path(__file__).parent / "data"
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C even where whoever started the tests ignores it, as ``sh -c '... &'`` does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
