@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.assets.names import AssetName, parse_name
 from openallen.assets.record import CORE_FILES, Record
@@ -19,6 +19,10 @@ from openallen.display import bytes_text, card, count_text, facts_text
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
 from openallen.store.disk import write_whole
 from openallen.transport.s3 import Bucket, Listed
+
+if TYPE_CHECKING:
+    from openallen.assets.content import Content
+    from openallen.transport.objects import RemoteObjects
 
 __all__ = ["Asset", "Connect", "folders_text", "matches", "static_prefix"]
 
@@ -29,6 +33,9 @@ _COMBINED: Final = ("metadata.nd.json", "metadata.json")
 _SIDECARS: Final = frozenset({*_COMBINED, *(f"{name}.json" for name in CORE_FILES)})
 _LARGEST_BYTES: Final = 64 << 20
 _TRIES: Final = 3
+_DEEPEST: Final = 4
+_ASIDE: Final = frozenset({"original_metadata", "logs"})
+_STORE: Final = re.compile(r"\.(zarr|nwb|n5)/$")
 _WILD: Final = re.compile(r"[*?\[]")
 
 
@@ -96,6 +103,8 @@ class Asset:
         self._connect = connect
         self._folder = folder
         self.notes: list[str] = []
+        self.opening: Callable[..., Any] | None = None
+        self.looking: Callable[[], RemoteObjects] | None = None
 
     # --- metadata -------------------------------------------------------------------------------
 
@@ -204,6 +213,58 @@ class Asset:
             counts[folder] += 1
             sizes[folder] += entry.size_bytes
         return {name: (counts[name], sizes[name]) for name in sorted(counts)}
+
+    def top(self) -> tuple[str, ...]:
+        """Name what is in it: folders with a slash, and files that are no metadata.
+
+        Where all lies in one folder, what is in that: several assets of one session may carry the
+        same label, and only this tells them apart.
+        """
+        prefix = self.prefix
+        with self._connect() as bucket:
+            for _ in range(_DEEPEST):
+                entries, folders = bucket.level(prefix)
+                names = [e.key.rpartition("/")[2] for e in entries]
+                files = [n for n in names if n and n not in _SIDECARS and not n.startswith(".")]
+                inner = [f for f in folders if f.removeprefix(prefix).rstrip("/") not in _ASIDE]
+                if files or len(inner) != 1 or _STORE.search(inner[0]):
+                    break
+                prefix = inner[0]
+        found = [f.removeprefix(self.prefix) for f in inner]
+        return (*found, *((prefix + n).removeprefix(self.prefix) for n in files))
+
+    def contents(self) -> list[Content]:
+        """Give what in it can be opened: images, sessions, recordings, tables.
+
+        Raises
+        ------
+        UsageError
+            If it was not opened by ``oa.open``.
+        """
+        from openallen.assets.content import contents
+
+        return list(contents(self._told(self.looking)(), self.notes))
+
+    def open(self, path: str, **options: Any) -> Any:
+        """Open a part of it where it lies: ``asset.open("SPIM.ome.zarr/tile_000000_ch_561.zarr")``.
+
+        Parameters
+        ----------
+        path
+            Where in the asset.
+        **options
+            As for ``oa.open``.
+        """
+        return self._told(self.opening)(path, **options)
+
+    def _told(self, given: Callable[..., Any] | None) -> Callable[..., Any]:
+        if given is None:
+            raise UsageError(
+                "this asset does not know how to open its parts",
+                address=f"asset:{self.name}",
+                hint=f"oa.open('asset:{self.name}')",
+            )
+        return given
 
     def __repr__(self) -> str:
         return facts_text(f"asset {self.name}", self._facts())

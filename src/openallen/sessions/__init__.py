@@ -2,12 +2,15 @@
 
 from openallen.sessions.behavior import BehaviorSession
 from openallen.sessions.ecephys import BehaviorEcephysSession
+from openallen.sessions.general import NwbTables
 from openallen.sessions.ophys import BehaviorOphysExperiment
-from openallen.sessions.read import open_session
+from openallen.sessions.read import open_nwb, open_session
 
 __all__ = [
     "BehaviorEcephysSession",
     "BehaviorOphysExperiment",
     "BehaviorSession",
+    "NwbTables",
+    "open_nwb",
     "open_session",
 ]

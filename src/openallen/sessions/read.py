@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import NotFoundError, UsageError
-from openallen.sessions.base import Opener
+from openallen.sessions.base import NwbSession, Opener
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
     from openallen.sessions.behavior import BehaviorSession
 
-__all__ = ["open_session", "session_of"]
+__all__ = ["any_session_of", "open_nwb", "open_session", "session_of"]
 
 _SIGNS = {
     "ecephys_session": "units",
@@ -40,6 +40,31 @@ def open_session(path: Path | str, **options: Any) -> BehaviorSession:
     TruncatedError, CorruptError
         If it is no whole HDF5 file.
     """
+    place, opener = _here(path)
+    opened = session_of(opener, str(place), place, **options)
+    opened.reopen = (functools.partial(open_session, **options), (place,))
+    return opened
+
+
+def open_nwb(path: Path | str, **options: Any) -> NwbSession:
+    """Open an NWB file of any kind on this machine: HDF5, or a folder of Zarr.
+
+    Returns
+    -------
+    NwbSession
+        A Visual Behavior session, or `NwbTables` for every other kind.
+
+    Raises
+    ------
+    As `open_session` does.
+    """
+    place, opener = _here(path)
+    opened = any_session_of(opener, str(place), place, **options)
+    opened.reopen = (functools.partial(open_nwb, **options), (place,))
+    return opened
+
+
+def _here(path: Path | str) -> tuple[Path, Opener]:
     place = Path(path).absolute()
     if not place.exists():
         raise NotFoundError("there is no such file", address=str(place))
@@ -47,11 +72,9 @@ def open_session(path: Path | str, **options: Any) -> BehaviorSession:
     def opener() -> Tree:
         from openallen.formats.nwb import open_h5, open_zarr
 
-        return (open_zarr if place.is_dir() else open_h5)(place, str(place))
+        return open_zarr(place, str(place)) if place.is_dir() else open_h5(place, str(place))
 
-    opened = session_of(opener, str(place), place, **options)
-    opened.reopen = (functools.partial(open_session, **options), (place,))
-    return opened
+    return place, opener
 
 
 _OPTIONS = (
@@ -98,5 +121,24 @@ def session_of(
         "this is no Visual Behavior session",
         address=name,
         why=f"there is no general/metadata in it; it holds {tree_names}",
-        hint="openallen.formats.nwb opens any NWB file as a tree",
+        hint="openallen.sessions.open_nwb opens an NWB file of any kind",
     )
+
+
+def any_session_of(
+    opener: Opener, name: str, path: Path | None = None, **options: Any
+) -> NwbSession:
+    """Give the session a file holds, of whatever kind."""
+    from openallen.sessions.general import NwbTables
+
+    tree = opener()
+    known = tree.has("general/metadata") and any(tree.has(sign) for sign in _SIGNS.values())
+    if known or not ("nwb_version" in tree.attrs("/") or tree.has("session_start_time")):
+        return session_of(lambda: tree, name, path, **options)
+    if options:
+        _known_options(options)
+        tree.close()
+        raise UsageError(
+            f"'{next(iter(options))}' goes with Visual Behavior sessions only", address=name
+        )
+    return NwbTables(lambda: tree, name, path)

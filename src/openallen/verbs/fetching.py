@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from openallen.address import SCHEMES, Address, AddressLike, Condition
 from openallen.errors import UsageError
 from openallen.settings import Settings
+from openallen.verbs.asset import asset_job
 from openallen.verbs.place import destination
 from openallen.verbs.release import release_job
 from openallen.verbs.running import run
@@ -58,7 +58,7 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
 
         return (plan_grid if address.scheme == "grid" else plan_atlas)(client, address, to)
     if address.scheme in {"asset", "recording"}:
-        return _asset_job(client, address, to)
+        return asset_job(client, address, to)
     if address.scheme in {"image", "file"}:
         from openallen.brainmap.plan import plan_file, plan_image
 
@@ -88,30 +88,6 @@ def with_options(address: Address, options: dict[str, Any]) -> Address:
         told = Condition(name, "eq", text)
         address = replace(address, conditions=(*address.conditions, told))
     return address
-
-
-def _asset_job(client: Client, address: Address, to: Path) -> Job:
-    from openallen.assets.ask import bucket_for, open_asset
-    from openallen.assets.plan import AssetJob
-    from openallen.assets.read import Asset
-
-    if address.conditions:
-        raise UsageError(
-            f"{address.scheme}s have no option '{address.conditions[0].field}'",
-            address=str(address),
-            hint=f"asset:{address.name}/behavior/*.csv",
-        )
-    settings = Settings.load(source=client.source)
-    if address.scheme == "asset":
-        bucket = bucket_for(client.http, settings)
-        asset, pattern = open_asset(address.name, settings), address.path
-    else:
-        bucket = bucket_for(client.http, settings, "aind-benchmark-data")
-        name, *below = address.path or ("",)
-        prefix = f"ephys-compression/{address.name}/" + (f"{name}/" if name else "")
-        asset = Asset(name or address.name, lambda: nullcontext(bucket), None, prefix)
-        pattern, to = tuple(below), to / name
-    return AssetJob.of(bucket, asset, address, to, source=f"s3://{bucket.name}", parts=pattern)
 
 
 def _known_options(given: dict[str, Any], kind: type[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,17 @@ from typing import Any
 from openallen.address import Address, AddressLike
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
+from openallen.verbs.asset import open_asset, open_part
 from openallen.verbs.place import destination
 from openallen.verbs.rows import open_structures
-from openallen.verbs.session import KINDS, open_local, open_release, open_session, open_url
+from openallen.verbs.session import KINDS, open_any, open_release, open_session, open_url
 
 __all__ = ["open"]
 
 
 def _open_place(place: Path, **options: Any) -> Any:
-    from openallen.formats.omezarr import OmeZarr
+    from openallen.formats.kinds import kind_of
+    from openallen.formats.objects import FolderObjects
     from openallen.stacks import ImageStack
     from openallen.stacks.manifest import MANIFEST_NAME
 
@@ -26,15 +27,12 @@ def _open_place(place: Path, **options: Any) -> Any:
         raise NotFoundError(
             "there is no such file or folder", address=str(place), hint="openallen --help"
         )
-    if place.suffix in {".nwb", ".h5", ".hdf5"} or _is_zarr_nwb(place):
-        return open_local(place, **options)
+    kind = kind_of(FolderObjects(place)) if place.is_dir() else ""
+    if kind == "session" or (place.is_file() and place.suffix in {".nwb", ".h5", ".hdf5"}):
+        return _open_h5(place, **options)
     _no_options(options)
-    if (place / "binary.json").exists() or (place / "cached.json").exists() or _is_recording(place):
-        from openallen.recordings import open_recording
-
-        return open_recording(place)
-    if (place / "zarr.json").exists():
-        return OmeZarr(place)
+    if kind:
+        return _open_store(place, kind)
     found = _open_volumes(place)
     if found is not None:
         return found
@@ -69,26 +67,31 @@ def _open_volumes(place: Path) -> Any:
     return Atlas(place)
 
 
-def _is_recording(place: Path) -> bool:
-    """Tell whether a folder is a recording in Zarr: its root says how it was sampled."""
-    try:
-        told = json.loads((place / ".zattrs").read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(told, dict) and "sampling_frequency" in told
+def _open_store(place: Path, kind: str) -> Any:
+    """Open a folder of many files that is a recording, an image, or Zarr of another kind."""
+    if kind == "recording":
+        from openallen.recordings import open_recording
+
+        return open_recording(place)
+    if kind == "image" or not (place / ".zgroup").exists():
+        from openallen.formats.omezarr import OmeZarr
+
+        return OmeZarr(place)
+    from openallen.formats.objects import FolderObjects
+    from openallen.formats.zarrs import Hierarchy
+
+    return Hierarchy(FolderObjects(place))
 
 
-def _is_zarr_nwb(place: Path) -> bool:
-    """Tell whether a folder is NWB in Zarr: its root says so."""
-    for name in (".zattrs", "zarr.json"):
-        try:
-            told = json.loads((place / name).read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
-        attributes = told.get("attributes", told) if isinstance(told, dict) else {}
-        if "nwb_version" in attributes or attributes.get("neurodata_type") == "NWBFile":
-            return True
-    return False
+def _open_h5(place: Path, **options: Any) -> Any:
+    """Open a session in NWB, or a simulated recording."""
+    if place.suffix in {".h5", ".hdf5"} and not options:
+        from openallen.recordings import open_recording
+        from openallen.recordings.mearec import is_mearec
+
+        if is_mearec(place):
+            return open_recording(place)
+    return open_any(place, **options)
 
 
 def _no_options(options: dict[str, Any]) -> None:
@@ -104,15 +107,18 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
     what
         ``release:visual-behavior-ophys``,
         ``release:visual-behavior-ophys/ophys_experiment/951980471``, ``stack:313862022``, an NWB
-        file or its web address, a folder that was fetched, an OME-Zarr store.
+        file or its web address, a folder that was fetched, an OME-Zarr store; an asset of AIND or
+        part of it (``asset:NAME/SPIM.ome.zarr/tile_000000_ch_561.zarr``), a recording.
     **options
         For sessions: ``remote`` (False fetches first, True reads from afar) and those of
-        `openallen.sessions.BehaviorSession`.
+        `openallen.sessions.BehaviorSession`. For parts of assets: ``remote``, and for tables
+        ``columns`` and ``nrows``.
 
     Returns
     -------
     Release, BehaviorSession, BehaviorOphysExperiment, BehaviorEcephysSession, ImageStack, OmeZarr,
-    ExpressionGrid, ConnectivityGrid, Atlas, Structures, Asset, Morphology, DataArray
+    ExpressionGrid, ConnectivityGrid, Atlas, Structures, Asset, Morphology, NwbTables, Recording,
+    DataArray, DataFrame, dict
         By what the address names, or the file or folder holds. A part of an atlas
         (``atlas:ccf-2017/annotation/25``) is a labelled volume.
 
@@ -132,11 +138,20 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
         where = known
     else:
         where = Address.parse(text)
+    return _open_address(where, **options)
+
+
+def _open_address(where: Address, **options: Any) -> Any:
     if where.scheme == "release":
         if len(where.path) == 2 and where.path[0] in KINDS:
             return open_session(where, **options)
         _no_options(options)
         return open_release(where)
+    if where.scheme in {"asset", "recording"} and where.name:
+        if where.scheme == "asset" and not where.path:
+            _no_options(options)
+            return open_asset(where.name)
+        return open_part(where, **options)
     _no_options(options)
     if where.scheme != "structures":
         return _open_stored(where)
@@ -166,12 +181,6 @@ def _open_stored(where: Address) -> Any:
     from openallen.atlases.grids import open_grid
     from openallen.stacks import ImageStack
 
-    if where.scheme == "asset" and where.name and not where.path:
-        from openallen.assets import open_asset
-
-        return open_asset(where.name)
-    if where.scheme == "recording" and where.name:
-        return _open_place(destination(where, None, Settings.load()).joinpath(*where.path))
     if where.scheme not in {"stack", "grid", "atlas"}:
         raise UsageError(
             "this cannot be opened",

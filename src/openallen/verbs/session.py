@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
     from openallen.releases import Release, ReleaseFile
     from openallen.sessions import BehaviorSession
-    from openallen.sessions.base import Opener
+    from openallen.sessions.base import NwbSession, Opener
 
-__all__ = ["KINDS", "open_local", "open_release", "open_session", "open_url"]
+__all__ = ["KINDS", "open_any", "open_local", "open_release", "open_session", "open_url"]
 
 KINDS = ("behavior_session", "ophys_experiment", "ecephys_session")
 
@@ -225,7 +225,7 @@ def _far(
     return session_of(lambda: _tree(settings, url, name, immutable=immutable), name, **options)
 
 
-def open_url(url: str, **options: Any) -> BehaviorSession:
+def open_url(url: str, **options: Any) -> NwbSession:
     """Open a session behind any web address that answers ranges.
 
     Raises
@@ -233,9 +233,19 @@ def open_url(url: str, **options: Any) -> BehaviorSession:
     AnswerError
         If the service does not answer ranges.
     """
-    opened = _far(Settings.load(), url, url, options, immutable="versionId=" in url)
+    from openallen.sessions.read import any_session_of
+
+    settings, immutable = Settings.load(), "versionId=" in url
+    opened = any_session_of(lambda: _tree(settings, url, url, immutable=immutable), url, **options)
     opened.reopen = (functools.partial(open_url, **options), (url,))
     return opened
+
+
+def open_any(place: Path, **options: Any) -> NwbSession:
+    """Open an NWB file of any kind on this machine."""
+    from openallen.sessions import open_nwb
+
+    return open_nwb(place, **options)
 
 
 def open_local(place: Path, **options: Any) -> BehaviorSession:

@@ -42,8 +42,11 @@ def columns(tree: Tree, path: str, skip: Collection[str] = ()) -> dict[str, Any]
     """
     told = tree.attrs(path).get("colnames", [])
     there = set(tree.names(path))
-    names = [n for n in told if n in there and n not in skip]
-    tree.ready([f"{path}/{n}" for n in [*names, *(f"{n}_index" for n in names)] if n in there])
+    # A listing may be a copy that forgot a column the table itself names: then it is looked for.
+    names = [n for n in told if n not in skip and (n in there or tree.has(f"{path}/{n}"))]
+    ends = [f"{n}_index" for n in names]
+    wanted = [*names, *ends, *(f"{n}_index" for n in ends)]
+    tree.ready([f"{path}/{n}" for n in wanted if n in there])
     found = {n: ragged(tree, path, n) if f"{n}_index" in there else tree.array(f"{path}/{n}")
              for n in names}  # fmt: skip
     lengths = {n: len(c) for n, c in found.items()}
@@ -55,14 +58,26 @@ def columns(tree: Tree, path: str, skip: Collection[str] = ()) -> dict[str, Any]
 
 
 def ragged(tree: Tree, path: str, name: str) -> list[np.ndarray[Any, Any]]:
-    """Give a ragged column: an array for each row.
+    """Give a ragged column: an array for each row; a list of arrays where it is doubly so.
 
     The index holds where each row ends, in the smallest type that fits.
     """
-    ends = tree.array(f"{path}/{name}_index").astype("int64")
-    data = tree.array(f"{path}/{name}")
-    starts = [0, *ends[:-1].tolist()]
-    return [data[a:b] for a, b in zip(starts, ends.tolist(), strict=True)]
+    inner = f"{name}_index"
+    data: Any = _parted(tree, f"{path}/{inner}", tree.array(f"{path}/{name}"))
+    if tree.has(f"{path}/{inner}_index"):
+        data = _parted(tree, f"{path}/{inner}_index", data)
+    found: list[np.ndarray[Any, Any]] = data
+    return found
+
+
+def _parted(tree: Tree, index: str, data: Any) -> list[Any]:
+    ends = tree.array(index).astype("int64").tolist()
+    starts = [0, *ends[:-1]]
+    if any(a > b for a, b in zip(starts, ends, strict=True)) or (ends and ends[-1] > len(data)):
+        raise CorruptError(
+            "the index of a column points behind its end", address=tree.name, why=index
+        )
+    return [data[a:b] for a, b in zip(starts, ends, strict=True)]
 
 
 def frame(

@@ -15,11 +15,13 @@ from openallen.errors import (
     TruncatedError,
     UsageError,
 )
+from openallen.formats.objects import FolderObjects, Objects
 
 if TYPE_CHECKING:
     import h5py
     import numpy as np
-    import zarr
+
+    from openallen.formats.zarrs import Hierarchy
 
 __all__ = ["Bytes", "H5Tree", "Tree", "ZarrTree", "open_h5", "open_zarr"]
 
@@ -64,6 +66,14 @@ class Tree(Protocol):
 
     def names(self, path: str) -> list[str]:
         """Name what is in a group, in alphabetical order; nothing where there is no group."""
+        ...
+
+    def groups(self, path: str) -> list[str]:
+        """Name the groups in a group, in alphabetical order."""
+        ...
+
+    def lazy(self, path: str) -> Any:
+        """Give an array that is read as it is sliced."""
         ...
 
     def attrs(self, path: str) -> Mapping[str, Any]:
@@ -131,6 +141,17 @@ class H5Tree:
     def names(self, path: str) -> list[str]:
         """Name what is in a group, in alphabetical order; nothing where there is no group."""
         return sorted(self._open[path]) if path in self._open else []
+
+    def groups(self, path: str) -> list[str]:
+        """Name the groups in a group, in alphabetical order."""
+        import h5py
+
+        inside = self._item(path or "/")
+        return sorted(n for n in inside if inside.get(n, getclass=True) is h5py.Group)
+
+    def lazy(self, path: str) -> Any:
+        """Give an array that is read as it is sliced."""
+        return self._item(path)
 
     def attrs(self, path: str) -> Mapping[str, Any]:
         """Give the attributes of a group or array, text as str."""
@@ -240,15 +261,20 @@ class ZarrTree:
 
     Parameters
     ----------
-    group
-        The root.
+    hierarchy
+        The groups and arrays.
     name
         What it is called in messages.
     """
 
-    def __init__(self, group: zarr.Group, name: str) -> None:
-        self.group = group
+    def __init__(self, hierarchy: Hierarchy, name: str) -> None:
+        self.hierarchy = hierarchy
         self.name = name
+        self._closing: tuple[Callable[[], object], ...] = ()
+
+    def also_close(self, *closing: Callable[[], object]) -> None:
+        """Call these when the tree is closed."""
+        self._closing += closing
 
     def has(self, path: str) -> bool:
         """Tell whether there is a group or an array at `path`."""
@@ -257,19 +283,29 @@ class ZarrTree:
     def names(self, path: str) -> list[str]:
         """Name what is in a group, in alphabetical order; nothing where there is no group."""
         found = self._find(path)
-        if found is None:
+        if found is None or self.hierarchy.kind(found) != "group":
             return []
-        links = dict(found.attrs).get("zarr_link", [])
-        return sorted({*found.keys(), *(link["name"] for link in links)})
+        return sorted({*self.hierarchy.members(found), *self._links(found)})
+
+    def groups(self, path: str) -> list[str]:
+        """Name the groups in a group, in alphabetical order."""
+        found = self._item(path)
+        below = {n: f"{found}/{n}".lstrip("/") for n in self.hierarchy.members(found)}
+        below |= self._links(found)
+        places = {n: self._find(where) for n, where in below.items()}
+        return sorted(
+            n for n, at in places.items() if at is not None and self.hierarchy.kind(at) == "group"
+        )
 
     def attrs(self, path: str) -> Mapping[str, Any]:
-        """Give the attributes of a group or array."""
+        """Give the attributes of a group or array; references as the paths they point at."""
         hidden = {"zarr_link", "zarr_dtype", "_ARRAY_DIMENSIONS"}
-        return {k: _plain(v) for k, v in dict(self._item(path).attrs).items() if k not in hidden}
+        told = self.hierarchy.attrs(self._item(path))
+        return {k: _referred(_plain(v)) for k, v in told.items() if k not in hidden}
 
     def shape(self, path: str) -> tuple[int, ...]:
         """Give the shape of an array."""
-        return tuple(self._item(path).shape)
+        return tuple(self.lazy(path).shape)
 
     def value(self, path: str) -> Any:
         """Give a scalar; hdmf-zarr keeps it as an array of one."""
@@ -278,39 +314,64 @@ class ZarrTree:
 
     def item(self, path: str, at: int) -> Any:
         """Give one item of an array."""
-        return _plain(self._item(path)[at])
+        return _plain(self.lazy(path)[at])
+
+    def lazy(self, path: str) -> Any:
+        """Give an array that is read as it is sliced."""
+        return self.hierarchy.array(self._item(path))
 
     def array(self, path: str) -> np.ndarray[Any, Any]:
-        """Give a whole array; text as an object array of str."""
+        """Give a whole array; text as an object array of str.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        TruncatedError, CorruptError
+            If a chunk is missing or cannot be read.
+        """
         import numpy as np
 
         try:
-            found = np.asarray(self._item(path)[...])
-        except (ValueError, OSError, RuntimeError) as error:
+            found = np.asarray(self.lazy(path)[...])
+        except OpenAllenError:
+            raise
+        except (ValueError, OSError, RuntimeError, TypeError) as error:
             raise _broken(error, self.name) from error
         if found.dtype.kind in {"U", "S", "T"}:
             found = found.astype(object)
+        if found.dtype == object:
+            found = np.array([_referred(_plain(v)) for v in found.ravel()] + [None], dtype=object)[
+                :-1
+            ].reshape(found.shape)
         return found
 
     def ready(self, paths: list[str]) -> None:
-        """Do nothing: chunks of Zarr are files of their own."""
+        """Have arrays that are about to be read at hand, asked for all at once."""
+        self.hierarchy.ready([found for path in paths if (found := self._find(path)) is not None])
 
-    def _find(self, path: str) -> Any:
+    def _links(self, path: str) -> dict[str, str]:
+        told = self.hierarchy.attrs(path, copied=True).get("zarr_link") or []
+        return {str(link["name"]): str(link["path"]) for link in told}
+
+    def _find(self, path: str) -> str | None:
         """Follow a path, through the links that hdmf-zarr keeps as attributes."""
-        at: Any = self.group
+        at = ""
         for part in path.strip("/").split("/"):
-            links = {link["name"]: link["path"] for link in dict(at.attrs).get("zarr_link", [])}
-            if part in links:
-                at = self._find(links[part])
-            elif hasattr(at, "keys") and part in at:
-                at = at[part]
-            else:
+            if not part:
+                continue
+            below = f"{at}/{part}".lstrip("/")
+            if self.hierarchy.kind(below):
+                at = below
+                continue
+            link = self._links(at).get(part)
+            found = self._find(link) if link is not None else None
+            if found is None:
                 return None
-            if at is None:
-                return None
+            at = found
         return at
 
-    def _item(self, path: str) -> Any:
+    def _item(self, path: str) -> str:
         found = self._find(path)
         if found is None:
             raise NotFoundError(
@@ -319,7 +380,18 @@ class ZarrTree:
         return found
 
     def close(self) -> None:
-        """Close it; a Zarr group holds nothing open."""
+        """Close it; a Zarr group itself holds nothing open."""
+        for close in self._closing:
+            close()
+
+
+def _referred(value: Any) -> Any:
+    """Give the path a reference of hdmf-zarr points at; other values as they are."""
+    if isinstance(value, dict):
+        inner = value.get("value", value)
+        if isinstance(inner, dict) and "path" in inner and "source" in inner:
+            return inner["path"]
+    return value
 
 
 def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
@@ -382,8 +454,8 @@ def _broken(error: Exception, name: str) -> Exception:
     )
 
 
-def open_zarr(place: Path, name: str) -> ZarrTree:
-    """Open a Zarr group.
+def open_zarr(place: Path | Objects, name: str) -> ZarrTree:
+    """Open a Zarr group: a folder, or objects that lie elsewhere.
 
     Raises
     ------
@@ -393,13 +465,13 @@ def open_zarr(place: Path, name: str) -> ZarrTree:
         Without zarr.
     """
     try:
-        import zarr
+        from openallen.formats.zarrs import Hierarchy
     except ImportError:
         raise MissingExtraError("images", "reading NWB in Zarr") from None
     try:
-        return ZarrTree(zarr.open_group(place, mode="r"), name)
-    except (OSError, ValueError, KeyError) as error:
-        raise CorruptError("this is no Zarr group", address=name, why=str(error)) from error
+        return ZarrTree(Hierarchy(FolderObjects(place) if isinstance(place, Path) else place), name)
+    except NotFoundError as error:
+        raise CorruptError("this is no Zarr group", address=name, why=error.what) from error
 
 
 def _plain(value: Any) -> Any:

@@ -1,65 +1,189 @@
-"""An OME-Zarr image opened: its levels as zarr arrays, with their scales."""
+"""An OME-Zarr image opened, here or far away: its levels as arrays that know where they are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.display import card, facts_text
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError
+from openallen.display import card, count_text, facts_text
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.formats.objects import FolderObjects, Objects
+from openallen.formats.omezarr.multiscale import Level, read_multiscale
 
 if TYPE_CHECKING:
+    import xarray as xr
     import zarr
 
 __all__ = ["OmeZarr"]
 
 
 class OmeZarr:
-    """One multiscale image.
+    """One multiscale image, of any version of OME-Zarr, in Zarr 2 or 3.
 
     Parameters
     ----------
-    path
-        The store: a local folder.
+    place
+        The store: a local folder, or objects that lie elsewhere.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        Names of the axes, in the order of the arrays.
+    scales_um : tuple of tuple of float
+        Distance from pixel to pixel at each level along each axis: µm in space, s in time.
+    origins_um : tuple of tuple of float
+        Where the centre of the first pixel of each level is, all in one frame.
+    attributes : dict
+        What is written to the group.
+    notes : list of str
+        What was assumed because the metadata do not say it.
 
     Raises
     ------
     NotFoundError
         If there is no Zarr group.
     CorruptError
-        If it is no OME-Zarr image of version 0.5.
+        If it is no OME-Zarr image.
     MissingExtraError
         Without the extra ``images``.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, place: Path | str | Objects) -> None:
         try:
-            import zarr
+            from openallen.formats.zarrs import Hierarchy
         except ImportError:
             raise MissingExtraError("images", "reading OME-Zarr") from None
-        self.path = Path(path)
-        if not (self.path / "zarr.json").is_file():
-            raise NotFoundError("no OME-Zarr here", address=str(path), hint="openallen convert")
-        self.group: zarr.Group = zarr.open_group(str(self.path), mode="r")
-        ome: Any = self.group.attrs.get("ome", {})
+        if isinstance(place, (str, Path)):
+            self.path = Path(place)
+            place = FolderObjects(self.path)
         try:
-            multiscale = ome["multiscales"][0]
-            self.axes: tuple[str, ...] = tuple(axis["name"] for axis in multiscale["axes"])
-            self._datasets: list[dict[str, Any]] = multiscale["datasets"]
-            self.scales_um: tuple[tuple[float, ...], ...] = tuple(
-                tuple(dataset["coordinateTransformations"][0]["scale"])
-                for dataset in self._datasets
-            )
-        except (KeyError, IndexError, TypeError) as error:
-            raise CorruptError("no OME-Zarr image", address=str(path), why=repr(error)) from error
+            # Writers of images leave out chunks that hold nothing but background.
+            self._hierarchy = Hierarchy(place, holes="usual")
+        except NotFoundError as error:
+            raise NotFoundError(
+                "no OME-Zarr here", address=place.name, hint="openallen convert"
+            ) from error
+        self.place = place.name
+        self.attributes: dict[str, Any] = self._hierarchy.attributes
+        self.told = read_multiscale(self.attributes, place.name)
+        self.axes: tuple[str, ...] = tuple(axis.name for axis in self.told.axes)
+        self.scales_um = tuple(level.scale for level in self.told.levels)
+        self.origins_um = tuple(level.origin for level in self.told.levels)
+        self.notes = list(self.told.notes)
+
+    @property
+    def group(self) -> zarr.Group:
+        """The group, as zarr-python has it."""
+        import zarr
+
+        return zarr.open_group(
+            self._hierarchy.store,
+            mode="r",
+            zarr_format=self._hierarchy.format,  # type: ignore[arg-type]
+        )
 
     @property
     def levels(self) -> list[zarr.Array[Any]]:
-        """The arrays, largest first; uint8, axes as `axes` names them, z then y down, x right."""
-        return [self._array(dataset["path"]) for dataset in self._datasets]
+        """The arrays, largest first; axes as `axes` names them, z then y down, x right."""
+        return [self._array(level.path) for level in self.told.levels]
+
+    @property
+    def missing_chunks(self) -> tuple[str, ...]:
+        """Chunks that were wanted so far and are not there; they read as the fill value."""
+        return tuple(sorted(self._hierarchy.store.missing))
 
     def _array(self, path: str) -> Any:
-        return self.group[path]
+        return self._hierarchy.array(path)
+
+    def level(self, number: int = 0, *, origin: str = "centre") -> xr.DataArray:
+        """Give a level as a labelled array; its values are read when they are wanted.
+
+        Parameters
+        ----------
+        number
+            Which level; 0 is full size, -1 the smallest.
+        origin
+            ``centre`` puts all levels into one frame: coordinates are centres of pixels, also
+            where the metadata forget that a pixel made of n others has its centre (n - 1) / 2 of
+            them further on. ``stored`` takes the metadata as they are.
+
+        Returns
+        -------
+        DataArray
+            Axes as `axes` names them; coordinates in µm for space, s for time, names of channels
+            where they are told. ``attrs`` hold ``scale``, ``origin``, ``units`` by axis, and the
+            level.
+
+        Raises
+        ------
+        UsageError
+            If there is no such level.
+        MissingExtraError
+            Without xarray, or what a codec needs.
+        """
+        try:
+            from openallen.formats.lazy import lazy_array
+        except ImportError:
+            raise MissingExtraError("atlas", "labelled arrays") from None
+        if not -len(self.told.levels) <= number < len(self.told.levels):
+            raise UsageError(
+                f"there is no level {number}",
+                address=self.place,
+                why=f"there are {len(self.told.levels)}",
+            )
+        if origin not in {"centre", "stored"}:
+            raise UsageError(f"there is no origin '{origin}'", hint="centre, stored")
+        level = self.told.levels[number]
+        array = self._array(level.path)
+        starts = level.stored if origin == "stored" else level.origin
+        attrs = {
+            "level": number % len(self.told.levels),
+            "scale": dict(zip(self.axes, level.scale, strict=True)),
+            "origin": dict(zip(self.axes, starts, strict=True)),
+            "units": {axis.name: axis.unit for axis in self.told.axes},
+        }
+        return lazy_array(
+            array.__getitem__,
+            array.shape,
+            array.dtype,
+            self.axes,
+            self._coordinates(array.shape, level, starts),
+            name=self.told.name or "image",
+            attrs=attrs,
+            chunks=array.chunks,
+        )
+
+    def _coordinates(
+        self, shape: tuple[int, ...], level: Level, starts: tuple[float, ...]
+    ) -> dict[Any, Any]:
+        import numpy as np
+
+        found: dict[Any, Any] = {}
+        for axis, size, scale, start in zip(
+            self.told.axes, shape, level.scale, starts, strict=True
+        ):
+            if axis.unit:
+                values = start + scale * np.arange(size)
+                found[axis.name] = (axis.name, values, {"units": axis.unit})
+            elif axis.kind == "channel" and len(self.told.channels) == size:
+                found[axis.name] = (axis.name, list(self.told.channels))
+        return found
+
+    def level_for(self, pixel_um: float) -> int:
+        """Give the smallest level whose pixels are no larger than `pixel_um` in the plane.
+
+        Level 0 where none is that fine.
+        """
+        fine = [
+            n
+            for n, level in enumerate(self.told.levels)
+            if all(
+                abs(s) <= pixel_um * 1.0001
+                for s, axis in zip(level.scale, self.told.axes, strict=True)
+                if axis.name in {"y", "x"}
+            )
+        ]
+        return fine[-1] if fine else 0
 
     def projection(self, function: str = "min", axes: str = "xy") -> Any:
         """Read a projection made during conversion.
@@ -77,23 +201,29 @@ class OmeZarr:
             If there is none of that name.
         """
         name = f"projections/{function}_{axes}/0"
-        if name not in self.group:
-            raise NotFoundError(f"no projection {function} {axes}", address=str(self.path))
+        if not self._hierarchy.has(name):
+            raise NotFoundError(f"no projection {function} {axes}", address=self.place)
         return self._array(name)[...]
 
     def _facts(self) -> dict[str, object]:
-        levels = self.levels
+        first = self.levels[0]
         um = ", ".join(
-            f"{axis} {size:g}"
-            for axis, size in zip(self.axes, self.scales_um[0], strict=True)
-            if axis != "c"
+            f"{axis.name} {size:g} {axis.unit}"
+            for axis, size in zip(self.told.axes, self.scales_um[0], strict=True)
+            if axis.kind == "space"
         )
         return {
             "axes": " ".join(self.axes),
-            "levels": len(levels),
-            "shape": " x ".join(map(str, levels[0].shape)),
-            "pixel": f"{um} µm",
-            "path": self.path,
+            "levels": len(self.told.levels),
+            "shape": " x ".join(map(str, first.shape)),
+            "type": str(first.dtype),
+            "pixel": um,
+            "channels": ", ".join(self.told.channels) or None,
+            "assumed": "; ".join(self.notes) or None,
+            "missing": count_text(len(self.missing_chunks), "chunk")
+            if self.missing_chunks
+            else None,
+            "path": self.place,
         }
 
     def __repr__(self) -> str:

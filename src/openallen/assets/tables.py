@@ -1,0 +1,147 @@
+"""Tables and documents inside an asset: CSV, Parquet, JSON, NumPy; only what is wanted comes."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import CorruptError, MissingExtraError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from openallen.formats.objects import Objects
+
+__all__ = ["ENDINGS", "read_document"]
+
+ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".npy", ".parquet", ".pqt")
+_ROW_BYTES: Final = 256
+_COLUMNAR: Final = (".parquet", ".pqt")
+
+
+def read_document(
+    place: Objects,
+    key: str,
+    file: Any = None,
+    *,
+    columns: Sequence[str] | None = None,
+    nrows: int | None = None,
+) -> Any:
+    """Read a table or a document.
+
+    Parameters
+    ----------
+    place, key
+        Where it is; its ending says what it is.
+    file
+        The same, as a file object that need not be read whole; for Parquet.
+    columns
+        Columns wanted of a table; of Parquet, no others are read.
+    nrows
+        Rows wanted, from the first.
+
+    Returns
+    -------
+    DataFrame, dict, list or ndarray
+        By the ending.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such object.
+    CorruptError
+        If it is not what its ending says.
+    UsageError
+        If it has no such column.
+    MissingExtraError
+        Without the extra ``tables``.
+    """
+    where, low = f"{place.name}/{key}", key.lower()
+    try:
+        if low.endswith(_COLUMNAR):
+            return _parquet(file, where, columns, nrows)
+        if low.endswith((".csv", ".tsv")):
+            return _csv(place, key, columns, nrows)
+        body = _whole(place, key)
+        if low.endswith(".npy"):
+            import numpy as np
+
+            return np.load(io.BytesIO(body), allow_pickle=False)
+        if low.endswith(".jsonl"):
+            return [json.loads(line) for line in body.splitlines() if line.strip()]
+        return json.loads(body)
+    except ImportError as error:
+        raise MissingExtraError("tables", "a table of an asset") from error
+    except (ValueError, EOFError) as error:
+        if isinstance(error, (UsageError, CorruptError)):
+            raise
+        raise CorruptError(
+            f"this is no {low.rpartition('.')[2].upper()}", address=where, why=str(error)[:200]
+        ) from error
+
+
+def _whole(place: Objects, key: str) -> bytes:
+    body = place.get(key)
+    if body is None:
+        raise NotFoundError("there is no such file", address=f"{place.name}/{key}")
+    return body
+
+
+def _csv(place: Objects, key: str, columns: Sequence[str] | None, nrows: int | None) -> Any:
+    import pandas as pd
+
+    body = _head(place, key, nrows) if nrows is not None else _whole(place, key)
+    if body.lstrip()[:1] == b"<":
+        raise CorruptError("this is no CSV", address=f"{place.name}/{key}", why="it begins with <")
+    separator = "\t" if key.lower().endswith(".tsv") else ","
+    made = pd.read_csv(io.BytesIO(body), sep=separator, nrows=nrows)
+    _known(columns, list(made.columns), f"{place.name}/{key}")
+    return made if columns is None else made[list(columns)]
+
+
+def _head(place: Objects, key: str, nrows: int) -> bytes:
+    """Give whole lines from the beginning: enough for so many rows, if there are so many."""
+    size = max(1 << 16, _ROW_BYTES * (nrows + 1))
+    while True:
+        body = place.get(key, 0, size)
+        if body is None:
+            return _whole(place, key)
+        if len(body) < size:
+            return body
+        if body.count(b"\n") > nrows and body.count(b'"') == 0:
+            return body[: body.rindex(b"\n") + 1]
+        size *= 4
+
+
+def _parquet(file: Any, where: str, columns: Sequence[str] | None, nrows: int | None) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if file is None:
+        raise NotFoundError("there is no such file", address=where)
+    try:
+        told = pq.ParquetFile(file)
+        _known(columns, told.schema_arrow.names, where)
+        wanted = None if columns is None else list(columns)
+        if nrows is None:
+            return told.read(columns=wanted).to_pandas()
+        found: list[Any] = []
+        for batch in told.iter_batches(batch_size=max(1, nrows), columns=wanted):
+            found.append(batch)
+            if sum(len(one) for one in found) >= nrows:
+                break
+        schema = found[0].schema if found else told.schema_arrow
+        return pa.Table.from_batches(found, schema).slice(0, nrows).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        below = getattr(file, "error", None)
+        if below is not None:
+            raise below from error
+        raise CorruptError("this is no Parquet", address=where, why=str(error)[:200]) from error
+
+
+def _known(columns: Sequence[str] | None, there: Sequence[str], where: str) -> None:
+    for name in columns or ():
+        if name not in there:
+            raise UsageError(
+                f"there is no column '{name}'", address=where, hint=", ".join(map(str, there))
+            )

@@ -1,0 +1,158 @@
+"""Codecs of Zarr arrays: which an array needs, who brings them, and objects decoded with care."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import itertools
+import math
+import pickle
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numcodecs.registry import get_codec
+
+from openallen.errors import CorruptError, MissingExtraError
+from openallen.formats import wavpack
+
+if TYPE_CHECKING:
+    from openallen.formats.objects import Objects
+
+__all__ = ["ObjectArray", "codecs_of", "holds_objects", "need_codecs"]
+
+_PACKAGES: Final = {"flac": "flac-numcodecs", "wavpack": "wavpack-numcodecs"}
+"""Packages that bring codecs numcodecs does not have itself."""
+_HINTS: Final = {
+    "flac": "pip install flac-numcodecs",
+    "wavpack": "apt install libwavpack1 (or brew install wavpack)",
+}
+
+
+def codecs_of(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the codecs of numcodecs an array needs, by its metadata."""
+    if "codecs" in told:
+        names = [str(c.get("name", "")) for c in told["codecs"] or () if isinstance(c, dict)]
+        return tuple(n.removeprefix("numcodecs.") for n in names if n.startswith("numcodecs."))
+    given = [told.get("compressor"), *(told.get("filters") or [])]
+    return tuple(str(codec["id"]) for codec in given if isinstance(codec, dict) and "id" in codec)
+
+
+def need_codecs(names: Iterable[str], where: str) -> None:
+    """See that every codec has something that decodes it.
+
+    Raises
+    ------
+    MissingExtraError
+        If one has none, with what brings it.
+    """
+    for name in names:
+        package = _PACKAGES.get(name)
+        if package is not None and not (name == "wavpack" and wavpack.register()):
+            try:
+                importlib.import_module(package.replace("-", "_"))
+            except ImportError as error:
+                missing = MissingExtraError(package, f"{where} is packed with {name} and")
+                missing.hint, missing.why = _HINTS[name], str(error)
+                raise missing from None
+        try:
+            get_codec({"id": name})
+        except TypeError:
+            continue  # known, and wants to be told more
+        except ValueError:
+            missing = MissingExtraError(name, f"{where} is packed with '{name}' and")
+            missing.why = "no package that is installed decodes it"
+            missing.hint = f"install the package that registers '{name}' with numcodecs"
+            raise missing from None
+
+
+def holds_objects(told: Mapping[str, Any]) -> bool:
+    """Tell whether an array of version 2 holds text or other objects, by its metadata.
+
+    hdmf-zarr keeps references as pickles, some text as JSON, and fill values of text as numbers:
+    zarr-python 3 reads none of these.
+    """
+    return told.get("dtype") == "|O"
+
+
+class _Careful(pickle.Unpickler):
+    """Takes plain values and arrays of them; whatever else a pickle names is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Give what arrays are made of."""
+        if module in {"numpy.core.multiarray", "numpy._core.multiarray"} and name in _ARRAY_PARTS:
+            return getattr(importlib.import_module("numpy._core.multiarray"), name)
+        if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
+            return getattr(np, name)
+        if name == "ZarrReference":
+            return dict
+        raise pickle.UnpicklingError(f"{module}.{name} is neither a value nor an array")
+
+
+_ARRAY_PARTS: Final = {"_reconstruct", "scalar"}
+
+
+class ObjectArray:
+    """An array of Python objects in Zarr version 2, decoded chunk by chunk.
+
+    Parameters
+    ----------
+    objects
+        Where its keys are read.
+    path
+        Where the array is among them.
+    told
+        Its metadata.
+    mark
+        The version of the whole.
+    """
+
+    dtype = np.dtype(object)
+
+    def __init__(self, objects: Objects, path: str, told: Mapping[str, Any], mark: str) -> None:
+        self._objects = objects
+        self._path = path
+        self._told = told
+        self._mark = mark
+        self.shape = tuple(int(n) for n in told["shape"])
+        self._chunks = tuple(int(n) for n in told["chunks"])
+        self.nbytes = 8 * math.prod(self.shape)
+        self.cdata_shape = tuple(-(-n // c) for n, c in zip(self.shape, self._chunks, strict=True))
+
+    def chunk_key(self, at: tuple[int, ...]) -> str:
+        """Name a chunk."""
+        return str(self._told.get("dimension_separator") or ".").join(map(str, at)) or "0"
+
+    def __getitem__(self, key: Any) -> Any:
+        whole = np.empty(self.shape, dtype=object)
+        for at in itertools.product(*(range(n) for n in self.cdata_shape)):
+            place = tuple(
+                slice(i * c, min(n, (i + 1) * c))
+                for i, c, n in zip(at, self._chunks, self.shape, strict=True)
+            )
+            body = self._objects.get(f"{self._path}/{self.chunk_key(at)}", mark=self._mark)
+            if body is not None:
+                chunk = self._decoded(body).reshape(self._chunks)
+                whole[place] = chunk[tuple(slice(s.stop - s.start) for s in place)]
+        return whole[key]
+
+    def _decoded(self, body: bytes) -> np.ndarray[Any, Any]:
+        try:
+            if compressor := self._told.get("compressor"):
+                body = bytes(get_codec(compressor).decode(body))
+            found: Any = body
+            for codec in reversed(self._told.get("filters") or []):
+                found = _unfiltered(codec, found)
+            return np.asarray(found, dtype=object)
+        except (ValueError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            raise CorruptError(
+                "objects in this store cannot be read",
+                address=f"{self._objects.name}/{self._path}",
+                why=str(error)[:200],
+            ) from error
+
+
+def _unfiltered(codec: Mapping[str, Any], body: Any) -> Any:
+    if codec.get("id") == "pickle":
+        return _Careful(io.BytesIO(body)).load()
+    return get_codec(dict(codec)).decode(body)

@@ -1,0 +1,47 @@
+"""What a folder of many files is: an image, a session, a recording; by what its root says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from openallen.formats.objects import Objects
+
+__all__ = ["kind_of"]
+
+_SIGNS: Final = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "binary.json", "cached.json")
+
+
+def kind_of(place: Objects) -> str:
+    """Tell what a folder holds by what is written to its root; empty where that says nothing."""
+    place.ready(_SIGNS)
+    if place.get("binary.json") is not None or place.get("cached.json") is not None:
+        return "recording"
+    told = _attributes(place)
+    if told is None:
+        return ""
+    if "sampling_frequency" in told and "num_segments" in told:
+        return "recording"
+    if "nwb_version" in told or told.get("neurodata_type") == "NWBFile":
+        return "session"
+    ome = told.get("ome")
+    return "image" if "multiscales" in told or (isinstance(ome, dict) and ome) else "zarr"
+
+
+def _attributes(place: Objects) -> dict[str, Any] | None:
+    """Give the attributes of a Zarr store; None where there is none."""
+    if (root := place.get("zarr.json")) is not None:
+        told = _document(root).get("attributes")
+        return told if isinstance(told, dict) else {}
+    body = place.get(".zattrs")
+    if body is None and place.get(".zgroup") is None and place.get(".zarray") is None:
+        return None
+    return _document(body or b"{}")
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,207 @@
+"""What the metadata of an OME-Zarr image say: axes, and where the pixels of each level are.
+
+All published versions: 0.1 to 0.4 in ``.zattrs``, 0.5 below ``ome`` in ``zarr.json``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from openallen.errors import CorruptError
+
+__all__ = ["Axis", "Level", "Multiscale", "read_multiscale"]
+
+_UM: Final = {
+    "angstrom": 1e-4, "nanometer": 1e-3, "nm": 1e-3, "micrometer": 1.0, "micron": 1.0, "um": 1.0,
+    "µm": 1.0, "μm": 1.0, "millimeter": 1e3, "mm": 1e3, "centimeter": 1e4, "meter": 1e6, "m": 1e6,
+}  # fmt: skip
+_S: Final = {"second": 1.0, "s": 1.0, "millisecond": 1e-3, "ms": 1e-3, "minute": 60.0, "hour": 3600}
+_SAMPLED: Final = ("subsample", "sample", "stride", "decimate")
+"""Ways of making a smaller level that keep every n-th pixel where it is."""
+_NEAR: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis.
+
+    Parameters
+    ----------
+    name
+        ``t``, ``c``, ``z``, ``y``, ``x``, or what else it is called.
+    kind
+        ``space``, ``time`` or ``channel``; empty where it is not said.
+    unit
+        Unit of coordinates as they are handed out: ``µm``, ``s``, ``px``, or empty.
+    factor
+        What a stored length is multiplied with for that unit.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of a pyramid.
+
+    Parameters
+    ----------
+    path
+        Its array.
+    scale
+        Distance from pixel to pixel along each axis, in the unit of the axis.
+    stored
+        Where its first pixel is, as it is written.
+    origin
+        Where the centre of its first pixel is: in one frame with all other levels.
+    """
+
+    path: str
+    scale: tuple[float, ...]
+    stored: tuple[float, ...]
+    origin: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Multiscale:
+    """One image in several resolutions.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    version
+        Of OME-Zarr; empty where it is not said.
+    axes
+        In the order of the arrays.
+    levels
+        Largest first.
+    notes
+        What was assumed.
+    channels
+        Names of channels, as far as they are told.
+    """
+
+    name: str
+    version: str
+    axes: tuple[Axis, ...]
+    levels: tuple[Level, ...]
+    notes: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+def read_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
+    """Read the first image the attributes of a group tell of.
+
+    Raises
+    ------
+    CorruptError
+        If they tell of none, or make no sense.
+    """
+    ome = attributes.get("ome")
+    told = ome if isinstance(ome, dict) else attributes
+    try:
+        first = told["multiscales"][0]
+        notes: list[str] = []
+        axes = _axes(first.get("axes"), notes)
+        levels = _levels(first, axes, notes)
+        version = str(first.get("version") or told.get("version") or "")
+        name = str(first.get("name") or "")
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptError("no OME-Zarr image", address=where, why=repr(error)[:200]) from error
+    return Multiscale(name, version, axes, levels, tuple(notes), _channels(told.get("omero")))
+
+
+def _axes(told: Any, notes: list[str]) -> tuple[Axis, ...]:
+    if told is None:
+        notes.append("no axes are given: taken as t c z y x")
+        told = list("tczyx")
+    return tuple(_axis(one, notes) for one in told)
+
+
+def _axis(told: Any, notes: list[str]) -> Axis:
+    if isinstance(told, str):
+        told = {"name": told}
+    name = str(told["name"])
+    kind = str(told.get("type") or {"t": "time", "c": "channel"}.get(name) or "")
+    kind = kind or ("space" if name in {"z", "y", "x"} else "")
+    unit = str(told.get("unit") or "").lower().replace("metre", "meter")
+    known = _UM if kind == "space" else _S if kind == "time" else {}
+    if unit in known:
+        return Axis(name, kind, "µm" if kind == "space" else "s", known[unit])
+    if kind == "space":
+        said = f"unit '{unit}' is not known" if unit else "no unit is given"
+        notes.append(f"{name}: {said}: taken as micrometres")
+        return Axis(name, kind, "µm")
+    return Axis(name, kind, "")
+
+
+def _levels(told: Mapping[str, Any], axes: Sequence[Axis], notes: list[str]) -> tuple[Level, ...]:
+    datasets = told["datasets"]
+    if not datasets:
+        raise ValueError("no levels")
+    whole = told.get("coordinateTransformations") or []
+    found = []
+    for dataset in datasets:
+        steps = dataset.get("coordinateTransformations") or []
+        if not steps and not whole:
+            notes.append(f"level {dataset['path']}: no scale is given: taken as 1")
+        scale, stored = _composed([*steps, *whole], len(axes))
+        factors = [axis.factor for axis in axes]
+        scale = tuple(s * f for s, f in zip(scale, factors, strict=True))
+        stored = tuple(t * f for t, f in zip(stored, factors, strict=True))
+        found.append(Level(str(dataset["path"]), scale, stored, stored))
+    sampled = str(told.get("type") or "").lower().startswith(_SAMPLED)
+    return tuple(_placed(level, found[0], axes, sampled=sampled) for level in found)
+
+
+def _composed(
+    steps: Sequence[Mapping[str, Any]], count: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Put scales and translations, applied one after the other, into one of each."""
+    scale, shift = [1.0] * count, [0.0] * count
+    for step in steps:
+        kind = step["type"]
+        if kind == "identity":
+            continue
+        values = [float(value) for value in step[kind]]
+        if kind not in {"scale", "translation"} or len(values) != count:
+            raise ValueError(f"a transformation that does not go with {count} axes: {kind}")
+        if not all(map(math.isfinite, values)) or (kind == "scale" and 0.0 in values):
+            raise ValueError(f"{kind} {values}")
+        if kind == "scale":
+            scale = [a * b for a, b in zip(scale, values, strict=True)]
+            shift = [a * b for a, b in zip(shift, values, strict=True)]
+        else:
+            shift = [a + b for a, b in zip(shift, values, strict=True)]
+    return tuple(scale), tuple(shift)
+
+
+def _placed(level: Level, first: Level, axes: Sequence[Axis], *, sampled: bool) -> Level:
+    """Give a level with the centre of its first pixel in the frame of the first level.
+
+    A pixel that is the mean of n pixels has its centre (n - 1) / 2 of them further on. Where the
+    metadata say so already, they are left alone; where all levels are said to begin at one place,
+    that is where the first pixel's edge is, and the shift is added.
+    """
+    origin = []
+    for n, axis in enumerate(axes):
+        stored, moved = level.stored[n], level.stored[n] - first.stored[n]
+        shift = (level.scale[n] - first.scale[n]) / 2
+        same = abs(moved) <= _NEAR * abs(level.scale[n])
+        add = axis.kind == "space" and same and not sampled
+        origin.append(stored + shift if add else stored)
+    return Level(level.path, level.scale, level.stored, tuple(origin))
+
+
+def _channels(omero: Any) -> tuple[str, ...]:
+    told = omero.get("channels") if isinstance(omero, dict) else None
+    if not isinstance(told, list):
+        return ()
+    return tuple(str(one.get("label") or "") if isinstance(one, dict) else "" for one in told)

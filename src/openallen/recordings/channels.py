@@ -1,0 +1,56 @@
+"""What is known of the channels of a recording: gains, offsets, places on the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from openallen.errors import CorruptError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["locations_um", "one_each"]
+
+
+def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, Any] | None:
+    """Give a number for each channel; one for all of them may be a single one.
+
+    Raises
+    ------
+    CorruptError
+        If there are more or fewer.
+    """
+    import numpy as np
+
+    if found is None:
+        return None
+    values = (
+        np.broadcast_to(np.asarray(found, float), (count,))
+        if np.size(found) == 1
+        else np.asarray(found, float)
+    )
+    if values.shape != (count,):
+        raise CorruptError(
+            f"{name} does not go with the channels",
+            address=where,
+            why=f"{values.shape}, {count} channels",
+        )
+    return values
+
+
+def locations_um(told: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | None:
+    """Read places of channels from a probe, in the order of the channels."""
+    import numpy as np
+
+    probes = [probe for probe in told.get("probes") or () if isinstance(probe, dict)]
+    if not probes:
+        return None
+    places = np.full((count, 2), np.nan)
+    for probe in probes:
+        positions = probe.get("contact_positions") or []
+        indices = probe.get("device_channel_indices") or range(len(positions))
+        for index, position in zip(indices, positions, strict=False):
+            if 0 <= int(index) < count:
+                places[int(index)] = position[:2]
+    return None if np.isnan(places).any() else places

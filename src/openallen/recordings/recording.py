@@ -1,0 +1,236 @@
+"""A recording: traces read as they are asked for, in steps or µV, and where the channels are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from openallen.display import card, facts_text, seconds_text
+from openallen.errors import (
+    CorruptError,
+    MissingExtraError,
+    OpenAllenError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+__all__ = ["Recording", "Segment", "Spikes"]
+
+
+class Segment(Protocol):
+    """Samples of one segment: something with a shape that gives slices."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Samples, channels."""
+        ...
+
+    def __getitem__(self, key: Any) -> Any:
+        """Give a part."""
+        ...
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """True spikes of a simulated recording.
+
+    Parameters
+    ----------
+    times_s
+        Times of each unit by its name, in seconds from the beginning, ascending.
+    """
+
+    times_s: Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Recording:
+    """One recording.
+
+    Parameters
+    ----------
+    place
+        Where it lies.
+    form
+        ``binary folder``, ``zarr`` or ``MEArec``.
+    segments
+        Samples x channels of each segment, read when sliced.
+    sampling_frequency_hz
+        Samples a second.
+    channel_ids
+        Names of the channels, in the order of the columns.
+    gain_uv, offset_uv
+        µV of a step of each channel, and of its zero; None where they are not known.
+    locations_um
+        Where the channels are on the probe (channels x 2 or 3), None where that is not known.
+    annotations
+        What else is written to it.
+    spikes
+        True spikes, of simulated recordings.
+    """
+
+    place: str
+    form: str
+    segments: tuple[Segment, ...]
+    sampling_frequency_hz: float
+    channel_ids: tuple[str, ...]
+    gain_uv: np.ndarray[Any, Any] | None = None
+    offset_uv: np.ndarray[Any, Any] | None = None
+    locations_um: np.ndarray[Any, Any] | None = None
+    annotations: Mapping[str, Any]
+    spikes: Spikes | None = None
+
+    @property
+    def durations_s(self) -> tuple[float, ...]:
+        """Length of each segment."""
+        return tuple(s.shape[0] / self.sampling_frequency_hz for s in self.segments)
+
+    def traces(
+        self,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        *,
+        channels: Sequence[str | int] | None = None,
+        segment: int = 0,
+        scaled: bool = True,
+    ) -> xr.DataArray:
+        """Give a part of the traces.
+
+        Parameters
+        ----------
+        start_s, end_s
+            From and to, in seconds from the beginning of the segment; to its end where None.
+        channels
+            Ids of channels; all where None.
+        segment
+            Which segment.
+        scaled
+            µV as float32; else the integers as they are stored.
+
+        Returns
+        -------
+        DataArray
+            ``time`` x ``channel``; seconds, channel ids, and where they are known ``x_um`` and
+            ``y_um`` of each channel.
+
+        Raises
+        ------
+        UsageError
+            If there is no such part, channel or segment, or no gain to scale by.
+        IntegrityError
+            If a chunk is damaged or missing.
+        MissingExtraError
+            If the package of a codec is not installed, with its name.
+        """
+        import numpy as np
+
+        try:
+            import xarray as xr
+        except ImportError:
+            raise MissingExtraError("ephys", "labelled traces") from None
+        if not 0 <= segment < len(self.segments):
+            raise UsageError(
+                f"there is no segment {segment}", why=f"there are {len(self.segments)}"
+            )
+        first, last = self._span(segment, start_s, end_s)
+        columns = self._columns(channels)
+        values = self._read(self.segments[segment], first, last)[:, columns]
+        rate = self.sampling_frequency_hz
+        about = {"units": "µV" if scaled else "1", "sampling_frequency_hz": rate}
+        if scaled:
+            values = self._scaled(values, columns)
+        coordinates: dict[str, Any] = {
+            "time": ("time", np.arange(first, last) / rate, {"units": "s"}),
+            "channel": [self.channel_ids[i] for i in columns],
+        }
+        if self.locations_um is not None:
+            for axis, name in enumerate(("x_um", "y_um")):
+                coordinates[name] = ("channel", self.locations_um[columns, axis])
+        return xr.DataArray(
+            values, dims=("time", "channel"), coords=coordinates, name="traces", attrs=about
+        )
+
+    def _span(self, segment: int, start_s: float, end_s: float | None) -> tuple[int, int]:
+        """Give the samples from and to."""
+        count = self.segments[segment].shape[0]
+        first = max(0, round(start_s * self.sampling_frequency_hz))
+        last = count if end_s is None else min(count, round(end_s * self.sampling_frequency_hz))
+        if first >= last:
+            raise UsageError(
+                "there is nothing in this part",
+                address=self.place,
+                why=f"{start_s:g} to {end_s} s of {self.durations_s[segment]:g} s",
+            )
+        return first, last
+
+    def _scaled(self, values: np.ndarray[Any, Any], columns: list[int]) -> np.ndarray[Any, Any]:
+        if self.gain_uv is None or self.offset_uv is None:
+            raise UsageError("the gain of this recording is not known", hint="scaled=False")
+        found: np.ndarray[Any, Any] = values.astype("float32")
+        found *= self.gain_uv[columns].astype("float32")
+        found += self.offset_uv[columns].astype("float32")
+        return found
+
+    def _columns(self, channels: Sequence[str | int] | None) -> list[int]:
+        if channels is None:
+            return list(range(len(self.channel_ids)))
+        known = {name: n for n, name in enumerate(self.channel_ids)}
+        missing = [c for c in channels if str(c) not in known]
+        if missing:
+            raise UsageError(
+                f"there is no channel {missing[0]}",
+                why=f"there are {len(known)}: {', '.join(self.channel_ids[:6])}, …",
+            )
+        return [known[str(c)] for c in channels]
+
+    def _read(self, samples: Segment, first: int, last: int) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        try:
+            return np.asarray(samples[first:last])
+        except OpenAllenError:
+            raise
+        except (RuntimeError, ValueError, OSError) as error:
+            raise CorruptError(
+                "a chunk of this recording is damaged", address=self.place, why=str(error)[:200]
+            ) from error
+
+    def _facts(self) -> dict[str, object]:
+        seconds = ", ".join(seconds_text(s) for s in self.durations_s)
+        gain = self.gain_uv
+        return {
+            "form": self.form,
+            "channels": len(self.channel_ids),
+            "duration": seconds,
+            "sampling": f"{self.sampling_frequency_hz:g} Hz",
+            "gain": f"{float(gain[0]):g} µV" if gain is not None and len(gain) else "not known",
+            "probe": "places of channels known" if self.locations_um is not None else "not known",
+            "true spikes": f"{len(self.spikes.times_s)} units" if self.spikes else None,
+            "place": self.place,
+        }
+
+    def __repr__(self) -> str:
+        return facts_text("recording", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("recording", self._facts())
+
+    def to_spikeinterface(self) -> Any:
+        """Open the same with SpikeInterface, where that is installed.
+
+        Raises
+        ------
+        MissingExtraError
+            If it is not.
+        """
+        try:
+            import spikeinterface as si
+        except ImportError:
+            missing = MissingExtraError("spikeinterface", "a recording of SpikeInterface")
+            missing.hint = "pip install spikeinterface, in an environment without zarr 3"
+            raise missing from None
+        return si.load(self.place)

@@ -1,0 +1,275 @@
+"""Any session in NWB: its tables and series, whatever the experiment was."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import NotFoundError, UsageError
+from openallen.sessions.base import NwbSession
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["NwbTables"]
+
+_DEPTH: Final = 6
+_MOST_SAMPLES: Final = 50_000_000
+_ASIDE: Final = frozenset({"specifications"})
+_FACTS: Final = {
+    "session": "general/session_id",
+    "identifier": "identifier",
+    "started": "session_start_time",
+    "description": "session_description",
+    "institution": "general/institution",
+    "subject": "general/subject/subject_id",
+    "species": "general/subject/species",
+    "sex": "general/subject/sex",
+    "age": "general/subject/age",
+}
+
+
+class NwbTables(NwbSession):
+    """A session of any kind, as its file has it: tables, and series over time.
+
+    AIND publishes sessions as NWB in Zarr (``*.nwb.zarr``). Tables are found by what they look
+    like, so that no schema needs to be at hand; times are seconds in the clock of the session.
+    """
+
+    kind = "session"
+    _names = ("electrodes", "facts", "series", "series_names", "table", "table_names", "trials",
+              "units")  # fmt: skip
+
+    @functools.cached_property
+    def _found(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Paths of tables and of series, by their shortest names that are unique."""
+        tables: list[str] = []
+        series: list[str] = []
+        for path in self._groups("", 0):
+            inside = set(self.tree.names(path))
+            if "id" in inside:
+                tables.append(path)
+            elif "data" in inside and inside & {"timestamps", "starting_time"}:
+                series.append(path)
+        return _short(tables), _short(series)
+
+    def _groups(self, path: str, depth: int) -> Iterator[str]:
+        for name in self.tree.groups(path):
+            if depth == 0 and name in _ASIDE:
+                continue
+            below = f"{path}/{name}".lstrip("/")
+            yield below
+            if depth < _DEPTH:
+                yield from self._groups(below, depth + 1)
+
+    @property
+    def table_names(self) -> tuple[str, ...]:
+        """Names of the tables: ``units``, ``trials``, …; with their folder where two are alike."""
+        return tuple(self._found[0])
+
+    @property
+    def series_names(self) -> tuple[str, ...]:
+        """Names of the series over time."""
+        return tuple(self._found[1])
+
+    def table(
+        self, name: str, *, columns: Collection[str] | None = None, skip: Collection[str] = ()
+    ) -> pd.DataFrame:
+        """Give a table.
+
+        Parameters
+        ----------
+        name
+            Its name, or its path in the file.
+        columns
+            Which columns; all where None. Only these are read.
+        skip
+            Columns to leave out.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``; columns in the table's own order. Ragged ones hold an array in each row,
+            references the path of what they point at.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such table.
+        UsageError
+            If it has no such column.
+        IntegrityError
+            If part of it is missing or damaged.
+        """
+        from openallen.formats.nwb import frame
+
+        path = self._path(name, 0)
+        told = [str(n) for n in self.tree.attrs(path).get("colnames", [])]
+        for wanted in columns or ():
+            if wanted not in told:
+                raise UsageError(
+                    f"table {name} has no column '{wanted}'",
+                    address=self.name,
+                    hint=", ".join(told),
+                )
+        left = [n for n in told if columns is not None and n not in columns]
+        return frame(self.tree, path, {*skip, *left}, index="id")
+
+    def _path(self, name: str, of: int) -> str:
+        known = self._found[of]
+        if name in known:
+            return known[name]
+        if name.strip("/") in known.values():
+            return name.strip("/")
+        what = ("table", "series")[of]
+        raise NotFoundError(
+            f"there is no {what} '{name}' in this session",
+            address=self.name,
+            why=f"there are {', '.join(known) or 'none'}",
+        )
+
+    @property
+    def units(self) -> pd.DataFrame:
+        """Sorted units, with their ``spike_times`` (s)."""
+        return self.table("units")
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Trials, with ``start_time`` and ``stop_time`` (s)."""
+        return self.table("intervals/trials")
+
+    @property
+    def electrodes(self) -> pd.DataFrame:
+        """Electrodes of extracellular recordings."""
+        return self.table("general/extracellular_ephys/electrodes")
+
+    def series(
+        self,
+        name: str,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        *,
+        scaled: bool = True,
+    ) -> xr.DataArray:
+        """Give a series over time, or a part of it; only that part is read.
+
+        Parameters
+        ----------
+        name
+            Its name, or its path in the file.
+        start_s, end_s
+            From and up to, in the clock of the session; all where None.
+        scaled
+            In the unit the file names (its ``conversion`` and ``offset`` applied); else as stored.
+
+        Returns
+        -------
+        DataArray
+            ``time`` (s) by whatever else it has; ``attrs["units"]``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such series.
+        UsageError
+            If there is nothing in that part, or all of it is too much to be read at once.
+        """
+        import numpy as np
+
+        from openallen.sessions.arrays import xarray
+
+        path = self._path(name, 1)
+        data = self.tree.lazy(f"{path}/data")
+        first, last, times = self._span(path, data.shape[0], start_s, end_s)
+        rest = [int(n) for n in data.shape[1:]]
+        if (last - first) * max(1, int(np.prod(rest))) > _MOST_SAMPLES:
+            raise UsageError(
+                "this is more than can be read at once",
+                address=self.name,
+                why=f"{last - first:,} times {rest or ''}",
+                hint=f"series({name!r}, start_s, end_s)",
+            )
+        told = self.tree.attrs(f"{path}/data")
+        values = np.asarray(data[first:last])
+        if scaled:
+            values = self._scaled(path, values, told)
+        names = ["channel"] if len(rest) == 1 else [f"axis_{n + 1}" for n in range(len(rest))]
+        made: xr.DataArray = xarray().DataArray(
+            values,
+            dims=("time", *names),
+            coords={"time": ("time", times, {"units": "s"})},
+            name=path.rpartition("/")[2],
+            attrs={"units": str(told.get("unit", "")) if scaled else "1", "path": path},
+        )
+        return made
+
+    def _span(
+        self, path: str, count: int, start_s: float | None, end_s: float | None
+    ) -> tuple[int, int, np.ndarray[Any, Any]]:
+        """Give the samples from and to, and their times."""
+        import numpy as np
+
+        if self.tree.has(f"{path}/timestamps"):
+            times = self.tree.array(f"{path}/timestamps")[:count]
+            first = 0 if start_s is None else int(np.searchsorted(times, start_s, "left"))
+            last = len(times) if end_s is None else int(np.searchsorted(times, end_s, "left"))
+            times = times[first:last]
+        else:
+            begin = float(self.tree.value(f"{path}/starting_time"))
+            rate = float(self.tree.attrs(f"{path}/starting_time")["rate"])
+            spans = [None if s is None else (s - begin) * rate for s in (start_s, end_s)]
+            # A hair's breadth below a sample still means that sample.
+            edges = [None if s is None else int(np.ceil(s - 1e-6)) for s in spans]
+            first = min(count, max(0, edges[0] or 0))
+            last = count if edges[1] is None else min(count, max(0, edges[1]))
+            times = begin + np.arange(first, max(first, last)) / rate
+        if first >= last:
+            raise UsageError(
+                "there is nothing in this part", address=self.name, why=f"{start_s} to {end_s} s"
+            )
+        return first, last, times
+
+    def _scaled(self, path: str, values: np.ndarray[Any, Any], told: Any) -> np.ndarray[Any, Any]:
+        conversion = float(told.get("conversion", 1.0))
+        offset = float(told.get("offset", 0.0))
+        made = values
+        if conversion != 1.0:
+            made = made * conversion
+        if self.tree.has(f"{path}/channel_conversion"):
+            made = made * self.tree.array(f"{path}/channel_conversion")
+        return made + offset if offset else made
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Who, when, where: what the file tells of the session."""
+        return {
+            name: str(self.tree.value(path)) for name, path in _FACTS.items() if self.tree.has(path)
+        }
+
+    def _facts(self) -> dict[str, object]:
+        told: dict[str, object] = {"file": self.name, **self.facts}
+        told["tables"] = ", ".join(self.table_names) or None
+        told["series"] = _some(self.series_names)
+        return told
+
+
+def _some(names: Sequence[str], most: int = 12) -> str | None:
+    text = ", ".join(names[:most])
+    return (f"{text}, and {len(names) - most} more" if len(names) > most else text) or None
+
+
+def _short(paths: Sequence[str]) -> dict[str, str]:
+    """Give each path the shortest name from its end that no other has."""
+    found: dict[str, str] = {}
+    for path in paths:
+        parts = path.split("/")
+        for n in range(1, len(parts) + 1):
+            name = "/".join(parts[-n:])
+            alike = [p for p in paths if p == name or p.endswith(f"/{name}")]
+            if len(alike) == 1 or n == len(parts):
+                found[name] = path
+                break
+    return found

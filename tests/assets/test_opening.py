@@ -1,0 +1,528 @@
+"""What is inside assets, opened where it lies on a real S3 server; counted, and cut off."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from assetbucket import publish_assets
+from farstores import halved, ramp, reread, unpacked, upload, write_v2, write_v3
+
+import openallen as oa
+from openallen.assets.ask import bucket_for
+from openallen.errors import (
+    CorruptError,
+    MissingExtraError,
+    NotFoundError,
+    OfflineError,
+    TruncatedError,
+    UsageError,
+)
+from openallen.formats import wavpack
+from openallen.formats.omezarr import OmeZarr
+from openallen.formats.zarrs import Hierarchy
+from openallen.recordings import open_recording
+from openallen.sessions import NwbTables
+from openallen.settings import Settings
+from openallen.store.objects import KeptObjects
+from openallen.transport import Http
+from openallen.transport.objects import RemoteObjects
+
+DATA = Path(__file__).parents[1] / "data"
+SMART = "SmartSPIM_620326_2022-09-20_11-20-22_stitched_2022-09-25_01-02-03"
+EXA = "exaSPIM_653431_2023-05-06_10-23-15"
+NWB = "ecephys_625749_2022-08-03_15-15-06_nwb_2023-05-16_16-34-55"
+SESSION = "nwb/ecephys_625749_2022-08-03_15-15-06.nwb.zarr"
+RAW = "ecephys_661279_2023-03-23_15-31-18"
+PROBE = "ecephys_compressed/experiment1_Record Node 101#Neuropix-PXI-100.ProbeA-AP.zarr"
+OLD = "ephys-compression/aind-np2/612962_2022-04-13_19-18-04_ProbeB"
+needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Stores as the bucket has them, on disk."""
+    folder = tmp_path_factory.mktemp("stores")
+    unpacked(DATA / "assets" / "session.nwb.zarr.tar.xz", folder)
+    unpacked(DATA / "ephys" / "recordings.tar.xz", folder)
+    volume = ramp()
+    write_v2(folder / "v2.zarr", [volume, halved(volume), halved(halved(volume))])
+    write_v3(folder / "v3.zarr", [volume, halved(volume)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(made):
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    found = publish_assets(f"http://{host}:{port}")
+    upload(found.put, made / "v2.zarr", f"{SMART}/image_tile_fusing/OMEZarr/Ex_639_Em_667.zarr")
+    found.put(
+        f"{SMART}/neuroglancer_config.json",
+        json.dumps(
+            {
+                "ng_link": f"https://viewer.example#!s3://aind-open-data/{SMART}/neuroglancer_config.json",
+                "layers": [{"name": "a"}],
+            }
+        ).encode(),
+    )
+    found.put(
+        f"{SMART}/image_cell_segmentation/Ex_639/visualization/neuroglancer_config.json",
+        b'{"ng_link": "https://viewer.example#!x"}',
+    )
+    found.sidecar(SMART, "data_description", {"schema_version": "0.10.0", "name": SMART})
+    for n in range(2):
+        upload(found.put, made / "v3.zarr", f"{EXA}/SPIM.ome.zarr/tile_00000{n}_ch_561.zarr")
+    found.put(f"{EXA}/SPIM.ome.zarr/.zgroup", b'{"zarr_format": 2}')
+    upload(found.put, made / "session.nwb.zarr", f"{NWB}/{SESSION}")
+    upload(found.put, made / "now" / "wavpack.zarr", f"{RAW}/{PROBE}")
+    found.put(f"{RAW}/ecephys_clipped/settings.xml", b"<x/>")
+    region = {"LocationConstraint": "us-west-2"}
+    found.s3.create_bucket(Bucket="aind-benchmark-data", CreateBucketConfiguration=region)
+    upload(lambda k, b: found.put(k, b, "aind-benchmark-data"), made / "old" / "binary", OLD)
+    yield found
+    server.stop()
+
+
+@pytest.fixture
+def bucket(published, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
+    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / "store"))
+    return published
+
+
+@pytest.fixture
+def far(bucket):
+    """Open what lies below a prefix, its requests counted."""
+    clients = []
+
+    def give(prefix: str, kept=None) -> RemoteObjects:
+        clients.append(Http())
+        return RemoteObjects(bucket_for(clients[-1], Settings.load()), f"{prefix}/", kept)
+
+    yield give
+    for client in clients:
+        client.close()
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+def test_an_image_of_zarr_2_at_each_level_with_its_origin(bucket):
+    image = oa.open(f"asset:{SMART}/image_tile_fusing/OMEZarr/Ex_639_Em_667.zarr")
+    assert isinstance(image, OmeZarr)
+    assert image.axes == ("t", "c", "z", "y", "x")
+    assert image.scales_um[1][2:] == (4.0, 3.6, 3.6)
+    assert [found.shape for found in image.levels] == [
+        (1, 1, 16, 24, 32),
+        (1, 1, 8, 12, 16),
+        (1, 1, 4, 6, 8),
+    ]
+    whole = image.level(0)
+    assert whole.dims == image.axes
+    assert whole["z"].to_numpy()[:2].tolist() == [100.0, 102.0]
+    assert whole["x"].attrs["units"] == "µm"
+    # The metadata say that all levels begin at one place; the means of two begin half a pixel on.
+    for number in (1, 2):
+        level = image.level(number)
+        part = level.isel(t=0, c=0)
+        position = {a: float(part[a][2]) for a in "zyx"}
+        fine = whole.isel(t=0, c=0).astype(float).interp(position)
+        assert float(part.isel(z=2, y=2, x=2)) == pytest.approx(float(fine), abs=1)
+    assert float(image.level(1)["z"][0]) == 101.0
+    assert float(image.level(1, origin="stored")["z"][0]) == 100.0
+    assert image.level(-1).attrs["level"] == 2
+    assert image.level_for(4.0) == 1
+    assert image.level_for(0.1) == 0
+    assert "2 µm" in repr(image)
+    for wrong in (lambda: image.level(3), lambda: image.level(0, origin="middle")):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+def test_only_the_chunks_that_are_looked_at_come(far):
+    place = far(f"{SMART}/image_tile_fusing/OMEZarr/Ex_639_Em_667.zarr")
+    image = OmeZarr(place)
+    opened = place.requests
+    assert opened <= 4
+    level = image.level(0)
+    before = place.requests
+    assert before - opened == 1  # the array's own description
+    part = level.isel(t=0, c=0, z=slice(0, 4), y=5, x=slice(3, 9))
+    assert place.requests == before
+    assert part.to_numpy().tolist() == ramp()[0, 0, 0:4, 5, 3:9].tolist()
+    assert place.requests == before + 1
+    part.to_numpy()
+    assert place.requests == before + 1
+
+
+def test_an_image_of_zarr_3_sharded_reads_parts_of_shards(far):
+    place = far(f"{EXA}/SPIM.ome.zarr/tile_000001_ch_561.zarr")
+    image = OmeZarr(place)
+    level = image.level(0)
+    assert level.coords["c"].to_numpy().tolist() == ["561"]
+    assert level["z"].to_numpy()[:2].tolist() == [0.0, 2.0]
+    assert float(image.level(1)["y"][0]) == pytest.approx(0.9)
+    before = place.bytes_received
+    assert int(level.isel(t=0, c=0, z=1, y=1, x=1)) == int(ramp()[0, 0, 1, 1, 1])
+    assert place.bytes_received - before < 4 * 8 * 8 * 2 + 400
+    dask = pytest.importorskip("dask.array")
+    assert isinstance(level.chunk({}).data, dask.Array)
+    assert int(level.chunk({}).sum()) == int(ramp().sum())
+
+
+@pytest.mark.parametrize(
+    ("translation", "unit", "more", "z"),
+    [
+        ("same", "micrometer", {}, [100.0, 101.0]),
+        ("centres", "micrometer", {}, [100.0, 101.0]),
+        ("none", "micrometer", {}, [0.0, 1.0]),
+        ("same", "millimeter", {}, [1e5, 1.01e5]),
+        ("same", "", {}, [100.0, 101.0]),
+    ],
+)
+def test_origins_of_levels_by_what_the_metadata_say(tmp_path, translation, unit, more, z):
+    volume = ramp((8, 16, 16))
+    write_v2(
+        tmp_path / "i.zarr", [volume, halved(volume)], translation=translation, unit=unit, more=more
+    )
+    image = oa.open(tmp_path / "i.zarr")
+    assert [float(image.level(n)["z"][0]) for n in (0, 1)] == pytest.approx(z)
+    assert bool(image.notes) is (unit == "")
+    sampled = json.loads((tmp_path / "i.zarr" / ".zattrs").read_text())
+    sampled["multiscales"][0]["type"] = "subsample"
+    (tmp_path / "i.zarr" / ".zattrs").write_text(json.dumps(sampled))
+    assert float(OmeZarr(tmp_path / "i.zarr").level(1)["z"][0]) == pytest.approx(
+        z[0] if translation != "centres" else z[1]
+    )
+
+
+@pytest.mark.parametrize(
+    "multiscales",
+    [
+        [], [{"datasets": []}], [{"axes": ["z", "y"], "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 2, 3]}]}]}],
+        [{"axes": ["y", "x"], "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 0]}]}]}],
+        [{"axes": ["y", "x"], "datasets": [{"path": "0", "coordinateTransformations": [{"type": "affine"}]}]}],
+        "no", [{"axes": [{}], "datasets": [{"path": "0"}]}],
+    ],
+)  # fmt: skip
+def test_images_that_make_no_sense(tmp_path, multiscales):
+    (tmp_path / ".zgroup").write_text('{"zarr_format": 2}')
+    (tmp_path / ".zattrs").write_text(json.dumps({"multiscales": multiscales}))
+    with pytest.raises(CorruptError, match="no OME-Zarr image"):
+        oa.open(tmp_path)
+
+
+def test_old_images_without_scales_are_taken_as_they_are(tmp_path):
+    volume = ramp((4, 8, 8))
+    write_v2(tmp_path, [volume])
+    reread(
+        tmp_path,
+        ".zattrs",
+        lambda told: told.update(multiscales=[{"version": "0.1", "datasets": [{"path": "0"}]}]),
+    )
+    image = oa.open(tmp_path)
+    assert image.axes == ("t", "c", "z", "y", "x")
+    assert len(image.notes) == 5
+    assert int(image.level(0).isel(t=0, c=0, z=0, y=0, x=5)) == 1005
+
+
+def test_chunks_of_background_are_not_there_and_that_can_be_seen(tmp_path):
+    volume = ramp((8, 16, 32))
+    volume[..., 16:] = 0
+    write_v2(tmp_path, [volume])
+    image = oa.open(tmp_path)
+    assert image.missing_chunks == ()
+    assert int(image.level(0).sum()) == int(volume.sum())
+    assert image.missing_chunks == ("0/0/0/0/0/1",)
+    assert "1 chunk" in repr(image)
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def test_a_session_in_zarr_as_its_tables(bucket):
+    told = json.loads((DATA / "assets" / "session.nwb.json").read_text())
+    session = oa.open(f"asset:{NWB}/{SESSION}")
+    assert isinstance(session, NwbTables)
+    assert set(session.table_names) == {"units", "trials", "electrodes"}
+    for name, columns in told["tables"].items():
+        table = getattr(session, name)
+        for column, values in columns.items():
+            assert [_plain(value) for value in table[column]] == values, (name, column)
+    assert session.electrodes["group"].tolist() == ["/general/extracellular_ephys/ProbeA"] * 4
+    assert session.facts["started"].startswith(told["start"][:19])
+    assert session.facts["subject"] == "625749"
+    lfp = session.series("LFP", 0.5, 0.505)
+    assert (lfp / 1e-6).to_numpy().round(3)[:, 0].tolist() == [row[0] for row in told["lfp"]]
+    assert (lfp / 2e-6).to_numpy().round(3)[:, 2].tolist() == [row[2] for row in told["lfp"]]
+    assert session.series("LFP", scaled=False, end_s=0.505).to_numpy().tolist() == told["lfp"]
+    assert session.series("running", 1.0, 2.0)["time"].to_numpy()[
+        [0, -1]
+    ].tolist() == pytest.approx([1.01, 1.91])
+    assert list(session.table("units", columns=["amplitude"])) == ["amplitude"]
+    assert "LFP, running, licks" in repr(session)
+    for wrong in (lambda: session.table("none"), lambda: session.series("none")):
+        with pytest.raises(NotFoundError, match="there are"):
+            wrong()
+    for wrong in (
+        lambda: session.table("units", columns=["none"]),
+        lambda: session.series("running", 9),
+    ):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+def _plain(value):
+    if isinstance(value, (np.ndarray, list)):
+        return [_plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def test_tables_of_a_far_session_take_few_requests(far):
+    from openallen.formats.nwb import frame, open_zarr
+
+    place = far(f"{NWB}/{SESSION}")
+    tree = open_zarr(place, "session")
+    assert place.requests == 4
+    assert len(frame(tree, "intervals/trials", index="id")) == 6
+    # For the table its attributes, for each of the four columns and the ids what describes it, and
+    # its chunk.
+    assert place.requests == 4 + 1 + 2 * 5
+    with_nothing = place.requests
+    frame(tree, "intervals/trials", index="id")
+    assert place.requests == with_nothing
+
+
+@pytest.mark.parametrize("consolidated", [True, False])
+def test_a_session_on_this_machine(made, tmp_path, consolidated):
+    unpacked(DATA / "assets" / "session.nwb.zarr.tar.xz", tmp_path)
+    folder = tmp_path / "session.nwb.zarr"
+    if not consolidated:
+        (folder / ".zmetadata").unlink()
+    session = oa.open(folder)
+    assert set(session.table_names) == {"units", "trials", "electrodes"}
+    assert session.trials["go"].tolist() == [False, True] * 3
+
+
+def test_consolidated_metadata_that_lie(tmp_path):
+    unpacked(DATA / "assets" / "session.nwb.zarr.tar.xz", tmp_path)
+    folder = tmp_path / "session.nwb.zarr"
+
+    def lie(told):
+        copied = told["metadata"]
+        copied["units/amplitude/.zarray"]["shape"] = [99]
+        for key in [k for k in copied if k.startswith("intervals/trials/go/")]:
+            del copied[key]
+        copied["intervals/trials/ghost/.zarray"] = copied["units/amplitude/.zarray"]
+        copied["intervals/trials/.zattrs"]["colnames"] = ["nothing"]
+
+    reread(folder, ".zmetadata", lie)
+    session = oa.open(folder)
+    assert len(session.units) == 5
+    assert session.trials["go"].tolist() == [False, True] * 3
+    assert any("amplitude" in note for note in session.tree.hierarchy.notes)
+    with pytest.raises(CorruptError, match="names an array that is not there"):
+        session.tree.array("intervals/trials/ghost")
+
+
+def test_sessions_with_chunks_missing_or_damaged(tmp_path):
+    unpacked(DATA / "assets" / "session.nwb.zarr.tar.xz", tmp_path)
+    folder = tmp_path / "session.nwb.zarr"
+    (folder / "units" / "amplitude" / "0").unlink()
+    session = oa.open(folder)
+    assert len(session.trials) == 6  # what is whole is there all the same
+    with pytest.raises(TruncatedError, match="units/amplitude/0"):
+        session.units  # noqa: B018
+    assert list(session.table("units", skip=["amplitude"]))
+    (folder / "intervals" / "trials" / "stimulus" / "0").write_bytes(b"<html>no</html>")
+    with pytest.raises(CorruptError):
+        session.trials  # noqa: B018
+
+
+def test_pickles_in_a_store_are_values_or_refused(tmp_path):
+    import numcodecs
+
+    unpacked(DATA / "assets" / "session.nwb.zarr.tar.xz", tmp_path)
+    folder = tmp_path / "session.nwb.zarr"
+    chunk = folder / "general" / "extracellular_ephys" / "electrodes" / "group" / "0"
+    told = json.loads((chunk.parent / ".zarray").read_text())
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "owned",))
+
+    codec = numcodecs.get_codec(told["compressor"])
+    chunk.write_bytes(bytes(codec.encode(pickle.dumps(Evil()))))
+    session = oa.open(folder)
+    with pytest.raises(CorruptError, match="neither a value nor an array"):
+        session.electrodes  # noqa: B018
+    assert not (tmp_path / "owned").exists()
+
+
+# --- recordings -----------------------------------------------------------------------------------
+
+
+@needs_wavpack
+def test_part_of_a_far_recording_takes_its_chunks_only(far, made):
+    traces = np.load(made / "now" / "traces.npy")
+    place = far(f"{RAW}/{PROBE}")
+    recording = open_recording(place)
+    opened = place.requests
+    assert opened <= 16
+    part = recording.traces(0.0, 0.05, scaled=False)
+    assert np.array_equal(part, traces[:1500])
+    assert place.requests - opened == 1
+    assert recording.locations_um is not None
+    by_address = oa.open(f"asset:{RAW}/{PROBE}")
+    assert np.array_equal(by_address.traces(scaled=False), traces)
+
+
+def test_part_of_a_far_binary_recording_is_a_range_of_its_file(bucket, made):
+    address = "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB"
+    recording = oa.open(address)
+    traces = np.load(made / "now" / "traces.npy")
+    part = recording.traces(0.05, 0.1)
+    assert np.allclose(part, traces[1500:3000] * 0.195, atol=1e-3)
+    assert recording.durations_s == (0.2,)
+    here = oa.open(address, remote=False)
+    assert np.array_equal(here.traces(scaled=False), traces)
+    assert Path(here.place).is_dir()
+
+
+def test_what_was_read_is_here_the_second_time(far, tmp_path):
+    kept = KeptObjects(tmp_path / "kept")
+    first = far(f"{NWB}/{SESSION}", kept)
+    whole = Hierarchy(first).array("acquisition/LFP/data")[...]
+    again = far(f"{NWB}/{SESSION}", kept)
+    hierarchy = Hierarchy(again)
+    before = again.requests
+    assert np.array_equal(hierarchy.array("acquisition/LFP/data")[...], whole)
+    assert again.requests - before == 1  # its description; no chunk
+    for path in (tmp_path / "kept").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-5] + b"wrong")
+    third = far(f"{NWB}/{SESSION}", kept)
+    assert np.array_equal(Hierarchy(third).array("acquisition/LFP/data")[...], whole)
+
+
+def test_what_is_kept_has_a_limit(tmp_path):
+    kept = KeptObjects(tmp_path, limit_bytes=10_000)
+    for n in range(100):
+        kept.put(str(n), bytes(500))
+    assert sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()) < 12_000
+    assert kept.get("99") == bytes(500)
+    assert kept.get("0") is None
+
+
+def test_offline_and_not_here(bucket, monkeypatch):
+    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", "")
+    monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
+    with pytest.raises(OfflineError):
+        oa.open(f"asset:{NWB}/{SESSION}")
+
+
+# --- tables and documents -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tables(bucket):
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {"t": np.arange(200_000) / 10, "x": np.arange(200_000), "word": ["a", "b"] * 100_000}
+    )
+    out = io.BytesIO()
+    frame.to_parquet(out, row_group_size=20_000, compression=None)
+    name = "behavior_123456_2024-01-01_00-00-00"
+    bucket.put(f"{name}/behavior/t.parquet", out.getvalue())
+    bucket.put(f"{name}/behavior/t.csv", frame.to_csv(index=False).encode())
+    bucket.put(f"{name}/behavior/t.tsv", b"a\tb\n1\t2\n")
+    bucket.put(f"{name}/behavior/page.csv", b"<html>no such file</html>")
+    bucket.put(f"{name}/behavior/page.json", b"<html>no such file</html>")
+    bucket.put(f"{name}/behavior/page.parquet", b"<html>no such file</html>")
+    bucket.put(f"{name}/behavior/lines.jsonl", b'{"a": 1}\n{"a": 2}\n')
+    bucket.put(f"{name}/behavior/cut.json", b'{"a": [1, 2')
+    out = io.BytesIO()
+    np.save(out, np.arange(5))
+    bucket.put(f"{name}/behavior/n.npy", out.getvalue())
+    return f"asset:{name}/behavior", frame, bucket
+
+
+def test_tables_and_documents(tables):
+    where, frame, _ = tables
+    assert oa.open(f"{where}/t.csv").equals(frame)
+    assert oa.open(f"{where}/t.parquet").equals(frame)
+    assert oa.open(f"{where}/t.parquet", columns=["x"]).equals(frame[["x"]])
+    assert oa.open(f"{where}/t.parquet", nrows=5).equals(frame[:5])
+    assert oa.open(f"{where}/t.csv", nrows=5, columns=["word"]).equals(frame[["word"]][:5])
+    assert oa.open(f"{where}/t.tsv").to_dict("list") == {"a": [1], "b": [2]}
+    assert oa.open(f"{where}/lines.jsonl") == [{"a": 1}, {"a": 2}]
+    assert oa.open(f"{where}/n.npy").tolist() == [0, 1, 2, 3, 4]
+    asset = oa.open(where.rpartition("/")[0])
+    assert len(asset.open("behavior/t.csv", nrows=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error"),
+    [
+        ("page.csv", {}, CorruptError),
+        ("page.json", {}, CorruptError),
+        ("page.parquet", {}, CorruptError),
+        ("cut.json", {}, CorruptError),
+        ("none.csv", {}, NotFoundError),
+        ("none.parquet", {}, NotFoundError),
+        ("none", {}, NotFoundError),
+        ("t.csv", {"columns": ["none"]}, UsageError),
+        ("t.parquet", {"columns": ["none"]}, UsageError),
+        ("", {"columns": ["none"]}, UsageError),
+    ],
+)
+def test_tables_that_are_none(tables, name, options, error):
+    with pytest.raises(error):
+        oa.open(f"{tables[0]}/{name}".rstrip("/"), **options)
+
+
+def test_a_file_that_was_fetched_is_read_here(tables, monkeypatch):
+    where, frame, _ = tables
+    oa.fetch(f"{where}/t.parquet")
+    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", "http://127.0.0.1:9")
+    assert oa.open(f"{where}/t.parquet").equals(frame)
+
+
+# --- what is inside -------------------------------------------------------------------------------
+
+
+def test_what_can_be_opened(bucket):
+    found = {c.path: c.kind for c in oa.open(f"asset:{EXA}").contents()}
+    assert found == {f"SPIM.ome.zarr/tile_00000{n}_ch_561.zarr": "image" for n in range(2)}
+    assert {c.kind for c in oa.open(f"asset:{NWB}").contents()} == {"session"}
+    assert [(c.path, c.kind) for c in oa.open(f"asset:{RAW}").contents()] == [(PROBE, "recording")]
+    assert {c.kind for c in oa.open(f"asset:{SMART}").contents()} == {"image"}
+    with pytest.raises(UsageError):
+        oa.open(f"asset:{RAW}/ecephys_clipped/settings.xml")
+
+
+def test_a_codec_nobody_brings_is_named(bucket, made, tmp_path):
+    write_v2(tmp_path, [ramp((8, 16, 16))])
+    reread(tmp_path, "0/.zarray", lambda told: told["compressor"].update(id="aliens"))
+    name = "SmartSPIM_1_2024-01-01_00-00-00"
+    upload(bucket.put, tmp_path, f"{name}/a.zarr")
+    image = oa.open(f"asset:{name}/a.zarr")
+    with pytest.raises(MissingExtraError, match="aliens"):
+        image.level(0)
+
+
+def test_archives_are_no_stores(tmp_path):
+    with tarfile.open(tmp_path / "x.zarr", "w"):
+        pass
+    with pytest.raises(UsageError):
+        oa.open(tmp_path / "x.zarr")
