@@ -21,6 +21,7 @@ from assetbucket import (
     SPACED,
     VIEWS,
     basics,
+    fresh,
     parquet,
     publish_assets,
 )
@@ -434,8 +435,7 @@ def test_recordings_of_the_benchmark(bucket, tmp_path):
     import numpy as np
 
     benchmark = "aind-benchmark-data"
-    region = {"LocationConstraint": "us-west-2"}
-    bucket.s3.create_bucket(Bucket=benchmark, CreateBucketConfiguration=region)
+    fresh(bucket.s3, benchmark)
     session = "ephys-compression/aind-np2/612962_2022-04-13_19-18-04_ProbeB"
     samples = np.arange(4000, dtype="<i2").reshape(1000, 4)
     kwargs = {"file_paths": ["traces_cached_seg0.raw"], "sampling_frequency": 30000.0, "num_chan": 4, "dtype": "<i2", "time_axis": 0}  # fmt: skip

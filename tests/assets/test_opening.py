@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from assetbucket import publish_assets
+from assetbucket import fresh, publish_assets
 from farstores import halved, ramp, reread, unpacked, upload, write_v2, write_v3
 
 import openallen as oa
@@ -85,8 +88,7 @@ def published(made):
     upload(found.put, made / "session.nwb.zarr", f"{NWB}/{SESSION}")
     upload(found.put, made / "now" / "wavpack.zarr", f"{RAW}/{PROBE}")
     found.put(f"{RAW}/ecephys_clipped/settings.xml", b"<x/>")
-    region = {"LocationConstraint": "us-west-2"}
-    found.s3.create_bucket(Bucket="aind-benchmark-data", CreateBucketConfiguration=region)
+    fresh(found.s3, "aind-benchmark-data")
     upload(lambda k, b: found.put(k, b, "aind-benchmark-data"), made / "old" / "binary", OLD)
     yield found
     server.stop()
@@ -259,8 +261,8 @@ def test_a_session_in_zarr_as_its_tables(bucket):
         for column, values in columns.items():
             assert [_plain(value) for value in table[column]] == values, (name, column)
     assert session.electrodes["group"].tolist() == ["/general/extracellular_ephys/ProbeA"] * 4
-    assert session.facts["started"].startswith(told["start"][:19])
-    assert session.facts["subject"] == "625749"
+    assert session.metadata["started"].startswith(told["start"][:19])
+    assert session.metadata["subject"] == "625749"
     lfp = session.series("LFP", 0.5, 0.505)
     assert (lfp / 1e-6).to_numpy().round(3)[:, 0].tolist() == [row[0] for row in told["lfp"]]
     assert (lfp / 2e-6).to_numpy().round(3)[:, 2].tolist() == [row[2] for row in told["lfp"]]
@@ -526,3 +528,133 @@ def test_archives_are_no_stores(tmp_path):
         pass
     with pytest.raises(UsageError):
         oa.open(tmp_path / "x.zarr")
+
+
+# --- looked at, and told apart --------------------------------------------------------------------
+
+
+def test_states_that_are_there_and_states_that_are_made(bucket):
+    from openallen.verbs import views_of
+
+    found = views_of(f"asset:{SMART}")
+    assert [view.path for view in found] == [
+        "neuroglancer_config.json",
+        "image_cell_segmentation/Ex_639/visualization/neuroglancer_config.json",
+    ]
+    assert found[0].url.startswith("https://viewer.example#!s3://")
+    assert found[0].layers == ("a",)
+    made = views_of(f"asset:{EXA}")
+    assert [view.made for view in made] == [True, True]
+    state = json.loads(unquote(made[0].url.partition("#!")[2]))
+    assert (
+        state["layers"][0]["source"]
+        == f"zarr://s3://aind-open-data/{EXA}/SPIM.ome.zarr/tile_000000_ch_561.zarr"
+    )
+    assert state["dimensions"]["z"] == [pytest.approx(2e-6), "m"]
+    one = views_of(f"asset:{EXA}/SPIM.ome.zarr/tile_000001_ch_561.zarr")
+    assert [view.path for view in one] == ["SPIM.ome.zarr/tile_000001_ch_561.zarr"]
+    assert views_of(f"asset:{RAW}") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        (b"{}", []),
+        (b"<html>", []),
+        (b"[]", []),
+        (b'{"ng_link": "javascript:alert(1)"}', []),
+        (
+            b'{"layers": []}',
+            [
+                "https://neuroglancer-demo.appspot.com/#!s3://aind-open-data/SmartSPIM_9_2024-01-01_00-00-00/neuroglancer_state.json"
+            ],
+        ),
+    ],
+)
+def test_documents_that_are_states_or_not(bucket, text, links):
+    from openallen.verbs import views_of
+
+    bucket.put("SmartSPIM_9_2024-01-01_00-00-00/neuroglancer_state.json", text)
+    assert [view.url for view in views_of("asset:SmartSPIM_9_2024-01-01_00-00-00")] == links
+
+
+def test_links_to_pictures_of_ephys(bucket):
+    from openallen.verbs import views_of
+
+    name = "ecephys_9_2024-01-01_00-00-00_sorted_2024-01-02_00-00-00"
+    told = {
+        "ProbeA": {
+            "timeseries": "https://figurl.example/a",
+            "sorting_summary": "https://figurl.example/b",
+        },
+        "note": "text",
+    }
+    bucket.put(f"{name}/visualization_output.json", json.dumps(told).encode())
+    assert [(v.url, v.layers) for v in views_of(f"asset:{name}")] == [
+        ("https://figurl.example/a", ("ProbeA/timeseries",)),
+        ("https://figurl.example/b", ("ProbeA/sorting_summary",)),
+    ]
+
+
+def test_several_of_one_label_are_told_apart_by_what_is_inside(bucket):
+    raw = "multiplane-ophys_777777_2022-08-25_09-45-23"
+    inside = {
+        "01": "VISp_0/dff/dff.h5",
+        "02": "dlc_face/out.csv",
+        "03": "results/pophys.nwb.zarr/.zgroup",
+    }
+    bucket.put(
+        f"{raw}/data_description.json", json.dumps({"subject_id": "777777", "name": raw}).encode()
+    )
+    for n, path in inside.items():
+        name = f"{raw}_processed_2023-01-{n}_00-00-00"
+        bucket.put(f"{name}/{path}", b"x")
+        bucket.sidecar(name, "data_description", {"name": name})
+    bucket.put(f"{raw}_processed_2023-01-01_00-00-00/VISp_1/dff/dff.h5", b"x")
+    other = f"{raw}_nwb_2023-02-01_00-00-00"
+    bucket.put(f"{other}/x", b"x")
+    done = subprocess.run(
+        [sys.executable, "-m", "openallen", "show", f"asset:{raw}", "--graph", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    family = {row["name"]: row["inside"] for row in json.loads(done.stdout)["family"]}
+    assert family[f"{raw}_processed_2023-01-01_00-00-00"] == ["VISp_0/", "VISp_1/"]
+    assert family[f"{raw}_processed_2023-01-02_00-00-00"] == ["dlc_face/out.csv"]
+    assert family[f"{raw}_processed_2023-01-03_00-00-00"] == ["results/pophys.nwb.zarr/"]
+    assert family[other] is None
+
+
+def test_by_the_command_line(bucket):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "openallen", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    links = run("view", f"asset:{SMART}", "-q")
+    assert links.stdout.startswith("https://viewer.example#!s3://"), links.stderr
+    assert run("view", f"asset:{RAW}").returncode == 3
+    assert run("view", "stack:1").returncode == 2
+    shown = run("show", f"asset:{NWB}/{SESSION}")
+    assert "units" in shown.stdout, shown.stderr
+    told = json.loads(
+        run("show", f"asset:{SMART}/image_tile_fusing/OMEZarr/Ex_639_Em_667.zarr", "--json").stdout
+    )
+    assert told["kind"] == "OmeZarr"
+    assert told["levels"] == "3"
+    told = json.loads(
+        run("show", "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB", "--json").stdout
+    )
+    assert told["channels"] == "8"
+    rows = run("list", "recording:aind-np2")
+    assert "612962_2022-04-13_19-18-04_ProbeB" in rows.stdout, rows.stderr
+    kinds = json.loads(run("list", "recording:", "--json").stdout.splitlines()[0])
+    assert kinds["kind"] == "aind-np2"
+    assert run("list", "recording:nothing").returncode == 3
+    assert run("show", f"asset:{RAW}/ecephys_clipped").returncode == 2
+    assert run("show", f"asset:{RAW}/nothing.csv").returncode == 3

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openallen.assets.names import parse_name
@@ -25,12 +26,15 @@ class Member:
         How that is known: ``metadata``, ``name``, or empty for those made from nothing.
     row
         Its row of the catalogue; empty where it has none there.
+    inside
+        What is in it, for those whose name does not tell them from others.
     """
 
     name: str
     sources: tuple[str, ...]
     how: str
     row: Mapping[str, Any]
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,29 @@ class Family:
                 "known_by": member.how or None,
                 "public": member.row.get("public"),
                 "in_catalogue": bool(member.row),
+                "inside": list(member.inside) or None,
             }
             for member in self.members
         ]
+
+    def told_apart(self, look: Callable[[str], tuple[str, ...]]) -> Family:
+        """Give the same, with what is inside those that carry one label and have one source.
+
+        A session may have several ``_processed_`` assets, whose names differ by the time only.
+
+        Parameters
+        ----------
+        look
+            Says what is in an asset.
+        """
+        alike = Counter((m.sources, parse_name(m.name).label) for m in self.members)
+        members = tuple(
+            replace(m, inside=look(m.name))
+            if parse_name(m.name).label and alike[m.sources, parse_name(m.name).label] > 1
+            else m
+            for m in self.members
+        )
+        return replace(self, members=members)
 
     def __str__(self) -> str:
         """Draw the graph as text, what was made below what it was made from."""
@@ -86,6 +110,8 @@ class Family:
             hidden = "  (private)" if member.row.get("public") is False else ""
             again = "  (see above)" if member.name in drawn else ""
             lines.append(f"{mark} {'   ' * level}{member.name}{absent}{hidden}{again}")
+            if member.inside and member.name not in drawn:
+                lines.append(f"  {'   ' * level}  holds {_some(member.inside)}")
             if member.name in drawn:
                 return
             drawn.add(member.name)
@@ -114,6 +140,11 @@ class Family:
                 for source in member.sources
             )
         return "\n".join([*lines, "}"]) + "\n"
+
+
+def _some(names: tuple[str, ...], most: int = 8) -> str:
+    text = ", ".join(names[:most])
+    return f"{text}, and {len(names) - most} more" if len(names) > most else text
 
 
 def family_of(name: str, rows: Iterable[Mapping[str, Any]]) -> Family:

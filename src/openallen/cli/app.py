@@ -26,6 +26,7 @@ COMMANDS = {
     "list": "rows: cells with images, models, rows of a model",
     "show": "one thing: its facts, sizes, and what fetching it would take",
     "fetch": "plan, ask above the size threshold, run, verify",
+    "view": "where an asset can be looked at: states of neuroglancer",
     "diff": "two versions of a release",
     "query": "rows of brain-map.org, by model and filters or by RMA",
     "convert": "an OME-Zarr 0.5 pyramid from a fetched stack",

@@ -8,9 +8,9 @@ from typing import Any
 from openallen.address import Address, Condition
 from openallen.cli.options import Call, same_command
 from openallen.display import bytes_text, count_text
-from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.errors import NotFoundError, OpenAllenError
 
-__all__ = ["list_assets", "show_asset"]
+__all__ = ["list_assets", "list_recordings", "show_asset"]
 
 _COLUMNS = ("name", "level", "modalities", "subject_id", "acquired", "project", "public")
 _NAMED = 40
@@ -60,6 +60,18 @@ def list_assets(
     return 0
 
 
+def list_recordings(call: Call, where: Address) -> int:
+    """List the recordings of the compression benchmark, or the kinds of them."""
+    from openallen import verbs
+
+    rows = verbs.recordings_of(where, call.settings)
+    first = next(iter(rows[0]), "kind") if rows else "kind"
+    call.out.rows(rows, (first, "address"), id_column="address", noun=first)
+    if not rows:
+        raise NotFoundError("the bucket holds none", address=str(where))
+    return 0
+
+
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in row.items()}
 
@@ -102,9 +114,7 @@ def show_asset(call: Call, where: Address, graph: Path | None, *, with_graph: bo
     from openallen.assets.read import folders_text
 
     if where.path:
-        raise UsageError(
-            "an asset is shown whole", address=str(where), hint=f"openallen list {where}"
-        )
+        return _part(call, where)
     asset = open_asset(where.name, call.settings)
     record = asset.record
     call.out.say(f"listing the files of {where.name}")
@@ -134,6 +144,21 @@ def show_asset(call: Call, where: Address, graph: Path | None, *, with_graph: bo
     return 0
 
 
+def _part(call: Call, where: Address) -> int:
+    """Show what lies at a place inside an asset, without fetching it."""
+    from openallen import verbs
+
+    found = verbs.open_part(where)
+    text = repr(found)
+    facts = getattr(found, "_facts", None)
+    told = {k: str(v) for k, v in facts().items() if v is not None} if facts is not None else {}
+    document = {"address": str(where), "kind": type(found).__name__, **told}
+    if not told:
+        text = f"{type(found).__name__}\n{text}"
+    call.out.document(document, text, ids=(str(where),))
+    return 0
+
+
 def _iso(value: Any) -> str | None:
     return value.isoformat() if value is not None else None
 
@@ -157,4 +182,16 @@ def _family(call: Call, name: str, subject_id: str) -> Any:
         rows = found.select([of_subject]) if subject_id else []
     except OpenAllenError as error:
         call.out.warn(f"without the catalogue only names tell what was made from what: {error}")
-    return family_of(name, rows)
+    family = family_of(name, rows)
+    public = {member.name for member in family.members if member.row.get("public")}
+    return family.told_apart(lambda one: _inside(call, one) if one in public else ())
+
+
+def _inside(call: Call, name: str) -> tuple[str, ...]:
+    from openallen.assets import open_asset
+
+    try:
+        return open_asset(name, call.settings).top()
+    except OpenAllenError as error:
+        call.out.warn(f"what is in {name} cannot be seen: {error.what}")
+        return ()

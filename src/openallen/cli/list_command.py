@@ -52,7 +52,8 @@ def command(
     stack: for cells with images, grid: for section data sets, atlas: for atlases, rma: for models,
     rma:MODEL for rows, release: for projects, release:PROJECT for versions,
     release:PROJECT/TABLE for rows of a table, release:PROJECT/files for files, asset: for assets of
-    aind-open-data, asset:NAME for files.
+    aind-open-data, asset:NAME for files, recording: and recording:KIND for those of the compression
+    benchmark.
 
     Filters are FIELD=VALUE, or with an operator: width_px__gt=6000, line__like='Pvalb*'.
     """
@@ -69,6 +70,10 @@ def command(
 
         most = None if everything else limit
         return list_assets(call, where, conditions, most, refresh=refresh)
+    if where.scheme == "recording" and not where.path and not conditions:
+        from openallen.cli.asset_show import list_recordings
+
+        return list_recordings(call, where)
     if where.scheme == "atlas":
         from openallen.cli.atlas_show import list_atlases
 

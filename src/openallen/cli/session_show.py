@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openallen import verbs
 from openallen.address import Address
 from openallen.cli.options import Call
 from openallen.cli.pictures import checked, save
-from openallen.errors import AddressError, OpenAllenError
-
-if TYPE_CHECKING:
-    from openallen.sessions import BehaviorSession
+from openallen.errors import AddressError, OpenAllenError, UsageError
 
 __all__ = ["names_session", "show_session"]
 
@@ -23,7 +20,7 @@ _SUFFIXES = (".nwb", ".h5", ".hdf5", ".nwb.zarr")
 def names_session(text: str) -> bool:
     """Tell whether this names a session: a file here, a web address of one, one of a release."""
     if text.partition("?")[0].lower().endswith(_SUFFIXES):
-        return not text.startswith("s3://")
+        return not text.startswith(("s3://", "asset:", "recording:"))
     try:
         where = Address.parse(text)
     except AddressError:
@@ -53,18 +50,19 @@ def show_session(call: Call, text: str, picture: Path | None) -> int:
         if call.out.verbose:
             lines += ["", *(f"  {name}" for name in document["attributes"])]
         if picture is not None:
+            if not hasattr(session, "plot_overview"):
+                raise UsageError("sessions of this kind have no picture", address=text)
             document["picture"] = str(save(session.plot_overview, picture))
             lines.append(f"  picture {picture}")
     call.out.document(document, "\n".join(lines), ids=(text,))
     return 0
 
 
-def _opened(call: Call, text: str) -> BehaviorSession:
+def _opened(call: Call, text: str) -> Any:
     where = _address(text)
     if where is not None:
         return verbs.open_session(where, settings=call.settings)
-    found: BehaviorSession = verbs.open(text)
-    return found
+    return verbs.open(text)
 
 
 def _address(text: str) -> Address | None:

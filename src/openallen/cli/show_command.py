@@ -66,7 +66,7 @@ def command(
         raise UsageError("--at goes with grids and atlases only")
     if picture is not None:
         raise UsageError("--picture goes with sessions, grids and atlases only")
-    if where.scheme == "asset" and where.name:
+    if where.scheme in {"asset", "recording"} and where.name:
         from openallen.cli.asset_show import show_asset
 
         return show_asset(call, where, dot, with_graph=graph)

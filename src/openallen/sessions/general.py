@@ -40,7 +40,7 @@ class NwbTables(NwbSession):
     """
 
     kind = "session"
-    _names = ("electrodes", "facts", "series", "series_names", "table", "table_names", "trials",
+    _names = ("electrodes", "metadata", "series", "series_names", "table", "table_names", "trials",
               "units")  # fmt: skip
 
     @functools.cached_property
@@ -243,14 +243,14 @@ class NwbTables(NwbSession):
         return made + offset if offset else made
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Who, when, where: what the file tells of the session."""
         return {
             name: str(self.tree.value(path)) for name, path in _FACTS.items() if self.tree.has(path)
         }
 
     def _facts(self) -> dict[str, object]:
-        told: dict[str, object] = {"file": self.name, **self.facts}
+        told: dict[str, object] = {"file": self.name, **self.metadata}
         told["tables"] = ", ".join(self.table_names) or None
         told["series"] = _some(self.series_names)
         return told

@@ -4,6 +4,7 @@ This is where an address meets the room that knows it, and a source (``live``, `
 the service it stands for.
 """
 
+from openallen.verbs.asset import open_part, recordings_of, views_of
 from openallen.verbs.atlas import alignment, grids
 from openallen.verbs.fetching import fetch, job, plan, with_options
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
@@ -26,14 +27,17 @@ __all__ = [
     "grids",
     "job",
     "open",
+    "open_part",
     "open_release",
     "open_session",
     "open_structures",
     "plan",
     "query",
     "run",
+    "recordings_of",
     "search",
     "set_query",
     "shelf",
+    "views_of",
     "with_options",
 ]

@@ -15,11 +15,12 @@ from openallen.verbs.place import destination
 
 if TYPE_CHECKING:
     from openallen.assets import Asset
+    from openallen.assets.viewers import View
     from openallen.brainmap import Client
     from openallen.transfer.job import Job
     from openallen.transport.objects import RemoteObjects
 
-__all__ = ["asset_job", "open_asset", "open_part", "part_objects"]
+__all__ = ["asset_job", "open_asset", "open_part", "part_objects", "recordings_of", "views_of"]
 
 _BENCHMARK: Final = "aind-benchmark-data"
 _EXAMPLE: Final = "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB"
@@ -114,6 +115,72 @@ def part_objects(where: Address, settings: Settings | None = None) -> RemoteObje
     return found.within("/".join(below)) if below else found
 
 
+def views_of(what: AddressLike, *, settings: Settings | None = None) -> list[View]:
+    """Say where an asset, or an image in it, can be looked at in a browser.
+
+    Parameters
+    ----------
+    what
+        ``asset:NAME``, or the address of an image in one.
+    settings
+        What to go by; read afresh where None.
+
+    Returns
+    -------
+    list of View
+        States of neuroglancer it holds; where it holds none, one for each of its images.
+    """
+    from openallen.assets.content import contents
+    from openallen.assets.record import PUBLIC_BUCKET
+    from openallen.assets.viewers import image_view, views
+    from openallen.formats.kinds import kind_of
+    from openallen.formats.omezarr import OmeZarr
+
+    where = Address.parse(what)
+    place = part_objects(where, settings)
+    path = "/".join(where.path)
+    if kind_of(place) == "image":
+        return [image_view(OmeZarr(place).told, path, place.name)]
+    found = list(views(place, PUBLIC_BUCKET))
+    if found:
+        return found
+    images = [one.path for one in contents(place, []) if one.kind == "image"]
+    inner = [(one, place.within(one)) for one in images]
+    return [image_view(OmeZarr(at).told, f"{path}/{one}".lstrip("/"), at.name) for one, at in inner]
+
+
+def recordings_of(where: Address, settings: Settings | None = None) -> list[dict[str, Any]]:
+    """Give what the compression benchmark holds: kinds of recordings, or those of one kind.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such kind.
+    """
+    from openallen.assets.ask import bucket_for
+    from openallen.transport.asking import http_for
+
+    chosen = settings or Settings.load()
+    with http_for(chosen) as http:
+        bucket = bucket_for(http, chosen, _BENCHMARK)
+        prefix = _prefix(where.name, "") if where.name else "ephys-compression/"
+        entries, folders = bucket.level(prefix)
+    names = [folder.removeprefix(prefix).rstrip("/") for folder in folders]
+    if not where.name:
+        return [{"kind": name, "address": f"recording:{name}"} for name in names]
+    files = [e.key.removeprefix(prefix) for e in entries if e.key.endswith(_H5)]
+    if not names and not files:
+        raise NotFoundError(
+            "there are no recordings of this kind",
+            address=str(where),
+            hint="openallen list recording:",
+        )
+    return [
+        {"recording": name, "address": f"recording:{where.name}/{name}"}
+        for name in sorted([*names, *files])
+    ]
+
+
 def open_part(what: AddressLike, *, remote: bool | None = None, **options: Any) -> Any:
     """Open part of an asset, or a recording, by what lies there.
 
@@ -193,7 +260,7 @@ def _open_far(where: Address, settings: Settings, **options: Any) -> Any:
     raise UsageError(
         "this is of no kind that opens where it lies",
         address=str(where),
-        hint=f"openallen fetch '{where}'",
+        hint=f"openallen list '{where}'",
     )
 
 

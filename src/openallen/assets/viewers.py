@@ -1,0 +1,135 @@
+"""Where an asset can be looked at: states of neuroglancer it holds, and ones made for its images.
+
+The pipelines of AIND leave ``neuroglancer_config.json`` (or ``process_output.json``) beside what
+they made: a state, with a link to a viewer that loads it in ``ng_link``. Ephys assets have links to
+pictures in ``visualization_output.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from openallen.formats.omezarr.multiscale import Multiscale
+from openallen.transport.objects import RemoteObjects
+
+__all__ = ["VIEWER", "View", "image_view", "views"]
+
+VIEWER: Final = "https://neuroglancer-demo.appspot.com"
+"""The viewer its makers run; it takes states, and addresses of states, behind ``#!``."""
+
+_STATE: Final = re.compile(
+    r"(.*neuroglancer.*|process_output|visualization_output)\.json", re.IGNORECASE
+)
+_INTO: Final = re.compile(r"\.(zarr|nwb|n5|precomputed)$")
+_MOST_FOLDERS: Final = 200
+_LARGEST_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One place to look at it.
+
+    Parameters
+    ----------
+    url
+        What a browser opens.
+    path
+        The file in the asset this is from, or the image it was made for.
+    layers
+        What it shows, as far as that is told.
+    made
+        Whether it was made here, as the asset holds none.
+    """
+
+    url: str
+    path: str
+    layers: tuple[str, ...] = ()
+    made: bool = False
+
+
+def views(place: RemoteObjects, bucket: str) -> Iterator[View]:
+    """Give the states an asset holds, those that lie higher first.
+
+    Parameters
+    ----------
+    place
+        The asset.
+    bucket
+        Name of its bucket.
+    """
+    waiting, seen = [""], 0
+    while waiting and seen < _MOST_FOLDERS:
+        path = waiting.pop(0)
+        seen += 1
+        entries, folders = place.level(path)
+        for entry in entries:
+            name = entry.key.rpartition("/")[2]
+            if _STATE.fullmatch(name) and entry.size_bytes <= _LARGEST_BYTES:
+                yield from _read(place, f"{path}/{name}".lstrip("/"), f"s3://{bucket}/{entry.key}")
+        waiting += [f"{path}/{n}".lstrip("/") for n in folders if not _INTO.search(n)]
+
+
+def _read(place: RemoteObjects, path: str, address: str) -> Iterator[View]:
+    try:
+        told = json.loads(place.get(path) or b"")
+    except ValueError:
+        return
+    if not isinstance(told, dict):
+        return
+    layers = told.get("layers")
+    names = tuple(str(one.get("name", "")) for one in layers or () if isinstance(one, dict))
+    link = told.get("ng_link")
+    if isinstance(link, str) and _is_link(link):
+        yield View(link, path, names)
+    elif isinstance(layers, list):
+        yield View(f"{VIEWER}/#!{quote(address, safe=':/')}", path, names)
+    else:
+        for name, url in _links(told):
+            yield View(url, path, (name,) if name else ())
+
+
+def _is_link(text: str) -> bool:
+    return text.startswith(("https://", "http://"))
+
+
+def _links(told: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Give every web address in a document, with what it is called there."""
+    if isinstance(told, str) and _is_link(told):
+        yield name, told
+    elif isinstance(told, dict):
+        for key, value in told.items():
+            yield from _links(value, f"{name}/{key}".lstrip("/"))
+    elif isinstance(told, list):
+        for value in told:
+            yield from _links(value, name)
+
+
+def image_view(image: Multiscale, path: str, source: str) -> View:
+    """Make a state that shows one image.
+
+    Parameters
+    ----------
+    image
+        What its metadata say.
+    path
+        Where it is in the asset.
+    source
+        Address of the image, ``s3://…`` or ``https://…``.
+    """
+    space = [(axis, level) for axis, level in zip(image.axes, image.levels[0].scale, strict=True)]
+    dimensions: Mapping[str, Any] = {
+        axis.name: [scale * 1e-6, "m"] for axis, scale in space if axis.kind == "space"
+    }
+    name = path.rpartition("/")[2]
+    state = {
+        "dimensions": dimensions,
+        "layers": [{"type": "image", "name": name, "source": f"zarr://{source}"}],
+        "layout": "4panel",
+    }
+    text = quote(json.dumps(state, separators=(",", ":")), safe="")
+    return View(f"{VIEWER}/#!{text}", path, (name,), made=True)
