@@ -1,7 +1,7 @@
 """WavPack, as recordings are packed with it: decoding in memory with the system's own library.
 
 There are no wheels of it for Linux, so the shared library is used where the system has one
-(``libwavpack1`` on Debian, ``wavpack`` with Homebrew). Only decoding: a chunk of a Zarr store in,
+(``libwavpack1`` on Debian, ``wavpack`` with Homebrew): a chunk of a Zarr store in,
 samples out. The binding follows ``wavpack.h`` of version 5.
 """
 
@@ -17,9 +17,11 @@ from openallen.errors import CorruptError, MissingExtraError, TruncatedError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["available", "decode", "register"]
+__all__ = ["HINT", "available", "decode", "library", "register"]
 
 _NAMES: Final = ("libwavpack.so.1", "libwavpack.1.dylib", "libwavpackdll.dll", "wavpackdll.dll")
+HINT: Final = "apt install libwavpack1, brew install wavpack, or pip install wavpack-numcodecs"
+"""How to get the library."""
 _MODE_FLOAT: Final = 0x8
 _ERROR_BYTES: Final = 80
 
@@ -89,33 +91,33 @@ class _Memory:
 
 
 @functools.cache
-def _library() -> Any:
+def library() -> Any:
     """Load the library; None where the system has none."""
     found = ctypes.util.find_library("wavpack")
     for name in (*((found,) if found else ()), *_NAMES):
         try:
-            library = ctypes.CDLL(name)
+            loaded = ctypes.CDLL(name)
         except OSError:
             continue
-        opened = library.WavpackOpenFileInputEx64
+        opened = loaded.WavpackOpenFileInputEx64
         opened.restype = _id
         opened.argtypes = [ctypes.POINTER(_Reader), _id, _id, ctypes.c_char_p, _int, _int]
         for asked, kind in (("NumChannels", _int), ("BytesPerSample", _int), ("Mode", _int)):
-            function = getattr(library, f"WavpackGet{asked}")
+            function = getattr(loaded, f"WavpackGet{asked}")
             function.restype, function.argtypes = kind, [_id]
-        library.WavpackGetNumSamples64.restype = _i64
-        library.WavpackGetNumSamples64.argtypes = [_id]
-        library.WavpackGetNumErrors.argtypes = [_id]
-        library.WavpackUnpackSamples.restype = ctypes.c_uint32
-        library.WavpackUnpackSamples.argtypes = [_id, _id, ctypes.c_uint32]
-        library.WavpackCloseFile.restype, library.WavpackCloseFile.argtypes = _id, [_id]
-        return library
+        loaded.WavpackGetNumSamples64.restype = _i64
+        loaded.WavpackGetNumSamples64.argtypes = [_id]
+        loaded.WavpackGetNumErrors.argtypes = [_id]
+        loaded.WavpackUnpackSamples.restype = ctypes.c_uint32
+        loaded.WavpackUnpackSamples.argtypes = [_id, _id, ctypes.c_uint32]
+        loaded.WavpackCloseFile.restype, loaded.WavpackCloseFile.argtypes = _id, [_id]
+        return loaded
     return None
 
 
 def available() -> bool:
     """Tell whether the system has the library."""
-    return _library() is not None
+    return library() is not None
 
 
 def decode(data: bytes) -> np.ndarray[Any, Any]:
@@ -137,37 +139,34 @@ def decode(data: bytes) -> np.ndarray[Any, Any]:
     """
     import numpy as np
 
-    library = _library()
-    if library is None:
+    known = library()
+    if known is None:
         missing = MissingExtraError("wavpack", "this recording is packed with WavPack and")
-        missing.why = "the system has no libwavpack"
-        missing.hint = (
-            "apt install libwavpack1, brew install wavpack, or pip install wavpack-numcodecs"
-        )
+        missing.why, missing.hint = "the system has no libwavpack", HINT
         raise missing
     memory = _Memory(data)
     told = ctypes.create_string_buffer(_ERROR_BYTES)
-    stream = library.WavpackOpenFileInputEx64(ctypes.byref(memory.reader), 1, None, told, 0, 0)
+    stream = known.WavpackOpenFileInputEx64(ctypes.byref(memory.reader), 1, None, told, 0, 0)
     if not stream:
         raise CorruptError("this is no WavPack", why=told.value.decode("ascii", "replace"))
     try:
-        channels = library.WavpackGetNumChannels(stream)
-        samples = library.WavpackGetNumSamples64(stream)
-        width = library.WavpackGetBytesPerSample(stream)
+        channels = known.WavpackGetNumChannels(stream)
+        samples = known.WavpackGetNumSamples64(stream)
+        width = known.WavpackGetBytesPerSample(stream)
         if channels <= 0 or samples < 0 or samples * channels > 1 << 31:
             raise CorruptError("a WavPack stream that makes no sense", why=f"{samples}, {channels}")
         values = np.empty((samples, channels), np.int32)
-        got = library.WavpackUnpackSamples(stream, values.ctypes.data, samples)
-        errors = library.WavpackGetNumErrors(stream)
+        got = known.WavpackUnpackSamples(stream, values.ctypes.data, samples)
+        errors = known.WavpackGetNumErrors(stream)
         if got != samples:
             raise TruncatedError("a WavPack stream ends early", why=f"{got} of {samples} samples")
         if errors:
             raise CorruptError("a block of WavPack is damaged", why=f"{errors} errors")
-        if library.WavpackGetMode(stream) & _MODE_FLOAT:
+        if known.WavpackGetMode(stream) & _MODE_FLOAT:
             return values.view(np.float32)
         return values.astype({1: np.int8, 2: np.int16}.get(width, np.int32))
     finally:
-        library.WavpackCloseFile(stream)
+        known.WavpackCloseFile(stream)
 
 
 def register() -> bool:
@@ -184,7 +183,7 @@ def register() -> bool:
         return False
 
     class WavPack(Codec):  # type: ignore[misc]
-        """Decodes chunks; what it was packed with is in each of them."""
+        """Packs and unpacks chunks; what one was packed with is in itself."""
 
         codec_id = "wavpack"
 
@@ -195,7 +194,12 @@ def register() -> bool:
             return {"id": self.codec_id, **self.config}
 
         def encode(self, buf: Any) -> Any:
-            raise NotImplementedError("WavPack is only read here")
+            import numpy as np
+
+            from openallen.formats.wavpack_encode import encode
+
+            level, bps = self.config.get("level") or 1, self.config.get("bps") or 0.0
+            return encode(np.asarray(buf), level=int(level), bps=float(bps))
 
         def decode(self, buf: Any, out: Any = None) -> Any:
             import numpy as np
