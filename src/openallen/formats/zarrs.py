@@ -7,161 +7,24 @@ written, so the fill value" or "lost" depends on the writer, and is for the call
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import itertools
 import json
-import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-import zarr
-from zarr.abc.store import (
-    ByteRequest,
-    OffsetByteRequest,
-    RangeByteRequest,
-    Store,
-    SuffixByteRequest,
-)
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import StorePath
-
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError, TruncatedError
+from openallen.errors import CorruptError, MissingExtraError, NotFoundError
+from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
 
 if TYPE_CHECKING:
-    from zarr.core.buffer import Buffer, BufferPrototype
-
     from openallen.formats.objects import Objects
 
-__all__ = ["Hierarchy", "ObjectStore"]
+__all__ = ["Hierarchy"]
 
-_LOG: Final = logging.getLogger("openallen.formats")
-Holes = Literal["refused", "told", "usual"]
-_DOCUMENTS: Final = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
-_NOTHING: Final[tuple[str, ...]] = ()
 _READY_BYTES: Final = 32 << 20
 _READY_CHUNKS: Final = 512
-_THREADS: Final = ThreadPoolExecutor(32, thread_name_prefix="zarr-objects")
-
-
-def _is_document(key: str) -> bool:
-    return key.rpartition("/")[2] in _DOCUMENTS
-
-
-class ObjectStore(Store):
-    """A read-only store of zarr-python over objects.
-
-    Parameters
-    ----------
-    objects
-        Where keys are read.
-    mark
-        The version of the whole, for those that keep what they read.
-    holes
-        What a missing chunk is: ``refused``; ``told`` to the log, and read as the fill value;
-        ``usual``.
-
-    Attributes
-    ----------
-    missing : set of str
-        Keys of chunks that were asked for and are not there.
-    """
-
-    def __init__(self, objects: Objects, mark: str = "", *, holes: Holes = "usual") -> None:
-        super().__init__(read_only=True)
-        self._objects = objects
-        self.mark = mark
-        self._holes = holes
-        self.missing: set[str] = set()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ObjectStore) and other._objects is self._objects
-
-    def __hash__(self) -> int:
-        return id(self._objects)
-
-    def _read(self, key: str, asked: ByteRequest | None) -> bytes | None:
-        start: int | None = None
-        stop: int | None = None
-        if isinstance(asked, RangeByteRequest):
-            start, stop = asked.start, asked.end
-        elif isinstance(asked, OffsetByteRequest):
-            start = asked.offset
-        elif isinstance(asked, SuffixByteRequest):
-            start = -asked.suffix
-        if _is_document(key):
-            return self._objects.get(key, start, stop)
-        body = self._objects.get(key, start, stop, self.mark)
-        if body is None:
-            self._lacks(key)
-        return body
-
-    def _lacks(self, key: str) -> None:
-        if self._holes == "refused":
-            raise TruncatedError("a chunk is missing", address=self._objects.name, why=key)
-        if self._holes == "told" and key not in self.missing:
-            _LOG.warning("%s: chunk %s is not there, read as empty", self._objects.name, key)
-        self.missing.add(key)
-
-    async def get(
-        self,
-        key: str,
-        prototype: BufferPrototype | None = None,
-        byte_range: ByteRequest | None = None,
-    ) -> Buffer | None:
-        """Give an object, or a part of it."""
-        loop = asyncio.get_running_loop()
-        body = await loop.run_in_executor(_THREADS, self._read, key, byte_range)
-        made = (prototype or default_buffer_prototype()).buffer
-        return None if body is None else made.from_bytes(body)
-
-    async def get_partial_values(
-        self,
-        prototype: BufferPrototype,
-        key_ranges: Iterable[tuple[str, ByteRequest | None]],
-    ) -> list[Buffer | None]:
-        """Give parts of objects."""
-        return list(await asyncio.gather(*(self.get(k, prototype, r) for k, r in key_ranges)))
-
-    async def exists(self, key: str) -> bool:
-        """Tell whether there is an object."""
-        return await self.get(key) is not None
-
-    # --- what it does not do ----------------------------------------------------------------------
-
-    supports_writes = False
-    supports_deletes = False
-    supports_listing = False
-    supports_partial_writes = False
-
-    async def set(self, key: str, value: Buffer) -> None:
-        """Refuse."""
-        del value
-        raise PermissionError(f"{key}: this store is read only")
-
-    async def delete(self, key: str) -> None:
-        """Refuse."""
-        raise PermissionError(f"{key}: this store is read only")
-
-    async def list(self) -> AsyncIterator[str]:
-        """Name nothing: what is there is told by metadata."""
-        for key in _NOTHING:
-            yield key
-
-    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """Name nothing."""
-        del prefix
-        for key in _NOTHING:
-            yield key
-
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Name nothing."""
-        del prefix
-        for key in _NOTHING:
-            yield key
 
 
 class Hierarchy:
@@ -172,8 +35,9 @@ class Hierarchy:
     objects
         Where its keys are read.
     holes
-        What missing chunks are, as for `ObjectStore`. Where None, refused in stores of hdmf-zarr in
-        version 2, which writes every chunk; else told, as zarr-python 3 leaves out empty ones.
+        What missing chunks are, as for `openallen.formats.chunks.Chunks`. Where None, refused in
+        stores of hdmf-zarr in version 2, which writes every chunk; else told, as zarr-python 3
+        leaves out empty ones.
 
     Attributes
     ----------
@@ -211,7 +75,7 @@ class Hierarchy:
             self.attributes = _dict(root.get("attributes"))
         mark = json.dumps([root, self.attributes, self._copied], sort_keys=True)
         whole = self.format == 2 and ".specloc" in self.attributes
-        self.store = ObjectStore(
+        self.chunks = Chunks(
             objects,
             hashlib.md5(mark.encode(), usedforsecurity=False).hexdigest(),
             holes=holes or ("refused" if whole else "told"),
@@ -337,15 +201,41 @@ class Hierarchy:
         need_codecs(codecs_of(told), self.name)
         try:
             if self.format == 2 and holds_objects(told):
-                return ObjectArray(self._objects, path, told, self.store.mark)
-            # Made of what was read just now: zarr.open_array would ask for the same again.
-            return zarr.Array.from_dict(StorePath(self.store, path), dict(told))
+                return ObjectArray(self._objects, path, told, self.chunks.mark)
+            return self._made(path, told)
         except (ValueError, KeyError, TypeError, ImportError) as error:
             raise CorruptError(
                 "the metadata of this array make no sense",
                 address=f"{self.name}/{path}",
                 why=str(error)[:200],
             ) from error
+
+    def _chunk_keys(self, path: str, grid: Iterable[int]) -> Iterator[str]:
+        """Name all chunks of an array."""
+        told = self.described(path) or {}
+        encoding = _dict(told.get("chunk_key_encoding"))
+        nested = self.format == 3 and encoding.get("name", "default") == "default"
+        usual = "/" if nested else "."
+        separator = told.get("dimension_separator") or usual
+        separator = _dict(encoding.get("configuration")).get("separator", separator)
+        for at in itertools.product(*(range(n) for n in grid)):
+            name = separator.join(map(str, at))
+            yield f"c{separator}{name}".rstrip(separator) if nested else name or "0"
+
+    def _made(self, path: str, told: Mapping[str, Any]) -> Any:
+        try:
+            from openallen.formats.zarr3 import array_of
+        except ImportError:
+            pass
+        else:
+            return array_of(self.chunks, path, dict(told))
+        if self.format == 3:
+            raise MissingExtraError("ephys", "Zarr of version 3")
+        try:
+            from openallen.formats import zarr2
+        except ImportError:
+            raise MissingExtraError("ephys", "reading Zarr") from None
+        return zarr2.array_of(self.chunks, path)
 
     def _compare(self, path: str, told: Mapping[str, Any]) -> None:
         copy = self._of_copy(f"{path}/.zarray" if path else ".zarray")
@@ -366,15 +256,9 @@ class Hierarchy:
                 array = self.array(path)
             except (CorruptError, NotFoundError, MissingExtraError):
                 continue  # says so when it is read
-            shape = [range(n) for n in array.cdata_shape]
-            if array.nbytes <= _READY_BYTES:
-                keys += [f"{path}/{k}" for k in _chunk_keys(array, shape)]
-        self._objects.ready(keys[:_READY_CHUNKS], self.store.mark)
-
-
-def _chunk_keys(array: Any, grid: list[range]) -> list[str]:
-    name = getattr(array, "chunk_key", None) or array.metadata.encode_chunk_key
-    return [name(at) for at in itertools.product(*grid)]
+            if array.nbytes <= _READY_BYTES and getattr(array, "shards", None) is None:
+                keys += [f"{path}/{k}" for k in self._chunk_keys(path, array.cdata_shape)]
+        self._objects.ready(keys[:_READY_CHUNKS], self.chunks.mark)
 
 
 def _dict(told: Any) -> dict[str, Any]:

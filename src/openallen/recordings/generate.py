@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["PROBES", "Probe", "generate"]
 
 _RATE_HZ: Final = 30_000
+_FIELD_UV: Final = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Probe:
     gain_uv: float
 
 
-PROBES: Final = {"NP1": Probe(12, 11.0, 0.195), "NP2": Probe(3, 10.0, 0.195)}
+PROBES: Final = {"NP1": Probe(12, 11.0, 0.195), "NP2": Probe(3, 13.0, 0.195)}
 """Neuropixels 1.0 and 2.0 as Open Ephys stores them: 12 and 3 stored units to a step."""
 
 
@@ -43,8 +45,10 @@ def generate(
 ) -> np.ndarray[Any, Any]:
     """Make a recording up.
 
-    Noise that neighbours share, slow drifts, and spikes of units along the probe; in steps of the
-    probe's LSB, with an offset of its own for each channel.
+    Noise as an amplifier lets it through, part of it shared with neighbours; slow field potentials;
+    and spikes of units along the probe. In steps of the probe's LSB, with an offset of its own for
+    each channel. Codecs come out in the order they do on real recordings: without what is slow,
+    those that look for repeats would do better than they should.
 
     Parameters
     ----------
@@ -74,15 +78,11 @@ def generate(
     told = PROBES[probe]
     random = np.random.default_rng(seed)
     count = max(1, round(duration_s * _RATE_HZ))
-    own = random.standard_normal((count, channels)).astype("float32")
-    shared = random.standard_normal((count, channels // 8 + 2)).astype("float32")
-    places = np.linspace(0, shared.shape[1] - 1.001, channels)
-    left = places.astype(int)
-    weight = (places - left).astype("float32")
-    uv = 0.75 * own + 0.65 * (shared[:, left] * (1 - weight) + shared[:, left + 1] * weight)
-    uv[1:] += 0.55 * uv[:-1]  # amplifiers do not forget at once
-    uv *= told.noise_uv / float(uv[: min(count, 3000)].std())
-    uv += (12 * np.sin(np.arange(count) / 5000)[:, None]).astype("float32")
+    own = random.standard_normal((count, channels))
+    uv = _filtered(0.92 * own + 0.4 * _shared(random, count, channels, 8), _amplified)
+    uv *= told.noise_uv / float(uv.std())
+    slow = _filtered(_shared(random, count, channels, 16), _field)
+    uv += slow * (_FIELD_UV / max(float(slow.std()), 1e-9))
     wave = np.concatenate(
         [np.linspace(0, -1, 8), np.linspace(-1, 0.35, 14), np.linspace(0.35, 0, 24)]
     )
@@ -93,8 +93,48 @@ def generate(
         low, high = max(0, middle - 4), min(channels, middle + 5)
         falls = np.exp(-np.abs(np.arange(low, high) - middle) / 2)
         piece = uv[at : at + len(wave), low:high]
-        piece += (size * wave[: len(piece), None] * falls).astype("float32")
+        piece += size * wave[: len(piece), None] * falls
     steps = np.rint(uv / (told.gain_uv * told.step))
     offsets = random.integers(-3, 4, channels)
     found: np.ndarray[Any, Any] = (np.clip(steps, -511, 511) * told.step + offsets).astype("int16")
+    return found
+
+
+def _shared(
+    random: np.random.Generator, count: int, channels: int, apart: int
+) -> np.ndarray[Any, Any]:
+    """Give noise that channels less than `apart` from each other share."""
+    import numpy as np
+
+    few = random.standard_normal((count, channels // apart + 2))
+    places = np.linspace(0, few.shape[1] - 1.001, channels)
+    left = places.astype(int)
+    weight = places - left
+    found: np.ndarray[Any, Any] = few[:, left] * (1 - weight) + few[:, left + 1] * weight
+    return found
+
+
+def _filtered(
+    values: np.ndarray[Any, Any], share: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    hz = np.fft.rfftfreq(len(values), 1 / _RATE_HZ)
+    return np.fft.irfft(np.fft.rfft(values, axis=0) * share(hz)[:, None], len(values), axis=0)
+
+
+def _amplified(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Give what an amplifier lets through: 300 to 6000 Hz, falling off gently."""
+    import numpy as np
+
+    low = np.sqrt(1 + (300 / np.maximum(hz, 1e-9)) ** 4)
+    found: np.ndarray[Any, Any] = 1 / low / np.sqrt(1 + (hz / 6000) ** 2)
+    return found
+
+
+def _field(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Give the spectrum of field potentials: falling with frequency, nothing above 300 Hz."""
+    import numpy as np
+
+    found: np.ndarray[Any, Any] = np.where(hz < 300, 1 / np.maximum(hz, 2), 0.0)
     return found

@@ -222,15 +222,42 @@ class Recording:
     def to_spikeinterface(self) -> Any:
         """Open the same with SpikeInterface, where that is installed.
 
+        SpikeInterface needs zarr below 3 on Python below 3.14: install openallen without extras
+        beside it.
+
+        Returns
+        -------
+        spikeinterface.core.BaseRecording
+
         Raises
         ------
         MissingExtraError
-            If it is not.
+            If it is not installed; or for simulated recordings MEArec.
+        UsageError
+            If the recording is not on this machine.
         """
         try:
             import spikeinterface as si
         except ImportError:
-            missing = MissingExtraError("spikeinterface", "a recording of SpikeInterface")
-            missing.hint = "pip install spikeinterface, in an environment without zarr 3"
-            raise missing from None
-        return si.load(self.place)
+            raise _missing("spikeinterface") from None
+        if "://" in self.place:
+            raise UsageError(
+                "SpikeInterface opens what is on this machine",
+                address=self.place,
+                hint="fetch it: openallen fetch recording:… (or asset:…)",
+            )
+        if self.form == "MEArec":
+            try:
+                from spikeinterface.extractors import read_mearec
+
+                return read_mearec(self.place)[0]
+            except (ImportError, AssertionError):
+                raise _missing("MEArec") from None
+        load = getattr(si, "load", None) or si.load_extractor  # before 0.102
+        return load(self.place)
+
+
+def _missing(package: str) -> MissingExtraError:
+    missing = MissingExtraError(package.lower(), "a recording of SpikeInterface")
+    missing.hint = f"pip install {package}, in an environment without zarr 3"
+    return missing

@@ -76,8 +76,10 @@ class OmeZarr:
         """The group, as zarr-python has it."""
         import zarr
 
+        from openallen.formats.zarr3 import ObjectStore
+
         return zarr.open_group(
-            self._hierarchy.store,
+            ObjectStore(self._hierarchy.chunks),
             mode="r",
             zarr_format=self._hierarchy.format,  # type: ignore[arg-type]
         )
@@ -90,7 +92,7 @@ class OmeZarr:
     @property
     def missing_chunks(self) -> tuple[str, ...]:
         """Chunks that were wanted so far and are not there; they read as the fill value."""
-        return tuple(sorted(self._hierarchy.store.missing))
+        return tuple(sorted(self._hierarchy.chunks.missing))
 
     def _array(self, path: str) -> Any:
         return self._hierarchy.array(path)

@@ -1,0 +1,65 @@
+"""Chunks of a Zarr store as objects: what one that is missing means."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, Literal
+
+from openallen.errors import TruncatedError
+
+if TYPE_CHECKING:
+    from openallen.formats.objects import Objects
+
+__all__ = ["Chunks", "Holes"]
+
+Holes = Literal["refused", "told", "usual"]
+_LOG: Final = logging.getLogger("openallen.formats")
+_DOCUMENTS: Final = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+
+
+class Chunks:
+    """What a Zarr library reads of a store.
+
+    Parameters
+    ----------
+    objects
+        Where keys are read.
+    mark
+        The version of the whole, for those that keep what they read.
+    holes
+        What a missing chunk is: ``refused``; ``told`` to the log, and read as the fill value;
+        ``usual``.
+
+    Attributes
+    ----------
+    missing : set of str
+        Keys of chunks that were asked for and are not there.
+    """
+
+    def __init__(self, objects: Objects, mark: str = "", *, holes: Holes = "usual") -> None:
+        self._objects = objects
+        self.mark = mark
+        self._holes = holes
+        self.missing: set[str] = set()
+
+    def read(self, key: str, start: int | None = None, stop: int | None = None) -> bytes | None:
+        """Give an object, or a part of it; None where there is none.
+
+        Raises
+        ------
+        TruncatedError
+            If it is a chunk that must not be missing.
+        """
+        if key.rpartition("/")[2] in _DOCUMENTS:
+            return self._objects.get(key, start, stop)
+        body = self._objects.get(key, start, stop, self.mark)
+        if body is None:
+            self._lacks(key)
+        return body
+
+    def _lacks(self, key: str) -> None:
+        if self._holes == "refused":
+            raise TruncatedError("a chunk is missing", address=self._objects.name, why=key)
+        if self._holes == "told" and key not in self.missing:
+            _LOG.warning("%s: chunk %s is not there, read as empty", self._objects.name, key)
+        self.missing.add(key)

@@ -1,0 +1,47 @@
+"""Arrays of zarr-python 2 over objects, for environments that cannot have version 3.
+
+SpikeInterface and hdmf-zarr need zarr below 3 on Python below 3.14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+if TYPE_CHECKING:
+    from openallen.formats.chunks import Chunks
+
+__all__ = ["array_of"]
+
+
+def array_of(chunks: Chunks, path: str) -> Any:
+    """Give an array of version 2."""
+    made: Any = zarr.Array  # checked against version 3, whose arrays are made otherwise
+    return made(_Keys(chunks), path=path, read_only=True)
+
+
+class _Keys(MutableMapping[str, bytes]):
+    """Objects as the mapping that version 2 reads."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks = chunks
+
+    def __getitem__(self, key: str) -> bytes:
+        body = self._chunks.read(key)
+        if body is None:
+            raise KeyError(key)
+        return body
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        raise PermissionError(f"{key}: this store is read only")
+
+    def __delitem__(self, key: str) -> None:
+        raise PermissionError(f"{key}: this store is read only")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

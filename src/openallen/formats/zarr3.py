@@ -1,0 +1,123 @@
+"""A store of zarr-python 3 over objects, here or far away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import zarr
+from zarr.abc.store import (
+    ByteRequest,
+    OffsetByteRequest,
+    RangeByteRequest,
+    Store,
+    SuffixByteRequest,
+)
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import StorePath
+
+if TYPE_CHECKING:
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+    from openallen.formats.chunks import Chunks
+
+__all__ = ["ObjectStore", "array_of"]
+
+_NOTHING: Final[tuple[str, ...]] = ()
+_THREADS: Final = ThreadPoolExecutor(32, thread_name_prefix="zarr-objects")
+
+
+def array_of(chunks: Chunks, path: str, told: dict[str, Any]) -> Any:
+    """Give an array by its metadata.
+
+    Made of what was read already: `zarr.open_array` would ask for the same again.
+    """
+    return zarr.Array.from_dict(StorePath(ObjectStore(chunks), path), told)
+
+
+class ObjectStore(Store):
+    """A read-only store of zarr-python over objects.
+
+    Parameters
+    ----------
+    chunks
+        Where keys are read.
+    """
+
+    def __init__(self, chunks: Chunks) -> None:
+        super().__init__(read_only=True)
+        self._chunks = chunks
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectStore) and other._chunks is self._chunks
+
+    def __hash__(self) -> int:
+        return id(self._chunks)
+
+    def _read(self, key: str, asked: ByteRequest | None) -> bytes | None:
+        if isinstance(asked, RangeByteRequest):
+            return self._chunks.read(key, asked.start, asked.end)
+        if isinstance(asked, OffsetByteRequest):
+            return self._chunks.read(key, asked.offset)
+        if isinstance(asked, SuffixByteRequest):
+            return self._chunks.read(key, -asked.suffix)
+        return self._chunks.read(key)
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Give an object, or a part of it."""
+        loop = asyncio.get_running_loop()
+        body = await loop.run_in_executor(_THREADS, self._read, key, byte_range)
+        made = (prototype or default_buffer_prototype()).buffer
+        return None if body is None else made.from_bytes(body)
+
+    async def get_partial_values(
+        self,
+        prototype: BufferPrototype,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+    ) -> list[Buffer | None]:
+        """Give parts of objects."""
+        return list(await asyncio.gather(*(self.get(k, prototype, r) for k, r in key_ranges)))
+
+    async def exists(self, key: str) -> bool:
+        """Tell whether there is an object."""
+        return await self.get(key) is not None
+
+    # --- what it does not do ----------------------------------------------------------------------
+
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = False
+    supports_partial_writes = False
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Refuse."""
+        del value
+        raise PermissionError(f"{key}: this store is read only")
+
+    async def delete(self, key: str) -> None:
+        """Refuse."""
+        raise PermissionError(f"{key}: this store is read only")
+
+    async def list(self) -> AsyncIterator[str]:
+        """Name nothing: what is there is told by metadata."""
+        for key in _NOTHING:
+            yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Name nothing."""
+        del prefix
+        for key in _NOTHING:
+            yield key
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Name nothing."""
+        del prefix
+        for key in _NOTHING:
+            yield key

@@ -1,0 +1,83 @@
+"""The same files opened with SpikeInterface, in an environment of its own: it needs zarr below 3."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from openallen.errors import MissingExtraError, UsageError
+from openallen.recordings import open_recording
+
+PYTHON = os.environ.get("OPENALLEN_TEST_SPIKEINTERFACE", "")
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data" / "ephys" / "recordings.tar.xz"
+SCRIPT = """
+import json, sys
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from openallen.recordings import open_recording
+
+told = {"zarr": zarr.__version__}
+folder = Path(sys.argv[1])
+for place in sys.argv[2:]:
+    try:
+        ours = open_recording(folder / place)
+        theirs = ours.to_spikeinterface()
+        samples = np.asarray(ours.segments[0][0:ours.segments[0].shape[0]])
+        told[place] = {
+            "same": bool(np.array_equal(samples, theirs.get_traces())),
+            "rate": ours.sampling_frequency_hz == theirs.get_sampling_frequency(),
+            "ids": list(ours.channel_ids) == [str(i) for i in theirs.get_channel_ids()],
+            "gains": bool(np.allclose(ours.gain_uv, theirs.get_channel_gains())),
+            "places": bool(np.allclose(ours.locations_um, theirs.get_channel_locations())),
+        }
+    except Exception as error:
+        told[place] = repr(error)
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    with tarfile.open(DATA) as packed:
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        packed.extractall(folder, **safely)
+    return folder
+
+
+@pytest.mark.skipif(
+    not PYTHON, reason="OPENALLEN_TEST_SPIKEINTERFACE names no python with SpikeInterface"
+)
+def test_spikeinterface_and_we_read_the_same_of_the_same_files(made):
+    places = ["old/binary", "now/binary", "now/blosc.zarr", "now/zstd.zarr"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [PYTHON, "-W", "ignore", "-c", SCRIPT, str(made), *places],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told.pop("zarr").startswith("2.")
+    for place in places:
+        assert told[place] == dict.fromkeys(("same", "rate", "ids", "gains", "places"), True), place
+
+
+def test_where_it_is_not_installed_or_the_recording_not_here(made, monkeypatch):
+    found = open_recording(made / "now" / "binary")
+    monkeypatch.setitem(sys.modules, "spikeinterface", None)
+    with pytest.raises(MissingExtraError, match="pip install spikeinterface"):
+        found.to_spikeinterface()
+    monkeypatch.setitem(sys.modules, "spikeinterface", sys.modules["json"])
+    object.__setattr__(found, "place", "s3://aind-open-data/x")
+    with pytest.raises(UsageError, match="on this machine"):
+        found.to_spikeinterface()
