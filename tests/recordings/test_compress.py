@@ -31,16 +31,10 @@ from openallen.recordings.filters import BANDS, DELTAS, bandpassed, delta, prepr
 from openallen.recordings.generate import PROBES, generate
 
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
-ALL_BUT_AUDIO = [
-    "blosc-zstd",
-    "lzma",
-    "zstd",
-    "zlib",
-    "blosc-lz4hc",
-    "blosc-lz4",
-    "lz4",
-    "blosc-zlib",
-]
+NEARLY = 1.02
+"""Codecs that the published medians hardly tell apart may change places."""
+# Without blosc-zlib: what bit shuffling does to it shows with all 384 channels only.
+ALL_BUT_AUDIO = ["blosc-zstd", "lzma", "zstd", "zlib", "blosc-lz4hc", "blosc-lz4", "lz4"]
 
 
 @pytest.mark.parametrize("probe", ["NP1", "NP2"])

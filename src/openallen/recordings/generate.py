@@ -136,5 +136,6 @@ def _field(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Give the spectrum of field potentials: falling with frequency, nothing above 300 Hz."""
     import numpy as np
 
-    found: np.ndarray[Any, Any] = np.where(hz < 300, 1 / np.maximum(hz, 2), 0.0)
+    inside = (hz > 0) & (hz < 300)
+    found: np.ndarray[Any, Any] = np.where(inside, 1 / np.maximum(hz, 2), 0.0)
     return found
