@@ -2,7 +2,9 @@
 
 File locks fail silently on many cluster file systems, so none is used. A claim is a hint that
 saves work, never the proof: each writer has a part file of its own, and bytes are verified before
-they get their name. A claim goes stale when its process is known to be gone, or when its
+they get their name. Claims of one process are names of one file, as far as the file system allows:
+a name costs less than a file that is made and deleted for each of thousands of small ones. A claim
+goes stale when its process is known to be gone, or when its
 heartbeat has stood still for a while on the observer's own clock (clocks of hosts differ).
 """
 
@@ -34,6 +36,14 @@ STALE_S: Final = 60.0
 
 
 @dataclass
+class _Beat:
+    """What is written to a file that is one claim or many, by its names."""
+
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    count: int = 0
+
+
+@dataclass
 class Claim:
     """The right to write one file, as far as anybody knows.
 
@@ -51,7 +61,7 @@ class Claim:
 
     target: Path
     token: str = field(default_factory=lambda: secrets.token_hex(4))
-    beat: int = 0
+    beat: _Beat = field(default_factory=_Beat)
     inherited: bool = False
     lost: bool = False
     taken_at: float = field(default_factory=time.time)
@@ -80,6 +90,7 @@ class Claims:
         self._beat_s = beat_s
         self._stale_s = stale_s
         self._held: dict[Path, Claim] = {}
+        self._latest: Claim | None = None
         self._seen: dict[Path, tuple[bytes, float]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -118,7 +129,7 @@ class Claims:
         self._held.pop(claim.target, None)
         # A claim this young cannot have been found stale, so it is still ours: no need to look.
         young = 0 <= time.time() - claim.taken_at < self._beat_s
-        if not claim.lost and (young or _token_in(claim.path) == claim.token):
+        if not claim.lost and (young or _token_in(claim.path) == claim.beat.token):
             with suppress(OSError):
                 os.unlink(f"{claim.target}.claim")  # noqa: PTH108 - thousands of these in a run
 
@@ -157,6 +168,29 @@ class Claims:
         return f"process {state.get('pid', '?')} on {state.get('host', 'another host')}"
 
     def _create(self, claim: Claim) -> bool:
+        found = self._name_another(claim)
+        if found is None:
+            found = self._write(claim)
+        if found:
+            self._latest = claim
+        return found
+
+    def _name_another(self, claim: Claim) -> bool | None:
+        """Give a claim that is held one more name; None where that cannot be."""
+        known = self._latest
+        if known is None or known.lost or known.target not in self._held:
+            return None
+        try:
+            os.link(f"{known.target}.claim", f"{claim.target}.claim")
+        except FileExistsError:
+            return False
+        except OSError:
+            return None  # given back meanwhile, another disk, too many names, or no such thing
+        claim.beat = known.beat
+        return True
+
+    @staticmethod
+    def _write(claim: Claim) -> bool:
         try:
             handle = os.open(f"{claim.target}.claim", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
@@ -203,16 +237,21 @@ class Claims:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._beat_s):
+            beaten: set[str] = set()
             for claim in list(self._held.values()):
-                self._refresh(claim)
+                self._refresh(claim, beaten)
 
-    def _refresh(self, claim: Claim) -> None:
+    def _refresh(self, claim: Claim, beaten: set[str]) -> None:
+        """See that a claim is still ours; write the next beat where no other name of it did."""
         try:
             with claim.path.open("r+b") as file:
-                if _state(file.read()).get("token") != claim.token:
+                if _state(file.read()).get("token") != claim.beat.token:
                     claim.lost = True
                     return
-                claim.beat += 1
+                if claim.beat.token in beaten:
+                    return
+                beaten.add(claim.beat.token)
+                claim.beat.count += 1
                 file.seek(0)
                 file.write(_text(claim))
                 file.truncate()
@@ -223,7 +262,8 @@ class Claims:
 
 
 def _text(claim: Claim) -> bytes:
-    return f'{{"token": "{claim.token}", "beat": {claim.beat}, {_self(os.getpid())}'.encode()
+    beat = claim.beat
+    return f'{{"token": "{beat.token}", "beat": {beat.count}, {_self(os.getpid())}'.encode()
 
 
 @functools.cache
