@@ -91,6 +91,8 @@ class Settings:
         Base URL of a service that holds the buckets instead of S3; empty for S3.
     docdb_url
         Base URL of the document database of AIND's metadata; empty for the institute's own.
+    validator
+        A Python of an environment with aind-data-schema, for strict validation of metadata.
     offline
         Never touch the network beyond this machine.
     connections
@@ -116,6 +118,7 @@ class Settings:
     source: str = "live"
     s3_endpoint: str = ""
     docdb_url: str = ""
+    validator: str = ""
     offline: bool = False
     connections: int | None = None
     connect_timeout_s: float = 10.0
@@ -158,6 +161,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "source": str,
         "s3_endpoint": str,
         "docdb_url": str,
+        "validator": str,
         "offline": _flag,
         "connections": _positive(int),
         "connect_timeout_s": _positive(float),

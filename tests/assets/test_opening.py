@@ -13,8 +13,22 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from assetbucket import fresh, publish_assets
-from farstores import halved, ramp, reread, unpacked, upload, write_v2, write_v3
+from assetbucket import publish_assets
+from farstores import (
+    EXA,
+    NWB,
+    PROBE,
+    RAW,
+    SESSION,
+    SMART,
+    halved,
+    publish_stores,
+    ramp,
+    reread,
+    unpacked,
+    upload,
+    write_v2,
+)
 
 import openallen as oa
 from openallen.assets.ask import bucket_for
@@ -37,26 +51,13 @@ from openallen.transport import Http
 from openallen.transport.objects import RemoteObjects
 
 DATA = Path(__file__).parents[1] / "data"
-SMART = "SmartSPIM_620326_2022-09-20_11-20-22_stitched_2022-09-25_01-02-03"
-EXA = "exaSPIM_653431_2023-05-06_10-23-15"
-NWB = "ecephys_625749_2022-08-03_15-15-06_nwb_2023-05-16_16-34-55"
-SESSION = "nwb/ecephys_625749_2022-08-03_15-15-06.nwb.zarr"
-RAW = "ecephys_661279_2023-03-23_15-31-18"
-PROBE = "ecephys_compressed/experiment1_Record Node 101#Neuropix-PXI-100.ProbeA-AP.zarr"
-OLD = "ephys-compression/aind-np2/612962_2022-04-13_19-18-04_ProbeB"
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """Stores as the bucket has them, on disk."""
-    folder = tmp_path_factory.mktemp("stores")
-    unpacked(DATA / "assets" / "session.nwb.zarr.tar.xz", folder)
-    unpacked(DATA / "ephys" / "recordings.tar.xz", folder)
-    volume = ramp()
-    write_v2(folder / "v2.zarr", [volume, halved(volume), halved(halved(volume))])
-    write_v3(folder / "v3.zarr", [volume, halved(volume)])
-    return folder
+    """Where stores are on disk as the bucket has them."""
+    return tmp_path_factory.mktemp("stores")
 
 
 @pytest.fixture(scope="module")
@@ -67,29 +68,7 @@ def published(made):
     server.start()
     host, port = server.get_host_and_port()
     found = publish_assets(f"http://{host}:{port}")
-    upload(found.put, made / "v2.zarr", f"{SMART}/image_tile_fusing/OMEZarr/Ex_639_Em_667.zarr")
-    found.put(
-        f"{SMART}/neuroglancer_config.json",
-        json.dumps(
-            {
-                "ng_link": f"https://viewer.example#!s3://aind-open-data/{SMART}/neuroglancer_config.json",
-                "layers": [{"name": "a"}],
-            }
-        ).encode(),
-    )
-    found.put(
-        f"{SMART}/image_cell_segmentation/Ex_639/visualization/neuroglancer_config.json",
-        b'{"ng_link": "https://viewer.example#!x"}',
-    )
-    found.sidecar(SMART, "data_description", {"schema_version": "0.10.0", "name": SMART})
-    for n in range(2):
-        upload(found.put, made / "v3.zarr", f"{EXA}/SPIM.ome.zarr/tile_00000{n}_ch_561.zarr")
-    found.put(f"{EXA}/SPIM.ome.zarr/.zgroup", b'{"zarr_format": 2}')
-    upload(found.put, made / "session.nwb.zarr", f"{NWB}/{SESSION}")
-    upload(found.put, made / "now" / "wavpack.zarr", f"{RAW}/{PROBE}")
-    found.put(f"{RAW}/ecephys_clipped/settings.xml", b"<x/>")
-    fresh(found.s3, "aind-benchmark-data")
-    upload(lambda k, b: found.put(k, b, "aind-benchmark-data"), made / "old" / "binary", OLD)
+    publish_stores(found, DATA, made)
     yield found
     server.stop()
 
@@ -305,7 +284,7 @@ def test_tables_of_a_far_session_take_few_requests(far):
 
 
 @pytest.mark.parametrize("consolidated", [True, False])
-def test_a_session_on_this_machine(made, tmp_path, consolidated):
+def test_a_session_on_this_machine(tmp_path, consolidated):
     unpacked(DATA / "assets" / "session.nwb.zarr.tar.xz", tmp_path)
     folder = tmp_path / "session.nwb.zarr"
     if not consolidated:
@@ -513,7 +492,7 @@ def test_what_can_be_opened(bucket):
         oa.open(f"asset:{RAW}/ecephys_clipped/settings.xml")
 
 
-def test_a_codec_nobody_brings_is_named(bucket, made, tmp_path):
+def test_a_codec_nobody_brings_is_named(bucket, tmp_path):
     write_v2(tmp_path, [ramp((8, 16, 16))])
     reread(tmp_path, "0/.zarray", lambda told: told["compressor"].update(id="aliens"))
     name = "SmartSPIM_1_2024-01-01_00-00-00"

@@ -17,12 +17,15 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from assetbucket import publish_assets
+from farstores import publish_stores
 
 from openallen.cli.app import COMMANDS
 from openallen.errors import ExitCode
 from openallen.store import digest_of
 
 STACK = "stack:313862022"
+DATA = Path(__file__).parents[1] / "data"
 
 
 def openallen(*arguments: object, cwd: Path | None = None, **options):
@@ -65,7 +68,15 @@ def examples() -> list[str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def _assets(published, tmp_path_factory) -> None:
+    """The buckets of AIND, on the same S3 server as the releases."""
+    found = publish_assets(published.endpoint)
+    publish_stores(found, DATA, tmp_path_factory.mktemp("stores"))
+
+
 @pytest.mark.parametrize("line", examples())
+@pytest.mark.usefixtures("_assets")
 def test_the_examples_of_help_run(line, tmp_path_factory, example_folder, release):
     arguments = shlex.split(line)[1:]
     done = openallen(*arguments, cwd=example_folder)

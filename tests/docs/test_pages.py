@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from assetbucket import publish_assets
+from farstores import publish_stores
 
 from openallen.address import SCHEMES
 from openallen.archive import KINDS
@@ -48,9 +49,10 @@ def names(page: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def _assets(published) -> None:
-    """The bucket of AIND assets, on the same S3 server as the releases."""
-    publish_assets(published.endpoint)
+def _assets(published, tmp_path_factory) -> None:
+    """The buckets of AIND, on the same S3 server as the releases."""
+    found = publish_assets(published.endpoint)
+    publish_stores(found, ROOT / "tests" / "data", tmp_path_factory.mktemp("stores"))
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=names)

@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from assetbucket import fresh
+
+BENCHMARK = "aind-benchmark-data"
+SMART = "SmartSPIM_620326_2022-09-20_11-20-22_stitched_2022-09-25_01-02-03"
+EXA = "exaSPIM_653431_2023-05-06_10-23-15"
+NWB = "ecephys_625749_2022-08-03_15-15-06_nwb_2023-05-16_16-34-55"
+SESSION = "nwb/ecephys_625749_2022-08-03_15-15-06.nwb.zarr"
+RAW = "ecephys_661279_2023-03-23_15-31-18"
+PROBE = "ecephys_compressed/experiment1_Record Node 101#Neuropix-PXI-100.ProbeA-AP.zarr"
+OLD = "ephys-compression/aind-np2/612962_2022-04-13_19-18-04_ProbeB"
 
 
 def unpacked(archive: Path, to: Path) -> Path:
@@ -24,6 +34,30 @@ def upload(put: Any, folder: Path, key: str) -> int:
     for path in files:
         put(f"{key}/{path.relative_to(folder).as_posix()}", path.read_bytes())
     return len(files)
+
+
+def publish_stores(found: Any, data: Path, to: Path) -> None:
+    """Put stores of every kind into the bucket of assets, and a recording into the benchmark's."""
+    unpacked(data / "assets" / "session.nwb.zarr.tar.xz", to)
+    unpacked(data / "ephys" / "recordings.tar.xz", to)
+    volume = ramp()
+    write_v2(to / "v2.zarr", [volume, halved(volume), halved(halved(volume))])
+    write_v3(to / "v3.zarr", [volume, halved(volume)])
+    upload(found.put, to / "v2.zarr", f"{SMART}/image_tile_fusing/OMEZarr/Ex_639_Em_667.zarr")
+    link = f"https://viewer.example#!s3://aind-open-data/{SMART}/neuroglancer_config.json"
+    state = {"ng_link": link, "layers": [{"name": "a"}]}
+    found.put(f"{SMART}/neuroglancer_config.json", json.dumps(state).encode())
+    inner = f"{SMART}/image_cell_segmentation/Ex_639/visualization/neuroglancer_config.json"
+    found.put(inner, b'{"ng_link": "https://viewer.example#!x"}')
+    found.sidecar(SMART, "data_description", {"schema_version": "0.10.0", "name": SMART})
+    for n in range(2):
+        upload(found.put, to / "v3.zarr", f"{EXA}/SPIM.ome.zarr/tile_00000{n}_ch_561.zarr")
+    found.put(f"{EXA}/SPIM.ome.zarr/.zgroup", b'{"zarr_format": 2}')
+    upload(found.put, to / "session.nwb.zarr", f"{NWB}/{SESSION}")
+    upload(found.put, to / "now" / "wavpack.zarr", f"{RAW}/{PROBE}")
+    found.put(f"{RAW}/ecephys_clipped/settings.xml", b"<x/>")
+    fresh(found.s3, BENCHMARK)
+    upload(lambda k, b: found.put(k, b, BENCHMARK), to / "old" / "binary", OLD)
 
 
 def halved(volume: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 from openallen.address import Address, Condition
 from openallen.cli.options import Call, same_command
 from openallen.display import bytes_text, count_text
-from openallen.errors import NotFoundError, OpenAllenError
+from openallen.errors import ExitCode, NotFoundError, OpenAllenError
 
 __all__ = ["list_assets", "list_recordings", "show_asset"]
 
@@ -102,7 +102,9 @@ def _files(call: Call, where: Address, limit: int | None) -> int:
     return 0
 
 
-def show_asset(call: Call, where: Address, graph: Path | None, *, with_graph: bool) -> int:
+def show_asset(
+    call: Call, where: Address, graph: Path | None, *, with_graph: bool, strictly: bool = False
+) -> int:
     """Show an asset: its metadata, its folders with sizes, and what it was made from and into.
 
     Raises
@@ -117,6 +119,8 @@ def show_asset(call: Call, where: Address, graph: Path | None, *, with_graph: bo
         return _part(call, where)
     asset = open_asset(where.name, call.settings)
     record = asset.record
+    if strictly:
+        return _validated(call, where, record)
     call.out.say(f"listing the files of {where.name}")
     folders = asset.folders()
     lines = [repr(record), "", folders_text(_shortened(folders))]
@@ -142,6 +146,18 @@ def show_asset(call: Call, where: Address, graph: Path | None, *, with_graph: bo
     lines += ["", f"  fetch it ({bytes_text(total)}): openallen fetch {where} --to {where.name}"]
     call.out.document(document, "\n".join([*lines, *asset.notes]), ids=(where.name,))
     return 0
+
+
+def _validated(call: Call, where: Address, record: Any) -> int:
+    """Hold core files against the schema, strictly."""
+    from openallen.assets import validate
+
+    found = validate(record, settings=call.settings)
+    if not found:
+        raise NotFoundError("there are no core files", address=str(where))
+    document = {"address": str(where), "validation": [one.to_dict() for one in found]}
+    call.out.document(document, "\n".join(map(str, found)), ids=(where.name,))
+    return ExitCode.INTEGRITY if any(one.valid is False for one in found) else ExitCode.DONE
 
 
 def _part(call: Call, where: Address) -> int:

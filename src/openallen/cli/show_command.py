@@ -43,6 +43,7 @@ EXAMPLES = (
 @click.option(
     "--dot", type=click.Path(path_type=Path, dir_okay=False), help="Write that graph for Graphviz."
 )
+@click.option("--validate", is_flag=True, help="Hold an asset's metadata against the schema.")
 @common
 def command(
     call: Call,
@@ -54,6 +55,7 @@ def command(
     resolution: int | None,
     graph: bool,
     dot: Path | None,
+    validate: bool,
 ) -> int:
     """Show what ADDRESS names, without fetching it. ADDRESS may be an NWB file."""
     if names_session(address):
@@ -69,9 +71,9 @@ def command(
     if where.scheme in {"asset", "recording"} and where.name:
         from openallen.cli.asset_show import show_asset
 
-        return show_asset(call, where, dot, with_graph=graph)
-    if graph or dot is not None:
-        raise UsageError("--graph and --dot go with assets only")
+        return show_asset(call, where, dot, with_graph=graph, strictly=validate)
+    if graph or dot is not None or validate:
+        raise UsageError("--graph, --dot and --validate go with assets only")
     if where.scheme == "stack":
         return _stack(call, where, downsample)
     return _other(call, where)

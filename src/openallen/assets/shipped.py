@@ -1,0 +1,61 @@
+"""Validates core files with aind-data-schema; run by the Python of an environment that has it.
+
+Reads ``{"name of core file": {…}, …}`` from standard input and writes a list of verdicts. It needs
+nothing of openallen, which need not be installed there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+_MOST_ERRORS = 20
+
+
+def _model(core: str) -> Any:
+    """Give the class of a core file, None where this release has none (session, rig)."""
+    name = "".join(word.capitalize() for word in core.split("_"))
+    try:
+        return getattr(importlib.import_module(f"aind_data_schema.core.{core}"), name, None)
+    except ImportError:
+        return None
+
+
+def verdict(core: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Validate one core file against the version of its schema that is shipped."""
+    model = _model(core)
+    found: dict[str, Any] = {"core_file": core, "version": told.get("schema_version")}
+    if model is None:
+        return found | {"shipped": None, "valid": None, "errors": ["this release has no model"]}
+    shipped = model.model_fields["schema_version"].default
+    try:
+        model.model_validate(told)
+    except ValueError as error:
+        list_errors = getattr(error, "errors", None)
+        if list_errors is None:
+            return found | {"shipped": shipped, "valid": False, "errors": [str(error)[:300]]}
+        lines = [
+            f"{'.'.join(str(part) for part in one['loc']) or core}: {one['msg']}"
+            for one in list_errors(include_url=False, include_context=False, include_input=False)
+        ]
+        more = [f"and {len(lines) - _MOST_ERRORS} more"] if len(lines) > _MOST_ERRORS else []
+        errors = [line[:300] for line in lines[:_MOST_ERRORS]] + more
+        return found | {"shipped": shipped, "valid": False, "errors": errors}
+    return found | {"shipped": shipped, "valid": True, "errors": []}
+
+
+def main() -> None:
+    """Read, validate, write."""
+    try:
+        importlib.import_module("aind_data_schema")
+    except ImportError:
+        sys.exit(3)
+    given = json.load(sys.stdin)
+    found = [verdict(core, told) for core, told in given.items()]
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
