@@ -112,7 +112,7 @@ def validate(
         raise OpenAllenError("validation takes too long", address=chosen) from error
     if done.returncode == 3:
         missing = MissingExtraError("schema", "validation with aind-data-schema")
-        missing.hint = "python -m venv v && v/bin/pip install aind-data-schema; OPENALLEN_VALIDATOR=v/bin/python"
+        missing.hint = _HOW
         raise missing
     try:
         rows = json.loads(done.stdout)
