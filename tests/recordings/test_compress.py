@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from openallen.errors import MissingExtraError, UsageError
-from openallen.formats import wavpack
+from openallen.formats import wavpack, wavpack_library
 from openallen.formats.wavpack_encode import encode
 from openallen.recordings import published
 from openallen.recordings.codecs import CODECS
@@ -223,7 +223,7 @@ def test_wavpack_that_cannot_be(monkeypatch):
     for data in (samples.astype("float32"), samples[0]):
         with pytest.raises(UsageError, match="int16"):
             encode(data)
-    monkeypatch.setattr(wavpack, "library", lambda: None)
+    monkeypatch.setattr(wavpack_library, "library", lambda: None)
     with pytest.raises(MissingExtraError, match="libwavpack"):
         encode(samples)
     told: list[str] = []

@@ -21,7 +21,7 @@ from openallen.errors import (
     TruncatedError,
     UsageError,
 )
-from openallen.formats import wavpack
+from openallen.formats import wavpack, wavpack_library
 from openallen.recordings import open_recording
 
 DATA = Path(__file__).parents[1] / "data"
@@ -103,7 +103,7 @@ def test_without_the_library_it_is_said_how_to_get_it(made, monkeypatch):
     from numcodecs.registry import codec_registry
 
     monkeypatch.delitem(codec_registry, "wavpack", raising=False)
-    monkeypatch.setattr(wavpack, "library", lambda: None)
+    monkeypatch.setattr(wavpack_library, "library", lambda: None)
     monkeypatch.setitem(sys.modules, "wavpack_numcodecs", None)
     found = open_recording(made / "now" / "wavpack.zarr")
     assert found.durations_s == (0.2,)  # what needs no codec is there all the same

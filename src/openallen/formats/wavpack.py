@@ -2,53 +2,24 @@
 
 There are no wheels of it for Linux, so the shared library is used where the system has one
 (``libwavpack1`` on Debian, ``wavpack`` with Homebrew): a chunk of a Zarr store in,
-samples out. The binding follows ``wavpack.h`` of version 5.
+samples out.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
-import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, MissingExtraError, TruncatedError
+from openallen.formats import wavpack_library
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["HINT", "available", "decode", "library", "register"]
+__all__ = ["available", "decode", "register"]
 
-_NAMES: Final = ("libwavpack.so.1", "libwavpack.1.dylib", "libwavpackdll.dll", "wavpackdll.dll")
-HINT: Final = "apt install libwavpack1, brew install wavpack, or pip install wavpack-numcodecs"
-"""How to get the library."""
 _MODE_FLOAT: Final = 0x8
 _ERROR_BYTES: Final = 80
-
-_id, _i32, _i64, _int = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_int
-_READ = ctypes.CFUNCTYPE(_i32, _id, _id, _i32)
-_GET = ctypes.CFUNCTYPE(_i64, _id)
-_SET = ctypes.CFUNCTYPE(_int, _id, _i64)
-_MOVE = ctypes.CFUNCTYPE(_int, _id, _i64, _int)
-_PUSH = ctypes.CFUNCTYPE(_int, _id, _int)
-_ASK = ctypes.CFUNCTYPE(_int, _id)
-
-
-class _Reader(ctypes.Structure):
-    """``WavpackStreamReader64``."""
-
-    _fields_ = (
-        ("read_bytes", _READ),
-        ("write_bytes", _READ),
-        ("get_pos", _GET),
-        ("set_pos_abs", _SET),
-        ("set_pos_rel", _MOVE),
-        ("push_back_byte", _PUSH),
-        ("get_length", _GET),
-        ("can_seek", _ASK),
-        ("truncate_here", _ASK),
-        ("close", _ASK),
-    )
 
 
 class _Memory:
@@ -57,17 +28,17 @@ class _Memory:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
-        self.reader = _Reader(
-            _READ(self._read),
-            _READ(lambda *_: 0),
-            _GET(lambda _: self._at),
-            _SET(lambda _, at: self._seek(at)),
-            _MOVE(self._move),
-            _PUSH(self._push),
-            _GET(lambda _: len(self._data)),
-            _ASK(lambda _: 1),
-            _ASK(lambda _: 0),
-            _ASK(lambda _: 0),
+        self.reader = wavpack_library.Reader(
+            wavpack_library.READ(self._read),
+            wavpack_library.READ(lambda *_: 0),
+            wavpack_library.GET(lambda _: self._at),
+            wavpack_library.SET(lambda _, at: self._seek(at)),
+            wavpack_library.MOVE(self._move),
+            wavpack_library.PUSH(self._push),
+            wavpack_library.GET(lambda _: len(self._data)),
+            wavpack_library.ASK(lambda _: 1),
+            wavpack_library.ASK(lambda _: 0),
+            wavpack_library.ASK(lambda _: 0),
         )
 
     def _read(self, _: Any, target: int, count: int) -> int:
@@ -90,34 +61,9 @@ class _Memory:
         return byte
 
 
-@functools.cache
-def library() -> Any:
-    """Load the library; None where the system has none."""
-    found = ctypes.util.find_library("wavpack")
-    for name in (*((found,) if found else ()), *_NAMES):
-        try:
-            loaded = ctypes.CDLL(name)
-        except OSError:
-            continue
-        opened = loaded.WavpackOpenFileInputEx64
-        opened.restype = _id
-        opened.argtypes = [ctypes.POINTER(_Reader), _id, _id, ctypes.c_char_p, _int, _int]
-        for asked, kind in (("NumChannels", _int), ("BytesPerSample", _int), ("Mode", _int)):
-            function = getattr(loaded, f"WavpackGet{asked}")
-            function.restype, function.argtypes = kind, [_id]
-        loaded.WavpackGetNumSamples64.restype = _i64
-        loaded.WavpackGetNumSamples64.argtypes = [_id]
-        loaded.WavpackGetNumErrors.argtypes = [_id]
-        loaded.WavpackUnpackSamples.restype = ctypes.c_uint32
-        loaded.WavpackUnpackSamples.argtypes = [_id, _id, ctypes.c_uint32]
-        loaded.WavpackCloseFile.restype, loaded.WavpackCloseFile.argtypes = _id, [_id]
-        return loaded
-    return None
-
-
 def available() -> bool:
     """Tell whether the system has the library."""
-    return library() is not None
+    return wavpack_library.library() is not None
 
 
 def decode(data: bytes) -> np.ndarray[Any, Any]:
@@ -139,10 +85,10 @@ def decode(data: bytes) -> np.ndarray[Any, Any]:
     """
     import numpy as np
 
-    known = library()
+    known = wavpack_library.library()
     if known is None:
         missing = MissingExtraError("wavpack", "this recording is packed with WavPack and")
-        missing.why, missing.hint = "the system has no libwavpack", HINT
+        missing.why, missing.hint = "the system has no libwavpack", wavpack_library.HINT
         raise missing
     memory = _Memory(data)
     told = ctypes.create_string_buffer(_ERROR_BYTES)

@@ -10,7 +10,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import MissingExtraError, OpenAllenError, UsageError
-from openallen.formats import wavpack
+from openallen.formats import wavpack_library
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,10 +119,10 @@ def encode(samples: np.ndarray[Any, Any], *, level: int = 2, bps: float = 0.0) -
 
 
 def _library() -> Any:
-    library = wavpack.library()
+    library = wavpack_library.library()
     if library is None:
         missing = MissingExtraError("wavpack", "packing with WavPack")
-        missing.why, missing.hint = "the system has no libwavpack", wavpack.HINT
+        missing.why, missing.hint = "the system has no libwavpack", wavpack_library.HINT
         raise missing
     library.WavpackOpenFileOutput.restype = _id
     library.WavpackOpenFileOutput.argtypes = [_OUT, _id, _id]

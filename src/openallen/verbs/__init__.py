@@ -4,10 +4,11 @@ This is where an address meets the room that knows it, and a source (``live``, `
 the service it stands for.
 """
 
-from openallen.verbs.asset import open_part, recordings_of, views_of
+from openallen.verbs.asset import recordings_of, views_of
 from openallen.verbs.atlas import alignment, grids
 from openallen.verbs.fetching import fetch, job, plan, with_options
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
+from openallen.verbs.parts import open_part
 from openallen.verbs.place import destination, folder_for
 from openallen.verbs.release import shelf
 from openallen.verbs.rows import facts, open_structures, query, search, set_query

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import weakref
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,16 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.address import Address, AddressLike
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
-from openallen.verbs.place import destination
 
 if TYPE_CHECKING:
-    from openallen.assets import Asset
     from openallen.assets.viewers import View
     from openallen.brainmap import Client
     from openallen.transfer.job import Job
     from openallen.transport.objects import RemoteObjects
 
-__all__ = ["asset_job", "open_asset", "open_part", "part_objects", "recordings_of", "views_of"]
+__all__ = ["asset_job", "no_conditions", "part_objects", "recordings_of", "views_of"]
 
 _BENCHMARK: Final = "aind-benchmark-data"
 _EXAMPLE: Final = "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB"
@@ -42,7 +38,7 @@ def asset_job(client: Client, address: Address, to: Path) -> Job:
     from openallen.assets.plan import AssetJob
     from openallen.assets.read import Asset
 
-    _no_conditions(address)
+    no_conditions(address)
     settings = Settings.load(source=client.source)
     if address.scheme == "asset":
         bucket = bucket_for(client.http, settings)
@@ -58,7 +54,14 @@ def asset_job(client: Client, address: Address, to: Path) -> Job:
     return AssetJob.of(bucket, asset, address, to, source=f"s3://{bucket.name}", parts=pattern)
 
 
-def _no_conditions(address: Address) -> None:
+def no_conditions(address: Address) -> None:
+    """See that the address of an asset or a recording has no options.
+
+    Raises
+    ------
+    UsageError
+        If it has.
+    """
     if address.conditions:
         raise UsageError(
             f"{address.scheme}s have no option '{address.conditions[0].field}'",
@@ -77,20 +80,6 @@ def _recording(where: Address) -> tuple[str, tuple[str, ...]]:
 def _prefix(kind: str, name: str) -> str:
     """Give the folder of a recording of the benchmark, in its bucket."""
     return f"ephys-compression/{kind}/" + (f"{name}/" if name else "")
-
-
-def open_asset(name: str) -> Asset:
-    """Open a whole asset; its parts open with ``asset.open(path)``."""
-    from openallen.assets import open_asset as asset_of
-
-    found = asset_of(name)
-    found.opening = functools.partial(_part_of, name)
-    found.looking = lambda: part_objects(Address("asset", name))
-    return found
-
-
-def _part_of(name: str, path: str, **options: Any) -> Any:
-    return open_part(Address("asset", name, path=tuple(path.strip("/").split("/"))), **options)
 
 
 def part_objects(where: Address, settings: Settings | None = None) -> RemoteObjects:
@@ -179,149 +168,3 @@ def recordings_of(where: Address, settings: Settings | None = None) -> list[dict
         {"recording": name, "address": f"recording:{where.name}/{name}"}
         for name in sorted([*names, *files])
     ]
-
-
-def open_part(what: AddressLike, *, remote: bool | None = None, **options: Any) -> Any:
-    """Open part of an asset, or a recording, by what lies there.
-
-    Parameters
-    ----------
-    what
-        ``asset:NAME/path``, ``recording:aind-np2/NAME``.
-    remote
-        True reads it where it lies, only the parts that are touched; False fetches it first; None
-        takes files that were fetched already, and what is made of many files only when offline, as
-        nobody else can tell whether all of them are here.
-    **options
-        ``columns`` and ``nrows`` of tables.
-
-    Returns
-    -------
-    OmeZarr, NwbTables, Recording, DataFrame, dict, list, ndarray, Hierarchy
-        By what it is.
-
-    Raises
-    ------
-    NotFoundError
-        If there is nothing there.
-    UsageError
-        If it is of no kind that opens.
-    """
-    where = Address.parse(what)
-    _no_conditions(where)
-    if not where.path:
-        raise UsageError("this names no single thing", address=str(where), hint=_EXAMPLE)
-    settings = Settings.load()
-    here = _local(where, settings)
-    if remote is False:
-        from openallen.verbs.fetching import fetch
-
-        fetch(where)
-    many = not here.is_file()
-    if remote is not True and here.exists() and (remote is False or not many or settings.offline):
-        return _open_here(here, **options)
-    return _open_far(where, settings, **options)
-
-
-def _local(where: Address, settings: Settings) -> Path:
-    return destination(where, None, settings).joinpath(*where.path)
-
-
-def _open_here(here: Path, **options: Any) -> Any:
-    from openallen.assets.tables import ENDINGS, read_document
-    from openallen.formats.objects import FolderObjects
-    from openallen.verbs.opening import open as open_place
-
-    if here.is_file() and here.name.lower().endswith(ENDINGS):
-        with here.open("rb") as file:
-            return read_document(FolderObjects(here.parent), here.name, file, **options)
-    return open_place(here, **options)
-
-
-def _open_far(where: Address, settings: Settings, **options: Any) -> Any:
-    from openallen.assets.tables import ENDINGS
-
-    *folder, last = where.path
-    low = last.lower()
-    whole = part_objects(Address(where.scheme, where.name, path=tuple(folder)), settings)
-    if low.endswith(ENDINGS):
-        return _document(whole, last, settings, **options)
-    if options:
-        raise UsageError(f"'{next(iter(options))}' goes with tables only", address=str(where))
-    inside = part_objects(where, settings)
-    found = _open_store(inside, str(where))
-    if found is None and low.endswith(_H5) and whole.stat(last) is not None:
-        return _open_h5(whole, last, settings)
-    if found is not None:
-        return found
-    entries, folders = inside.level()
-    if not entries and not folders and whole.stat(last) is None:
-        raise NotFoundError("there is nothing there", address=str(where), why=inside.name)
-    raise UsageError(
-        "this is of no kind that opens where it lies",
-        address=str(where),
-        hint=f"openallen list '{where}'",
-    )
-
-
-def _open_store(inside: RemoteObjects, name: str) -> Any:
-    """Open a folder by what is written to its root; None where that says nothing."""
-    from openallen.formats.kinds import kind_of
-
-    kind = kind_of(inside)
-    if kind == "image":
-        from openallen.formats.omezarr import OmeZarr
-
-        return OmeZarr(inside)
-    if kind == "session":
-        from openallen.formats.nwb import open_zarr
-        from openallen.sessions.read import any_session_of
-
-        return any_session_of(lambda: open_zarr(inside, name), name)
-    if kind == "recording":
-        from openallen.recordings import open_recording
-
-        return open_recording(inside)
-    if kind == "zarr":
-        from openallen.formats.zarrs import Hierarchy
-
-        return Hierarchy(inside)
-    return None
-
-
-def _ranged(whole: RemoteObjects, key: str, settings: Settings) -> Any:
-    from openallen.store import Store
-    from openallen.store.blocks import Blocks
-    from openallen.transport import Retry
-    from openallen.transport.asking import http_for
-    from openallen.transport.ranges import BLOCK_BYTES, RangeFile
-
-    http = http_for(settings)
-    url = whole.url(key)
-    memory = Blocks(Store(settings.store).root / "ranges", url, BLOCK_BYTES)
-    file = RangeFile(http, url, memory=memory, retry=Retry(attempts=settings.attempts))
-    weakref.finalize(file, http.close)
-    return file
-
-
-def _document(whole: RemoteObjects, key: str, settings: Settings, **options: Any) -> Any:
-    from openallen.assets.tables import read_document
-
-    columnar = key.lower().endswith((".parquet", ".pqt"))
-    file = _ranged(whole, key, settings) if columnar else None
-    try:
-        return read_document(whole, key, file, **options)
-    finally:
-        if file is not None:
-            file.close()
-
-
-def _open_h5(whole: RemoteObjects, key: str, settings: Settings) -> Any:
-    """Open HDF5 where it lies: a session, or a simulated recording."""
-    from openallen.verbs.session import open_url
-
-    if key.lower().endswith(".nwb"):
-        return open_url(whole.url(key))
-    from openallen.recordings.mearec import open_mearec
-
-    return open_mearec(_ranged(whole, key, settings), f"{whole.name}/{key}")

@@ -9,94 +9,13 @@ from typing import Any
 from openallen.address import Address, AddressLike
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
-from openallen.verbs.asset import open_asset, open_part
+from openallen.verbs.local import no_options, open_place
+from openallen.verbs.parts import open_asset, open_part
 from openallen.verbs.place import destination
 from openallen.verbs.rows import open_structures
-from openallen.verbs.session import KINDS, open_any, open_release, open_session, open_url
+from openallen.verbs.session import KINDS, open_release, open_session, open_url
 
 __all__ = ["open"]
-
-
-def _open_place(place: Path, **options: Any) -> Any:
-    from openallen.formats.kinds import kind_of
-    from openallen.formats.objects import FolderObjects
-    from openallen.stacks import ImageStack
-    from openallen.stacks.manifest import MANIFEST_NAME
-
-    if not place.exists():
-        raise NotFoundError(
-            "there is no such file or folder", address=str(place), hint="openallen --help"
-        )
-    kind = kind_of(FolderObjects(place)) if place.is_dir() else ""
-    if kind == "session" or (place.is_file() and place.suffix in {".nwb", ".h5", ".hdf5"}):
-        return _open_h5(place, **options)
-    _no_options(options)
-    if kind:
-        return _open_store(place, kind)
-    found = _open_volumes(place)
-    if found is not None:
-        return found
-    if place.is_file() and place.name != MANIFEST_NAME:
-        raise UsageError(
-            "this kind of file cannot be opened",
-            address=str(place),
-            hint="an .nwb, .nrrd, .zip or .swc file, or a folder",
-        )
-    return ImageStack(place.parent if place.name == MANIFEST_NAME else place)
-
-
-def _open_volumes(place: Path) -> Any:
-    """Open grids and atlases by what they are called; None for what is neither."""
-    from openallen.atlases.atlas import FACTS_NAME, lone_volume
-    from openallen.atlases.grids import open_grid
-
-    if place.is_file() and place.suffix in {".zip", ".nrrd"}:
-        found = lone_volume(place)
-        return open_grid(place) if found is None else found
-    if place.is_file() and place.suffix == ".swc":
-        from openallen.formats.swc import read_swc
-
-        return read_swc(place)
-    if place.is_dir() and any(any(place.glob(f"grid_*.{ending}")) for ending in ("zip", "nrrd")):
-        return open_grid(place)
-    volumes = place.is_dir() and (any(place.glob("*.nrrd")) or (place / FACTS_NAME).exists())
-    if not volumes:
-        return None
-    from openallen.atlases import Atlas
-
-    return Atlas(place)
-
-
-def _open_store(place: Path, kind: str) -> Any:
-    """Open a folder of many files that is a recording, an image, or Zarr of another kind."""
-    if kind == "recording":
-        from openallen.recordings import open_recording
-
-        return open_recording(place)
-    if kind == "image" or not (place / ".zgroup").exists():
-        from openallen.formats.omezarr import OmeZarr
-
-        return OmeZarr(place)
-    from openallen.formats.objects import FolderObjects
-    from openallen.formats.zarrs import Hierarchy
-
-    return Hierarchy(FolderObjects(place))
-
-
-def _open_h5(place: Path, **options: Any) -> Any:
-    """Open a session in NWB, or a simulated recording."""
-    if place.suffix in {".h5", ".hdf5"} and not options:
-        from openallen.recordings import open_recording
-        from openallen.recordings.mearec import is_mearec
-
-        if is_mearec(place):
-            return open_recording(place)
-    return open_any(place, **options)
-
-
-def _no_options(options: dict[str, Any]) -> None:
-    if options:
-        raise UsageError(f"'{next(iter(options))}' goes with sessions only")
 
 
 def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the verb of the house
@@ -130,7 +49,7 @@ def open(what: AddressLike | Path, **options: Any) -> Any:  # noqa: A001 - the v
     text = str(what)
     place = Path(text).expanduser() if not isinstance(what, Address) else None
     if place is not None and (place.exists() or isinstance(what, Path) or ":" not in text):
-        return _open_place(place, **options)
+        return open_place(place, **options)
     if re.match(r"https?://", text):
         known = _named(text)
         if known is None:
@@ -145,14 +64,14 @@ def _open_address(where: Address, **options: Any) -> Any:
     if where.scheme == "release":
         if len(where.path) == 2 and where.path[0] in KINDS:
             return open_session(where, **options)
-        _no_options(options)
+        no_options(options)
         return open_release(where)
     if where.scheme in {"asset", "recording"} and where.name:
         if where.scheme == "asset" and not where.path:
-            _no_options(options)
+            no_options(options)
             return open_asset(where.name)
         return open_part(where, **options)
-    _no_options(options)
+    no_options(options)
     if where.scheme != "structures":
         return _open_stored(where)
     found = open_structures(where)
