@@ -227,6 +227,51 @@ def test_chunks_of_background_are_not_there_and_that_can_be_seen(tmp_path):
     assert "1 chunk" in repr(image)
 
 
+def test_chunks_of_images_that_are_damaged(tmp_path):
+    write_v2(tmp_path / "v2.zarr", [ramp((8, 16, 16))])
+    chunk = tmp_path / "v2.zarr" / "0" / "0" / "0" / "0" / "0" / "0"
+    whole = chunk.read_bytes()
+    for body in (whole[: len(whole) // 2], b"<html>not found</html>", b""):
+        chunk.write_bytes(body)
+        level = oa.open(tmp_path / "v2.zarr").level(0)
+        with pytest.raises(CorruptError, match="damaged"):
+            level.to_numpy()
+
+
+def test_services_that_break_off_or_refuse(loopback):
+    from openallen.errors import OpenAllenError
+    from openallen.transport import Retry
+    from openallen.transport.s3 import Bucket
+
+    def place(**routes) -> RemoteObjects:
+        server = loopback({f"/b/{name}": handler for name, handler in routes.items()})
+        bucket = Bucket(
+            http=client, name="b", endpoint=server.url, retry=Retry(attempts=2, first_wait_s=0.01)
+        )
+        return RemoteObjects(bucket, "")
+
+    def broken(request, reply):
+        reply.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
+        reply.cut()
+
+    with Http(silence_timeout_s=2) as client:
+        cut = place(x=broken)
+        with pytest.raises(OpenAllenError):
+            cut.get("x")
+        assert cut.requests == 2
+        with pytest.raises(OpenAllenError):
+            place(x=lambda _, reply: reply.send(status="403 Forbidden")).get("x")
+        gone = place(x=lambda _, reply: reply.send(status="404 Not Found"))
+        assert gone.get("x") is None
+        assert gone.get("x", 0, 10) is None
+        whole = place(x=lambda _, reply: reply.send(b"abcde"))
+        assert whole.get("x", 1, 3) == b"bc"  # a service that knows no ranges
+        part = {"Content-Range": "bytes 2-3/5"}
+        other = place(x=lambda _, reply: reply.send(b"cd", "206 Partial Content", part))
+        with pytest.raises(OpenAllenError, match="another part"):
+            other.get("x", 0, 2)
+
+
 # --- sessions -------------------------------------------------------------------------------------
 
 
@@ -324,9 +369,18 @@ def test_sessions_with_chunks_missing_or_damaged(tmp_path):
     with pytest.raises(TruncatedError, match="units/amplitude/0"):
         session.units  # noqa: B018
     assert list(session.table("units", skip=["amplitude"]))
-    (folder / "intervals" / "trials" / "stimulus" / "0").write_bytes(b"<html>no</html>")
+    stimulus = folder / "intervals" / "trials" / "stimulus" / "0"
+    stimulus.write_bytes(b"<html>no</html>")
     with pytest.raises(CorruptError):
         session.trials  # noqa: B018
+    stimulus.unlink()
+    with pytest.raises(TruncatedError, match="stimulus/0"):
+        session.trials  # noqa: B018
+    lfp = folder / "acquisition" / "LFP" / "data" / "0.0"
+    lfp.write_bytes(lfp.read_bytes()[:100])
+    with pytest.raises(CorruptError, match="damaged"):
+        session.series("LFP", 0.5, 0.6)
+    assert len(session.series("running")) == 50
 
 
 def test_pickles_in_a_store_are_values_or_refused(tmp_path):

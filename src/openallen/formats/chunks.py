@@ -32,12 +32,15 @@ class Chunks:
 
     Attributes
     ----------
+    name : str
+        Where they lie, for messages.
     missing : set of str
         Keys of chunks that were asked for and are not there.
     """
 
     def __init__(self, objects: Objects, mark: str = "", *, holes: Holes = "usual") -> None:
         self._objects = objects
+        self.name = objects.name
         self.mark = mark
         self._holes = holes
         self.missing: set[str] = set()

@@ -17,7 +17,7 @@ from openallen.errors import CorruptError, MissingExtraError
 from openallen.formats import wavpack
 
 if TYPE_CHECKING:
-    from openallen.formats.objects import Objects
+    from openallen.formats.chunks import Chunks
 
 __all__ = ["ObjectArray", "codecs_of", "holds_objects", "need_codecs"]
 
@@ -97,23 +97,20 @@ class ObjectArray:
 
     Parameters
     ----------
-    objects
+    chunks
         Where its keys are read.
     path
         Where the array is among them.
     told
         Its metadata.
-    mark
-        The version of the whole.
     """
 
     dtype = np.dtype(object)
 
-    def __init__(self, objects: Objects, path: str, told: Mapping[str, Any], mark: str) -> None:
-        self._objects = objects
+    def __init__(self, chunks: Chunks, path: str, told: Mapping[str, Any]) -> None:
+        self._source = chunks
         self._path = path
         self._told = told
-        self._mark = mark
         self.shape = tuple(int(n) for n in told["shape"])
         self._chunks = tuple(int(n) for n in told["chunks"])
         self.nbytes = 8 * math.prod(self.shape)
@@ -130,7 +127,7 @@ class ObjectArray:
                 slice(i * c, min(n, (i + 1) * c))
                 for i, c, n in zip(at, self._chunks, self.shape, strict=True)
             )
-            body = self._objects.get(f"{self._path}/{self.chunk_key(at)}", mark=self._mark)
+            body = self._source.read(f"{self._path}/{self.chunk_key(at)}".lstrip("/"))
             if body is not None:
                 chunk = self._decoded(body).reshape(self._chunks)
                 whole[place] = chunk[tuple(slice(s.stop - s.start) for s in place)]
@@ -147,7 +144,7 @@ class ObjectArray:
         except (ValueError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise CorruptError(
                 "objects in this store cannot be read",
-                address=f"{self._objects.name}/{self._path}",
+                address=f"{self._source.name}/{self._path}",
                 why=str(error)[:200],
             ) from error
 

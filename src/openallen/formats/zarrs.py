@@ -201,7 +201,7 @@ class Hierarchy:
         need_codecs(codecs_of(told), self.name)
         try:
             if self.format == 2 and holds_objects(told):
-                return ObjectArray(self._objects, path, told, self.chunks.mark)
+                return ObjectArray(self.chunks, path, told)
             return self._made(path, told)
         except (ValueError, KeyError, TypeError, ImportError) as error:
             raise CorruptError(

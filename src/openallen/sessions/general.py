@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import NotFoundError, UsageError
+from openallen.errors import CorruptError, NotFoundError, OpenAllenError, UsageError
 from openallen.sessions.base import NwbSession
 
 if TYPE_CHECKING:
@@ -193,7 +193,14 @@ class NwbTables(NwbSession):
                 hint=f"series({name!r}, start_s, end_s)",
             )
         told = self.tree.attrs(f"{path}/data")
-        values = np.asarray(data[first:last])
+        try:
+            values = np.asarray(data[first:last])
+        except OpenAllenError:
+            raise
+        except (RuntimeError, ValueError, OSError, TypeError) as error:
+            raise CorruptError(
+                "part of this series is damaged", address=self.name, why=str(error)[:200]
+            ) from error
         if scaled:
             values = self._scaled(path, values, told)
         names = ["channel"] if len(rest) == 1 else [f"axis_{n + 1}" for n in range(len(rest))]

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.errors import (
+    CorruptError,
+    MissingExtraError,
+    NotFoundError,
+    OpenAllenError,
+    UsageError,
+)
 from openallen.formats.objects import FolderObjects, Objects
 from openallen.formats.omezarr.multiscale import Level, read_multiscale
 
@@ -144,8 +150,20 @@ class OmeZarr:
             "origin": dict(zip(self.axes, starts, strict=True)),
             "units": {axis.name: axis.unit for axis in self.told.axes},
         }
+
+        def read(key: tuple[Any, ...]) -> Any:
+            try:
+                return array[key]
+            except OpenAllenError:
+                raise
+            except (RuntimeError, ValueError, OSError, TypeError) as error:
+                where = f"{self.place}/{level.path}"
+                raise CorruptError(
+                    "a chunk of this image is damaged", address=where, why=str(error)[:200]
+                ) from error
+
         return lazy_array(
-            array.__getitem__,
+            read,
             array.shape,
             array.dtype,
             self.axes,
