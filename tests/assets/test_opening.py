@@ -31,6 +31,7 @@ from farstores import (
 )
 
 import openallen as oa
+from openallen.address import Address
 from openallen.assets.ask import bucket_for
 from openallen.errors import (
     CorruptError,
@@ -49,6 +50,7 @@ from openallen.settings import Settings
 from openallen.store.objects import KeptObjects
 from openallen.transport import Http
 from openallen.transport.objects import RemoteObjects
+from openallen.verbs.asset import recordings_of
 
 DATA = Path(__file__).parents[1] / "data"
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
@@ -433,6 +435,46 @@ def test_part_of_a_far_binary_recording_is_a_range_of_its_file(bucket, made):
     assert Path(here.place).is_dir()
 
 
+def test_simulated_recordings_and_truncated_ones(bucket, tmp_path):
+    import h5py
+
+    values = np.random.default_rng(2).integers(-500, 500, (3000, 4)).astype("int16")
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_dataset("recordings", data=values).attrs["gain_to_uV"] = 0.195
+        file.create_group("info/recordings")["fs"] = 32000.0
+        file["spiketrains/0/times"] = np.array([0.01, 0.02])
+    body = (tmp_path / "m.h5").read_bytes()
+    bucket.put("ephys-compression/mearec/mearec_NP1.h5", body, "aind-benchmark-data")
+    address = "recording:mearec/mearec_NP1.h5"
+    far = oa.open(address)
+    assert np.array_equal(far.traces(scaled=False), values)
+    assert far.spikes.times_s["0"].tolist() == [0.01, 0.02]
+    assert np.array_equal(oa.open(address, remote=False).traces(scaled=False), values)
+    assert oa.open(address).place.startswith(str(tmp_path))  # it is here now
+    assert [row["recording"] for row in recordings_of(Address("recording", "mearec"))] == [
+        "mearec_NP1.h5"
+    ]
+    kwargs = {
+        "file_paths": ["t.raw"],
+        "sampling_frequency": 30000.0,
+        "num_chan": 4,
+        "dtype": "<i2",
+        "time_axis": 0,
+    }
+    cut = "ephys-compression/aind-np2/cut"
+    bucket.put(f"{cut}/cached.json", json.dumps({"kwargs": kwargs}).encode(), "aind-benchmark-data")
+    bucket.put(f"{cut}/t.raw", bytes(1001), "aind-benchmark-data")
+    with pytest.raises(TruncatedError, match="cut off"):
+        oa.open("recording:aind-np2/cut")
+    for wrong, error in [
+        ("recording:aind-np2", UsageError),
+        ("recording:aind-np2/none", NotFoundError),
+        ("recording:mearec/none.h5", NotFoundError),
+    ]:
+        with pytest.raises(error):
+            oa.open(wrong)
+
+
 def test_what_was_read_is_here_the_second_time(far, tmp_path):
     kept = KeptObjects(tmp_path / "kept")
     first = far(f"{NWB}/{SESSION}", kept)
@@ -463,6 +505,29 @@ def test_offline_and_not_here(bucket, monkeypatch):
     monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
     with pytest.raises(OfflineError):
         oa.open(f"asset:{NWB}/{SESSION}")
+
+
+def test_what_is_remembered_can_be_seen_and_forgotten(bucket, tmp_path):
+    oa.open("recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB").traces(0.0, 0.05)
+    store = tmp_path / "store"
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "openallen", "store", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    listed = run("ls")
+    assert "openallen store prune ranges" in listed.stderr
+    assert "ranges:" not in listed.stdout
+    told = json.loads(run("prune", "ranges", "--dry-run", "--json").stdout)
+    assert told["freed_bytes"] > 0
+    assert (store / "ranges").is_dir()
+    assert run("prune", "ranges").returncode == 0
+    assert not (store / "ranges").exists()
+    assert run("prune", "nothing").returncode == 2
 
 
 # --- tables and documents -------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -31,6 +32,8 @@ EXAMPLES = (
     ("openallen store verify", "read every byte through, on all cores"),
 )
 _SCHEMES = {folder: scheme for scheme, folder in FOLDERS.items()}
+REMEMBERED = "ranges"
+_SIDECARS = "assets/sidecars"
 _WHAT = ("path", "ls", "verify", "repair", "prune", "adopt")
 
 
@@ -48,7 +51,8 @@ def command(
 
     path and ls show it. verify reads what is kept through and compares every digest; repair fetches
     what is damaged again. prune removes versions (release:NAME@VERSION); bytes that other versions
-    share stay. adopt takes over a cache folder that AllenSDK made, without downloading anything.
+    share stay; prune ranges forgets what was read from afar. adopt takes over a cache folder that
+    AllenSDK made, without downloading anything.
     """
     if what == "path":
         root = call.settings.store
@@ -75,10 +79,17 @@ def _ls(call: Call) -> int:
         }
         for system in sorted(root.glob("*/"))
         for folder in sorted(system.glob("*/"))
+        if system.name in _SCHEMES and folder.relative_to(root).as_posix() != _SIDECARS
         for sizes in [_sizes(folder)]
         if sizes
     ]
     call.out.rows(rows, ("address", "files", "size", "folder"), id_column="address", noun="thing")
+    remembered = sum(_sizes(root / REMEMBERED).values())
+    if remembered:
+        call.out.say(
+            f"  {bytes_text(remembered)} of what was read from afar are remembered in "
+            f"{root / REMEMBERED}; openallen store prune {REMEMBERED} forgets them"
+        )
     return 0
 
 
@@ -187,6 +198,8 @@ def _prune(call: Call, given: tuple[str, ...], *, dry_run: bool, yes: bool) -> i
     from openallen.releases import Version
     from openallen.releases.keep import prune
 
+    if given == (REMEMBERED,):
+        return _forget(call, dry_run=dry_run)
     wanted: dict[str, list[Version]] = {}
     for text in given:
         address = Address.parse(text)
@@ -220,6 +233,19 @@ def _prune(call: Call, given: tuple[str, ...], *, dry_run: bool, yes: bool) -> i
     ]
     call.out.rows(rows, ("address", "files", "freed_bytes"), id_column="address", noun="version")
     call.out.say(f"{bytes_text(freed)} {'would be ' if dry_run else ''}freed")
+    return 0
+
+
+def _forget(call: Call, *, dry_run: bool) -> int:
+    """Forget what was read from afar: it is asked for again when it is wanted."""
+    folder = call.settings.store / REMEMBERED
+    sizes = _sizes(folder)
+    if not dry_run:
+        shutil.rmtree(folder, ignore_errors=True)
+    freed = sum(sizes.values())
+    document = {"folder": str(folder), "files": len(sizes), "freed_bytes": freed}
+    text = f"{bytes_text(freed)} {'would be ' if dry_run else ''}freed"
+    call.out.document(document, text, ids=(folder,))
     return 0
 
 
