@@ -117,9 +117,10 @@ def test_an_image_of_zarr_2_at_each_level_with_its_origin(bucket):
     for number in (1, 2):
         level = image.level(number)
         part = level.isel(t=0, c=0)
-        position = {a: float(part[a][2]) for a in "zyx"}
-        fine = whole.isel(t=0, c=0).astype(float).interp(position)
-        assert float(part.isel(z=2, y=2, x=2)) == pytest.approx(float(fine), abs=1)
+        z, y, x = (
+            float(part[a][2] - whole[a][0]) / s for a, s in zip("zyx", (2, 1.8, 1.8), strict=True)
+        )
+        assert float(part.isel(z=2, y=2, x=2)) == pytest.approx(1000 + 64 * z + 4 * y + x, abs=1)
     assert float(image.level(1)["z"][0]) == 101.0
     assert float(image.level(1, origin="stored")["z"][0]) == 100.0
     assert image.level(-1).attrs["level"] == 2
@@ -626,6 +627,70 @@ def test_archives_are_no_stores(tmp_path):
         pass
     with pytest.raises(UsageError):
         oa.open(tmp_path / "x.zarr")
+
+
+# --- what a stranger does ---
+
+
+def test_an_asset_there_is_none_of(bucket):
+    wrong = "ecephys_625749_2022-08-03_15-15-07"
+    with pytest.raises(NotFoundError, match="no such asset"):
+        oa.open(f"asset:{wrong}")
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "openallen", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    for verb in ("list", "show", "view"):
+        done = run(verb, f"asset:{wrong}")
+        assert done.returncode == 3
+        assert "there is no" in done.stderr
+    part = run("show", f"asset:{NWB}/nwb/none.zarr")
+    assert (part.returncode, f"openallen list asset:{NWB}/nwb" in part.stderr) == (3, True)
+    assert "patterns are for list and fetch" in run("show", f"asset:{NWB}/nwb/*.csv").stderr
+    assert f"list asset:{NWB}" in run("list", f"asset:{NWB}/none").stderr
+    assert "NP1, NP2" in run("bench", "compression", "NP3").stderr
+
+
+def test_a_folder_of_images_says_what_it_holds(bucket):
+    store = oa.open(f"asset:{EXA}/SPIM.ome.zarr")
+    assert isinstance(store, Hierarchy)
+    assert "tile_000001_ch_561.zarr" in repr(store)
+    assert "Zarr 2" in store._repr_html_()
+    done = subprocess.run(
+        [sys.executable, "-m", "openallen", "show", f"asset:{EXA}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "opens where it lies" in done.stdout
+    assert "tile_000000_ch_561.zarr" in done.stdout
+
+
+def test_channels_of_a_series_are_electrodes(bucket):
+    session = oa.open(f"asset:{NWB}/{SESSION}")
+    part = session.series("LFP", 1.0, 1.2, channels=[3, 0])
+    assert part["channel"].to_numpy().tolist() == [3, 0]
+    assert part.shape == (200, 2)
+    for name, channels in [("LFP", [4]), ("running", [0])]:
+        with pytest.raises(UsageError, match="no such channels"):
+            session.series(name, 1.0, 1.2, channels=channels)
+
+
+def test_recordings_are_found_in_python_too(bucket):
+    assert oa.search("recording:")[0]["kind"] == "aind-np2"
+    assert oa.search("recording:aind-np2")[0]["address"].startswith("recording:aind-np2/")
+
+
+@pytest.mark.parametrize("number", ["a", 1.5, None, 3, -4])
+def test_levels_there_are_not(tmp_path, number):
+    write_v2(tmp_path, [ramp((4, 8, 8))])
+    with pytest.raises(UsageError, match="there are 0 to 0"):
+        oa.open(tmp_path).level(number)
 
 
 # --- looked at, and told apart --------------------------------------------------------------------

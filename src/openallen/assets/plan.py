@@ -141,6 +141,10 @@ def _named(address: Address, path: str) -> Address:
     return Address(address.scheme, address.name, path=(*kept, *path.split("/")))
 
 
+def _kind(name: str) -> str:
+    return "sidecars" if name.endswith(".json") else "files"
+
+
 def _files(
     bucket: Bucket, asset: Asset, address: Address, found: Iterable[Listed], retry: str
 ) -> Iterable[RemoteFile]:
@@ -151,7 +155,7 @@ def _files(
             address=str(_named(address, path)),
             url=bucket.url(entry.key),
             path=path,
-            kind=path.partition("/")[0] if "/" in path else "sidecars",
+            kind=path.partition("/")[0] if "/" in path else _kind(path),
             size_bytes=entry.size_bytes,
             digest="" if parts or not entry.etag else f"md5:{entry.etag}",
             check=EtagCheck(entry.etag, entry.size_bytes) if parts else None,

@@ -182,6 +182,20 @@ class Asset:
         made.setdefault("name", str(self.name))
         return made
 
+    def exists(self) -> bool:
+        """Tell whether there is anything of that name; asks for one entry."""
+        with self._connect() as bucket:
+            return next(iter(bucket.list(self.prefix, page_keys=1)), None) is not None
+
+    def missing(self) -> NotFoundError:
+        """Give the error that says there is no such asset."""
+        return NotFoundError(
+            "there is no such asset",
+            address=f"asset:{self.name}",
+            why=f"nothing lies below {self.prefix}",
+            hint=f"openallen list asset: {'subject=' + self.name.subject_id if self.name.subject_id else ''}".strip(),  # noqa: E501
+        )
+
     # --- files ----------------------------------------------------------------------------------
 
     def files(self, pattern: str = "") -> Iterator[Listed]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from openallen import verbs
 from openallen.address import Address, Condition
 from openallen.cli.options import Call, same_command
-from openallen.display import bytes_text, count_text
+from openallen.display import bytes_text, count_text, facts_text
 from openallen.errors import ExitCode, NotFoundError, OpenAllenError
+
+if TYPE_CHECKING:
+    from openallen.assets.content import Content
 
 __all__ = ["list_assets", "list_recordings", "show_asset"]
 
 _COLUMNS = ("name", "level", "modalities", "subject_id", "acquired", "project", "public")
 _NAMED = 40
+_SHOWN = 8
 
 
 def list_assets(
@@ -62,8 +67,6 @@ def list_assets(
 
 def list_recordings(call: Call, where: Address) -> int:
     """List the recordings of the compression benchmark, or the kinds of them."""
-    from openallen import verbs
-
     rows = verbs.recordings_of(where, call.settings)
     first = next(iter(rows[0]), "kind") if rows else "kind"
     call.out.rows(rows, (first, "address"), id_column="address", noun=first)
@@ -88,8 +91,11 @@ def _files(call: Call, where: Address, limit: int | None) -> int:
         if limit is None or len(rows) < limit:
             path = entry.key.removeprefix(asset.prefix)
             rows.append({"path": path, "size_bytes": entry.size_bytes, "etag": entry.etag})
+    if not total and not asset.exists():
+        raise asset.missing()
     if not total:
-        raise NotFoundError("no file matches", address=str(where), hint="openallen list asset:")
+        hint = f"openallen list asset:{where.name}"
+        raise NotFoundError("no file matches", address=str(where), hint=hint)
     call.out.rows(
         rows,
         ("path", "size_bytes"),
@@ -123,7 +129,10 @@ def show_asset(
         return _validated(call, where, record)
     call.out.say(f"listing the files of {where.name}")
     folders = asset.folders()
+    opens = verbs.open_asset(where.name).contents()
     lines = [repr(record), "", folders_text(_shortened(folders))]
+    if opens:
+        lines += ["", facts_text("opens where it lies", _opening(opens))]
     document: dict[str, Any] = {
         "address": str(where),
         **record.to_row(),
@@ -133,12 +142,13 @@ def show_asset(
         "quality": record.quality or None,
         "problems": list(record.problems),
         "folders": {n: {"files": f, "size_bytes": s} for n, (f, s) in folders.items()},
+        "opens": [{"path": one.path, "kind": one.kind} for one in opens],
         "notes": asset.notes,
     }
     if with_graph or graph is not None:
         family = _family(call, where.name, record.subject_id)
         document["family"] = family.to_rows()
-        lines += ["", "made from and into", str(family)]
+        lines += ["", "made from and into (* is the one asked for)", str(family)]
         if graph is not None:
             graph.write_text(family.to_dot(), "utf-8")
             lines.append(f"  {graph}")
@@ -162,8 +172,6 @@ def _validated(call: Call, where: Address, record: Any) -> int:
 
 def _part(call: Call, where: Address) -> int:
     """Show what lies at a place inside an asset, without fetching it."""
-    from openallen import verbs
-
     found = verbs.open_part(where)
     text = repr(found)
     facts = getattr(found, "_facts", None)
@@ -177,6 +185,16 @@ def _part(call: Call, where: Address) -> int:
 
 def _iso(value: Any) -> str | None:
     return value.isoformat() if value is not None else None
+
+
+def _opening(opens: list[Content]) -> dict[str, str]:
+    """Give paths by kind: the first of each, and how many more."""
+    found: dict[str, str] = {}
+    for kind in dict.fromkeys(one.kind for one in opens):
+        paths = [one.path for one in opens if one.kind == kind]
+        more = f"\nand {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        found[kind] = "\n".join(paths[:_SHOWN]) + more
+    return found
 
 
 def _shortened(folders: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:

@@ -14,7 +14,7 @@ from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
 from openallen.cli.pictures import checked, save
 from openallen.display import bytes_text
-from openallen.errors import UsageError
+from openallen.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from openallen.recordings.compress import Measured
@@ -139,6 +139,8 @@ def _samples(place: str, options: dict[str, Any]) -> tuple[Any, float, float | N
 
     if place in PROBES and not Path(place).exists():
         return generate(place, seconds, options["channels"]), 30_000.0, PROBES[place].gain_uv
+    if ":" not in place and not Path(place).exists():
+        raise NotFoundError("there is no such recording", address=place, hint=", ".join(PROBES))
     recording = verbs.open(place)
     if not hasattr(recording, "traces"):
         raise UsageError("this is no recording", address=place)

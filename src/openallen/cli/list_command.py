@@ -55,7 +55,8 @@ def command(
     aind-open-data, asset:NAME for files, recording: and recording:KIND for those of the compression
     benchmark.
 
-    Filters are FIELD=VALUE, or with an operator: width_px__gt=6000, line__like='Pvalb*'.
+    Filters are FIELD=VALUE, or with an operator: width_px__gt=6000, line__like='Pvalb*'. FIELD
+    alone means that it has one.
     """
     where = Address.parse(address)
     conditions = [Condition.parse(text) for text in filters]

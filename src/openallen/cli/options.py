@@ -38,7 +38,9 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
     @click.option("-v", "--verbose", count=True, help="Say more.")
     @click.option("--debug", is_flag=True, help="Say everything, with traces.")
-    @click.option("--offline", is_flag=True, default=None, help="Use no network.")
+    @click.option(
+        "--offline", is_flag=True, default=None, help="Use no network beyond this machine."
+    )
     @click.option(
         "--source", metavar="live|sample|URL", help="Where to ask; sample is embedded and offline."
     )

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.display import card, facts_text
 from openallen.errors import CorruptError, MissingExtraError, NotFoundError
 from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
@@ -25,6 +26,7 @@ __all__ = ["Hierarchy"]
 
 _READY_BYTES: Final = 32 << 20
 _READY_CHUNKS: Final = 512
+_SHOWN: Final = 40
 
 
 class Hierarchy:
@@ -171,6 +173,24 @@ class Hierarchy:
                     yield below, kind
                 if kind == "group":
                     waiting.append(below)
+
+    def _facts(self) -> dict[str, object]:
+        names = self.members("")
+        shown = "\n".join(names[:_SHOWN])
+        more = f"\nand {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return {
+            "format": f"Zarr {self.format}",
+            "attributes": ", ".join(self.attributes) or None,
+            "holds": shown + more or None,
+            "odd": "; ".join(self.notes) or None,
+            "place": self.name,
+        }
+
+    def __repr__(self) -> str:
+        return facts_text("Zarr store", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("Zarr store", self._facts())
 
     # --- arrays -----------------------------------------------------------------------------------
 

@@ -103,7 +103,8 @@ class Recording:
         Parameters
         ----------
         start_s, end_s
-            From and to, in seconds from the beginning of the segment; to its end where None.
+            From and to, in seconds from the beginning of the segment; to its end where None, or
+            where it ends before that.
         channels
             Ids of channels; all where None.
         segment

@@ -152,6 +152,7 @@ class NwbTables(NwbSession):
         start_s: float | None = None,
         end_s: float | None = None,
         *,
+        channels: Sequence[int] | None = None,
         scaled: bool = True,
     ) -> xr.DataArray:
         """Give a series over time, or a part of it; only that part is read.
@@ -162,13 +163,16 @@ class NwbTables(NwbSession):
             Its name, or its path in the file.
         start_s, end_s
             From and up to, in the clock of the session; all where None.
+        channels
+            Which columns of a series that has some, by position; all where None.
         scaled
             In the unit the file names (its ``conversion`` and ``offset`` applied); else as stored.
 
         Returns
         -------
         DataArray
-            ``time`` (s) by whatever else it has; ``attrs["units"]``.
+            ``time`` (s) by whatever else it has; ``attrs["units"]``. Of electrical series
+            ``channel`` holds the rows of the table of electrodes.
 
         Raises
         ------
@@ -203,15 +207,26 @@ class NwbTables(NwbSession):
             ) from error
         if scaled:
             values = self._scaled(path, values, told)
+        coords: dict[str, Any] = {"time": ("time", times, {"units": "s"})}
+        if len(rest) == 1 and self.tree.has(f"{path}/electrodes"):
+            coords["channel"] = self.tree.array(f"{path}/electrodes")
         names = ["channel"] if len(rest) == 1 else [f"axis_{n + 1}" for n in range(len(rest))]
         made: xr.DataArray = xarray().DataArray(
             values,
             dims=("time", *names),
-            coords={"time": ("time", times, {"units": "s"})},
+            coords=coords,
             name=path.rpartition("/")[2],
             attrs={"units": str(told.get("unit", "")) if scaled else "1", "path": path},
         )
-        return made
+        if channels is None:
+            return made
+        if len(rest) != 1 or any(not -rest[0] <= n < rest[0] for n in channels):
+            raise UsageError(
+                "this series has no such channels",
+                address=self.name,
+                why=f"it has {rest or 'none'}",
+            )
+        return made.isel(channel=list(channels))
 
     def _span(
         self, path: str, count: int, start_s: float | None, end_s: float | None

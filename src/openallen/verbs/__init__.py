@@ -8,7 +8,7 @@ from openallen.verbs.asset import recordings_of, views_of
 from openallen.verbs.atlas import alignment, grids
 from openallen.verbs.fetching import fetch, job, plan, with_options
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
-from openallen.verbs.parts import open_part
+from openallen.verbs.parts import open_asset, open_part
 from openallen.verbs.place import destination, folder_for
 from openallen.verbs.release import shelf
 from openallen.verbs.rows import facts, open_structures, query, search, set_query
@@ -28,6 +28,7 @@ __all__ = [
     "grids",
     "job",
     "open",
+    "open_asset",
     "open_part",
     "open_release",
     "open_session",

@@ -128,6 +128,10 @@ def views_of(what: AddressLike, *, settings: Settings | None = None) -> list[Vie
     where = Address.parse(what)
     place = part_objects(where, settings)
     path = "/".join(where.path)
+    if not any(place.level()):
+        raise NotFoundError(
+            "there is nothing there", address=str(where), hint=f"openallen list asset:{where.name}"
+        )
     if kind_of(place) == "image":
         return [image_view(OmeZarr(place).told, path, place.name)]
     found = list(views(place, PUBLIC_BUCKET))

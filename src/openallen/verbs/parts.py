@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Address, AddressLike
-from openallen.errors import NotFoundError, UsageError
+from openallen.errors import NotFoundError, OfflineError, UsageError
 from openallen.settings import Settings
 from openallen.verbs.asset import no_conditions, part_objects
 from openallen.verbs.fetching import fetch
@@ -26,10 +27,19 @@ _H5: Final = (".nwb", ".h5", ".hdf5")
 
 
 def open_asset(name: str) -> Asset:
-    """Open a whole asset; its parts open with ``asset.open(path)``."""
+    """Open a whole asset; its parts open with ``asset.open(path)``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of that name; offline that shows when it is asked.
+    """
     from openallen.assets import open_asset as asset_of
 
     found = asset_of(name)
+    with suppress(OfflineError):
+        if not found.exists():
+            raise found.missing()
     found.opening = functools.partial(_part_of, name)
     found.looking = lambda: part_objects(Address("asset", name))
     return found
@@ -100,6 +110,8 @@ def _open_far(where: Address, settings: Settings, **options: Any) -> Any:
     low = last.lower()
     whole = part_objects(Address(where.scheme, where.name, path=tuple(folder)), settings)
     if low.endswith(ENDINGS):
+        if "*" in last or whole.stat(last) is None:
+            raise _nothing(where)
         return _document(whole, last, settings, **options)
     if options:
         raise UsageError(f"'{next(iter(options))}' goes with tables only", address=str(where))
@@ -111,11 +123,24 @@ def _open_far(where: Address, settings: Settings, **options: Any) -> Any:
         return found
     entries, folders = inside.level()
     if not entries and not folders and whole.stat(last) is None:
-        raise NotFoundError("there is nothing there", address=str(where), why=inside.name)
+        raise _nothing(where)
     raise UsageError(
         "this is of no kind that opens where it lies",
         address=str(where),
+        why=f"openallen show {where.scheme}:{where.name} says what opens",
         hint=f"openallen list '{where}'",
+    )
+
+
+def _nothing(where: Address) -> NotFoundError:
+    if any(mark in part for part in where.path for mark in "*?["):
+        why = "patterns are for list and fetch"
+        return NotFoundError("one thing is opened at a time", address=str(where), why=why)
+    above = "/".join(where.path[:-1])
+    return NotFoundError(
+        "there is nothing there",
+        address=str(where),
+        hint=f"openallen list {where.scheme}:{where.name}" + (f"/{above}" if above else ""),
     )
 
 

@@ -61,7 +61,7 @@ def search(
     ----------
     address
         ``stack:`` for cells with images, ``grid:`` for section data sets, ``asset:`` for AIND
-        assets,
+        assets, ``recording:`` and ``recording:KIND`` for recordings of the compression benchmark,
         ``rma:Model?field=value`` for rows of brain-map.org.
     *conditions
         More filters, as text (``"species=Mus musculus"``) or `Condition`.
@@ -88,6 +88,10 @@ def search(
         told = [condition_of(name, value) for name, value in filters.items()]
         rows = catalogue(settings=Settings.load(source=source))
         return rows.select([*where.conditions, *given, *told])
+    if where.scheme == "recording" and not (where.path or given or filters):
+        from openallen.verbs.asset import recordings_of
+
+        return recordings_of(where, Settings.load(source=source))
     with connected(source=source) as client:
         asked, row = set_query(where, given)
         wanted = [filter_of(_told(where, name), value) for name, value in filters.items()]
@@ -151,7 +155,7 @@ def set_query(address: Address, conditions: list[Condition]) -> tuple[Any, Any]:
     raise UsageError(
         "this names no set of rows",
         address=str(address),
-        hint="stack:, grid: or rma:ProjectionImage",
+        hint="stack:, grid:, asset:, recording: or rma:ProjectionImage",
     )
 
 

@@ -133,11 +133,12 @@ class OmeZarr:
             from openallen.formats.lazy import lazy_array
         except ImportError:
             raise MissingExtraError("atlas", "labelled arrays") from None
-        if not -len(self.told.levels) <= number < len(self.told.levels):
+        count = len(self.told.levels)
+        if not isinstance(number, int) or not -count <= number < count:
             raise UsageError(
-                f"there is no level {number}",
+                f"there is no level {number!r}",
                 address=self.place,
-                why=f"there are {len(self.told.levels)}",
+                why=f"there are 0 to {count - 1}; -1 is the smallest",
             )
         if origin not in {"centre", "stored"}:
             raise UsageError(f"there is no origin '{origin}'", hint="centre, stored")
