@@ -189,11 +189,12 @@ class Asset:
 
     def missing(self) -> NotFoundError:
         """Give the error that says there is no such asset."""
+        subject = self.name.subject_id
         return NotFoundError(
             "there is no such asset",
             address=f"asset:{self.name}",
             why=f"nothing lies below {self.prefix}",
-            hint=f"openallen list asset: {'subject=' + self.name.subject_id if self.name.subject_id else ''}".strip(),  # noqa: E501
+            hint=f"openallen list asset: subject={subject}" if subject else "openallen list asset:",
         )
 
     # --- files ----------------------------------------------------------------------------------

@@ -239,9 +239,12 @@ class Record:
 
     @cached_property
     def modalities(self) -> tuple[str, ...]:
-        """Abbreviations of the modalities, in the current spelling where it is known."""
+        """Abbreviations of the modalities, in the current spelling where it is known.
+
+        Where the metadata tell none, what the first word of the name means.
+        """
         told = self._first(("data_description", "modalities"), ("data_description", "modality"))
-        found = [_modality(item) for item in _listed(told)]
+        found = [_modality(item) for item in _listed(told) or [self.parsed.platform]]
         return tuple(dict.fromkeys(word for word in found if word))
 
     @property
@@ -439,7 +442,7 @@ class Record:
         if len(majors) > 1:
             found.append(f"core files of major versions {', '.join(sorted(majors))}")
         modality = self._first(("data_description", "modalities"), ("data_description", "modality"))
-        if description and not self.modalities:
+        if description and not _listed(modality):
             found.append("no modality")
         elif isinstance(modality, str) or any(isinstance(m, str) for m in _listed(modality)):
             found.append(f"modality written as text: {str(modality)[:60]}")
