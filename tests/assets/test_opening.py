@@ -821,3 +821,13 @@ def test_by_the_command_line(bucket):
     assert run("list", "recording:nothing").returncode == 3
     assert run("show", f"asset:{RAW}/ecephys_clipped").returncode == 2
     assert run("show", f"asset:{RAW}/nothing.csv").returncode == 3
+
+
+def test_a_long_listing_says_how_far_it_is(bucket, capsys, monkeypatch):
+    from openallen.cli import progress
+
+    monkeypatch.setattr(progress, "_EVERY", 2)
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", -1.0)
+    with progress.counting(None, "files", quiet=False) as step:
+        oa.open(f"asset:{EXA}").folders(seen=step)
+    assert "files 2\nfiles 4\n" in capsys.readouterr().err

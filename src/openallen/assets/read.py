@@ -126,12 +126,7 @@ class Asset:
             with self._connect() as bucket:
                 entries, folders = bucket.level(self.prefix)
                 if not entries and not folders:
-                    raise NotFoundError(
-                        "there is no such asset",
-                        address=f"asset:{self.name}",
-                        why=f"nothing lies in {bucket.name}/{self.prefix}",
-                        hint="openallen list asset:",
-                    )
+                    raise self.missing()
                 wanted = [e for e in entries if e.key.rpartition("/")[2] in _SIDECARS]
                 with ThreadPoolExecutor(8, thread_name_prefix="sidecars") as pool:
                     read = list(pool.map(lambda e: self._sidecar(bucket, e), wanted))
@@ -218,11 +213,22 @@ class Asset:
                 if below and not below.endswith("/") and matches(below, pattern):
                     yield entry
 
-    def folders(self, depth: int = 1) -> dict[str, tuple[int, int]]:
-        """Give files and bytes by folder, `depth` levels down; files at the top count for ``.``."""
+    def folders(
+        self, depth: int = 1, seen: Callable[[object], object] = lambda _: None
+    ) -> dict[str, tuple[int, int]]:
+        """Give files and bytes by folder, `depth` levels down; files at the top count for ``.``.
+
+        Parameters
+        ----------
+        depth
+            How deep folders are told apart.
+        seen
+            Is told of each file: an asset may hold millions.
+        """
         counts: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
         for entry in self.files():
+            seen(entry)
             parts = entry.key.removeprefix(self.prefix).split("/")[:-1][:depth]
             folder = "/".join(parts) or "."
             counts[folder] += 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from openallen import verbs
 from openallen.address import Address, Condition
 from openallen.cli.options import Call, same_command
+from openallen.cli.progress import counting
 from openallen.display import bytes_text, count_text, facts_text
 from openallen.errors import ExitCode, NotFoundError, OpenAllenError
 
@@ -128,7 +129,8 @@ def show_asset(
     if strictly:
         return _validated(call, where, record)
     call.out.say(f"listing the files of {where.name}")
-    folders = asset.folders()
+    with counting(None, "files", quiet=call.out.quiet) as step:
+        folders = asset.folders(seen=step)
     opens = verbs.open_asset(where.name).contents()
     lines = [repr(record), "", folders_text(_shortened(folders))]
     if opens:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveProgress", "PlainProgress", "counting", "progress_for"]
 
 _LINE_EVERY_S = 5.0
+_EVERY = 1000
 
 
 def progress_for(*, quiet: bool, verbose: int) -> LiveProgress | PlainProgress:
@@ -31,8 +32,10 @@ def progress_for(*, quiet: bool, verbose: int) -> LiveProgress | PlainProgress:
 
 
 @contextmanager
-def counting(total: int, noun: str, *, quiet: bool) -> Iterator[Callable[[object], None]]:
-    """Show a count going up to `total`; gives what to call for each one done."""
+def counting(total: int | None, noun: str, *, quiet: bool) -> Iterator[Callable[[object], None]]:
+    """Show a count going up, to `total` where it is known; gives what to call for each one done."""
+    of = "" if total is None else f" of {total:,}"
+    every = 1 if total is not None else _EVERY
     done = 0
     shown_at = time.monotonic()
     live = sys.stderr.isatty() and not quiet
@@ -40,12 +43,14 @@ def counting(total: int, noun: str, *, quiet: bool) -> Iterator[Callable[[object
     def step(_: object) -> None:
         nonlocal done, shown_at
         done += 1
+        if done % every:
+            return
         if live:
-            sys.stderr.write(f"\r{noun} {done:,} of {total:,}")
+            sys.stderr.write(f"\r{noun} {done:,}{of}")
             sys.stderr.flush()
         elif not quiet and time.monotonic() - shown_at > _LINE_EVERY_S:
             shown_at = time.monotonic()
-            sys.stderr.write(f"{noun} {done:,} of {total:,}\n")
+            sys.stderr.write(f"{noun} {done:,}{of}\n")
 
     try:
         yield step
