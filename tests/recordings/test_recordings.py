@@ -48,6 +48,16 @@ def traces(made) -> np.ndarray:
 )  # fmt: skip
 def test_the_same_samples_from_every_form(made, traces, place):
     found = open_recording(made / place)
+    whole = found.lazy(scaled=False)
+    assert (whole.dims, whole.shape, whole.dtype) == (
+        ("sample", "channel"),
+        traces.shape,
+        traces.dtype,
+    )
+    assert np.array_equal(whole[100:200:7, [5, 2]], traces[100:200:7, [5, 2]])
+    assert int(whole[17, 3]) == traces[17, 3]
+    assert np.array_equal(whole.sel(channel="4")[-5:], traces[-5:, 4])
+    assert np.allclose(found.lazy()[:50], traces[:50] * 0.195, atol=1e-3)
     assert np.array_equal(found.traces(scaled=False), traces)
     assert found.durations_s == (0.2,)
     assert found.sampling_frequency_hz == 30_000

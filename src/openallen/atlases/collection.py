@@ -77,9 +77,8 @@ def stack_grids(
     """
     try:
         import numpy as np
-        import xarray as xr
-        from xarray.backends import BackendArray
-        from xarray.core import indexing
+
+        from openallen.formats.lazy import lazy_array
     except ImportError:
         raise MissingExtraError("atlas", "a stack of grids") from None
     if not places:
@@ -87,17 +86,6 @@ def stack_grids(
     grids = [ExpressionGrid(place) for place in places]
     shape, spacing = _common(grids, kind)
     volumes = _Volumes(tuple(places), kind)
-
-    class Lazy(BackendArray):
-        """The stack, as xarray's lazy indexing wants it."""
-
-        def __init__(self) -> None:
-            self.shape = (len(grids), *shape)
-            self.dtype = np.dtype("float32")
-
-        def __getitem__(self, key: Any) -> Any:
-            support = indexing.IndexingSupport.OUTER
-            return indexing.explicit_indexing_adapter(key, self.shape, support, volumes.take)
 
     known = EXPRESSION.get(kind)
     about: dict[str, Any] = {"orientation": "PIR", "long_name": known.title if known else None}
@@ -113,11 +101,15 @@ def stack_grids(
     coordinates["reference_space_id"] = ("data_set", spaces)
     if any(grid.simulated for grid in grids):
         frame.attrs["simulated"] = True
-    found = xr.DataArray(
-        xr.Variable(("data_set", *AXES), indexing.LazilyIndexedArray(Lazy())),
-        coords=coordinates,
+    found = lazy_array(
+        volumes.take,
+        (len(grids), *shape),
+        "float32",
+        ("data_set", *AXES),
+        coordinates,
         name=kind,
         attrs=frame.attrs,
+        outer=True,
     )
     return found if chunks is None else _in_chunks(found, chunks)
 

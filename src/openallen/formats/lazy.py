@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-
 __all__ = ["lazy_array"]
 
 
 class _Lazy(BackendArray):
-    """Something with a shape that takes basic indices, for xarray."""
+    """Something with a shape that is read in parts, for xarray."""
 
     def __init__(
-        self, shape: tuple[int, ...], dtype: Any, read: Callable[[tuple[Any, ...]], Any]
+        self,
+        shape: tuple[int, ...],
+        dtype: Any,
+        read: Callable[[tuple[Any, ...]], Any],
+        *,
+        outer: bool,
     ) -> None:
         self.shape = shape
+        self._support = indexing.IndexingSupport.OUTER if outer else indexing.IndexingSupport.BASIC
         self.dtype = np.dtype(dtype)
         self._read = read
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._get
-        )
+        return indexing.explicit_indexing_adapter(key, self.shape, self._support, self._get)
 
     def _get(self, key: tuple[Any, ...]) -> Any:
         return np.asarray(self._read(key))
@@ -40,26 +41,30 @@ def lazy_array(
     shape: tuple[int, ...],
     dtype: Any,
     dims: Sequence[str],
-    coords: Mapping[Hashable, Any],
+    coords: Mapping[Any, Any],
     *,
     name: str,
     attrs: Mapping[str, Any],
     chunks: Sequence[int] | None = None,
+    outer: bool = False,
 ) -> xr.DataArray:
     """Give a labelled array that reads what it is sliced to, when its values are wanted.
 
     Parameters
     ----------
     read
-        Gives a part, by integers and slices, one for each axis.
+        Gives a part, by an integer or a slice for each axis; with `outer` also by lists of
+        integers.
     shape, dtype
         Of the whole.
     dims, coords, name, attrs
         As for `xarray.DataArray`.
     chunks
-        How it is best cut: what ``.chunk("auto")`` and dask go by.
+        How it is best cut: what ``.chunk({})`` goes by.
+    outer
+        Whether `read` takes lists, too.
     """
-    lazily = indexing.LazilyIndexedArray(_Lazy(shape, dtype, read))
+    lazily = indexing.LazilyIndexedArray(_Lazy(shape, dtype, read, outer=outer))
     variable = xr.Variable(tuple(dims), lazily)
     if chunks is not None:
         variable.encoding["preferred_chunks"] = dict(zip(dims, chunks, strict=True))

@@ -144,8 +144,10 @@ class _FarRows:
         import numpy as np
 
         first, last, _ = key.indices(self.shape[0])
+        if first >= last:
+            return np.empty((0, self.shape[1]), self._dtype)
         step = self._dtype.itemsize * self.shape[1]
-        start, stop = (self._offset + row * step for row in (first, max(first, last)))
+        start, stop = (self._offset + row * step for row in (first, last))
         body = self._place.get(self._file, start, stop, self._mark)
         if body is None or len(body) != stop - start:
             raise TruncatedError(

@@ -133,13 +133,10 @@ class Recording:
             import xarray as xr
         except ImportError:
             raise MissingExtraError("ephys", "labelled traces") from None
-        if not 0 <= segment < len(self.segments):
-            raise UsageError(
-                f"there is no segment {segment}", why=f"there are {len(self.segments)}"
-            )
+        samples = self._segment(segment)
         first, last = self._span(segment, start_s, end_s)
         columns = self._columns(channels)
-        values = self._read(self.segments[segment], first, last)[:, columns]
+        values = self._read(samples, first, last)[:, columns]
         rate = self.sampling_frequency_hz
         about = {"units": "µV" if scaled else "1", "sampling_frequency_hz": rate}
         if scaled:
@@ -154,6 +151,71 @@ class Recording:
         return xr.DataArray(
             values, dims=("time", "channel"), coords=coordinates, name="traces", attrs=about
         )
+
+    def lazy(self, segment: int = 0, *, scaled: bool = True) -> xr.DataArray:
+        """Give all traces of a segment as one array that is read as it is sliced.
+
+        Parameters
+        ----------
+        segment
+            Which segment.
+        scaled
+            µV as float32; else the integers as they are stored.
+
+        Returns
+        -------
+        DataArray
+            ``sample`` x ``channel``: samples are counted, as the times of hours of them would fill
+            the memory; ``attrs["sampling_frequency_hz"]`` tells their distance. ``.chunk()`` hands
+            over to dask.
+
+        Raises
+        ------
+        As `traces` does, some of it when values are wanted.
+        """
+        import numpy as np
+
+        try:
+            from openallen.formats.lazy import lazy_array
+        except ImportError:
+            raise MissingExtraError("ephys", "labelled traces") from None
+        samples = self._segment(segment)
+        if scaled and self.gain_uv is None:
+            raise UsageError("the gain of this recording is not known", hint="scaled=False")
+
+        def read(key: tuple[Any, ...]) -> Any:
+            rows, columns = key
+            first, last, step = (
+                rows.indices(samples.shape[0]) if isinstance(rows, slice) else (rows, rows + 1, 1)
+            )
+            part = self._read(samples, first, max(first, last))[::step]
+            chosen = np.atleast_1d(np.arange(len(self.channel_ids))[columns])
+            values = part[:, chosen]
+            values = self._scaled(values, chosen.tolist()) if scaled else values
+            values = values if isinstance(columns, slice) else values[:, 0]
+            return values if isinstance(rows, slice) else values[0]
+
+        kind = "float32" if scaled else self._read(samples, 0, 0).dtype
+        about = {
+            "units": "µV" if scaled else "1",
+            "sampling_frequency_hz": self.sampling_frequency_hz,
+        }
+        coordinates: dict[Any, Any] = {"channel": list(self.channel_ids)}
+        return lazy_array(
+            read,
+            samples.shape,
+            kind,
+            ("sample", "channel"),
+            coordinates,
+            name="traces",
+            attrs=about,
+            chunks=(round(self.sampling_frequency_hz), len(self.channel_ids)),
+        )
+
+    def _segment(self, number: int) -> Segment:
+        if not 0 <= number < len(self.segments):
+            raise UsageError(f"there is no segment {number}", why=f"there are {len(self.segments)}")
+        return self.segments[number]
 
     def _span(self, segment: int, start_s: float, end_s: float | None) -> tuple[int, int]:
         """Give the samples from and to."""
