@@ -6,11 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 from buckets import Published, publish_release
 from loopback import Handler, Loopback
 
 DATA = Path(__file__).parent / "data"
+
+
+# A machine that is busy with something else makes tests slow, not wrong.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure() -> None:
