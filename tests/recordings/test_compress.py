@@ -257,6 +257,10 @@ def test_another_order_is_said():
     assert out_of_order(found, "NP2") == []
     (line,) = out_of_order(found[::-1], "NP2")
     assert "published 1.68 and 1.90" in line
+    lossy = measure_all(
+        generate("NP2", 0.1, 16), 30_000, [*lossy_ways()[:2], "blosc-lz4"], chunk_s=0.1
+    )
+    assert out_of_order(lossy[::-1], "NP2") == []  # those that lose something are in no such order
 
 
 def test_what_cannot_be_measured():

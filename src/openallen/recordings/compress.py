@@ -416,7 +416,9 @@ def out_of_order(found: Iterable[Measured], probe: str) -> list[str]:
     probe
         ``NP1`` or ``NP2``.
     """
-    told = [(m, m.published[probe][0]) for m in found if probe in m.published and not m.rmse_uv]
+    told = [
+        (m, m.published[probe][0]) for m in found if probe in m.published and not m.settings.lossy
+    ]
     return [
         f"{one.codec} ({one.ratio:.2f}) before {other.codec} ({other.ratio:.2f}); published "
         f"{was:.2f} and {better:.2f}"

@@ -71,7 +71,7 @@ def _bars(ax: Any, found: Sequence[Measured]) -> None:
     _rows(ax, found)
     ax.set_xlabel("compression ratio")
     ax.axvline(1, lw=0.5, color="0.6")
-    ax.legend(fontsize=6, loc="lower right")
+    _legend(ax)
 
 
 def _speeds(ax: Any, found: Sequence[Measured]) -> None:
@@ -86,12 +86,17 @@ def _speeds(ax: Any, found: Sequence[Measured]) -> None:
     ax.axvline(1, lw=0.5, color="0.6")
     ax.set_xlabel("times real time, one thread")
     ax.grid(axis="x", lw=0.3)
-    ax.legend(fontsize=6, loc="lower right")
+    _legend(ax)
+
+
+def _legend(ax: Any) -> None:
+    """Put the legend above: inside it would cover the last row."""
+    ax.legend(fontsize=6, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
 
 
 def _rows(ax: Any, found: Sequence[Measured]) -> None:
     ax.set_yticks(range(len(found)), [one.codec for one in found], fontsize=7)
-    ax.invert_yaxis()
+    ax.set_ylim(len(found) - 0.4, -0.6)
     ax.spines[["top", "right"]].set_visible(False)
 
 
