@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import logging
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
-from openallen.errors import TruncatedError
+from openallen.errors import CorruptError, OpenAllenError, TruncatedError
 
 if TYPE_CHECKING:
     from openallen.formats.objects import Objects
 
-__all__ = ["Chunks", "Holes"]
+__all__ = ["Chunks", "Holes", "decoding"]
 
 Holes = Literal["refused", "told", "usual"]
 _LOG: Final = logging.getLogger("openallen.formats")
 _DOCUMENTS: Final = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+_BROKEN: Final = (
+    ValueError, RuntimeError, OSError, TypeError, LookupError, EOFError, AttributeError,
+    ImportError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What codecs, pickles and Zarr libraries raise over bytes that are not what they should be."""
+
+
+@contextmanager
+def decoding(what: str, where: str) -> Iterator[None]:
+    """Say of whatever a codec raises what is damaged, and where; our own errors say so themselves.
+
+    Raises
+    ------
+    CorruptError
+        In place of what a library raised.
+    """
+    try:
+        yield
+    except OpenAllenError:
+        raise
+    except _BROKEN as error:
+        why = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise CorruptError(what, address=where, why=why) from error
 
 
 class Chunks:

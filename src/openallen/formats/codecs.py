@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numcodecs.registry import get_codec
 
-from openallen.errors import CorruptError, MissingExtraError
+from openallen.errors import MissingExtraError
 from openallen.formats import wavpack
+from openallen.formats.chunks import decoding
 
 if TYPE_CHECKING:
     from openallen.formats.chunks import Chunks
@@ -129,27 +130,26 @@ class ObjectArray:
             )
             body = self._source.read(f"{self._path}/{self.chunk_key(at)}".lstrip("/"))
             if body is not None:
-                chunk = self._decoded(body).reshape(self._chunks)
+                chunk = self._decoded(body)
                 whole[place] = chunk[tuple(slice(s.stop - s.start) for s in place)]
         return whole[key]
 
     def _decoded(self, body: bytes) -> np.ndarray[Any, Any]:
-        try:
+        where = f"{self._source.name}/{self._path}"
+        with decoding("objects in this store cannot be read", where):
             if compressor := self._told.get("compressor"):
                 body = bytes(get_codec(compressor).decode(body))
             found: Any = body
             for codec in reversed(self._told.get("filters") or []):
                 found = _unfiltered(codec, found)
-            return np.asarray(found, dtype=object)
-        except (ValueError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            raise CorruptError(
-                "objects in this store cannot be read",
-                address=f"{self._source.name}/{self._path}",
-                why=str(error)[:200],
-            ) from error
+            order = "F" if self._told.get("order") == "F" else "C"
+            return np.asarray(found, dtype=object).reshape(self._chunks, order=order)  # type: ignore[call-overload,no-any-return]
 
 
 def _unfiltered(codec: Mapping[str, Any], body: Any) -> Any:
     if codec.get("id") == "pickle":
-        return _Careful(io.BytesIO(body)).load()
+        try:
+            return _Careful(io.BytesIO(body)).load()
+        except pickle.UnpicklingError as error:
+            raise ValueError(str(error)) from error
     return get_codec(dict(codec)).decode(body)

@@ -65,7 +65,7 @@ class Hierarchy:
         objects.ready(["zarr.json", ".zmetadata", ".zattrs", ".zgroup"])
         root = self._document("zarr.json")
         self.format = 3 if root is not None else 2
-        copied = root.get("consolidated_metadata") if root else self._document(".zmetadata")
+        copied = self._copy() if root is None else root.get("consolidated_metadata")
         told = copied.get("metadata") if isinstance(copied, dict) else None
         self._copied: dict[str, Any] | None = told if isinstance(told, dict) else None
         if root is None:
@@ -97,6 +97,14 @@ class Hierarchy:
         if not isinstance(told, dict):
             raise CorruptError("this describes no Zarr", address=f"{self.name}/{key}")
         return told
+
+    def _copy(self) -> dict[str, Any] | None:
+        """Give consolidated metadata of version 2; one that is damaged is as good as none."""
+        try:
+            return self._document(".zmetadata")
+        except CorruptError as error:
+            self.notes.append(f"consolidated metadata cannot be read: {error.why or error.what}")
+            return None
 
     def _of_copy(self, key: str) -> dict[str, Any]:
         return _dict((self._copied or {}).get(key))
@@ -160,19 +168,6 @@ class Hierarchy:
             for parent, slash, name in (known.rpartition("/") for known in self._known)
             if parent == inside and name
         )
-
-    def everything(self) -> Iterator[tuple[str, str]]:
-        """Give paths and kinds of all groups and arrays below, parents first."""
-        waiting = [""]
-        while waiting:
-            path = waiting.pop(0)
-            for name in self.members(path):
-                below = f"{path}/{name}".lstrip("/")
-                kind = self.kind(below)
-                if kind:
-                    yield below, kind
-                if kind == "group":
-                    waiting.append(below)
 
     def _facts(self) -> dict[str, object]:
         names = self.members("")

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openallen.display import card, facts_text, seconds_text
-from openallen.errors import (
-    CorruptError,
-    MissingExtraError,
-    OpenAllenError,
-    UsageError,
-)
+from openallen.errors import MissingExtraError, UsageError
+from openallen.formats.chunks import decoding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -253,14 +249,8 @@ class Recording:
     def _read(self, samples: Segment, first: int, last: int) -> np.ndarray[Any, Any]:
         import numpy as np
 
-        try:
+        with decoding("a chunk of this recording is damaged", self.place):
             return np.asarray(samples[first:last])
-        except OpenAllenError:
-            raise
-        except (RuntimeError, ValueError, OSError) as error:
-            raise CorruptError(
-                "a chunk of this recording is damaged", address=self.place, why=str(error)[:200]
-            ) from error
 
     def _facts(self) -> dict[str, object]:
         seconds = ", ".join(seconds_text(s) for s in self.durations_s)

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, NotFoundError, OpenAllenError, UsageError
+from openallen.errors import CorruptError, NotFoundError, UsageError
+from openallen.formats.chunks import decoding
 from openallen.sessions.base import NwbSession
 
 if TYPE_CHECKING:
@@ -197,14 +198,8 @@ class NwbTables(NwbSession):
                 hint=f"series({name!r}, start_s, end_s)",
             )
         told = self.tree.attrs(f"{path}/data")
-        try:
+        with decoding("part of this series is damaged", self.name):
             values = np.asarray(data[first:last])
-        except OpenAllenError:
-            raise
-        except (RuntimeError, ValueError, OSError, TypeError) as error:
-            raise CorruptError(
-                "part of this series is damaged", address=self.name, why=str(error)[:200]
-            ) from error
         if scaled:
             values = self._scaled(path, values, told)
         coords: dict[str, Any] = {"time": ("time", times, {"units": "s"})}
@@ -241,7 +236,9 @@ class NwbTables(NwbSession):
             times = times[first:last]
         else:
             begin = float(self.tree.value(f"{path}/starting_time"))
-            rate = float(self.tree.attrs(f"{path}/starting_time")["rate"])
+            rate = float(self.tree.attrs(f"{path}/starting_time").get("rate") or 0)
+            if rate <= 0:
+                raise CorruptError("a series without a rate", address=self.name, why=path)
             spans = [None if s is None else (s - begin) * rate for s in (start_s, end_s)]
             # A hair's breadth below a sample still means that sample.
             edges = [None if s is None else int(np.ceil(s - 1e-6)) for s in spans]

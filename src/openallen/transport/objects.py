@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from openallen.errors import AnswerError, NotFoundError, UnreachableError
 from openallen.transport.http import Response
 from openallen.transport.s3 import Bucket, Listed
+from openallen.transport.sniff import sniff
 
 __all__ = ["Kept", "RemoteObjects"]
 
@@ -156,6 +157,8 @@ class RemoteObjects:
         body = kept.get(name) if kept is not None and mark else None
         if body is None:
             body = self._asked(key, start, stop)
+            if body is not None and sniff(body) == "html":
+                return body  # what stands between us and the service may say this, once
             if kept is not None and mark and body is not None:
                 kept.put(name, body)
         self._desk.remember(part, body)
@@ -169,9 +172,10 @@ class RemoteObjects:
 
     def stat(self, key: str) -> tuple[int, str] | None:
         """Give size in bytes of an object and its entity tag; None if there is none."""
-        folder, _, _ = key.rpartition("/")
-        entries, _ = self.level(folder)
-        return next(((e.size_bytes, e.etag) for e in entries if e.key == self._prefix + key), None)
+        whole = self._prefix + key
+        self._desk.count(1, 0)
+        first = next(iter(self._bucket.list(whole, page_keys=1)), None)
+        return (first.size_bytes, first.etag) if first is not None and first.key == whole else None
 
     def level(self, path: str = "") -> tuple[tuple[Listed, ...], tuple[str, ...]]:
         """Give objects directly below a folder, and folders by their names, in order.

@@ -15,6 +15,7 @@ from openallen.errors import (
     TruncatedError,
     UsageError,
 )
+from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects, Objects
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Bytes", "H5Tree", "Tree", "ZarrTree", "open_h5", "open_zarr"]
 
 _DIRECT_BYTES: Final = 1 << 20
+_MOST_LINKS: Final = 16
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 
 
@@ -332,18 +334,13 @@ class ZarrTree:
         """
         import numpy as np
 
-        try:
+        with decoding("this file cannot be read", self.name):
             found = np.asarray(self.lazy(path)[...])
-        except OpenAllenError:
-            raise
-        except (ValueError, OSError, RuntimeError, TypeError) as error:
-            raise _broken(error, self.name) from error
         if found.dtype.kind in {"U", "S", "T"}:
             found = found.astype(object)
         if found.dtype == object:
-            found = np.array([_referred(_plain(v)) for v in found.ravel()] + [None], dtype=object)[
-                :-1
-            ].reshape(found.shape)
+            for at, value in np.ndenumerate(found):
+                found[at] = _referred(_plain(value))
         return found
 
     def ready(self, paths: list[str]) -> None:
@@ -352,10 +349,13 @@ class ZarrTree:
 
     def _links(self, path: str) -> dict[str, str]:
         told = self.hierarchy.attrs(path, copied=True).get("zarr_link") or []
-        return {str(link["name"]): str(link["path"]) for link in told}
+        links = [link for link in told if isinstance(link, dict)]
+        return {str(link.get("name")): str(link.get("path")) for link in links}
 
-    def _find(self, path: str) -> str | None:
+    def _find(self, path: str, followed: int = 0) -> str | None:
         """Follow a path, through the links that hdmf-zarr keeps as attributes."""
+        if followed > _MOST_LINKS:
+            raise CorruptError("links that go in circles", address=self.name, why=path)
         at = ""
         for part in path.strip("/").split("/"):
             if not part:
@@ -365,7 +365,7 @@ class ZarrTree:
                 at = below
                 continue
             link = self._links(at).get(part)
-            found = self._find(link) if link is not None else None
+            found = self._find(link, followed + 1) if link is not None else None
             if found is None:
                 return None
             at = found
@@ -416,7 +416,7 @@ def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
     try:
         import h5py
     except ImportError:
-        raise MissingExtraError("nwb", "reading NWB files") from None
+        raise MissingExtraError("nwb", "reading HDF5 files") from None
     try:
         return H5Tree(h5py.File(source, "r"), name, ranges)
     except (OSError, RuntimeError) as error:

@@ -6,13 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import (
-    CorruptError,
-    MissingExtraError,
-    NotFoundError,
-    OpenAllenError,
-    UsageError,
-)
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects, Objects
 from openallen.formats.omezarr.multiscale import Level, read_multiscale
 
@@ -153,15 +148,8 @@ class OmeZarr:
         }
 
         def read(key: tuple[Any, ...]) -> Any:
-            try:
+            with decoding("a chunk of this image is damaged", f"{self.place}/{level.path}"):
                 return array[key]
-            except OpenAllenError:
-                raise
-            except (RuntimeError, ValueError, OSError, TypeError) as error:
-                where = f"{self.place}/{level.path}"
-                raise CorruptError(
-                    "a chunk of this image is damaged", address=where, why=str(error)[:200]
-                ) from error
 
         return lazy_array(
             read,
