@@ -15,7 +15,7 @@ __all__ = ["Content", "contents"]
 
 _STORES: Final = (".zarr", ".nwb")
 _MOST_FOLDERS: Final = 300
-_TABLES: Final = tuple(e for e in ENDINGS if e not in {".json", ".jsonl", ".npy"})
+_TABLES: Final = tuple(e for e in ENDINGS if e not in {".json", ".jsonl", ".npy", ".swc"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Tables and documents inside an asset: CSV, Parquet, JSON, NumPy; only what is wanted comes."""
+"""Tables and documents in an asset: CSV, Parquet, JSON, NumPy, SWC; only what is wanted comes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from openallen.errors import CorruptError, MissingExtraError, NotFoundError, Usa
 if TYPE_CHECKING:
     from openallen.formats.objects import Objects
 
-__all__ = ["ENDINGS", "read_document"]
+__all__ = ["COLUMNAR", "ENDINGS", "read_document"]
 
-ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".npy", ".parquet", ".pqt")
+ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".npy", ".parquet", ".pqt", ".swc")
 _ROW_BYTES: Final = 256
-_COLUMNAR: Final = (".parquet", ".pqt")
+COLUMNAR: Final = (".parquet", ".pqt")
 
 
 def read_document(
@@ -42,7 +42,7 @@ def read_document(
 
     Returns
     -------
-    DataFrame, dict, list or ndarray
+    DataFrame, dict, list, ndarray or Morphology
         By the ending.
 
     Raises
@@ -58,7 +58,7 @@ def read_document(
     """
     where, low = f"{place.name}/{key}", key.lower()
     try:
-        if low.endswith(_COLUMNAR):
+        if low.endswith(COLUMNAR):
             return _parquet(file, where, columns, nrows)
         if low.endswith((".csv", ".tsv")):
             return _csv(place, key, columns, nrows)
@@ -67,6 +67,10 @@ def read_document(
             import numpy as np
 
             return np.load(io.BytesIO(body), allow_pickle=False)
+        if low.endswith(".swc"):
+            from openallen.formats.swc import read_swc
+
+            return read_swc(body)
         if low.endswith(".jsonl"):
             return [json.loads(line) for line in body.splitlines() if line.strip()]
         return json.loads(body)

@@ -131,7 +131,7 @@ def show_asset(
     call.out.say(f"listing the files of {where.name}")
     with counting(None, "files", quiet=call.out.quiet) as step:
         folders = asset.folders(seen=step)
-    opens = verbs.open_asset(where.name).contents()
+    opens = verbs.open_asset(where.name, call.settings).contents()
     lines = [repr(record), "", folders_text(_shortened(folders))]
     if opens:
         lines += ["", facts_text("opens where it lies", _opening(opens))]
@@ -174,7 +174,7 @@ def _validated(call: Call, where: Address, record: Any) -> int:
 
 def _part(call: Call, where: Address) -> int:
     """Show what lies at a place inside an asset, without fetching it."""
-    found = verbs.open_part(where)
+    found = verbs.open_part(where, settings=call.settings)
     text = repr(found)
     facts = getattr(found, "_facts", None)
     told = {k: str(v) for k, v in facts().items() if v is not None} if facts is not None else {}

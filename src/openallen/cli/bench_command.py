@@ -88,7 +88,7 @@ def command(
     words = {n: _words(options[n]) for n in ("codecs", "levels", "shuffles", "deltas", "bands")}
     lsb = _lsb("off" if options["no_lsb"] else options["lsb"])
     ways = [*settings_of(**words), *(lossy_ways() if options["lossy"] else [])]
-    samples, rate, gain = _samples(place, options)
+    samples, rate, gain = _samples(call, place, options)
     found = measure_all(
         samples, rate, ways, chunk_s=options["chunk_s"], lsb=lsb, gain_uv=gain, tell=call.out.say
     )
@@ -128,7 +128,7 @@ def _made_up() -> tuple[str, ...]:
     return tuple(PROBES)
 
 
-def _samples(place: str, options: dict[str, Any]) -> tuple[Any, float, float | None]:
+def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, float, float | None]:
     """Give samples x channels, samples a second, and µV of one of their units."""
     import numpy as np
 
@@ -141,7 +141,10 @@ def _samples(place: str, options: dict[str, Any]) -> tuple[Any, float, float | N
         return generate(place, seconds, options["channels"]), 30_000.0, PROBES[place].gain_uv
     if ":" not in place and not Path(place).exists():
         raise NotFoundError("there is no such recording", address=place, hint=", ".join(PROBES))
-    recording = verbs.open(place)
+    if place.startswith(("asset:", "recording:")):
+        recording = verbs.open_part(place, settings=call.settings)
+    else:
+        recording = verbs.open(place)
     if not hasattr(recording, "traces"):
         raise UsageError("this is no recording", address=place)
     part = recording.traces(start, start + seconds, scaled=False)

@@ -133,20 +133,28 @@ class Recording:
         first, last = self._span(segment, start_s, end_s)
         columns = self._columns(channels)
         values = self._read(samples, first, last)[:, columns]
-        rate = self.sampling_frequency_hz
-        about = {"units": "µV" if scaled else "1", "sampling_frequency_hz": rate}
         if scaled:
             values = self._scaled(values, columns)
-        coordinates: dict[str, Any] = {
-            "time": ("time", np.arange(first, last) / rate, {"units": "s"}),
-            "channel": [self.channel_ids[i] for i in columns],
-        }
+        times = np.arange(first, last) / self.sampling_frequency_hz
+        return xr.DataArray(
+            values,
+            dims=("time", "channel"),
+            coords={"time": ("time", times, {"units": "s"}), **self._labels(columns)},
+            name="traces",
+            attrs=self._about(scaled=scaled),
+        )
+
+    def _labels(self, columns: list[int]) -> dict[str, Any]:
+        """Give what is known of channels, as coordinates."""
+        found: dict[str, Any] = {"channel": [self.channel_ids[i] for i in columns]}
         if self.locations_um is not None:
             for axis, name in enumerate(("x_um", "y_um")):
-                coordinates[name] = ("channel", self.locations_um[columns, axis])
-        return xr.DataArray(
-            values, dims=("time", "channel"), coords=coordinates, name="traces", attrs=about
-        )
+                found[name] = ("channel", self.locations_um[columns, axis])
+        return found
+
+    def _about(self, *, scaled: bool) -> dict[str, Any]:
+        rate = self.sampling_frequency_hz
+        return {"units": "µV" if scaled else "1", "sampling_frequency_hz": rate}
 
     def lazy(self, segment: int = 0, *, scaled: bool = True) -> xr.DataArray:
         """Give all traces of a segment as one array that is read as it is sliced.
@@ -163,7 +171,7 @@ class Recording:
         DataArray
             ``sample`` x ``channel``: samples are counted, as the times of hours of them would fill
             the memory; ``attrs["sampling_frequency_hz"]`` tells their distance. ``.chunk()`` hands
-            over to dask.
+            over to dask. Channels are labelled as in `traces`.
 
         Raises
         ------
@@ -192,19 +200,14 @@ class Recording:
             return values if isinstance(rows, slice) else values[0]
 
         kind = "float32" if scaled else self._read(samples, 0, 0).dtype
-        about = {
-            "units": "µV" if scaled else "1",
-            "sampling_frequency_hz": self.sampling_frequency_hz,
-        }
-        coordinates: dict[Any, Any] = {"channel": list(self.channel_ids)}
         return lazy_array(
             read,
             samples.shape,
             kind,
             ("sample", "channel"),
-            coordinates,
+            self._labels(list(range(len(self.channel_ids)))),
             name="traces",
-            attrs=about,
+            attrs=self._about(scaled=scaled),
             chunks=(round(self.sampling_frequency_hz), len(self.channel_ids)),
         )
 

@@ -72,9 +72,12 @@ def open_zarr(place: Objects) -> Recording:
         raise CorruptError(
             "this Zarr store is no recording", address=place.name, why=f"no {error}"
         ) from error
+    if count < 1:
+        raise CorruptError("a recording without segments", address=place.name)
     segments = tuple(_Chunks(hierarchy, f"traces_seg{n}") for n in range(count))
     width = segments[0].shape[1]
     hierarchy.ready(_READ_AT_ONCE)
+    probe = told.get("probegroup") or told.get("probe")
 
     def read(name: str) -> Any:
         try:
@@ -95,6 +98,6 @@ def open_zarr(place: Objects) -> Recording:
         channel_ids=tuple(map(str, range(width) if ids is None else ids.tolist())),
         gain_uv=gain,
         offset_uv=offset,
-        locations_um=locations_um(told.get("probegroup") or told.get("probe") or {}, width),
+        locations_um=locations_um(probe if isinstance(probe, dict) else {}, width),
         annotations=told.get("annotations") or {},
     )

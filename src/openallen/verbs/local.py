@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from openallen.errors import NotFoundError, UsageError
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
 from openallen.verbs.session import open_any
 
-__all__ = ["no_options", "open_place"]
+if TYPE_CHECKING:
+    from openallen.formats.objects import Objects
+
+__all__ = ["no_options", "open_place", "open_store"]
 
 
 def open_place(place: Path, **options: Any) -> Any:
@@ -35,7 +38,7 @@ def open_place(place: Path, **options: Any) -> Any:
         return _open_h5(place, **options)
     no_options(options)
     if kind:
-        return _open_store(place, kind)
+        return open_store(FolderObjects(place), kind)
     found = _open_volumes(place)
     if found is not None:
         return found
@@ -70,20 +73,30 @@ def _open_volumes(place: Path) -> Any:
     return Atlas(place)
 
 
-def _open_store(place: Path, kind: str) -> Any:
-    """Open a folder of many files that is a recording, an image, or Zarr of another kind."""
+def open_store(place: Objects, kind: str) -> Any:
+    """Open a store of many objects, here or far away, by its kind.
+
+    Parameters
+    ----------
+    place
+        The store.
+    kind
+        What `openallen.formats.kinds.kind_of` says: ``recording``, ``image``, or ``zarr`` for
+        groups of another kind.
+    """
     if kind == "recording":
         from openallen.recordings import open_recording
 
         return open_recording(place)
-    if kind == "image" or not (place / ".zgroup").exists():
+    if kind == "image":
         from openallen.formats.omezarr import OmeZarr
 
         return OmeZarr(place)
-    from openallen.formats.objects import FolderObjects
-    from openallen.formats.zarrs import Hierarchy
-
-    return Hierarchy(FolderObjects(place))
+    try:
+        from openallen.formats.zarrs import Hierarchy
+    except ImportError:
+        raise MissingExtraError("images", "reading Zarr") from None
+    return Hierarchy(place)
 
 
 def _open_h5(place: Path, **options: Any) -> Any:

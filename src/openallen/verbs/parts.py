@@ -13,7 +13,7 @@ from openallen.errors import NotFoundError, OfflineError, UsageError
 from openallen.settings import Settings
 from openallen.verbs.asset import no_conditions, part_objects
 from openallen.verbs.fetching import fetch
-from openallen.verbs.local import open_place
+from openallen.verbs.local import open_place, open_store
 from openallen.verbs.place import destination
 
 if TYPE_CHECKING:
@@ -26,8 +26,15 @@ _EXAMPLE: Final = "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB"
 _H5: Final = (".nwb", ".h5", ".hdf5")
 
 
-def open_asset(name: str) -> Asset:
+def open_asset(name: str, settings: Settings | None = None) -> Asset:
     """Open a whole asset; its parts open with ``asset.open(path)``.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    settings
+        What to go by; read afresh where None.
 
     Raises
     ------
@@ -36,20 +43,27 @@ def open_asset(name: str) -> Asset:
     """
     from openallen.assets import open_asset as asset_of
 
-    found = asset_of(name)
+    found = asset_of(name, settings)
     with suppress(OfflineError):
         if not found.exists():
             raise found.missing()
-    found.opening = functools.partial(_part_of, name)
-    found.looking = lambda: part_objects(Address("asset", name))
+    found.opening = functools.partial(_part_of, name, settings)
+    found.looking = lambda: part_objects(Address("asset", name), settings)
     return found
 
 
-def _part_of(name: str, path: str, **options: Any) -> Any:
-    return open_part(Address("asset", name, path=tuple(path.strip("/").split("/"))), **options)
+def _part_of(name: str, settings: Settings | None, path: str, **options: Any) -> Any:
+    where = Address("asset", name, path=tuple(path.strip("/").split("/")))
+    return open_part(where, settings=settings, **options)
 
 
-def open_part(what: AddressLike, *, remote: bool | None = None, **options: Any) -> Any:
+def open_part(
+    what: AddressLike,
+    *,
+    remote: bool | None = None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> Any:
     """Open part of an asset, or a recording, by what lies there.
 
     Parameters
@@ -60,6 +74,8 @@ def open_part(what: AddressLike, *, remote: bool | None = None, **options: Any) 
         True reads it where it lies, only the parts that are touched; False fetches it first; None
         takes files that were fetched already, and what is made of many files only when offline, as
         nobody else can tell whether all of them are here.
+    settings
+        What to go by; read afresh where None.
     **options
         ``columns`` and ``nrows`` of tables.
 
@@ -79,7 +95,7 @@ def open_part(what: AddressLike, *, remote: bool | None = None, **options: Any) 
     no_conditions(where)
     if not where.path:
         raise UsageError("this names no single thing", address=str(where), hint=_EXAMPLE)
-    settings = Settings.load()
+    settings = settings or Settings.load()
     here = _local(where, settings)
     if remote is False:
         fetch(where)
@@ -105,6 +121,7 @@ def _open_here(here: Path, **options: Any) -> Any:
 
 def _open_far(where: Address, settings: Settings, **options: Any) -> Any:
     from openallen.assets.tables import ENDINGS
+    from openallen.formats.kinds import kind_of
 
     *folder, last = where.path
     low = last.lower()
@@ -115,14 +132,14 @@ def _open_far(where: Address, settings: Settings, **options: Any) -> Any:
         return _document(whole, last, settings, **options)
     if options:
         raise UsageError(f"'{next(iter(options))}' goes with tables only", address=str(where))
-    inside = part_objects(where, settings)
-    found = _open_store(inside, str(where))
-    if found is None and low.endswith(_H5) and whole.stat(last) is not None:
+    inside = whole.within(last)
+    kind = kind_of(inside)
+    if kind:
+        return _session(inside, str(where)) if kind == "session" else open_store(inside, kind)
+    is_file = whole.stat(last) is not None
+    if is_file and low.endswith(_H5):
         return _open_h5(whole, last, settings)
-    if found is not None:
-        return found
-    entries, folders = inside.level()
-    if not entries and not folders and whole.stat(last) is None:
+    if not is_file and not any(inside.level()):
         raise _nothing(where)
     raise UsageError(
         "this is of no kind that opens where it lies",
@@ -144,29 +161,11 @@ def _nothing(where: Address) -> NotFoundError:
     )
 
 
-def _open_store(inside: RemoteObjects, name: str) -> Any:
-    """Open a folder by what is written to its root; None where that says nothing."""
-    from openallen.formats.kinds import kind_of
+def _session(inside: RemoteObjects, name: str) -> Any:
+    from openallen.formats.nwb import open_zarr
+    from openallen.sessions.read import any_session_of
 
-    kind = kind_of(inside)
-    if kind == "image":
-        from openallen.formats.omezarr import OmeZarr
-
-        return OmeZarr(inside)
-    if kind == "session":
-        from openallen.formats.nwb import open_zarr
-        from openallen.sessions.read import any_session_of
-
-        return any_session_of(lambda: open_zarr(inside, name), name)
-    if kind == "recording":
-        from openallen.recordings import open_recording
-
-        return open_recording(inside)
-    if kind == "zarr":
-        from openallen.formats.zarrs import Hierarchy
-
-        return Hierarchy(inside)
-    return None
+    return any_session_of(lambda: open_zarr(inside, name), name)
 
 
 def _ranged(whole: RemoteObjects, key: str, settings: Settings) -> Any:
@@ -185,9 +184,9 @@ def _ranged(whole: RemoteObjects, key: str, settings: Settings) -> Any:
 
 
 def _document(whole: RemoteObjects, key: str, settings: Settings, **options: Any) -> Any:
-    from openallen.assets.tables import read_document
+    from openallen.assets.tables import COLUMNAR, read_document
 
-    columnar = key.lower().endswith((".parquet", ".pqt"))
+    columnar = key.lower().endswith(COLUMNAR)
     file = _ranged(whole, key, settings) if columnar else None
     try:
         return read_document(whole, key, file, **options)
@@ -198,10 +197,11 @@ def _document(whole: RemoteObjects, key: str, settings: Settings, **options: Any
 
 def _open_h5(whole: RemoteObjects, key: str, settings: Settings) -> Any:
     """Open HDF5 where it lies: a session, or a simulated recording."""
-    from openallen.verbs.session import open_url
+    from openallen.verbs.session import open_url, url_tree
 
+    url, name = whole.url(key), f"{whole.name}/{key}"
     if key.lower().endswith(".nwb"):
-        return open_url(whole.url(key))
+        return open_url(url, settings=settings)
     from openallen.recordings.mearec import open_mearec
 
-    return open_mearec(_ranged(whole, key, settings), f"{whole.name}/{key}")
+    return open_mearec(url_tree(settings, url, name, immutable=False), name)

@@ -13,12 +13,20 @@ from openallen.verbs.release import read_release, release_url, shelf
 from openallen.verbs.source import connected
 
 if TYPE_CHECKING:
-    from openallen.formats.nwb import Tree
+    from openallen.formats.nwb import H5Tree, Tree
     from openallen.releases import Release, ReleaseFile
     from openallen.sessions import BehaviorSession
     from openallen.sessions.base import NwbSession, Opener
 
-__all__ = ["KINDS", "open_any", "open_local", "open_release", "open_session", "open_url"]
+__all__ = [
+    "KINDS",
+    "open_any",
+    "open_local",
+    "open_release",
+    "open_session",
+    "open_url",
+    "url_tree",
+]
 
 KINDS = ("behavior_session", "ophys_experiment", "ecephys_session")
 
@@ -194,14 +202,15 @@ def _lfp_of(release: Release, file: ReleaseFile, settings: Settings) -> Any:
 
             if place.exists():
                 return open_h5(place, str(place))
-            return _tree(settings, url, url, immutable=bool(found.at.version_id))
+            return url_tree(settings, url, url, immutable=bool(found.at.version_id))
 
         return opener
 
     return lfp
 
 
-def _tree(settings: Settings, url: str, name: str, *, immutable: bool) -> Tree:
+def url_tree(settings: Settings, url: str, name: str, *, immutable: bool) -> H5Tree:
+    """Open HDF5 behind a web address by ranges, which are remembered in the store."""
     from openallen.sessions.remote import remote_tree
     from openallen.store import Store
     from openallen.transport import Retry
@@ -222,10 +231,10 @@ def _far(
 ) -> BehaviorSession:
     from openallen.sessions.read import session_of
 
-    return session_of(lambda: _tree(settings, url, name, immutable=immutable), name, **options)
+    return session_of(lambda: url_tree(settings, url, name, immutable=immutable), name, **options)
 
 
-def open_url(url: str, **options: Any) -> NwbSession:
+def open_url(url: str, *, settings: Settings | None = None, **options: Any) -> NwbSession:
     """Open a session behind any web address that answers ranges.
 
     Raises
@@ -235,8 +244,10 @@ def open_url(url: str, **options: Any) -> NwbSession:
     """
     from openallen.sessions.read import any_session_of
 
-    settings, immutable = Settings.load(), "versionId=" in url
-    opened = any_session_of(lambda: _tree(settings, url, url, immutable=immutable), url, **options)
+    settings, immutable = settings or Settings.load(), "versionId=" in url
+    opened = any_session_of(
+        lambda: url_tree(settings, url, url, immutable=immutable), url, **options
+    )
     opened.reopen = (functools.partial(open_url, **options), (url,))
     return opened
 

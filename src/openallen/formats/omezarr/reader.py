@@ -55,8 +55,9 @@ class OmeZarr:
         except ImportError:
             raise MissingExtraError("images", "reading OME-Zarr") from None
         if isinstance(place, (str, Path)):
-            self.path = Path(place)
-            place = FolderObjects(self.path)
+            place = FolderObjects(Path(place))
+        if isinstance(place, FolderObjects):
+            self.path = place.folder
         try:
             # Writers of images leave out chunks that hold nothing but background.
             self._hierarchy = Hierarchy(place, holes="usual")
