@@ -386,6 +386,58 @@ def test_sessions_with_chunks_missing_or_damaged(tmp_path):
     assert len(session.series("running")) == 50
 
 
+def test_a_damaged_copy_of_metadata_and_links_in_circles(tmp_path):
+    unpacked(DATA / "assets" / "session.nwb.zarr.tar.xz", tmp_path)
+    folder = tmp_path / "session.nwb.zarr"
+    (folder / ".zmetadata").write_text("<html>")
+    session = oa.open(folder)
+    assert len(session.trials) == 6
+    assert "consolidated metadata cannot be read" in session.tree.hierarchy.notes[0]
+    links = [
+        {"name": "round", "path": "/intervals/again"},
+        {"name": "again", "path": "/intervals/round"},
+    ]
+    (folder / "intervals" / ".zattrs").write_text(json.dumps({"zarr_link": [*links, "no link"]}))
+    with pytest.raises(CorruptError, match="circles"):
+        oa.open(folder).tree.array("intervals/round/x")
+
+
+@pytest.mark.parametrize("codec", ["zlib", "gzip", "lzma", "zstd", "bz2"])
+def test_whatever_a_codec_raises_is_said_in_one_way(tmp_path, codec):
+    import numcodecs
+
+    write_v2(tmp_path / "i.zarr", [ramp((8, 16, 16))])
+    reread(tmp_path / "i.zarr", "0/.zarray", lambda told: told.update(compressor={"id": codec}))
+    chunk = tmp_path / "i.zarr" / "0" / "0" / "0" / "0" / "0" / "0"
+    whole = numcodecs.get_codec({"id": codec}).encode(ramp((8, 16, 16)).tobytes())
+    chunk.write_bytes(whole)
+    assert np.array_equal(oa.open(tmp_path / "i.zarr").level(0), ramp((8, 16, 16)))
+    for body in (b"<html>not found</html>", whole[: len(whole) // 2], b""):
+        chunk.write_bytes(body)
+        with pytest.raises(CorruptError, match="damaged"):
+            oa.open(tmp_path / "i.zarr").level(0).to_numpy()
+
+
+def test_a_page_of_html_is_not_remembered(loopback, tmp_path):
+    from openallen.transport.s3 import Bucket
+
+    page = b"<!DOCTYPE html><html>log in first</html>"
+    server = loopback(
+        {"/b/x": lambda asked, reply: reply.send(page if asked.number == 1 else b"chunk")}
+    )
+    with Http() as client:
+        place = RemoteObjects(
+            Bucket(http=client, name="b", endpoint=server.url), "", KeptObjects(tmp_path)
+        )
+        assert place.get("x", mark="v1") == page
+        assert place.get("x", mark="v1") == b"chunk"
+        again = RemoteObjects(
+            Bucket(http=client, name="b", endpoint=server.url), "", KeptObjects(tmp_path)
+        )
+        assert again.get("x", mark="v1") == b"chunk"
+        assert again.requests == 0
+
+
 def test_pickles_in_a_store_are_values_or_refused(tmp_path):
     import numcodecs
 
@@ -452,6 +504,19 @@ def test_simulated_recordings_and_truncated_ones(bucket, tmp_path):
     assert far.spikes.times_s["0"].tolist() == [0.01, 0.02]
     assert np.array_equal(oa.open(address, remote=False).traces(scaled=False), values)
     assert oa.open(address).place.startswith(str(tmp_path))  # it is here now
+    leaving = f"import openallen as oa; r = oa.open('{address}', remote=True); print(float(r.traces(0, 0.01).sum()))"
+    done = subprocess.run(
+        [sys.executable, "-c", leaving], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")  # open as the process ends
+    bucket.put(
+        "ephys-compression/mearec/other.h5",
+        body.replace(b"recordings", b"recordinks"),
+        "aind-benchmark-data",
+    )
+    with pytest.raises(CorruptError, match="no file of MEArec"):
+        oa.open("recording:mearec/other.h5")
+    bucket.s3.delete_object(Bucket="aind-benchmark-data", Key="ephys-compression/mearec/other.h5")
     assert [row["recording"] for row in recordings_of(Address("recording", "mearec"))] == [
         "mearec_NP1.h5"
     ]
@@ -551,6 +616,7 @@ def tables(bucket):
     bucket.put(f"{name}/behavior/page.json", b"<html>no such file</html>")
     bucket.put(f"{name}/behavior/page.parquet", b"<html>no such file</html>")
     bucket.put(f"{name}/behavior/lines.jsonl", b'{"a": 1}\n{"a": 2}\n')
+    bucket.put(f"{name}/behavior/cell.swc", b"1 1 0 0 0 1 -1\n2 3 1 0 0 1 1\n")
     bucket.put(f"{name}/behavior/cut.json", b'{"a": [1, 2')
     out = io.BytesIO()
     np.save(out, np.arange(5))
@@ -570,6 +636,7 @@ def test_tables_and_documents(tables):
     assert oa.open(f"{where}/n.npy").tolist() == [0, 1, 2, 3, 4]
     asset = oa.open(where.rpartition("/")[0])
     assert len(asset.open("behavior/t.csv", nrows=3)) == 3
+    assert len(oa.open(f"{where}/cell.swc").nodes) == 2
 
 
 @pytest.mark.parametrize(
@@ -699,6 +766,8 @@ def test_levels_there_are_not(tmp_path, number):
 def test_states_that_are_there_and_states_that_are_made(bucket):
     from openallen.verbs import views_of
 
+    (one,) = views_of(f"asset:{SMART}/neuroglancer_config.json")
+    assert one.layers == ("a",)
     found = views_of(f"asset:{SMART}")
     assert [view.path for view in found] == [
         "neuroglancer_config.json",

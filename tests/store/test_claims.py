@@ -134,3 +134,57 @@ def test_sweeping_takes_only_what_is_stale(tmp_path, claims):
     held = claims.take(target)
     assert not Claims().sweep(target)
     assert held.path.exists()
+
+
+def test_claims_of_one_process_are_names_of_one_file(tmp_path, claims):
+    held = [claims.take(tmp_path / f"{n}.jpg") for n in range(5)]
+    assert len({claim.path.stat().st_ino for claim in held}) == 1
+    assert len({claim.token for claim in held}) == 5  # parts are each one's own
+    before = held[0].path.read_bytes()
+    time.sleep(0.3)
+    assert held[4].path.read_bytes() == held[0].path.read_bytes() != before  # one heart
+    assert not any(claim.lost for claim in held)
+    others = Claims(beat_s=0.05, stale_s=0.4)
+    assert others.take(held[3].target) is None
+    others.close()
+    claims.release(held[0])
+    assert not held[0].path.exists()
+    assert claims.take(tmp_path / "more.jpg").path.stat().st_ino == held[1].path.stat().st_ino
+    for claim in held[1:]:
+        claims.release(claim)
+
+
+def test_of_many_names_one_may_be_lost_alone(tmp_path, claims):
+    first, second = (claims.take(tmp_path / f"{n}.jpg") for n in range(2))
+    first.path.unlink()
+    foreign(first.target)
+    deadline = time.monotonic() + 5
+    while not first.lost and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert first.lost
+    assert not second.lost
+    third = claims.take(tmp_path / "3.jpg")
+    assert third.path.read_bytes() != first.path.read_bytes()
+
+
+def test_where_there_are_no_links_each_claim_is_a_file(tmp_path, claims, monkeypatch):
+    def refused(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refused)
+    held = [claims.take(tmp_path / f"{n}.jpg") for n in range(3)]
+    assert len({claim.path.stat().st_ino for claim in held}) == 3
+    assert claims.take(held[1].target) is None
+    time.sleep(0.3)
+    assert not any(claim.lost for claim in held)
+
+
+def test_a_dead_process_loses_all_its_names(tmp_path, claims):
+    code = (
+        "import os, sys; from pathlib import Path; from openallen.store import Claims;"
+        "c = Claims(); [c.take(Path(sys.argv[1]) / f'{n}') for n in range(3)]; os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert len({path.stat().st_ino for path in tmp_path.glob("*.claim")}) == 1
+    taken = [claims.take(tmp_path / f"{n}") for n in range(3)]
+    assert all(claim is not None and claim.inherited for claim in taken)

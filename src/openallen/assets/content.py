@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from openallen.assets.tables import ENDINGS
-from openallen.formats.kinds import kind_of
+from openallen.formats.kinds import STORE, kind_of
 from openallen.transport.objects import RemoteObjects
 
 __all__ = ["Content", "contents"]
 
-_STORES: Final = (".zarr", ".nwb")
 _MOST_FOLDERS: Final = 300
 _TABLES: Final = tuple(e for e in ENDINGS if e not in {".json", ".jsonl", ".npy", ".swc"})
 
@@ -58,7 +57,7 @@ def contents(place: RemoteObjects, notes: list[str]) -> Iterator[Content]:
             inside_store = any(
                 e.key.rpartition("/")[2] in {".zgroup", "zarr.json"} for e in entries
             )
-            asked = [b for b in below if inside_store or b.lower().endswith(_STORES)]
+            asked = [b for b in below if inside_store or STORE.search(b)]
             kinds = dict(
                 zip(asked, pool.map(lambda b: kind_of(place.within(b)), asked), strict=True)
             )

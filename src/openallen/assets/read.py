@@ -17,6 +17,7 @@ from openallen.assets.names import AssetName, parse_name
 from openallen.assets.record import CORE_FILES, Record
 from openallen.display import bytes_text, card, count_text, facts_text
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
+from openallen.formats.kinds import STORE
 from openallen.store.disk import write_whole
 from openallen.transport.s3 import Bucket, Listed
 
@@ -35,7 +36,6 @@ _LARGEST_BYTES: Final = 64 << 20
 _TRIES: Final = 3
 _DEEPEST: Final = 4
 _ASIDE: Final = frozenset({"original_metadata", "logs"})
-_STORE: Final = re.compile(r"\.(zarr|nwb|n5)/$")
 _WILD: Final = re.compile(r"[*?\[]")
 
 
@@ -248,7 +248,7 @@ class Asset:
                 names = [e.key.rpartition("/")[2] for e in entries]
                 files = [n for n in names if n and n not in _SIDECARS and not n.startswith(".")]
                 inner = [f for f in folders if f.removeprefix(prefix).rstrip("/") not in _ASIDE]
-                if files or len(inner) != 1 or _STORE.search(inner[0]):
+                if files or len(inner) != 1 or STORE.search(inner[0]):
                     break
                 prefix = inner[0]
         found = [f.removeprefix(self.prefix) for f in inner]

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from openallen.formats.kinds import STORE
 from openallen.formats.omezarr.multiscale import Multiscale
 from openallen.transport.objects import RemoteObjects
 
-__all__ = ["VIEWER", "View", "image_view", "views"]
+__all__ = ["VIEWER", "View", "image_view", "view_of", "views"]
 
 VIEWER: Final = "https://neuroglancer-demo.appspot.com"
 """The viewer its makers run; it takes states, and addresses of states, behind ``#!``."""
@@ -25,7 +26,6 @@ VIEWER: Final = "https://neuroglancer-demo.appspot.com"
 _STATE: Final = re.compile(
     r"(.*neuroglancer.*|process_output|visualization_output)\.json", re.IGNORECASE
 )
-_INTO: Final = re.compile(r"\.(zarr|nwb|n5|precomputed)$")
 _MOST_FOLDERS: Final = 200
 _LARGEST_BYTES: Final = 16 << 20
 
@@ -70,11 +70,24 @@ def views(place: RemoteObjects, bucket: str) -> Iterator[View]:
         for entry in entries:
             name = entry.key.rpartition("/")[2]
             if _STATE.fullmatch(name) and entry.size_bytes <= _LARGEST_BYTES:
-                yield from _read(place, f"{path}/{name}".lstrip("/"), f"s3://{bucket}/{entry.key}")
-        waiting += [f"{path}/{n}".lstrip("/") for n in folders if not _INTO.search(n)]
+                yield from view_of(
+                    place, f"{path}/{name}".lstrip("/"), f"s3://{bucket}/{entry.key}"
+                )
+        waiting += [f"{path}/{n}".lstrip("/") for n in folders if not STORE.search(n)]
 
 
-def _read(place: RemoteObjects, path: str, address: str) -> Iterator[View]:
+def view_of(place: RemoteObjects, path: str, address: str) -> Iterator[View]:
+    """Give what one document shows: nothing, if it is no state and holds no links.
+
+    Parameters
+    ----------
+    place
+        The asset.
+    path
+        Where the document is in it.
+    address
+        The same for viewers: ``s3://…``.
+    """
     try:
         told = json.loads(place.get(path) or b"")
     except ValueError:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from openallen.formats.objects import Objects
 
-__all__ = ["kind_of"]
+__all__ = ["STORE", "kind_of"]
 
+STORE: Final = re.compile(r"\.(zarr|nwb|n5|precomputed)/?$", re.IGNORECASE)
+"""How folders are called that hold one thing in thousands of objects."""
 _SIGNS: Final = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "binary.json", "cached.json")
 
 

@@ -110,7 +110,7 @@ def views_of(what: AddressLike, *, settings: Settings | None = None) -> list[Vie
     Parameters
     ----------
     what
-        ``asset:NAME``, or the address of an image in one.
+        ``asset:NAME``, or the address of an image or a state in one.
     settings
         What to go by; read afresh where None.
 
@@ -121,13 +121,16 @@ def views_of(what: AddressLike, *, settings: Settings | None = None) -> list[Vie
     """
     from openallen.assets.content import contents
     from openallen.assets.record import PUBLIC_BUCKET
-    from openallen.assets.viewers import image_view, views
+    from openallen.assets.viewers import image_view, view_of, views
     from openallen.formats.kinds import kind_of
     from openallen.formats.omezarr import OmeZarr
 
     where = Address.parse(what)
-    place = part_objects(where, settings)
     path = "/".join(where.path)
+    if path.endswith(".json"):
+        whole = part_objects(Address("asset", where.name), settings)
+        return list(view_of(whole, path, f"{whole.name}/{path}"))
+    place = part_objects(where, settings)
     if not any(place.level()):
         raise NotFoundError(
             "there is nothing there", address=str(where), hint=f"openallen list asset:{where.name}"
