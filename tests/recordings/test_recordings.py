@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tarfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from farstores import unpacked
 
 import openallen as oa
 from openallen.errors import (
@@ -30,11 +30,7 @@ needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system h
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("recordings")
-    with tarfile.open(DATA / "ephys" / "recordings.tar.xz") as packed:
-        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        packed.extractall(folder, **safely)
-    return folder
+    return unpacked(DATA / "ephys" / "recordings.tar.xz", tmp_path_factory.mktemp("recordings"))
 
 
 @pytest.fixture(scope="module")

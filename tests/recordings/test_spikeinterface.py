@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
+from farstores import unpacked
 
 from openallen.errors import MissingExtraError, UsageError
 from openallen.recordings import open_recording
@@ -48,11 +48,7 @@ print(json.dumps(told))
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("recordings")
-    with tarfile.open(DATA) as packed:
-        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        packed.extractall(folder, **safely)
-    return folder
+    return unpacked(DATA, tmp_path_factory.mktemp("recordings"))
 
 
 @pytest.mark.skipif(

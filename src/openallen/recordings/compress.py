@@ -256,8 +256,6 @@ def measure(
     CorruptError
         If what is unpacked is not what was packed.
     """
-    import numpy as np
-
     if isinstance(settings, str):
         settings = settings_of([settings])[0]
     if settings.delta not in DELTAS:
@@ -265,35 +263,51 @@ def measure(
     size = round(chunk_s * rate_hz)
     if size < 1 or not len(samples):
         raise UsageError("a chunk holds nothing", why=f"{chunk_s} s of {len(samples)} samples")
-    engine = _engine(settings)
-    columns = find_codec(settings.codec).columns
     samples = preprocessed(samples, rate_hz, settings.band)
-    lost = np.zeros(samples.shape, samples.dtype) if settings.lossy else None
-    stored, packing, unpacking = 0, 0.0, 0.0
-    for where in _chunks(samples.shape, size, columns):
-        chunk = np.ascontiguousarray(samples[where])
-        start = time.perf_counter()
-        packed = engine.encode(_before(chunk, settings))
-        packing += time.perf_counter() - start
-        start = time.perf_counter()
-        back = _after(engine.decode(packed), chunk, settings)
-        unpacking += time.perf_counter() - start
-        stored += memoryview(packed).nbytes
-        if lost is not None:
-            lost[where] = back - chunk
-        elif not np.array_equal(back, chunk):
-            raise CorruptError("what was unpacked is not what was packed", why=settings.name)
+    told = _tallied(samples, settings, size)
     seconds = len(samples) / rate_hz
     return Measured(
         codec=settings.name,
         settings=settings,
-        ratio=samples.nbytes / stored,
-        pack_x_realtime=seconds / packing,
-        unpack_x_realtime=seconds / unpacking,
-        stored_bytes=stored,
-        rmse_uv=_error_uv(lost, rate_hz, uv_per_step),
+        ratio=samples.nbytes / told.stored_bytes,
+        pack_x_realtime=seconds / told.packing_s,
+        unpack_x_realtime=seconds / told.unpacking_s,
+        stored_bytes=told.stored_bytes,
+        rmse_uv=_error_uv(told.lost, rate_hz, uv_per_step),
         published=_published(settings, lsb=lsb),
     )
+
+
+@dataclass
+class _Tally:
+    """What packing and unpacking all chunks came to; `lost` is what lossy ways changed."""
+
+    lost: np.ndarray[Any, Any] | None
+    stored_bytes: int = 0
+    packing_s: float = 0.0
+    unpacking_s: float = 0.0
+
+
+def _tallied(samples: np.ndarray[Any, Any], settings: Settings, size: int) -> _Tally:
+    """Pack and unpack every chunk of `size` samples, and compare."""
+    import numpy as np
+
+    engine = _engine(settings)
+    told = _Tally(np.zeros(samples.shape, samples.dtype) if settings.lossy else None)
+    for where in _chunks(samples.shape, size, find_codec(settings.codec).columns):
+        chunk = np.ascontiguousarray(samples[where])
+        start = time.perf_counter()
+        packed = engine.encode(_before(chunk, settings))
+        middle = time.perf_counter()
+        back = _after(engine.decode(packed), chunk, settings)
+        told.packing_s += middle - start
+        told.unpacking_s += time.perf_counter() - middle
+        told.stored_bytes += memoryview(packed).nbytes
+        if told.lost is not None:
+            told.lost[where] = back - chunk
+        elif not np.array_equal(back, chunk):
+            raise CorruptError("what was unpacked is not what was packed", why=settings.name)
+    return told
 
 
 def _engine(settings: Settings) -> Engine:

@@ -184,12 +184,18 @@ class NwbTables(NwbSession):
         """
         import numpy as np
 
-        from openallen.sessions.arrays import xarray
-
         path = self._path(name, 1)
         data = self.tree.lazy(f"{path}/data")
         first, last, times = self._span(path, data.shape[0], start_s, end_s)
         rest = [int(n) for n in data.shape[1:]]
+        if channels is not None and (
+            len(rest) != 1 or any(not -rest[0] <= n < rest[0] for n in channels)
+        ):
+            raise UsageError(
+                "this series has no such channels",
+                address=self.name,
+                why=f"it has {rest or 'none'}",
+            )
         if (last - first) * max(1, int(np.prod(rest))) > _MOST_SAMPLES:
             raise UsageError(
                 "this is more than can be read at once",
@@ -202,26 +208,27 @@ class NwbTables(NwbSession):
             values = np.asarray(data[first:last])
         if scaled:
             values = self._scaled(path, values, told)
+        made = self._labelled(path, values, times)
+        made.attrs["units"] = str(told.get("unit", "")) if scaled else "1"
+        return made if channels is None else made.isel(channel=list(channels))
+
+    def _labelled(
+        self, path: str, values: np.ndarray[Any, Any], times: np.ndarray[Any, Any]
+    ) -> xr.DataArray:
+        """Give values with their times, and with their electrodes where the file tells them."""
+        from openallen.sessions.arrays import xarray
+
+        rest = values.ndim - 1
         coords: dict[str, Any] = {"time": ("time", times, {"units": "s"})}
-        if len(rest) == 1 and self.tree.has(f"{path}/electrodes"):
-            coords["channel"] = self.tree.array(f"{path}/electrodes")
-        names = ["channel"] if len(rest) == 1 else [f"axis_{n + 1}" for n in range(len(rest))]
+        if rest == 1 and self.tree.has(f"{path}/electrodes"):
+            rows = self.tree.array(f"{path}/electrodes")
+            coords |= {"channel": rows} if len(rows) == values.shape[1] else {}
+        names = ["channel"] if rest == 1 else [f"axis_{n + 1}" for n in range(rest)]
+        name, about = path.rpartition("/")[2], {"path": path}
         made: xr.DataArray = xarray().DataArray(
-            values,
-            dims=("time", *names),
-            coords=coords,
-            name=path.rpartition("/")[2],
-            attrs={"units": str(told.get("unit", "")) if scaled else "1", "path": path},
+            values, dims=("time", *names), coords=coords, name=name, attrs=about
         )
-        if channels is None:
-            return made
-        if len(rest) != 1 or any(not -rest[0] <= n < rest[0] for n in channels):
-            raise UsageError(
-                "this series has no such channels",
-                address=self.name,
-                why=f"it has {rest or 'none'}",
-            )
-        return made.isel(channel=list(channels))
+        return made
 
     def _span(
         self, path: str, count: int, start_s: float | None, end_s: float | None
