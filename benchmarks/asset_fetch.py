@@ -17,16 +17,15 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from far_link import behind
 from releases import timed
+from web import nginx
 
 BUCKET = "aind-open-data"
 ASSET = "SmartSPIM_620326_2022-09-20_11-20-22_stitched_2022-09-25_01-02-03"
@@ -49,7 +48,7 @@ def main() -> None:
         root = Path(folder)
         make(root, given.chunks, given.kb * 1000)
         print(f"{given.chunks:,} chunks of {given.kb} kB{', far' if given.far else ''}")
-        with nginx(root), behind(FAR_PORT, PORT) if given.far else nullcontext():
+        with served(root), behind(FAR_PORT, PORT) if given.far else nullcontext():
             for _ in range(given.rounds):
                 one_round(root, port, given)
 
@@ -83,30 +82,16 @@ def make(root: Path, count: int, size: int) -> None:
         )
 
 
-@contextmanager
-def nginx(root: Path) -> Iterator[None]:
+def served(root: Path) -> AbstractContextManager[None]:
     """Serve the chunks, and their listing page by page."""
-    config = f"""
-daemon off; worker_processes 2; pid {root}/nginx.pid; error_log {root}/error.log;
-user root;
-events {{ worker_connections 4096; }}
-http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
- default_type application/xml;
- client_body_temp_path {root}/t1; proxy_temp_path {root}/t2; fastcgi_temp_path {root}/t3;
- uwsgi_temp_path {root}/t4; scgi_temp_path {root}/t5;
+    http = f"""
+ access_log off; default_type application/xml;
  server {{ listen 127.0.0.1:{PORT} backlog=1024; root {root}/www;
   location ~ ^/{BUCKET}/?$ {{
    if ($args ~ "continuation-token=(?<page>[0-9]+)") {{ rewrite ^ /page$page.xml? last; }}
-   rewrite ^ /page0.xml? last; }} }} }}
+   rewrite ^ /page0.xml? last; }} }}
 """
-    (root / "nginx.conf").write_text(config)
-    process = subprocess.Popen(["nginx", "-c", str(root / "nginx.conf")])
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+    return nginx(root, http)
 
 
 def one_round(root: Path, port: int, given: argparse.Namespace) -> None:

@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from far_link import behind
+from web import nginx
 
 BUCKET = "bench-data"
 PROJECT = "bench"
@@ -48,7 +49,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
             root = Path(folder)
             keys = make(root, *SETS[name])
-            with nginx(root, SETS[name][1]), behind(FAR_PORT, PORT) if given.far else nullcontext():
+            with (
+                served(root, SETS[name][1]),
+                behind(FAR_PORT, PORT) if given.far else nullcontext(),
+            ):
                 for _ in range(given.rounds):
                     one_round(name, root, keys, given)
 
@@ -100,37 +104,23 @@ def make(root: Path, count: int, size: int) -> list[str]:
     return keys
 
 
-@contextmanager
-def nginx(root: Path, size_bytes: int) -> Iterator[None]:
+def served(root: Path, size_bytes: int) -> AbstractContextManager[None]:
     """Serve the files, and what S3 says of their versions."""
     one = (
         "<ListVersionsResult><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType><Version><Key>$key</Key>"
         "<VersionId>v1</VersionId><IsLatest>true</IsLatest>"
         f"<Size>{size_bytes}</Size></Version></ListVersionsResult>"
     )
-    config = f"""
-daemon off; worker_processes 2; pid {root}/nginx.pid; error_log {root}/error.log;
-user root;
-events {{ worker_connections 4096; }}
-http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
- default_type application/xml;
- client_body_temp_path {root}/t1; proxy_temp_path {root}/t2; fastcgi_temp_path {root}/t3;
- uwsgi_temp_path {root}/t4; scgi_temp_path {root}/t5;
+    http = f"""
+ access_log off; default_type application/xml;
  server {{ listen 127.0.0.1:{PORT} backlog=1024; root {root}/www;
   location /{BUCKET}/ {{ if ($args ~ "^versions=") {{ rewrite ^ /versions.xml? last; }} }}
   location = /{BUCKET} {{
    if ($args ~ "manifests") {{ rewrite ^ /manifests.xml? last; }}
    if ($args ~ "prefix=([^&]*)") {{ set $key $1; }}
-   return 200 '{one}'; }} }} }}
+   return 200 '{one}'; }} }}
 """
-    (root / "nginx.conf").write_text(config)
-    process = subprocess.Popen(["nginx", "-c", str(root / "nginx.conf")])
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+    return nginx(root, http)
 
 
 @dataclass(frozen=True)

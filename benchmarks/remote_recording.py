@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from far_link import behind
-from remote_session import _TIMED, FAR_PORT, PORT, nginx, one
+from remote_session import _TIMED, FAR_PORT, PORT, one, served
 
 ASSET = "ecephys_661279_2023-03-23_15-31-18"
 STORE = f"aind-open-data/{ASSET}/ecephys/ecephys_compressed/experiment1_ProbeA-AP.zarr"
@@ -37,7 +37,7 @@ def main() -> None:
         size = make(root / "www" / STORE, given.seconds)
         print(f"{given.seconds} s of {CHANNELS} channels: {size / 1e6:.0f} MB")
         url = f"http://127.0.0.1:{PORT if given.near else FAR_PORT}"
-        with nginx(root), nullcontext() if given.near else behind(FAR_PORT, PORT):
+        with served(root), nullcontext() if given.near else behind(FAR_PORT, PORT):
             for name, code in readers().items():
                 one(name, [sys.executable, "-c", _TIMED + code, url, str(root)])
 

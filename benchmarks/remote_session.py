@@ -20,12 +20,12 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from far_link import behind
+from web import nginx
 
 PORT, FAR_PORT = 8979, 8980
 FIXTURES = Path(__file__).parents[1] / "tests" / "data" / "nwb" / "sessions.tar.xz"
@@ -45,7 +45,7 @@ def main() -> None:
         path = make(root)
         print(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB")
         url = f"http://127.0.0.1:{PORT if given.near else FAR_PORT}/{path.name}"
-        with nginx(root), nullcontext() if given.near else behind(FAR_PORT, PORT):
+        with served(root), nullcontext() if given.near else behind(FAR_PORT, PORT):
             for _ in range(given.rounds):
                 for name, (python, code) in readers(given.allensdk).items():
                     one(name, [python, "-c", code, url, str(root)])
@@ -115,25 +115,13 @@ def _larger(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-@contextmanager
-def nginx(root: Path) -> Iterator[None]:
-    """Serve the file, and count."""
-    config = f"""
-daemon off; worker_processes 1; pid {root}/nginx.pid; error_log {root}/error.log; user root;
-events {{ worker_connections 1024; }}
-http {{ log_format n '$body_bytes_sent'; access_log {root}/access.log n; sendfile on;
- tcp_nopush on; keepalive_requests 100000; client_body_temp_path {root}/t1;
- proxy_temp_path {root}/t2; fastcgi_temp_path {root}/t3; uwsgi_temp_path {root}/t4;
- scgi_temp_path {root}/t5; server {{ listen 127.0.0.1:{PORT}; root {root}/www; }} }}
+def served(root: Path) -> AbstractContextManager[None]:
+    """Serve the files, and count."""
+    http = f"""
+ log_format n '$body_bytes_sent'; access_log {root}/access.log n;
+ server {{ listen 127.0.0.1:{PORT}; root {root}/www; }}
 """
-    (root / "nginx.conf").write_text(config)
-    process = subprocess.Popen(["nginx", "-c", str(root / "nginx.conf")])
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+    return nginx(root, http, workers=1)
 
 
 _TIMED = """
