@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from openallen.address import Condition
-from openallen.assets.catalogue import Catalogue, row_of_name
-from openallen.assets.names import parse_name
+from openallen.sources.assets.catalogue import Catalogue, row_of_name
+from openallen.sources.assets.names import parse_name
 from timing import timed
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "assets"

@@ -52,7 +52,7 @@ def grid(folder: Path, url: str) -> None:
         raw = zipfile.ZipFile(packed).read("energy.raw")
         return np.frombuffer(raw, "<f4").reshape(58, 41, 67)
 
-    from openallen.atlases import ExpressionGrid
+    from openallen.sources.atlases import ExpressionGrid
 
     ours = timed(lambda: ExpressionGrid(packed).energy, 20)
     say(
@@ -73,7 +73,7 @@ def sums(folder: Path, url: str) -> None:
     annotation = np.where(annotation > 0, random.choice(leaves, annotation.shape), 0)
     volumes = random.random((1000, *annotation.shape), dtype=np.float32)
     volumes[random.random(volumes.shape) < 0.2] = -1
-    from openallen.atlases import Unionizer
+    from openallen.sources.atlases import Unionizer
 
     def ours() -> Any:
         return Unionizer(annotation, atlas.structures)(volumes)
@@ -107,7 +107,7 @@ def sums(folder: Path, url: str) -> None:
 
 def points(url: str) -> None:
     """Take a million points of an image to reference space; the peer asks once for each point."""
-    from openallen.atlases import ImageAlignment
+    from openallen.sources.atlases import ImageAlignment
 
     image = (
         oa.query("SectionImage", source=url).where(id=101945191).include("alignment2d").rows()[0]

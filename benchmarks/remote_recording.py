@@ -47,7 +47,7 @@ def make(store: Path, seconds: int) -> int:
     import numpy as np
 
     from openallen.formats.wavpack_encode import encode
-    from openallen.recordings.generate import generate
+    from openallen.sources.recordings.generate import generate
 
     traces = store / "traces_seg0"
     traces.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """Sum up the tables of the compression benchmark as its authors committed them.
 
-    python tools/make_published.py DIR > src/openallen/recordings/published.json
+    python tools/make_published.py DIR > src/openallen/sources/recordings/published.json
 
 DIR holds ``benchmark-lossless-extended.csv`` and ``benchmark-lossy-nogt.csv`` of github
 AllenNeuralDynamics/ephys-compression (MIT), results of October 2022 and May 2022.

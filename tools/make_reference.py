@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from openallen.cli.app import COMMANDS
-from openallen.stacks.manifest import build_schema
+from openallen.sources.stacks.manifest import build_schema
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 _MADE = "<!-- made by tools/make_reference.py -->\n"
@@ -52,10 +52,10 @@ def _manifest() -> str:
     parts = [
         f"# The manifest\n\n{_MADE}\n"
         "`manifest.json` of a packaged stack follows the JSON Schema\n"
-        "`openallen/stacks/stack-manifest-1.schema.json`, which comes with the package. Readers\n"
-        "may rely on these keys; the number grows when one of them changes its meaning. Pixels\n"
-        "are counted from the upper left corner, x to the right, y down; z is 0 at the first\n"
-        "section.\n",
+        "`openallen/sources/stacks/stack-manifest-1.schema.json`, which comes with the package.\n"
+        "Readers may rely on these keys; the number grows when one of them changes its meaning.\n"
+        "Pixels are counted from the upper left corner, x to the right, y down; z is 0 at\n"
+        "the first section.\n",
         _table("manifest.json", root),
         *(_table(name, named[name]) for name in order),
     ]

@@ -22,7 +22,7 @@ from openallen.version import __version__
 _ROOMS = {
     "Address": "openallen.address",
     "Condition": "openallen.address",
-    "ImageStack": "openallen.stacks",
+    "ImageStack": "openallen.sources.stacks",
     "IncompleteError": "openallen.plans",
     "Morphology": "openallen.formats.swc",
     "OpenAllenError": "openallen.errors",
@@ -33,7 +33,7 @@ _ROOMS = {
     "Report": "openallen.plans",
     "Search": "openallen.brainmap",
     "Settings": "openallen.settings",
-    "StackFacts": "openallen.stacks",
+    "StackFacts": "openallen.sources.stacks",
     "alignment": "openallen.verbs",
     "facts": "openallen.verbs",
     "fetch": "openallen.verbs",
@@ -74,21 +74,21 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from openallen import assets
     from openallen.address import Address, Condition
     from openallen.brainmap import Query, Search
     from openallen.errors import OpenAllenError
     from openallen.formats.swc import Morphology, read_swc
     from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
-    from openallen.stacks import ImageStack, StackFacts
+    from openallen.sources import assets
+    from openallen.sources.stacks import ImageStack, StackFacts
     from openallen.verbs import alignment, facts, fetch, grids, open, plan, query, search  # noqa: A004
 
 
 def __getattr__(name: str) -> Any:
     room = _ROOMS.get(name)
     if name == "assets":  # a room with verbs of its own: oa.assets.sql(...)
-        return import_module("openallen.assets")
+        return import_module("openallen.sources.assets")
     if room is None:
         raise AttributeError(f"module 'openallen' has no attribute '{name}'")
     value = getattr(import_module(room), name)

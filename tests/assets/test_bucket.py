@@ -27,11 +27,6 @@ from assetbucket import (
 )
 
 import openallen as oa
-from openallen.assets import Catalogue, catalogue, open_asset, sql
-from openallen.assets.plan import EtagCheck, part_sizes
-from openallen.assets.provenance import family_of
-from openallen.assets.read import matches, static_prefix
-from openallen.assets.search import docdb_records
 from openallen.errors import (
     AnswerError,
     CorruptError,
@@ -40,6 +35,11 @@ from openallen.errors import (
     ServiceError,
     UsageError,
 )
+from openallen.sources.assets import Catalogue, catalogue, open_asset, sql
+from openallen.sources.assets.plan import EtagCheck, part_sizes
+from openallen.sources.assets.provenance import family_of
+from openallen.sources.assets.read import matches, static_prefix
+from openallen.sources.assets.search import docdb_records
 from openallen.transport import Http, Retry
 
 

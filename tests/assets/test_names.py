@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openallen.assets import parse_name
-from openallen.assets.names import MODALITIES, PLATFORMS, _parse
+from openallen.sources.assets import parse_name
+from openallen.sources.assets.names import MODALITIES, PLATFORMS, _parse
 
 DATA = Path(__file__).parents[1] / "data"
 

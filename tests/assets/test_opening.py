@@ -32,7 +32,6 @@ from farstores import (
 
 import openallen as oa
 from openallen.address import Address
-from openallen.assets.ask import bucket_for
 from openallen.errors import (
     CorruptError,
     MissingExtraError,
@@ -44,9 +43,10 @@ from openallen.errors import (
 from openallen.formats import wavpack
 from openallen.formats.omezarr import OmeZarr
 from openallen.formats.zarrs import Hierarchy
-from openallen.recordings import open_recording
 from openallen.sessions import NwbTables
 from openallen.settings import Settings
+from openallen.sources.assets.access import bucket_for
+from openallen.sources.recordings import open_recording
 from openallen.store.objects import KeptObjects
 from openallen.transport import Http
 from openallen.transport.objects import RemoteObjects

@@ -11,8 +11,8 @@ from assetbucket import records
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openallen.assets import Record
-from openallen.assets.record import CORE_FILES, read_time
+from openallen.sources.assets import Record
+from openallen.sources.assets.record import CORE_FILES, read_time
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from openallen.assets import Record, validate
 from openallen.errors import MissingExtraError, OpenAllenError, UsageError
+from openallen.sources.assets import Record, validate
 
 PYTHON = os.environ.get("OPENALLEN_TEST_AIND_SCHEMA", "")
 needs_schema = pytest.mark.skipif(

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from loopback import file_handler
 
 import openallen as oa
-from openallen.atlases import Atlas, ConnectivityGrid, Structures, Unionizer
-from openallen.atlases.catalogue import ATLASES, find_atlas, nrrd_part, zip_named
-from openallen.atlases.collection import stack_grids
-from openallen.atlases.frames import index_of, label, um_of
 from openallen.errors import CorruptError, IntegrityError, NotFoundError, UsageError
+from openallen.sources.atlases import Atlas, ConnectivityGrid, Structures, Unionizer
+from openallen.sources.atlases.catalogue import ATLASES, find_atlas, nrrd_part, zip_named
+from openallen.sources.atlases.collection import stack_grids
+from openallen.sources.atlases.frames import index_of, label, um_of
 
 
 @pytest.fixture
@@ -630,7 +630,7 @@ def test_damage_is_found_and_mended(source, tmp_path, monkeypatch):
 def test_ids_stay_exact_however_a_file_is_opened(p56, ccf, tmp_path):
     import nrrd
 
-    from openallen.atlases import ConnectivityGrid
+    from openallen.sources.atlases import ConnectivityGrid
 
     ids = np.array([0, 385, 312782547, 614454277], "uint32").reshape(2, 2, 1)
     assert not np.array_equal(ids.astype("float32").astype("uint32"), ids)  # float32 loses some
@@ -668,7 +668,7 @@ def test_hundreds_of_grids_need_no_hundreds_of_open_files(source, tmp_path):
     places = sorted(tmp_path.glob("c*"))
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from openallen.atlases.collection import stack_grids\n"
+        "from openallen.sources.atlases.collection import stack_grids\n"
         "places = sorted(Path(sys.argv[1]).glob('c*'))\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
         "print(stack_grids(places)[:, 30, 20].notnull().sum().item())\n"

@@ -20,8 +20,8 @@ SCRIPT = """
 import json, sys
 import numpy as np
 import openallen as oa
-from openallen.atlases import Atlas
-from openallen.atlases.brainglobe import from_brainglobe
+from openallen.sources.atlases import Atlas
+from openallen.sources.atlases.brainglobe import from_brainglobe
 
 ours = Atlas(sys.argv[1])
 theirs = ours.to_brainglobe(sys.argv[2])

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from loopback import file_handler
 
 import openallen as oa
-from openallen.atlases import ExpressionGrid
 from openallen.errors import CorruptError, IntegrityError, NotFoundError, TruncatedError, UsageError
 from openallen.formats.metaimage import parse_header, read_metaimage
 from openallen.formats.zips import Zip
+from openallen.sources.atlases import ExpressionGrid
 
 # What is said of the adult grids: 67 x 41 x 58 voxels of 200 µm, float32, -1 where nothing is known.
 SIZE = (67, 41, 58)
@@ -164,9 +164,9 @@ def test_names_that_would_leave_their_folder(name):
 def test_bombs_and_cut_zips():
     bomb = packed(bomb=b"\0" * 1000)
     at = bomb.rindex(b"PK\x01\x02")
-    claim = bomb[: at + 24] + struct.pack("<I", 3_900_000_000) + bomb[at + 28 :]
+    lease = bomb[: at + 24] + struct.pack("<I", 3_900_000_000) + bomb[at + 28 :]
     with pytest.raises(CorruptError, match="too large to be true"):
-        Zip(claim)
+        Zip(lease)
     whole = grid()
     with pytest.raises(TruncatedError, match="no whole zip"):
         Zip(whole[: len(whole) // 2])

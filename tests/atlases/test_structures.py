@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import openallen as oa
-from openallen.atlases import ImageAlignment, SetAlignment, Structures, Unionizer
 from openallen.errors import AnswerError, NotFoundError, UsageError
+from openallen.sources.atlases import ImageAlignment, SetAlignment, Structures, Unionizer
 
 DATA = Path(__file__).parents[1] / "data" / "atlases"
 ROWS = json.loads(gzip.decompress((DATA / "structures_graph1.json.gz").read_bytes()))

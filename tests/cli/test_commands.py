@@ -368,7 +368,7 @@ def test_two_processes_on_one_stack(tmp_path, archive):
     assert [r["failed"] for r in reports] == [0, 0]
     assert sum(r["fetched"] for r in reports) == 57
     assert json.loads((to / "manifest.json").read_text())["plane_count"]["received"] == 50
-    assert not [p for p in to.rglob("*") if p.suffix in {".part", ".claim"}]
+    assert not [p for p in to.rglob("*") if p.suffix in {".part", ".lease"}]
 
 
 # --- rows -----------------------------------------------------------------------------------------

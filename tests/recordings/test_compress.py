@@ -16,9 +16,9 @@ from hypothesis.extra import numpy as hnp
 from openallen.errors import MissingExtraError, UsageError
 from openallen.formats import wavpack, wavpack_library
 from openallen.formats.wavpack_encode import encode
-from openallen.recordings import published
-from openallen.recordings.codecs import CODECS
-from openallen.recordings.compress import (
+from openallen.sources.recordings import published
+from openallen.sources.recordings.codecs import CODECS
+from openallen.sources.recordings.compress import (
     Settings,
     lossy_ways,
     lsb_corrected,
@@ -27,8 +27,15 @@ from openallen.recordings.compress import (
     out_of_order,
     settings_of,
 )
-from openallen.recordings.filters import BANDS, DELTAS, bandpassed, delta, preprocessed, undone
-from openallen.recordings.generate import PROBES, generate
+from openallen.sources.recordings.filters import (
+    BANDS,
+    DELTAS,
+    bandpassed,
+    delta,
+    preprocessed,
+    undone,
+)
+from openallen.sources.recordings.generate import PROBES, generate
 
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
 NEARLY = 1.02
@@ -156,7 +163,7 @@ def test_bands_are_those_of_a_butterworth_filter_there_and_back():
 
 
 def test_long_recordings_are_filtered_as_if_in_one_piece(monkeypatch):
-    from openallen.recordings import filters
+    from openallen.sources.recordings import filters
 
     samples = generate("NP2", 1.0, 2)
     whole = bandpassed(samples, 30_000, 300, 6000)

@@ -22,7 +22,7 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.formats import wavpack, wavpack_library
-from openallen.recordings import open_recording
+from openallen.sources.recordings import open_recording
 
 DATA = Path(__file__).parents[1] / "data"
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")

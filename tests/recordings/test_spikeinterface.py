@@ -12,7 +12,7 @@ import pytest
 from farstores import unpacked
 
 from openallen.errors import MissingExtraError, UsageError
-from openallen.recordings import open_recording
+from openallen.sources.recordings import open_recording
 
 PYTHON = os.environ.get("OPENALLEN_TEST_SPIKEINTERFACE", "")
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from openallen.recordings import open_recording
+from openallen.sources.recordings import open_recording
 
 told = {"zarr": zarr.__version__}
 folder = Path(sys.argv[1])

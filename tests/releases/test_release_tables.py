@@ -11,8 +11,8 @@ import pytest
 
 from openallen.address import Condition
 from openallen.errors import CorruptError, UsageError
-from openallen.releases.rows import check_fields, literal_list, obeys, read_rows
-from openallen.releases.tables import arrow_table, read_table
+from openallen.sources.releases.rows import check_fields, literal_list, matches, read_rows
+from openallen.sources.releases.tables import arrow_table, read_table
 
 INDEX = {
     "behavior_session_table": "behavior_session_id",
@@ -89,7 +89,7 @@ def test_rows_are_what_they_look_like(data):
 
 
 @pytest.mark.parametrize(
-    ("text", "matches"),
+    ("text", "expected"),
     [
         ("targeted_structure=VISp", True),
         ("targeted_structure=VISl", False),
@@ -107,9 +107,9 @@ def test_rows_are_what_they_look_like(data):
         ("equipment_name<ZZZ", True),
     ],
 )
-def test_conditions_on_rows(data, text, matches):
+def test_conditions_on_rows(data, text, expected):
     row = next(read_rows(data / "releases/ophys_experiment_table.csv"))
-    assert obeys(row, [Condition.parse(text)]) is matches
+    assert matches(row, [Condition.parse(text)]) is expected
 
 
 def test_a_column_that_is_not_there_is_told_with_the_nearest():

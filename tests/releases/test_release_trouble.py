@@ -26,9 +26,9 @@ from openallen.errors import (
     OfflineError,
     UsageError,
 )
-from openallen.releases import PROJECTS, Manifest, Version, compare
-from openallen.releases.models import Project
-from openallen.releases.shelf import Shelf
+from openallen.sources.releases import PROJECTS, Manifest, Version, compare
+from openallen.sources.releases.cache import ReleaseCache
+from openallen.sources.releases.models import Project
 from openallen.store import Index, digest_of
 from openallen.transport import Http, Retry
 from openallen.transport.s3 import Bucket, S3Location
@@ -370,12 +370,12 @@ def test_projects_come_from_settings_too(release, tmp_path, monkeypatch):
 # --- keeping --------------------------------------------------------------------------------------
 
 
-def shelf(folder: Path) -> Shelf:
-    return Shelf(PROJECT, Bucket(http=Http(offline=True), name="none"), folder)
+def cache(folder: Path) -> ReleaseCache:
+    return ReleaseCache(PROJECT, Bucket(http=Http(offline=True), name="none"), folder)
 
 
 def test_verify_finds_damage_and_makes_the_index_anew(release, tmp_path):
-    from openallen.releases.keep import verify
+    from openallen.sources.releases.retention import verify
 
     oa.fetch(f"{NAME}@0.2.0", to=tmp_path)
     spoilt = next((tmp_path / "visual-behavior-ophys-0.2.0").rglob("*.nwb"))
@@ -383,7 +383,7 @@ def test_verify_finds_damage_and_makes_the_index_anew(release, tmp_path):
     stray = tmp_path / "visual-behavior-ophys-0.2.0" / "stray.txt"
     stray.write_text("what is this")
     with Index(tmp_path / "index") as index:
-        found = {c.path: c.status for c in verify(shelf(tmp_path), index)}
+        found = {c.path: c.status for c in verify(cache(tmp_path), index)}
         assert found.pop(spoilt) == "damaged"
         assert found.pop(stray) == "unknown"
         assert set(found.values()) == {"right"}
@@ -392,7 +392,7 @@ def test_verify_finds_damage_and_makes_the_index_anew(release, tmp_path):
 
 
 def test_prune_frees_only_what_no_other_version_shares(release, tmp_path):
-    from openallen.releases.keep import prune
+    from openallen.sources.releases.retention import prune
 
     oa.fetch(f"{NAME}@0.2.0", to=tmp_path)
     oa.fetch(f"{NAME}@1.0.0", to=tmp_path)
@@ -402,16 +402,16 @@ def test_prune_frees_only_what_no_other_version_shares(release, tmp_path):
         for p in (tmp_path / "visual-behavior-ophys-0.2.0").rglob("*.*")
         if p.stat().st_nlink == 1
     )
-    (done,) = prune(shelf(tmp_path), [Version("0.2.0")])
+    (done,) = prune(cache(tmp_path), [Version("0.2.0")])
     assert done.freed_bytes == own > 0
     assert not (tmp_path / "visual-behavior-ophys-0.2.0").exists()
     assert {p: digest_of(p) for p in kept} == kept
     with pytest.raises(NotFoundError):
-        prune(shelf(tmp_path), [Version("0.2.0")])
+        prune(cache(tmp_path), [Version("0.2.0")])
 
 
 def test_adopting_leaves_behind_what_is_not_right(release, tmp_path):
-    from openallen.releases.keep import adopt
+    from openallen.sources.releases.retention import adopt
 
     theirs = tmp_path / "theirs"
     oa.fetch(f"{NAME}@0.2.0", to=theirs)
@@ -421,7 +421,7 @@ def test_adopting_leaves_behind_what_is_not_right(release, tmp_path):
     files[1].rename(target)
     files[1].symlink_to(target)
     with Index(tmp_path / "index") as index:
-        found = adopt(theirs, shelf(tmp_path / "ours"), index)
+        found = adopt(theirs, cache(tmp_path / "ours"), index)
         assert [c.path for c in found.checked if c.status != "right"] == [files[0]]
     ours = tmp_path / "ours" / files[1].relative_to(theirs)
     assert not ours.is_symlink()
@@ -430,11 +430,11 @@ def test_adopting_leaves_behind_what_is_not_right(release, tmp_path):
     assert not (tmp_path / "ours" / files[0].relative_to(theirs)).exists()
     shutil.rmtree(tmp_path / "ours")
     with Index(tmp_path / "index2") as index:
-        found = adopt(theirs, shelf(theirs), index)
+        found = adopt(theirs, cache(theirs), index)
         assert found.how["in place"] > 10
         assert not files[1].is_symlink()
     with Index(tmp_path / "index3") as index, pytest.raises(NotFoundError):
-        adopt(tmp_path, shelf(tmp_path / "x"), index)
+        adopt(tmp_path, cache(tmp_path / "x"), index)
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -548,11 +548,11 @@ def test_another_version_with_a_damaged_manifest_is_no_obstacle(release, tmp_pat
 
 
 def test_a_pruned_version_is_not_the_one_used_last(release, tmp_path):
-    from openallen.releases.keep import prune
+    from openallen.sources.releases.retention import prune
 
     oa.fetch(f"{NAME}@1.0.0/tables", to=tmp_path)
     oa.fetch(f"{NAME}@0.2.0/tables", to=tmp_path)
-    prune(shelf(tmp_path), [Version("0.2.0")])
+    prune(cache(tmp_path), [Version("0.2.0")])
     assert str(open_release(NAME, tmp_path).version) == "1.0.0"
     told = json.loads((tmp_path / "_downloaded_data.json").read_text())
     assert told

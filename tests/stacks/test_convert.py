@@ -26,7 +26,7 @@ from openallen.formats.omezarr.pyramid import halve
 from openallen.formats.omezarr.shards import checksum
 from openallen.formats.omezarr.writer import fitting_workers
 from openallen.formats.parallel import ordered_map
-from openallen.stacks.convert import ConvertOptions
+from openallen.sources.stacks.convert import ConvertOptions
 
 
 def jpegs(count: int, height: int, width: int, channels: int) -> list[bytes]:

@@ -24,10 +24,10 @@ from openallen.errors import (
 )
 from openallen.formats.jpeg import inspect
 from openallen.plans import IncompleteError
-from openallen.stacks import ImageStack, Options, parse_planes
-from openallen.stacks.manifest import build_schema, shipped_schema
-from openallen.stacks.models import Reconstruction, planes_from_rows
-from openallen.stacks.search import COLUMNS
+from openallen.sources.stacks import ImageStack, Options, parse_planes
+from openallen.sources.stacks.manifest import build_schema, shipped_schema
+from openallen.sources.stacks.models import Reconstruction, planes_from_rows
+from openallen.sources.stacks.search import COLUMNS
 from openallen.store import digest_of
 
 STACK = "stack:313862022"
@@ -323,8 +323,8 @@ def test_planes_are_sorted_and_a_section_with_two_planes_keeps_both():
 
 
 def test_hostile_names_of_the_server_are_not_followed():
-    from openallen.stacks.models import StackFacts, ZStep
-    from openallen.stacks.plan import morphology_files
+    from openallen.sources.stacks.models import StackFacts, ZStep
+    from openallen.sources.stacks.plan import morphology_files
 
     files = [
         {"id": i, "well_known_file_type_id": kind, "path": path}
@@ -468,7 +468,7 @@ def test_the_table_has_a_row_for_each_plane(packaged):
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])
 def test_the_table_as_a_file(cell, form):
-    from openallen.stacks.tables import write_table
+    from openallen.sources.stacks.tables import write_table
 
     path = write_table(ImageStack(cell), form)
     if form == "parquet":

@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from openallen.store import Claims, Leftovers, Part, Progress
+from openallen.store import Leases, Leftovers, Part, Progress
 
 
 @pytest.fixture
-def claims():
-    held = Claims()
+def leases():
+    held = Leases()
     yield held
     held.close()
 
@@ -21,50 +21,50 @@ def write(part: Part, data: bytes, progress: Progress) -> None:
     os.close(handle)
 
 
-def test_finished_part_has_its_name_and_nothing_else_is_left(tmp_path, claims):
-    claim = claims.take(tmp_path / "a.nwb")
-    part = Part(claim, resumable=True)
+def test_finished_part_has_its_name_and_nothing_else_is_left(tmp_path, leases):
+    lease = leases.take(tmp_path / "a.nwb")
+    part = Part(lease, resumable=True)
     write(part, b"whole", Progress("u", '"v1"', 5))
     part.finish()
-    claims.release(claim)
+    leases.release(lease)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.nwb": b"whole"}
 
 
-def test_the_next_holder_goes_on_behind_what_was_recorded(tmp_path, claims):
+def test_the_next_holder_goes_on_behind_what_was_recorded(tmp_path, leases):
     target = tmp_path / "a.nwb"
-    claim = claims.take(target)
-    part = Part(claim, resumable=True)
+    lease = leases.take(target)
+    part = Part(lease, resumable=True)
     write(part, b"0123456789", Progress("u", '"v1"', 20))
     with part.path.open("ab") as file:
         file.write(b"written but never recorded")
-    claims.release(claim)
+    leases.release(lease)
 
-    claim = claims.take(target)
-    part = Part(claim, resumable=True, left=Leftovers().of(target))
+    lease = leases.take(target)
+    part = Part(lease, resumable=True, left=Leftovers().of(target))
     assert part.progress == Progress("u", '"v1"', 20, 10)
     write(part, b"abcdefghij", part.progress)
     part.finish()
     assert target.read_bytes() == b"0123456789abcdefghij"
 
 
-def test_of_several_leftovers_the_longest_is_taken_and_the_rest_thrown_away(tmp_path, claims):
+def test_of_several_leftovers_the_longest_is_taken_and_the_rest_thrown_away(tmp_path, leases):
     target = tmp_path / "a.nwb"
     for data in (b"12345", b"1234567", b"1"):
-        claim = claims.take(target)
-        write(Part(claim, resumable=True), data, Progress("u", '"v"', 9))
-        claims.release(claim)
-    part = Part(claims.take(target), resumable=True, left=Leftovers().of(target))
+        lease = leases.take(target)
+        write(Part(lease, resumable=True), data, Progress("u", '"v"', 9))
+        leases.release(lease)
+    part = Part(leases.take(target), resumable=True, left=Leftovers().of(target))
     assert part.progress.done_bytes == 7
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".claim", ".json", ".part"]
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".lease", ".part"]
 
 
 @pytest.mark.parametrize("damage", ["no record", "not json", "wrong keys", "longer than the part"])
-def test_a_part_whose_record_cannot_be_trusted_is_thrown_away(tmp_path, claims, damage):
+def test_a_part_whose_record_cannot_be_trusted_is_thrown_away(tmp_path, leases, damage):
     target = tmp_path / "a.nwb"
-    claim = claims.take(target)
-    old = Part(claim, resumable=True)
+    lease = leases.take(target)
+    old = Part(lease, resumable=True)
     write(old, b"12345", Progress("u", '"v"', 9))
-    claims.release(claim)
+    leases.release(lease)
     texts = {"not json": "{", "wrong keys": '{"a": 1}', "longer than the part": None}
     if damage == "no record":
         old.record.unlink()
@@ -72,36 +72,36 @@ def test_a_part_whose_record_cannot_be_trusted_is_thrown_away(tmp_path, claims, 
         os.truncate(old.path, 2)
     else:
         old.record.write_text(texts[damage])
-    part = Part(claims.take(target), resumable=True, left=Leftovers().of(target))
+    part = Part(leases.take(target), resumable=True, left=Leftovers().of(target))
     assert part.progress is None
     assert not old.path.exists()
 
 
-def test_what_cannot_be_gone_on_with_is_thrown_away(tmp_path, claims):
+def test_what_cannot_be_gone_on_with_is_thrown_away(tmp_path, leases):
     target = tmp_path / "a.jpg"
-    claim = claims.take(target)
-    write(Part(claim, resumable=False), b"12345", Progress("u"))
-    claims.release(claim)
-    part = Part(claims.take(target), resumable=False, left=Leftovers().of(target))
+    lease = leases.take(target)
+    write(Part(lease, resumable=False), b"12345", Progress("u"))
+    leases.release(lease)
+    part = Part(leases.take(target), resumable=False, left=Leftovers().of(target))
     assert part.progress is None
-    assert [p.name for p in tmp_path.iterdir()] == ["a.jpg.claim"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jpg.lease"]
 
 
-def test_leftovers_belong_to_their_own_target(tmp_path, claims):
+def test_leftovers_belong_to_their_own_target(tmp_path, leases):
     for name in ("a.jpg", "a.jpg.b"):
-        claim = claims.take(tmp_path / name)
-        write(Part(claim, resumable=True), b"1", Progress("u", '"v"'))
-        claims.release(claim)
+        lease = leases.take(tmp_path / name)
+        write(Part(lease, resumable=True), b"1", Progress("u", '"v"'))
+        leases.release(lease)
     left = Leftovers()
     assert [p.name[:6] for p in left.of(tmp_path / "a.jpg")] == ["a.jpg."]
     assert len(left.of(tmp_path / "a.jpg.b")) == 1
     assert left.of(tmp_path / "a.jpg") == []
 
 
-def test_a_target_that_stands_is_replaced_only_at_the_end(tmp_path, claims):
+def test_a_target_that_stands_is_replaced_only_at_the_end(tmp_path, leases):
     target = tmp_path / "a.jpg"
     target.write_bytes(b"old")
-    part = Part(claims.take(target), resumable=False)
+    part = Part(leases.take(target), resumable=False)
     write(part, b"new", Progress("u"))
     assert target.read_bytes() == b"old"
     part.finish()

@@ -86,7 +86,7 @@ def finals(to: Path) -> dict[str, bytes]:
     return {
         p.name: p.read_bytes()
         for p in to.rglob("*")
-        if p.is_file() and p.suffix not in {".part", ".claim", ".json", ".new"}
+        if p.is_file() and p.suffix not in {".part", ".lease", ".json", ".new"}
     }
 
 

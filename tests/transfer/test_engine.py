@@ -20,9 +20,9 @@ from openallen.errors import (
     UnreachableError,
 )
 from openallen.plans import IncompleteError, Plan, RemoteFile
-from openallen.store import Claims, Index
-from openallen.store.claims import claim_path
-from openallen.transfer import Interrupted, run, survey
+from openallen.store import Index, Leases
+from openallen.store.leases import lease_path
+from openallen.transfer import Interrupted, run, with_status
 from openallen.transport import Http, Retry
 
 QUICK = Retry(attempts=3, first_wait_s=0.01)
@@ -91,7 +91,7 @@ def test_a_second_run_asks_for_nothing_and_touches_nothing(tmp_path, loopback, f
     assert second.outcomes[0].fetched_at == first.outcomes[0].fetched_at
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert len(server.seen) == 1
-    assert survey(plan).missing == ()
+    assert with_status(plan).missing == ()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "gone", "emptied"])
@@ -379,12 +379,12 @@ def test_a_file_another_holder_is_fetching_is_waited_for(tmp_path, loopback, fet
     server = loopback({"/a": file_handler(body_of("a"))})
     target = tmp_path / "to" / "files" / "a"
     target.parent.mkdir(parents=True)
-    other = Claims()
-    claim = other.take(target)
+    other = Leases()
+    lease = other.take(target)
 
     def finish() -> None:
         target.write_bytes(body_of("a"))
-        other.release(claim)
+        other.release(lease)
 
     timer = threading.Timer(0.5, finish)
     timer.start()
@@ -395,7 +395,7 @@ def test_a_file_another_holder_is_fetching_is_waited_for(tmp_path, loopback, fet
     assert server.seen == []
 
 
-def test_losing_the_claim_hands_the_file_to_the_other(tmp_path, loopback, fetch):
+def test_losing_the_lease_hands_the_file_to_the_other(tmp_path, loopback, fetch):
     body = body_of("a", 600_000)
     target = tmp_path / "to" / "files" / "a"
     held: list[bytes] = []
@@ -403,15 +403,15 @@ def test_losing_the_claim_hands_the_file_to_the_other(tmp_path, loopback, fetch)
     def handle(q: Request, r: Reply) -> None:
         r.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 600000\r\n\r\n" + body[:300_000])
         if q.number == 1:
-            held.append(claim_path(target).read_bytes())
-            claim_path(target).write_text('{"token": "another", "where": "elsewhere"}')
+            held.append(lease_path(target).read_bytes())
+            lease_path(target).write_text('{"token": "another", "where": "elsewhere"}')
             time.sleep(0.3)  # the heartbeat finds out
         r.raw(body[300_000:])
 
     server = loopback({"/a": handle})
-    claims = Claims(beat_s=0.05, stale_s=0.3)
-    report = fetch(plan_of(tmp_path / "to", remote(server, "a", ranges=False)), claims=claims)
-    claims.close()
+    leases = Leases(beat_s=0.05, stale_s=0.3)
+    report = fetch(plan_of(tmp_path / "to", remote(server, "a", ranges=False)), leases=leases)
+    leases.close()
     assert held
     assert report.ok
     assert len(server.seen) == 2  # the first was given up, the second after the other fell silent

@@ -157,7 +157,7 @@ def test_server_trouble_is_retryable_and_carries_the_wait(loopback, http):
 
 def test_retry_after_as_a_date(loopback, http):
     date = {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}
-    server = loopback({"/a": lambda q, r: r.send(b"", "429 Too Many", date)})
+    server = loopback({"/a": lambda q, r: r.send(b"", "429 Too Multiplexer", date)})
     with pytest.raises(StatusError) as caught:
         read(http, server.url + "/a")
     assert caught.value.retry_after_s == 0

@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any, Final
 
 from openallen.brainmap.answers import Answer, Row, read_answer
+from openallen.brainmap.filter_check import check_rows
 from openallen.brainmap.language import Format, ModelStage, Order, Query, ServiceStage
-from openallen.brainmap.obey import check_rows
 from openallen.brainmap.schema import schema
 from openallen.errors import AnswerError, NotFoundError
 from openallen.transport import Http, Retry

@@ -13,7 +13,7 @@ from openallen.display import bytes_text, count_text, facts_text
 from openallen.errors import ExitCode, NotFoundError, OpenAllenError
 
 if TYPE_CHECKING:
-    from openallen.assets.content import Content
+    from openallen.sources.assets.content import Content
 
 __all__ = ["list_assets", "list_recordings", "show_asset"]
 
@@ -37,7 +37,7 @@ def list_assets(
     NotFoundError
         If nothing matches.
     """
-    from openallen.assets import catalogue
+    from openallen.sources.assets import catalogue
 
     wanted = [*where.conditions, *conditions]
     if where.name:
@@ -81,7 +81,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(call: Call, where: Address, limit: int | None) -> int:
-    from openallen.assets import open_asset
+    from openallen.sources.assets import open_asset
 
     asset = open_asset(where.name, call.settings)
     rows: list[dict[str, Any]] = []
@@ -119,8 +119,8 @@ def show_asset(
     NotFoundError
         If there is no such asset.
     """
-    from openallen.assets import open_asset
-    from openallen.assets.read import folders_text
+    from openallen.sources.assets import open_asset
+    from openallen.sources.assets.read import folders_text
 
     if where.path:
         return _part(call, where)
@@ -162,7 +162,7 @@ def show_asset(
 
 def _validated(call: Call, where: Address, record: Any) -> int:
     """Hold core files against the schema, strictly."""
-    from openallen.assets import validate
+    from openallen.sources.assets import validate
 
     found = validate(record, settings=call.settings)
     if not found:
@@ -208,8 +208,8 @@ def _shortened(folders: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]
 
 
 def _family(call: Call, name: str, subject_id: str) -> Any:
-    from openallen.assets import catalogue
-    from openallen.assets.provenance import family_of
+    from openallen.sources.assets import catalogue
+    from openallen.sources.assets.provenance import family_of
 
     rows: list[dict[str, Any]] = []
     try:
@@ -224,7 +224,7 @@ def _family(call: Call, name: str, subject_id: str) -> Any:
 
 
 def _inside(call: Call, name: str) -> tuple[str, ...]:
-    from openallen.assets import open_asset
+    from openallen.sources.assets import open_asset
 
     try:
         return open_asset(name, call.settings).top()

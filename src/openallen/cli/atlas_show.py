@@ -14,8 +14,8 @@ from openallen.display import facts_text
 from openallen.errors import OpenAllenError, UsageError
 
 if TYPE_CHECKING:
-    from openallen.atlases import Atlas
     from openallen.brainmap import Client
+    from openallen.sources.atlases import Atlas
 
 __all__ = ["list_atlases", "show_atlas", "show_grid"]
 
@@ -25,7 +25,7 @@ _OUTLINED = {9: "P56", 10: "P56-sagittal"}
 
 def list_atlases(call: Call, conditions: list[Condition]) -> int:
     """List the atlases that are known."""
-    from openallen.atlases.catalogue import ATLASES
+    from openallen.sources.atlases.catalogue import ATLASES
 
     if conditions:
         raise UsageError("atlases are listed all", why=str(conditions[0]))
@@ -62,9 +62,9 @@ def show_grid(call: Call, where: Address, picture: Path | None, at: str | None =
     NotFoundError
         If there is no such data set.
     """
-    from openallen.atlases.models import DataSet
-    from openallen.atlases.plan import data_set_row
-    from openallen.transfer import survey
+    from openallen.sources.atlases.models import DataSet
+    from openallen.sources.atlases.plan import data_set_row
+    from openallen.transfer import with_status
 
     checked(picture)
     to = verbs.destination(where, None, call.settings)
@@ -73,7 +73,7 @@ def show_grid(call: Call, where: Address, picture: Path | None, at: str | None =
             _fetched(call, client, where)
         row, query = data_set_row(client, where.id, to)
         data_set = DataSet.from_row(row)
-        plan = survey(verbs.job(client, where, to).plan)
+        plan = with_status(verbs.job(client, where, to).plan)
         space = _OUTLINED.get(data_set.reference_space_id or 0)
         atlas = Address("atlas", space or "P56", path=("gridAnnotation",))
         if picture is not None and space is not None:
@@ -107,7 +107,7 @@ def show_grid(call: Call, where: Address, picture: Path | None, at: str | None =
 
 def _here(to: Path, where: Address) -> bool:
     """Tell whether what is to be drawn is here already, whichever fetch brought it."""
-    from openallen.atlases.grids import open_grid
+    from openallen.sources.atlases.grids import open_grid
 
     try:
         kinds = open_grid(to).kinds
@@ -124,19 +124,19 @@ def _gene(data_set: Any) -> str | None:
 
 def _fetched(call: Call, client: Client, where: Address) -> None:
     """Fetch what a picture needs, where it is not here."""
-    from openallen.transfer import survey
+    from openallen.transfer import with_status
 
     work = verbs.job(client, where, verbs.destination(where, None, call.settings))
-    if survey(work.plan).missing:
+    if with_status(work.plan).missing:
         verbs.run(client, work, call.settings).report.raise_if_failed()
 
 
 def _draw_grid(
     call: Call, where: Address, atlas: Address | None, picture: Path, at_um: Any
 ) -> Path:
-    from openallen.atlases.frames import agree
-    from openallen.atlases.grids import open_grid
-    from openallen.atlases.plots import plot_slices
+    from openallen.sources.atlases.frames import agree
+    from openallen.sources.atlases.grids import open_grid
+    from openallen.sources.atlases.plots import plot_slices
 
     grid = open_grid(verbs.destination(where, None, call.settings))
     usual = "energy" if "energy" in grid.kinds else grid.kinds[0]
@@ -150,7 +150,7 @@ def _draw_grid(
 
 
 def _open(call: Call, where: Address) -> Atlas | None:
-    from openallen.atlases import Atlas
+    from openallen.sources.atlases import Atlas
 
     try:
         return Atlas(verbs.destination(where, None, call.settings))
@@ -166,8 +166,8 @@ def show_atlas(call: Call, where: Address, picture: Path | None, at: str | None 
     NotFoundError
         If there is no such atlas.
     """
-    from openallen.atlases.catalogue import find_atlas
-    from openallen.transfer import survey
+    from openallen.sources.atlases.catalogue import find_atlas
+    from openallen.transfer import with_status
 
     checked(picture)
     known = find_atlas(where.name)
@@ -176,7 +176,7 @@ def show_atlas(call: Call, where: Address, picture: Path | None, at: str | None 
         if picture is not None and (where.path or _open(call, where) is None):
             _fetched(call, client, where)
         work = verbs.job(client, where, verbs.destination(where, None, call.settings))
-        plan = survey(work.plan)
+        plan = with_status(work.plan)
     here = _open(call, where)
     if here is not None:
         document["here"] = list(here.parts)

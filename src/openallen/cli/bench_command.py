@@ -17,7 +17,7 @@ from openallen.display import bytes_text
 from openallen.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from openallen.recordings.compress import Measured
+    from openallen.sources.recordings.compress import Measured
 
 __all__ = ["command"]
 
@@ -82,7 +82,12 @@ def command(
     multiples of real time in one thread; the slow codecs take minutes for ten seconds.
     """
     del what
-    from openallen.recordings.compress import lossy_ways, measure_all, out_of_order, settings_of
+    from openallen.sources.recordings.compress import (
+        lossy_ways,
+        measure_all,
+        out_of_order,
+        settings_of,
+    )
 
     checked(plot)
     words = {n: _words(options[n]) for n in ("codecs", "levels", "shuffles", "deltas", "bands")}
@@ -123,7 +128,7 @@ def _lsb(text: str) -> bool | int:
 
 
 def _made_up() -> tuple[str, ...]:
-    from openallen.recordings.generate import PROBES
+    from openallen.sources.recordings.generate import PROBES
 
     return tuple(PROBES)
 
@@ -135,7 +140,7 @@ def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, floa
     seconds, start = options["seconds"], options["start"]
     if seconds <= 0:
         raise UsageError("a part of no length", why=f"--seconds {seconds:g}")
-    from openallen.recordings.generate import PROBES, generate
+    from openallen.sources.recordings.generate import PROBES, generate
 
     if place in PROBES and not Path(place).exists():
         return generate(place, seconds, options["channels"]), 30_000.0, PROBES[place].gain_uv
@@ -180,6 +185,6 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _draw(found: list[Measured], path: Path, title: str) -> None:
-    from openallen.recordings.plots import plot_compression
+    from openallen.sources.recordings.plots import plot_compression
 
     save(lambda: plot_compression(found, title), path)

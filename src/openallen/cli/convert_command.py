@@ -17,7 +17,7 @@ from openallen.display import bytes_text, facts_text, seconds_text
 from openallen.errors import SpaceError, UsageError
 
 if TYPE_CHECKING:
-    from openallen.stacks.convert import Conversion
+    from openallen.sources.stacks.convert import Conversion
 
 __all__ = ["command", "convert"]
 

@@ -115,8 +115,8 @@ def _expression(call: Call, to: Path) -> dict[str, object] | None:
     if any(importlib.util.find_spec(name) is None for name in ("matplotlib", "pandas", "xarray")):
         call.out.say("            to open them: pip install 'openallen[atlas]'")
         return None
-    from openallen.atlases import Atlas, ExpressionGrid
-    from openallen.atlases.plots import plot_slices
+    from openallen.sources.atlases import Atlas, ExpressionGrid
+    from openallen.sources.atlases.plots import plot_slices
 
     grid, atlas = ExpressionGrid(to / "grid"), Atlas(to / "atlas")
     means = atlas.unionizer()(grid.energy)["mean"].dropna().sort_values(ascending=False)
@@ -129,7 +129,7 @@ def _expression(call: Call, to: Path) -> dict[str, object] | None:
 
 def _convert(call: Call, to: Path) -> Path | None:
     """Convert the stack too, where that can be done; the main job does not depend on it."""
-    from openallen.stacks import ImageStack
+    from openallen.sources.stacks import ImageStack
 
     work = ImageStack(to).conversion(to)
     if work.to.exists():

@@ -96,7 +96,7 @@ def command(
             if dry_run:
                 documents.append(_planned(call, work))
                 continue
-            confirm(call, verbs_survey(work), yes=yes)
+            confirm(call, verbs_status(work), yes=yes)
             report = run_job(call, client, work)
             documents.append(_done(call, work, report, table))
             worst = max(worst, _code(call, report))
@@ -111,15 +111,15 @@ def _folder(address: Address, to: Path | None, call: Call, *, several: bool) -> 
     return verbs.destination(address, to, call.settings)
 
 
-def verbs_survey(work: Job) -> Plan:
+def verbs_status(work: Job) -> Plan:
     """Give the plan of a job with what is here already."""
-    from openallen.transfer import survey
+    from openallen.transfer import with_status
 
-    return survey(work.plan)
+    return with_status(work.plan)
 
 
 def _planned(call: Call, work: Job) -> dict[str, Any]:
-    plan = verbs_survey(work)
+    plan = verbs_status(work)
     if not call.out.as_json:
         call.out.document({}, str(plan), ids=(f.path for f in plan.missing))
     return plan.to_dict()
@@ -168,12 +168,12 @@ def _done(call: Call, work: Job, report: Report, table: str | None) -> dict[str,
     document = report.to_dict()
     lines = [str(report)]
     if report.plan.address.startswith("stack:") and (report.fetched or report.here):
-        from openallen.stacks.manifest import MANIFEST_NAME
+        from openallen.sources.stacks.manifest import MANIFEST_NAME
 
         document["manifest"] = str(report.plan.to / MANIFEST_NAME)
         if table:
-            from openallen.stacks import ImageStack
-            from openallen.stacks.tables import write_table
+            from openallen.sources.stacks import ImageStack
+            from openallen.sources.stacks.tables import write_table
 
             path = write_table(ImageStack(report.plan.to), table)  # type: ignore[arg-type]
             document["table"] = str(path)

@@ -77,7 +77,7 @@ def _shown(
 
 
 def _projects(call: Call, conditions: Sequence[Condition]) -> int:
-    from openallen.releases.projects import PROJECTS, find_project
+    from openallen.sources.releases.projects import PROJECTS, find_project
 
     if conditions:
         raise UsageError("projects are listed all", why=str(conditions[0]))
@@ -102,9 +102,9 @@ def _versions(call: Call, where: Address, conditions: Sequence[Condition]) -> in
             "versions are listed all", address=str(where), hint=f"openallen show {where}"
         )
     with verbs.connected(call.settings) as client:
-        shelf = verbs.shelf(client, where.name, call.settings)
-        versions = shelf.versions()
-        here, last = shelf.here(), shelf.last_used
+        cache = verbs.cache(client, where.name, call.settings)
+        versions = cache.versions()
+        here, last = cache.here(), cache.last_used
     rows = [
         {
             "version": str(v),
@@ -121,12 +121,12 @@ def _versions(call: Call, where: Address, conditions: Sequence[Condition]) -> in
 
 
 def _files(call: Call, release: Any, given: Sequence[Condition], limit: int | None) -> int:
-    from openallen.releases.rows import check_fields, obeys
-    from openallen.releases.search import file_rows
+    from openallen.sources.releases.rows import check_fields, matches
+    from openallen.sources.releases.search import file_rows
 
     rows = file_rows(release.sized())
     check_fields(list(rows[0]) if rows else [], given, release.address)
-    rows = [row for row in rows if obeys(row, given)]
+    rows = [row for row in rows if matches(row, given)]
     return _shown(call, rows, _FILES, limit, id_column="url", noun="file")
 
 
@@ -142,12 +142,12 @@ def show_release(call: Call, where: Address) -> int:
         raise UsageError("which project?", address=str(where), hint="openallen list release:")
     with verbs.connected(call.settings) as client:
         work: Any = verbs.job(client, where, verbs.destination(where, None, call.settings))
-        newest = _newest(work.shelf)
-        notes = work.shelf.notes()
-    from openallen.releases.projects import TERMS
-    from openallen.transfer import survey
+        newest = _newest(work.cache)
+        notes = work.cache.notes()
+    from openallen.sources.releases.projects import TERMS
+    from openallen.transfer import with_status
 
-    plan = survey(work.plan)
+    plan = with_status(work.plan)
     manifest = work.manifest
     kinds: dict[str, dict[str, int | None]] = {}
     for file in work.files:
@@ -169,7 +169,7 @@ def show_release(call: Call, where: Address) -> int:
         "opens_in_allensdk": manifest.project.opens_in_allensdk(manifest.version),
         "pipeline": [{"name": p.name, "version": p.version} for p in manifest.pipeline],
         "release_notes": notes,
-        "folder": str(work.shelf.folder / manifest.folder),
+        "folder": str(work.cache.folder / manifest.folder),
         "citation": manifest.project.citation,
         "terms": TERMS,
     }
@@ -204,8 +204,8 @@ def _allensdk(manifest: Any) -> str | None:
     return f"does not open this version (2.16 takes {known[0]} up to {known[1]}); openallen does"
 
 
-def _newest(shelf: Any) -> str | None:
+def _newest(cache: Any) -> str | None:
     try:
-        return str(shelf.versions()[0])
+        return str(cache.versions()[0])
     except OpenAllenError:
         return None  # a version that is here can be shown all the same

@@ -101,14 +101,14 @@ def _other(call: Call, where: Address) -> int:
 
 
 def _stack(call: Call, where: Address, downsample: int) -> int:
-    from openallen.stacks import Options, StackJob, describe
-    from openallen.transfer import survey
+    from openallen.sources.stacks import Options, StackJob, describe
+    from openallen.transfer import with_status
 
     to = verbs.destination(where, None, call.settings)
     with verbs.connected(call.settings) as client:
         facts = describe(client, where.id)
         job = StackJob.of(client, facts, Options(downsample=downsample), to)
-    plan = survey(job.plan)
+    plan = with_status(job.plan)
     first = facts.planes[0]
     z_um = facts.planes[-1].z_um
     document: dict[str, Any] = {

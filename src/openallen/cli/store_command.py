@@ -21,7 +21,7 @@ from openallen.errors import ExitCode, NotFoundError, RefusedError, UsageError
 from openallen.store.layout import FOLDERS
 
 if TYPE_CHECKING:
-    from openallen.releases import Shelf
+    from openallen.sources.releases import ReleaseCache
     from openallen.store.checked import Checked
 
 __all__ = ["command"]
@@ -100,32 +100,32 @@ def _sizes(folder: Path) -> dict[tuple[int, int], int]:
 
 
 @contextmanager
-def _shelves(call: Call, given: tuple[str, ...]) -> Iterator[list[Shelf]]:
+def _shelves(call: Call, given: tuple[str, ...]) -> Iterator[list[ReleaseCache]]:
     """Open the projects named, or all that are in the store."""
-    from openallen.releases.projects import PROJECTS
+    from openallen.sources.releases.projects import PROJECTS
 
     addresses = [Address.parse(text) for text in given]
     names = [a.name for a in addresses if a.scheme == "release"]
     if not addresses:
         names = [*PROJECTS, *call.settings.projects]
     with verbs.connected(call.settings) as client:
-        found = [verbs.shelf(client, name, call.settings) for name in dict.fromkeys(names)]
-        yield [shelf for shelf in found if shelf.folder.is_dir()]
+        found = [verbs.cache(client, name, call.settings) for name in dict.fromkeys(names)]
+        yield [cache for cache in found if cache.folder.is_dir()]
 
 
 def _verify(call: Call, given: tuple[str, ...], *, repair: bool) -> int:
-    from openallen.releases.keep import verify
+    from openallen.sources.releases.retention import verify
     from openallen.store import Store
     from openallen.store.checked import verify_remembered
 
     checked: list[Checked] = []
     others = _others(call, given)
-    with _shelves(call, given) as shelves, Store(call.settings.store).index() as index:
+    with _shelves(call, given) as caches, Store(call.settings.store).index() as index:
         quiet = call.out.quiet or call.out.as_json
-        total = sum(1 for shelf in shelves for _ in shelf.folder.glob("*-*/**/*.*"))
+        total = sum(1 for cache in caches for _ in cache.folder.glob("*-*/**/*.*"))
         total += sum(1 for folder in others for path in folder.rglob("*") if path.is_file())
         with counting(total, "file", quiet=quiet) as step:
-            results = [verify(shelf, index) for shelf in shelves]
+            results = [verify(cache, index) for cache in caches]
             results += [verify_remembered(folder, index) for folder in others]
             for number, result in enumerate(chain.from_iterable(results)):
                 checked.append(result)
@@ -195,8 +195,8 @@ def _fetch_again(call: Call, bad: list[Checked]) -> ExitCode:
 
 
 def _prune(call: Call, given: tuple[str, ...], *, dry_run: bool, yes: bool) -> int:
-    from openallen.releases import Version
-    from openallen.releases.keep import prune
+    from openallen.sources.releases import Version
+    from openallen.sources.releases.retention import prune
 
     if given == (REMEMBERED,):
         return _forget(call, dry_run=dry_run)
@@ -211,8 +211,8 @@ def _prune(call: Call, given: tuple[str, ...], *, dry_run: bool, yes: bool) -> i
     if not wanted:
         raise UsageError("which versions?", hint="openallen list release:visual-behavior-ophys")
     with verbs.connected(call.settings) as client:
-        shelves = [(verbs.shelf(client, n, call.settings), v) for n, v in wanted.items()]
-    planned = [(shelf, p) for shelf, v in shelves for p in prune(shelf, v, dry_run=True)]
+        caches = [(verbs.cache(client, n, call.settings), v) for n, v in wanted.items()]
+    planned = [(cache, p) for cache, v in caches for p in prune(cache, v, dry_run=True)]
     freed = sum(p.freed_bytes for _, p in planned)
     if not dry_run and not yes:
         raise RefusedError(
@@ -221,15 +221,15 @@ def _prune(call: Call, given: tuple[str, ...], *, dry_run: bool, yes: bool) -> i
             hint="the same command with --yes, or with --dry-run",
         )
     if not dry_run:
-        for shelf, versions in shelves:
-            prune(shelf, versions)
+        for cache, versions in caches:
+            prune(cache, versions)
     rows = [
         {
-            "address": f"release:{shelf.project.name}@{p.version}",
+            "address": f"release:{cache.project.name}@{p.version}",
             "files": p.files,
             "freed_bytes": p.freed_bytes,
         }
-        for shelf, p in planned
+        for cache, p in planned
     ]
     call.out.rows(rows, ("address", "files", "freed_bytes"), id_column="address", noun="version")
     call.out.say(f"{bytes_text(freed)} {'would be ' if dry_run else ''}freed")
@@ -250,7 +250,7 @@ def _forget(call: Call, *, dry_run: bool) -> int:
 
 
 def _adopt(call: Call, given: tuple[str, ...], *, in_place: bool) -> int:
-    from openallen.releases.keep import adopt
+    from openallen.sources.releases.retention import adopt
     from openallen.store import Store
 
     if len(given) != 1:
@@ -259,17 +259,17 @@ def _adopt(call: Call, given: tuple[str, ...], *, in_place: bool) -> int:
     name = _project_in(call, source)
     store = Store(call.settings.store)
     with verbs.connected(call.settings) as client, store.index() as index:
-        shelf = verbs.shelf(client, name, call.settings, source if in_place else None)
+        cache = verbs.cache(client, name, call.settings, source if in_place else None)
         quiet = call.out.quiet or call.out.as_json
         total = sum(1 for _ in source.glob("*-*/**/*.*"))
         with counting(total, "file", quiet=quiet) as step:
-            found = adopt(source, shelf, index, lambda _: step(0))
+            found = adopt(source, cache, index, lambda _: step(0))
     if in_place:
         store.point(Address("release", name), source)
     bad = [c for c in found.checked if c.status != "right"]
     document: dict[str, Any] = {
         "project": name,
-        "folder": str(shelf.folder),
+        "folder": str(cache.folder),
         "versions": [str(v) for v in found.versions],
         "files": len(found.checked),
         "how": found.how,
@@ -277,13 +277,13 @@ def _adopt(call: Call, given: tuple[str, ...], *, in_place: bool) -> int:
     }
     ways = ", ".join(f"{n:,} by {way}" for way, n in found.how.items())
     lines = [f"{c.status}, left behind: {c.path}" for c in bad]
-    text = f"{count_text(len(found.checked), 'file')} of {name} in {shelf.folder}: {ways}"
-    call.out.document(document, "\n".join([*lines, text]), ids=(shelf.folder,))
+    text = f"{count_text(len(found.checked), 'file')} of {name} in {cache.folder}: {ways}"
+    call.out.document(document, "\n".join([*lines, text]), ids=(cache.folder,))
     return ExitCode.INTEGRITY if bad else ExitCode.DONE
 
 
 def _project_in(call: Call, source: Path) -> str:
-    from openallen.releases.projects import PROJECTS
+    from openallen.sources.releases.projects import PROJECTS
 
     for name in (*call.settings.projects, *PROJECTS):
         if any(source.glob(f"{name}_project_manifest_v*.json")):

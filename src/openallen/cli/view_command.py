@@ -15,7 +15,7 @@ from openallen.cli.options import Call, common
 from openallen.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from openallen.assets.viewers import View
+    from openallen.sources.assets.viewers import View
 
 __all__ = ["command"]
 

@@ -68,7 +68,7 @@ def inflated(packed: bytes | bytearray | memoryview, name: str = "") -> Iterator
 def inflate(packed: bytes | bytearray | memoryview, size_bytes: int, name: str = "") -> memoryview:
     """Decompress gzip or zlib data that must come to exactly `size_bytes`.
 
-    Never more than a piece beyond that size is held, whatever the data claim.
+    Never more than a piece beyond that size is held, whatever the data lease.
 
     Raises
     ------

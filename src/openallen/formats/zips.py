@@ -32,7 +32,7 @@ class Zip:
     TruncatedError
         If it has no directory at its end, as one that was cut short.
     CorruptError
-        If a member's name would leave a folder, or it claims to be larger than is sensible.
+        If a member's name would leave a folder, or it leases to be larger than is sensible.
     """
 
     def __init__(self, source: Path | bytes, name: str = "") -> None:

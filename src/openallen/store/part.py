@@ -2,7 +2,7 @@
 
 A part lies beside its target as ``<name>.<token>.part``. Where the service answers byte ranges, a
 record beside it (``….part.json``) says which bytes are safely on disk, from which version of
-the object; another process that claims the target takes over both.
+the object; another process that leases the target takes over both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from openallen.store.claims import Claim
+from openallen.store.leases import Lease
 
 __all__ = ["Leftovers", "Part", "Progress"]
 
@@ -50,18 +50,18 @@ class Part:
 
     Parameters
     ----------
-    claim
-        The claim it is written under.
+    lease
+        The lease it is written under.
     resumable
         Whether bytes of an earlier holder may be gone on with; otherwise they are thrown away.
     left
         Parts that earlier holders left of this target.
     """
 
-    def __init__(self, claim: Claim, *, resumable: bool, left: Iterable[Path] = ()) -> None:
-        self.target = claim.target
+    def __init__(self, lease: Lease, *, resumable: bool, left: Iterable[Path] = ()) -> None:
+        self.target = lease.target
         # Text, not Path: thousands of small files in a run come by here.
-        self._draft = f"{self.target}.{claim.token}.part"
+        self._draft = f"{self.target}.{lease.token}.part"
         self.resumable = resumable
         self.progress: Progress | None = None
         self._take_over(list(left))
@@ -140,7 +140,7 @@ class Part:
         self.progress = None
 
 
-_CLAIM: Final = re.compile(r"(.+)\.claim(?:\.[0-9a-f]{8})?")
+_CLAIM: Final = re.compile(r"(.+)\.lease(?:\.[0-9a-f]{8})?")
 
 
 class Leftovers:
@@ -168,10 +168,10 @@ class Leftovers:
 
     @staticmethod
     def targets(folder: Path) -> set[str]:
-        """Name the files in `folder` that have a part or a claim beside them."""
+        """Name the files in `folder` that have a part or a lease beside them."""
         names = _names(folder)
-        claimed = {match[1] for name in names if (match := _CLAIM.fullmatch(name))}
-        return claimed | set(_parts_among(folder, names))
+        leased = {match[1] for name in names if (match := _CLAIM.fullmatch(name))}
+        return leased | set(_parts_among(folder, names))
 
     @staticmethod
     def clear(target: Path) -> None:

@@ -3,6 +3,6 @@
 from openallen.transfer.engine import Interrupted, run
 from openallen.transfer.progress import Meter, Observer
 from openallen.transfer.space import check_space
-from openallen.transfer.survey import survey
+from openallen.transfer.status import with_status
 
-__all__ = ["Interrupted", "Meter", "Observer", "check_space", "run", "survey"]
+__all__ = ["Interrupted", "Meter", "Observer", "check_space", "run", "with_status"]

@@ -16,11 +16,11 @@ from openallen.errors import (
     UnreachableError,
 )
 from openallen.plans import RemoteFile
-from openallen.store import Claim, Part, Progress
+from openallen.store import Lease, Part, Progress
 from openallen.store.digests import Hasher, digest_text, new_hasher
 from openallen.store.disk import disk_error
-from openallen.transfer.lane import SMALL_BYTES
 from openallen.transfer.pieces import WORTH_BYTES, Pieces
+from openallen.transfer.small_files import SMALL_BYTES
 from openallen.transfer.verify import algorithm_for, recognise, simulated, verify_bytes
 from openallen.transport import Http, Response, Retry
 
@@ -34,7 +34,7 @@ _PIECES_CHECKPOINT_S: Final = 2.0
 
 
 class Download:
-    """One file being fetched under a claim.
+    """One file being fetched under a lease.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class Download:
         What to fetch.
     part
         Where to write it.
-    claim
-        The claim it is written under; losing it ends the download.
+    lease
+        The lease it is written under; losing it ends the download.
     http
         Who asks for it.
     received
@@ -62,7 +62,7 @@ class Download:
         self,
         file: RemoteFile,
         part: Part,
-        claim: Claim,
+        lease: Lease,
         http: Http,
         received: Callable[[int], None],
         *,
@@ -73,7 +73,7 @@ class Download:
     ) -> None:
         self._file = file
         self._part = part
-        self._claim = claim
+        self._lease = lease
         self._http = http
         self._received = received
         self._algorithm = algorithm_for(file, verify=verify)
@@ -123,7 +123,7 @@ class Download:
         except OpenAllenError:
             self._part.discard()
             raise
-        if self._claim.lost:
+        if self._lease.lost:
             raise UnreachableError(
                 "another process took this file over", address=self._file.address
             )
@@ -155,7 +155,7 @@ class Download:
         hasher.update(memoryview(body))
         digest = digest_text(self._algorithm, hasher)
         facts = self._verify(digest, len(body)) | made_up
-        if self._claim.lost:
+        if self._lease.lost:
             raise UnreachableError("another process took this file over")
         try:
             self._part.write_whole(body)
@@ -191,9 +191,9 @@ class Download:
             streams=self._streams,
             received=self._received,
             retry=self._retry,
-            stopped=lambda: self._stopped() or self._claim.lost,
+            stopped=lambda: self._stopped() or self._lease.lost,
         )
-        log = _Log(self._part, handle, start, lambda: work.validator, self._claim)
+        log = _Log(self._part, handle, start, lambda: work.validator, self._lease)
         try:
             hasher = self._rehash(handle, start.done_bytes)
             got = work.run(hasher if self._algorithm else None, log.reached)
@@ -243,7 +243,7 @@ class Download:
             for piece in response.chunks(_BLOCK_BYTES):
                 if size == 0:
                     recognise(self._file, piece)
-                if self._claim.lost:
+                if self._lease.lost:
                     raise UnreachableError("another process took this file over")
                 _write(handle, piece)
                 hasher.update(piece)
@@ -300,17 +300,17 @@ class _Log:
     """Writes down, now and then, how much of a file in pieces is whole."""
 
     def __init__(
-        self, part: Part, handle: int, start: Progress, validator: Callable[[], str], claim: Claim
+        self, part: Part, handle: int, start: Progress, validator: Callable[[], str], lease: Lease
     ) -> None:
         self._part, self._handle, self._start = part, handle, start
-        self._validator, self._claim = validator, claim
+        self._validator, self._lease = validator, lease
         self._at = self._saved = start.done_bytes
         self._saved_at = time.monotonic()
 
     def reached(self, at: int) -> None:
         """Take in that the first `at` bytes are whole."""
         self._at = at
-        if self._claim.lost:
+        if self._lease.lost:
             raise UnreachableError("another process took this file over")
         late = time.monotonic() - self._saved_at > _PIECES_CHECKPOINT_S
         if late or at - self._saved >= _PIECES_CHECKPOINT_BYTES:

@@ -1,4 +1,4 @@
-"""Runs a plan: workers, claims, retries, and an end that names every file."""
+"""Runs a plan: workers, leases, retries, and an end that names every file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Final
 
 from openallen.errors import OfflineError, OpenAllenError, RefusedError, StoreError
 from openallen.plans import Outcome, Plan, RemoteFile, Report
-from openallen.store import Claim, Claims, Index, Leftovers, Part
-from openallen.transfer.desk import Desk, Entry
+from openallen.store import Index, Lease, Leases, Leftovers, Part
+from openallen.transfer.admission import Admission, Entry
 from openallen.transfer.download import Download
-from openallen.transfer.lane import WORTH_FILES, Lane, fits
-from openallen.transfer.pace import Pace
 from openallen.transfer.progress import Meter, Observer, Quiet
+from openallen.transfer.rate_limiter import RateLimiter
+from openallen.transfer.small_files import WORTH_FILES, SmallFiles, fits
 from openallen.transfer.space import prepare
-from openallen.transfer.survey import fetched_time, vouched
+from openallen.transfer.status import fetched_time, vouched
 from openallen.transport import Http, Retry
 
 __all__ = ["Interrupted", "run"]
@@ -54,7 +54,7 @@ def run(
     retry: Retry | None = None,
     observer: Observer | None = None,
     connections: int | None = None,
-    claims: Claims | None = None,
+    leases: Leases | None = None,
     verify: bool = True,
 ) -> Report:
     """Fetch what is missing or damaged of a plan.
@@ -76,8 +76,8 @@ def run(
         Is told what happens, from worker threads.
     connections
         Most connections at once; the plan's own bound where None.
-    claims
-        The claims of this process, where several runs share them.
+    leases
+        The leases of this process, where several runs share them.
     verify
         Whether published digests are compared now. Without, sizes are, and the files count as not
         verified until a later run or `store verify` has read them.
@@ -101,15 +101,15 @@ def run(
         index=index,
         retry=retry or Retry(),
         observer=observer or Quiet(),
-        pace=Pace(connections or plan.connections),
-        claims=claims or Claims(),
+        rate_limiter=RateLimiter(connections or plan.connections),
+        leases=leases or Leases(),
         verify=verify,
     )
     try:
         return work.run()
     finally:
-        if claims is None:
-            work.claims.close()
+        if leases is None:
+            work.leases.close()
 
 
 @dataclass(kw_only=True)
@@ -119,8 +119,8 @@ class _Run:
     index: Index
     retry: Retry
     observer: Observer
-    pace: Pace
-    claims: Claims
+    rate_limiter: RateLimiter
+    leases: Leases
     verify: bool
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     active: int = 0
@@ -131,7 +131,9 @@ class _Run:
     def __post_init__(self) -> None:
         self.meter = Meter(len(self.plan.files))
         self.waiting = deque((0.0, file) for file in self.plan.files)
-        self.desk = Desk(to=self.plan.to, index=self.index, claims=self.claims, verify=self.verify)
+        self.admission = Admission(
+            to=self.plan.to, index=self.index, leases=self.leases, verify=self.verify
+        )
 
     def run(self) -> Report:
         start = time.monotonic()
@@ -139,9 +141,11 @@ class _Run:
         self._settle_known()
         workers: list[Future[None]] = []
         interrupted = False
-        pool = ThreadPoolExecutor(min(self.pace.most, _MOST_THREADS), thread_name_prefix="fetch")
+        pool = ThreadPoolExecutor(
+            min(self.rate_limiter.most, _MOST_THREADS), thread_name_prefix="fetch"
+        )
         try:
-            self._by_lane()
+            self._small_files()
             self._watch(pool, workers)
         except KeyboardInterrupt:
             interrupted = True
@@ -176,32 +180,34 @@ class _Run:
         if self.outcomes:
             self.waiting = deque(i for i in self.waiting if i[1].path not in self.outcomes)
 
-    def _by_lane(self) -> None:
+    def _small_files(self) -> None:
         """Fetch small files many at a time, where there are many; what is left comes after."""
         small = [file for _, file in self.waiting if fits(file)]
-        if len(small) < WORTH_FILES or self.pace.most < 2:
+        if len(small) < WORTH_FILES or self.rate_limiter.most < 2:
             return
-        lane = Lane(
+        small_files = SmallFiles(
             plan=self.plan,
             http=self.http,
-            desk=self.desk,
+            admission=self.admission,
             index=self.index,
-            pace=self.pace,
+            rate_limiter=self.rate_limiter,
             meter=self.meter,
             observer=self.observer,
             verify=self.verify,
         )
         try:
-            lane.run(small)
+            small_files.run(small)
         finally:
-            self.outcomes.update(lane.outcomes)
+            self.outcomes.update(small_files.outcomes)
             self._cross_out()
 
     def _watch(self, pool: ThreadPoolExecutor, workers: list[Future[None]]) -> None:
-        """Keep as many workers as the pace allows until nothing is left to do."""
+        """Keep as many workers as the rate limiter allows until nothing is left to do."""
         with self.change:
             while not self.stop.is_set() and (self.waiting or self.active):
-                wanted = min(self.pace.limit, _MOST_THREADS, len(self.waiting) + self.active)
+                wanted = min(
+                    self.rate_limiter.limit, _MOST_THREADS, len(self.waiting) + self.active
+                )
                 while len(workers) < wanted:
                     workers.append(pool.submit(self._work))
                 self.change.wait(0.2)
@@ -232,7 +238,7 @@ class _Run:
                 if not self.waiting and not self.active:
                     return None
                 due = next((i for i in self.waiting if i[0] <= time.monotonic()), None)
-                if due is not None and self.active < self.pace.limit:
+                if due is not None and self.active < self.rate_limiter.limit:
                     self.waiting.remove(due)
                     self.active += 1
                     return due[1]
@@ -246,12 +252,12 @@ class _Run:
         start = time.monotonic()
         entered: Outcome | Entry | None = None
         try:
-            entered = self.desk.enter(file)
+            entered = self.admission.enter(file)
             if entered is None:
                 self._wait_for(file, self.plan.to / file.path)
                 return None
             if isinstance(entered, Entry):
-                got = self._download(file, entered.claim, start)
+                got = self._download(file, entered.lease, start)
                 outcome = replace(got, damaged=entered.damaged)
             else:
                 outcome = entered
@@ -263,7 +269,7 @@ class _Run:
             )
         finally:
             if isinstance(entered, Entry):
-                self.desk.leave(entered)
+                self.admission.leave(entered)
         if outcome.status == "not tried":
             return None
         with self.change:
@@ -271,17 +277,17 @@ class _Run:
         return outcome
 
     def _wait_for(self, file: RemoteFile, target: Path) -> None:
-        self.observer.waiting(file, self.claims.holder(target))
+        self.observer.waiting(file, self.leases.holder(target))
         with self.change:
             self.waiting.append((time.monotonic() + _LOOK_AGAIN_S, file))
 
-    def _download(self, file: RemoteFile, claim: Claim, start: float) -> Outcome:
-        left = self.desk.leftovers.of(claim.target, fresh=claim.inherited)
-        part = Part(claim, resumable=file.ranges, left=left)
+    def _download(self, file: RemoteFile, lease: Lease, start: float) -> Outcome:
+        left = self.admission.leftovers.of(lease.target, fresh=lease.inherited)
+        part = Part(lease, resumable=file.ranges, left=left)
         download = Download(
             file,
             part,
-            claim,
+            lease,
             self.http,
             self.meter.add_bytes,
             streams=self._streams,
@@ -295,10 +301,10 @@ class _Run:
             try:
                 digest, size, facts = download.attempt()
             except OpenAllenError as error:
-                self.pace.failed(error)
-                if claim.lost and not self.stop.is_set():
-                    self._wait_for(file, claim.target)
-                if claim.lost or self.stop.is_set():
+                self.rate_limiter.failed(error)
+                if lease.lost and not self.stop.is_set():
+                    self._wait_for(file, lease.target)
+                if lease.lost or self.stop.is_set():
                     break
                 if not error.retryable or attempt == self.retry.attempts:
                     return Outcome(
@@ -312,14 +318,14 @@ class _Run:
                 self.observer.retrying(file, attempt, error, wait_s)
                 self.stop.wait(wait_s)
                 continue
-            self.pace.done()
-            self.index.remember(claim.target, digest=digest, source=file.url, address=file.address)
+            self.rate_limiter.done()
+            self.index.remember(lease.target, digest=digest, source=file.url, address=file.address)
             return Outcome(
                 file=file,
                 status="fetched",
                 size_bytes=size,
                 digest=digest,
-                fetched_at=fetched_time(claim.target),
+                fetched_at=fetched_time(lease.target),
                 elapsed_s=time.monotonic() - start,
                 attempts=attempt,
                 facts=facts,
@@ -329,7 +335,7 @@ class _Run:
     def _streams(self) -> int:
         """Say how many connections one large file may use: its share of those there are."""
         files = max(1, self.active + len(self.waiting))
-        return max(1, min(_MOST_STREAMS, self.pace.most // files))
+        return max(1, min(_MOST_STREAMS, self.rate_limiter.most // files))
 
     def _sweep(self) -> None:
         """Remove what a killed process left beside files that are whole now."""
@@ -338,7 +344,7 @@ class _Run:
             for name in Leftovers.targets(self.plan.to / folder):
                 target = self.plan.to / folder / name
                 inside = f"{folder}/{name}" if folder else name
-                if inside in whole and self.claims.sweep(target):
+                if inside in whole and self.leases.sweep(target):
                     Leftovers.clear(target)
 
     def _settle_folders(self) -> None:

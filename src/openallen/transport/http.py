@@ -27,7 +27,7 @@ from openallen.errors import (
     StatusError,
     UnreachableError,
 )
-from openallen.transport import dial
+from openallen.transport.connection import Origin, connect, split
 from openallen.transport.head import Head
 from openallen.transport.sniff import describe, sniff
 from openallen.transport.wire import Wire, WireClosedError, request_text
@@ -156,15 +156,15 @@ class Http:
         self._silence_timeout_s = silence_timeout_s
         self._offline = offline
         self._user_agent = user_agent
-        self._idle: dict[dial.Origin, list[tuple[float, Wire]]] = defaultdict(list)
+        self._idle: dict[Origin, list[tuple[float, Wire]]] = defaultdict(list)
         self._busy: set[Wire] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._rests: dict[str, tuple[dial.Origin, bytes]] = {}  # what follows the target
+        self._rests: dict[str, tuple[Origin, bytes]] = {}  # what follows the target
 
     def reaches(self, url: str) -> bool:
         """Tell whether `url` may be asked for: always, unless offline and not on this machine."""
-        return not self._offline or dial.split(url)[0].is_loopback
+        return not self._offline or split(url)[0].is_loopback
 
     @contextmanager
     def get(
@@ -217,10 +217,10 @@ class Http:
 
     def _follow(
         self, url: str, headers: Mapping[str, str], redirects: int
-    ) -> tuple[Wire, dial.Origin, Response]:
+    ) -> tuple[Wire, Origin, Response]:
         start = url
         for _ in range(redirects + 1):
-            origin, target = dial.split(url)
+            origin, target = split(url)
             wire, head = self._exchange(origin, target, headers, url)
             location = head.headers.get("location")
             if head.status not in _REDIRECTS or not location:
@@ -234,7 +234,7 @@ class Http:
         raise AnswerError("too many redirects", address=start, why=f"more than {redirects}")
 
     def _exchange(
-        self, origin: dial.Origin, target: str, headers: Mapping[str, str], url: str
+        self, origin: Origin, target: str, headers: Mapping[str, str], url: str
     ) -> tuple[Wire, Head]:
         if self._offline and not origin.is_loopback:
             raise OfflineError("offline mode is on", address=url, hint="leave out --offline")
@@ -257,7 +257,7 @@ class Http:
                 error.address = url
                 raise
 
-    def _sent(self, origin: dial.Origin, headers: Mapping[str, str]) -> dict[str, str]:
+    def _sent(self, origin: Origin, headers: Mapping[str, str]) -> dict[str, str]:
         return {
             "Host": origin.authority,
             "User-Agent": self._user_agent,
@@ -265,7 +265,7 @@ class Http:
             **headers,
         }
 
-    def asking(self, url: str) -> tuple[dial.Origin, bytes]:
+    def asking(self, url: str) -> tuple[Origin, bytes]:
         """Give where a request for `url` goes, and its bytes; for whoever sends it himself.
 
         Raises
@@ -279,7 +279,7 @@ class Http:
         if plain is not None and plain[1] in self._rests:
             origin, rest = self._rests[plain[1]]
             return origin, b"GET %b%b" % (plain[2].encode("ascii"), rest)
-        origin, target = dial.split(url)
+        origin, target = split(url)
         if self._offline and not origin.is_loopback:
             raise OfflineError("offline mode is on", address=url, hint="leave out --offline")
         text = request_text("GET", target, self._sent(origin, headers))
@@ -287,7 +287,7 @@ class Http:
             self._rests[plain[1]] = (origin, text[4 + len(target) :])
         return origin, text
 
-    def connection(self, origin: dial.Origin) -> socket.socket:
+    def connection(self, origin: Origin) -> socket.socket:
         """Open a connection of the caller's own.
 
         Raises
@@ -295,14 +295,14 @@ class Http:
         StalledError, UnreachableError
             If there is none to be had.
         """
-        return dial.connect(origin, self._connect_timeout_s)
+        return connect(origin, self._connect_timeout_s)
 
     @property
     def silence_timeout_s(self) -> float:
         """Longest wait for the next byte."""
         return self._silence_timeout_s
 
-    def _take(self, origin: dial.Origin) -> tuple[Wire, bool]:
+    def _take(self, origin: Origin) -> tuple[Wire, bool]:
         while True:
             with self._lock:
                 if self._closing.is_set():
@@ -326,7 +326,7 @@ class Http:
             raise UnreachableError("client is closed", address=origin.authority)
         return wire, True
 
-    def _give_back(self, origin: dial.Origin, wire: Wire) -> None:
+    def _give_back(self, origin: Origin, wire: Wire) -> None:
         if wire.idle or wire.drain(_DRAIN_LIMIT_BYTES):
             with self._lock:
                 self._busy.discard(wire)

@@ -10,7 +10,7 @@ from openallen.verbs.fetching import fetch, job, plan, with_options
 from openallen.verbs.opening import open  # noqa: A004 - the verb of the house
 from openallen.verbs.parts import open_asset, open_part
 from openallen.verbs.place import destination, folder_for
-from openallen.verbs.release import shelf
+from openallen.verbs.release import cache
 from openallen.verbs.rows import facts, open_structures, query, search, set_query
 from openallen.verbs.running import Fetched, run
 from openallen.verbs.session import KINDS, open_release, open_session
@@ -39,7 +39,7 @@ __all__ = [
     "recordings_of",
     "search",
     "set_query",
-    "shelf",
+    "cache",
     "views_of",
     "with_options",
 ]

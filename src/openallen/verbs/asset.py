@@ -11,8 +11,8 @@ from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
 
 if TYPE_CHECKING:
-    from openallen.assets.viewers import View
     from openallen.brainmap import Client
+    from openallen.sources.assets.viewers import View
     from openallen.transfer.job import Job
     from openallen.transport.objects import RemoteObjects
 
@@ -33,10 +33,10 @@ def asset_job(client: Client, address: Address, to: Path) -> Job:
     NotFoundError
         If there is nothing of that name.
     """
-    from openallen.assets.ask import bucket_for
-    from openallen.assets.ask import open_asset as asset_of
-    from openallen.assets.plan import AssetJob
-    from openallen.assets.read import Asset
+    from openallen.sources.assets.access import bucket_for
+    from openallen.sources.assets.access import open_asset as asset_of
+    from openallen.sources.assets.plan import AssetJob
+    from openallen.sources.assets.read import Asset
 
     no_conditions(address)
     settings = Settings.load(source=client.source)
@@ -84,10 +84,10 @@ def _prefix(kind: str, name: str) -> str:
 
 def part_objects(where: Address, settings: Settings | None = None) -> RemoteObjects:
     """Give what lies below an address of an asset or a recording, read where it lies."""
-    from openallen.assets.ask import bucket_for
+    from openallen.sources.assets.access import bucket_for
     from openallen.store import Store
     from openallen.store.objects import KeptObjects
-    from openallen.transport.asking import http_for
+    from openallen.transport.configured import http_for
     from openallen.transport.objects import RemoteObjects
 
     chosen = settings or Settings.load()
@@ -119,11 +119,11 @@ def views_of(what: AddressLike, *, settings: Settings | None = None) -> list[Vie
     list of View
         States of neuroglancer it holds; where it holds none, one for each of its images.
     """
-    from openallen.assets.content import contents
-    from openallen.assets.record import PUBLIC_BUCKET
-    from openallen.assets.viewers import image_view, view_of, views
     from openallen.formats.kinds import kind_of
     from openallen.formats.omezarr import OmeZarr
+    from openallen.sources.assets.content import contents
+    from openallen.sources.assets.record import PUBLIC_BUCKET
+    from openallen.sources.assets.viewers import image_view, view_of, views
 
     where = Address.parse(what)
     path = "/".join(where.path)
@@ -153,8 +153,8 @@ def recordings_of(where: Address, settings: Settings | None = None) -> list[dict
     NotFoundError
         If there is no such kind.
     """
-    from openallen.assets.ask import bucket_for
-    from openallen.transport.asking import http_for
+    from openallen.sources.assets.access import bucket_for
+    from openallen.transport.configured import http_for
 
     chosen = settings or Settings.load()
     with http_for(chosen) as http:

@@ -1,4 +1,4 @@
-"""Many grids at once: found, fetched in one go, stacked."""
+"""Multiplexer grids at once: found, fetched in one go, stacked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openallen.verbs.source import connected
 if TYPE_CHECKING:
     import xarray as xr
 
-    from openallen.atlases import SetAlignment
+    from openallen.sources.atlases import SetAlignment
     from openallen.transfer import Observer
 
 __all__ = ["alignment", "grids"]
@@ -46,7 +46,7 @@ def alignment(data_set: AddressLike | int, *, source: str | None = None) -> SetA
     >>> here.image(101945191).to_reference(4000, 2500).round()
     array([6291., 3790., 6548.])
     """
-    from openallen.atlases.search import load_alignment
+    from openallen.sources.atlases.search import load_alignment
 
     number = str(data_set)
     where = Address.parse(f"grid:{number}" if number.isdigit() else number)
@@ -114,10 +114,10 @@ def grids(
     >>> energy.sizes["data_set"]
     2
     """
-    from openallen.atlases.collection import stack_grids
-    from openallen.atlases.models import DataSet
-    from openallen.atlases.plan import plan_grids
-    from openallen.atlases.search import search_grids
+    from openallen.sources.atlases.collection import stack_grids
+    from openallen.sources.atlases.models import DataSet
+    from openallen.sources.atlases.plan import plan_grids
+    from openallen.sources.atlases.search import search_grids
 
     if limit is not None and limit < 1:
         raise UsageError("at least one data set is needed", why=f"limit={limit}")

@@ -35,7 +35,7 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
         If it cannot be fetched, or an option does not go with it.
     """
     if address.scheme == "stack":
-        from openallen.stacks import Options, StackJob, describe, parse_planes
+        from openallen.sources.stacks import Options, StackJob, describe, parse_planes
 
         planes = options.pop("planes", None)
         if isinstance(planes, (str, int)):
@@ -54,7 +54,7 @@ def job(client: Client, address: Address, to: Path, **options: Any) -> Job:
     if address.scheme == "release":
         return release_job(client, address, to, mirror=mirror)
     if address.scheme in {"grid", "atlas"}:
-        from openallen.atlases.plan import plan_atlas, plan_grid
+        from openallen.sources.atlases.plan import plan_atlas, plan_grid
 
         return (plan_grid if address.scheme == "grid" else plan_atlas)(client, address, to)
     if address.scheme in {"asset", "recording"}:
@@ -119,12 +119,12 @@ def plan(
     **options
         As for `fetch`.
     """
-    from openallen.transfer import survey
+    from openallen.transfer import with_status
 
     settings = Settings.load(source=source)
     where = Address.parse(address)
     with connected(settings) as client:
-        return survey(job(client, where, destination(where, to, settings), **options).plan)
+        return with_status(job(client, where, destination(where, to, settings), **options).plan)
 
 
 def fetch(

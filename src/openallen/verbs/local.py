@@ -26,8 +26,8 @@ def open_place(place: Path, **options: Any) -> Any:
     """
     from openallen.formats.kinds import kind_of
     from openallen.formats.objects import FolderObjects
-    from openallen.stacks import ImageStack
-    from openallen.stacks.manifest import MANIFEST_NAME
+    from openallen.sources.stacks import ImageStack
+    from openallen.sources.stacks.manifest import MANIFEST_NAME
 
     if not place.exists():
         raise NotFoundError(
@@ -53,8 +53,8 @@ def open_place(place: Path, **options: Any) -> Any:
 
 def _open_volumes(place: Path) -> Any:
     """Open grids and atlases by what they are called; None for what is neither."""
-    from openallen.atlases.atlas import FACTS_NAME, lone_volume
-    from openallen.atlases.grids import open_grid
+    from openallen.sources.atlases.atlas import FACTS_NAME, lone_volume
+    from openallen.sources.atlases.grids import open_grid
 
     if place.is_file() and place.suffix in {".zip", ".nrrd"}:
         found = lone_volume(place)
@@ -68,7 +68,7 @@ def _open_volumes(place: Path) -> Any:
     volumes = place.is_dir() and (any(place.glob("*.nrrd")) or (place / FACTS_NAME).exists())
     if not volumes:
         return None
-    from openallen.atlases import Atlas
+    from openallen.sources.atlases import Atlas
 
     return Atlas(place)
 
@@ -85,7 +85,7 @@ def open_store(place: Objects, kind: str) -> Any:
         groups of another kind.
     """
     if kind == "recording":
-        from openallen.recordings import open_recording
+        from openallen.sources.recordings import open_recording
 
         return open_recording(place)
     if kind == "image":
@@ -102,8 +102,8 @@ def open_store(place: Objects, kind: str) -> Any:
 def _open_h5(place: Path, **options: Any) -> Any:
     """Open a session in NWB, or a simulated recording."""
     if place.suffix in {".h5", ".hdf5"} and not options:
-        from openallen.recordings import open_recording
-        from openallen.recordings.mearec import is_mearec
+        from openallen.sources.recordings import open_recording
+        from openallen.sources.recordings.mearec import is_mearec
 
         if is_mearec(place):
             return open_recording(place)

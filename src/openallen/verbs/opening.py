@@ -87,7 +87,7 @@ def _named(url: str) -> Address | None:
 
 def _known_atlas(where: Address) -> None:
     """See that there is such an atlas, and such a part, before saying that it is not here."""
-    from openallen.atlases.catalogue import find_atlas, nrrd_part
+    from openallen.sources.atlases.catalogue import find_atlas, nrrd_part
 
     atlas = find_atlas(where.name)
     if atlas.annotation and len(where.path) > 1 and where.path[0] not in {"mask", "mesh"}:
@@ -96,9 +96,9 @@ def _known_atlas(where: Address) -> None:
 
 def _open_stored(where: Address) -> Any:
     """Open what was fetched into the store."""
-    from openallen.atlases import Atlas
-    from openallen.atlases.grids import open_grid
-    from openallen.stacks import ImageStack
+    from openallen.sources.atlases import Atlas
+    from openallen.sources.atlases.grids import open_grid
+    from openallen.sources.stacks import ImageStack
 
     if where.scheme not in {"stack", "grid", "atlas"}:
         raise UsageError(

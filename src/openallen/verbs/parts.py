@@ -17,7 +17,7 @@ from openallen.verbs.local import open_place, open_store
 from openallen.verbs.place import destination
 
 if TYPE_CHECKING:
-    from openallen.assets import Asset
+    from openallen.sources.assets import Asset
     from openallen.transport.objects import RemoteObjects
 
 __all__ = ["open_asset", "open_part"]
@@ -41,7 +41,7 @@ def open_asset(name: str, settings: Settings | None = None) -> Asset:
     NotFoundError
         If there is none of that name; offline that shows when it is asked.
     """
-    from openallen.assets import open_asset as asset_of
+    from openallen.sources.assets import open_asset as asset_of
 
     found = asset_of(name, settings)
     with suppress(OfflineError):
@@ -110,8 +110,8 @@ def _local(where: Address, settings: Settings) -> Path:
 
 
 def _open_here(here: Path, **options: Any) -> Any:
-    from openallen.assets.tables import ENDINGS, read_document
     from openallen.formats.objects import FolderObjects
+    from openallen.sources.assets.tables import ENDINGS, read_document
 
     if here.is_file() and here.name.lower().endswith(ENDINGS):
         with here.open("rb") as file:
@@ -120,8 +120,8 @@ def _open_here(here: Path, **options: Any) -> Any:
 
 
 def _open_far(where: Address, settings: Settings, **options: Any) -> Any:
-    from openallen.assets.tables import ENDINGS
     from openallen.formats.kinds import kind_of
+    from openallen.sources.assets.tables import ENDINGS
 
     *folder, last = where.path
     low = last.lower()
@@ -172,7 +172,7 @@ def _ranged(whole: RemoteObjects, key: str, settings: Settings) -> Any:
     from openallen.store import Store
     from openallen.store.blocks import Blocks
     from openallen.transport import Retry
-    from openallen.transport.asking import http_for
+    from openallen.transport.configured import http_for
     from openallen.transport.ranges import BLOCK_BYTES, RangeFile
 
     http = http_for(settings)
@@ -184,7 +184,7 @@ def _ranged(whole: RemoteObjects, key: str, settings: Settings) -> Any:
 
 
 def _document(whole: RemoteObjects, key: str, settings: Settings, **options: Any) -> Any:
-    from openallen.assets.tables import COLUMNAR, read_document
+    from openallen.sources.assets.tables import COLUMNAR, read_document
 
     columnar = key.lower().endswith(COLUMNAR)
     file = _ranged(whole, key, settings) if columnar else None
@@ -202,6 +202,6 @@ def _open_h5(whole: RemoteObjects, key: str, settings: Settings) -> Any:
     url, name = whole.url(key), f"{whole.name}/{key}"
     if key.lower().endswith(".nwb"):
         return open_url(url, settings=settings)
-    from openallen.recordings.mearec import open_mearec
+    from openallen.sources.recordings.mearec import open_mearec
 
     return open_mearec(url_tree(settings, url, name, immutable=False), name)

@@ -23,7 +23,7 @@ def destination(address: Address, to: Path | str | None, settings: Settings) -> 
 
 def _spelled(address: Address) -> Address:
     """Write the name of an atlas as it is usually written: one folder for ``p56`` and ``P56``."""
-    from openallen.atlases.catalogue import find_atlas
+    from openallen.sources.atlases.catalogue import find_atlas
 
     try:
         return replace(address, name=find_atlas(address.name).name)

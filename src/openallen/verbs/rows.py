@@ -11,9 +11,9 @@ from openallen.settings import Settings
 from openallen.verbs.source import connected
 
 if TYPE_CHECKING:
-    from openallen.atlases import Structures
     from openallen.brainmap import Search
-    from openallen.stacks import StackFacts
+    from openallen.sources.atlases import Structures
+    from openallen.sources.stacks import StackFacts
 
 
 __all__ = ["condition_of", "facts", "open_structures", "query", "search", "set_query"]
@@ -83,7 +83,7 @@ def search(
         given += [condition_of(name, value) for name, value in filters.items()]
         filters = {}
     if where.scheme == "asset" and not where.name:
-        from openallen.assets import catalogue
+        from openallen.sources.assets import catalogue
 
         told = [condition_of(name, value) for name, value in filters.items()]
         rows = catalogue(settings=Settings.load(source=source))
@@ -118,7 +118,7 @@ def condition_of(name: str, value: object) -> Condition:
 
 
 def _told(address: Address, name: str) -> str:
-    from openallen.stacks.search import COLUMNS
+    from openallen.sources.stacks.search import COLUMNS
 
     field, _, op = name.partition("__")
     if address.scheme == "stack" and field in COLUMNS:
@@ -141,13 +141,13 @@ def set_query(address: Address, conditions: list[Condition]) -> tuple[Any, Any]:
         If the address names no set that can be searched.
     """
     from openallen.brainmap import Search
-    from openallen.stacks.search import cell_row, search_cells
+    from openallen.sources.stacks.search import cell_row, search_cells
 
     wanted = [*address.conditions, *conditions]
     if address.scheme == "stack" and not address.name:
         return search_cells(wanted), cell_row
     if address.scheme == "grid" and not address.name:
-        from openallen.atlases.search import grid_row, search_grids
+        from openallen.sources.atlases.search import grid_row, search_grids
 
         return search_grids(wanted), grid_row
     if address.scheme == "rma" and address.name:
@@ -171,7 +171,7 @@ def open_structures(
     NotFoundError
         If there is no such ontology.
     """
-    from openallen.atlases.search import load_structures
+    from openallen.sources.atlases.search import load_structures
     from openallen.verbs.place import destination
 
     where = Address.parse(address)
@@ -189,7 +189,7 @@ def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
     NotFoundError
         If there is no such cell, or it has no stack.
     """
-    from openallen.stacks.search import describe
+    from openallen.sources.stacks.search import describe
 
     where = Address.parse(address)
     if where.scheme != "stack":

@@ -34,11 +34,11 @@ def run(client: Client, work: Job, settings: Settings, observer: Observer | None
         If the disk cannot hold what is missing.
     """
     from openallen.store import Store
-    from openallen.transfer import check_space, survey
+    from openallen.transfer import check_space, with_status
     from openallen.transfer.job import Means
     from openallen.transport import Retry
 
-    check_space(survey(work.plan))
+    check_space(with_status(work.plan))
     with Store(settings.store).index() as index:
         means = Means(
             http=client.http,

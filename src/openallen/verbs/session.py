@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from openallen.address import Address, AddressLike
 from openallen.errors import NotFoundError, UsageError
 from openallen.settings import Settings
-from openallen.verbs.release import read_release, release_url, shelf
+from openallen.verbs.release import cache, read_release, release_url
 from openallen.verbs.source import connected
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import H5Tree, Tree
-    from openallen.releases import Release, ReleaseFile
     from openallen.sessions import BehaviorSession
     from openallen.sessions.base import NwbSession, Opener
+    from openallen.sources.releases import Release, ReleaseFile
 
 __all__ = [
     "KINDS",
@@ -159,13 +159,13 @@ def _file(release: Release, kind: str, number: str) -> tuple[ReleaseFile, bool]:
 def _vouch(release: Release, file: ReleaseFile, place: Path, settings: Settings) -> None:
     """See that a file that is here is the published one: by the index, else by its digest, once."""
     from openallen.errors import CorruptError
-    from openallen.releases.plan import remote_file
+    from openallen.sources.releases.plan import remote_file
     from openallen.store import Store
-    from openallen.transfer.survey import intact
+    from openallen.transfer.status import intact
 
     with connected(settings) as client:
         name = release.manifest.project.name
-        told = remote_file(shelf(client, name, settings), release.manifest, file)
+        told = remote_file(cache(client, name, settings), release.manifest, file)
     with Store(settings.store).index() as index:
         if intact(told, place, index, verify=not settings.verify_later) is None:
             raise CorruptError(
@@ -214,7 +214,7 @@ def url_tree(settings: Settings, url: str, name: str, *, immutable: bool) -> H5T
     from openallen.sessions.remote import remote_tree
     from openallen.store import Store
     from openallen.transport import Retry
-    from openallen.transport.asking import http_for
+    from openallen.transport.configured import http_for
 
     return remote_tree(
         http_for(settings),

@@ -35,7 +35,7 @@ def connected(settings: Settings | None = None, *, source: str | None = None) ->
     """
     from openallen.brainmap.client import connect
     from openallen.transport import Retry
-    from openallen.transport.asking import http_for
+    from openallen.transport.configured import http_for
 
     settings = settings or Settings.load(source=source)
     chosen = source or settings.source

@@ -1,5 +1,0 @@
-"""Recordings of extracellular ephys: opened without SpikeInterface, time x channel, in µV."""
-
-from openallen.recordings.read import Recording, Spikes, open_recording
-
-__all__ = ["Recording", "Spikes", "open_recording"]

@@ -1,0 +1,1 @@
+"""What differs between the systems of the institute: one folder for each source."""

@@ -1,0 +1,111 @@
+"""Asking for assets by the settings: the catalogue, SQL over it, one asset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from openallen.errors import UsageError
+from openallen.plans import safe_name
+from openallen.settings import Settings
+from openallen.sources.assets.catalogue import Catalogue
+from openallen.sources.assets.read import Asset
+from openallen.sources.assets.record import PUBLIC_BUCKET
+from openallen.sources.assets.search import DOCDB_URL, Places, load_catalogue
+from openallen.store import Store
+from openallen.transport import Http, Retry
+from openallen.transport.configured import http_for
+from openallen.transport.s3 import Bucket
+
+__all__ = ["bucket_for", "catalogue", "open_asset", "sql"]
+
+_REGION: Final = "us-west-2"
+_VIEWS: Final = "allen-data-views"
+
+
+def bucket_for(http: Http, settings: Settings, name: str = PUBLIC_BUCKET) -> Bucket:
+    """Give a bucket of AIND's, where the settings say buckets are."""
+    return Bucket(
+        http=http,
+        name=name,
+        endpoint=settings.s3_endpoint,
+        region=_REGION,
+        retry=Retry(attempts=settings.attempts),
+    )
+
+
+def catalogue(
+    *,
+    refresh: bool = False,
+    settings: Settings | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Catalogue:
+    """Give the catalogue of assets; asked for anew once a week, or when told to.
+
+    Parameters
+    ----------
+    refresh
+        Ask anew now.
+    settings
+        What to go by; read afresh where None.
+    tell
+        Is told which source answered, and why others did not.
+
+    Raises
+    ------
+    OfflineError
+        If there is no copy here, and no network.
+    ServiceError
+        If no source answers.
+    MissingExtraError
+        Without the extra ``tables``.
+    """
+    settings = settings or Settings.load()
+    elsewhere = bool(settings.s3_endpoint) or settings.source != "live"
+    with http_for(settings) as http:
+        places = Places(
+            assets=bucket_for(http, settings),
+            views=bucket_for(http, settings, _VIEWS),
+            http=http,
+            docdb_url=settings.docdb_url or ("" if elsewhere else DOCDB_URL),
+            retry=Retry(attempts=settings.attempts),
+        )
+        folder = Store(settings.store).root / "assets"
+        return load_catalogue(places, folder, refresh=refresh, tell=tell)
+
+
+def sql(text: str, *parameters: Any) -> list[dict[str, Any]]:
+    """Ask the catalogue in SQL: ``sql("select name from assets where level = ?", "derived")``.
+
+    Returns
+    -------
+    list of dict
+        One for each row.
+
+    Raises
+    ------
+    UsageError
+        If DuckDB does not take it.
+    """
+    return catalogue().sql(text, parameters)
+
+
+def open_asset(name: str, settings: Settings | None = None) -> Asset:
+    """Give one asset of ``aind-open-data``; asks nothing yet.
+
+    Raises
+    ------
+    UsageError
+        If the name can be no folder's.
+    """
+    if not name or safe_name(name, "") != name:
+        raise UsageError("this is no name of an asset", address=f"asset:{name}")
+    chosen = settings or Settings.load()
+
+    @contextmanager
+    def connect() -> Iterator[Bucket]:
+        with http_for(chosen) as http:
+            yield bucket_for(http, chosen)
+
+    return Asset(name, connect, Store(chosen.store).root / "assets" / "sidecars" / name)

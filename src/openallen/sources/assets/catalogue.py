@@ -1,0 +1,289 @@
+"""The catalogue of assets on this machine: a Parquet file, asked with an embedded DuckDB."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from openallen.address import Condition
+from openallen.display import card, facts_text
+from openallen.errors import CorruptError, MissingExtraError, NotFoundError, UsageError
+from openallen.sources.assets.names import parse_name
+from openallen.sources.assets.record import read_time
+from openallen.store.disk import read_kept, write_whole
+
+__all__ = ["COLUMNS", "Catalogue", "row_of_name"]
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "name": "VARCHAR",
+    "level": "VARCHAR",
+    "modalities": "VARCHAR[]",
+    "platform": "VARCHAR",
+    "subject_id": "VARCHAR",
+    "acquired": "TIMESTAMP",
+    "created": "TIMESTAMP",
+    "label": "VARCHAR",
+    "project": "VARCHAR",
+    "sources": "VARCHAR[]",
+    "location": "VARCHAR",
+    "public": "BOOLEAN",
+}
+"""Columns of the catalogue; ``acquired`` and ``created`` without zones, as names tell them."""
+
+_WORDS: Final = {"modality": "modalities", "subject": "subject_id", "date": "acquired"}
+_SIGNS: Final = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_FILE: Final = "catalogue.parquet"
+_ABOUT: Final = "catalogue.json"
+
+
+def row_of_name(name: str, location: str = "", *, public: bool | None = None) -> dict[str, Any]:
+    """Give what a name alone tells, as a row of the catalogue."""
+    told = parse_name(name)
+    return {
+        "name": told.text,
+        "level": told.level,
+        "modalities": _modality_of(told.platform),
+        "platform": told.platform or None,
+        "subject_id": told.subject_id or None,
+        "acquired": told.acquired,
+        "created": told.created,
+        "label": told.label or None,
+        "project": None,
+        "sources": [told.source] if told.source else [],
+        "location": location or None,
+        "public": public,
+    }
+
+
+def _modality_of(platform: str) -> list[str]:
+    from openallen.sources.assets.record import Record
+
+    raw = {"data_description": {"modality": [{"abbreviation": platform}]}}
+    return list(Record(raw).modalities) if platform else []
+
+
+class Catalogue:
+    """Rows of assets, and where they came from.
+
+    Parameters
+    ----------
+    folder
+        Where its file lies.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    MissingExtraError
+        Without the extra ``tables``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import duckdb
+        except ImportError:
+            raise MissingExtraError("tables", "the catalogue of assets") from None
+        self.path = folder / _FILE
+        if not self.path.is_file():
+            raise NotFoundError(
+                "there is no catalogue here", address=str(folder), hint="openallen list asset:"
+            )
+        self.about = read_kept(folder / _ABOUT)
+        self._lock = threading.Lock()
+        self._db = duckdb.connect(":memory:")
+        place = str(self.path).replace("'", "''")
+        try:
+            self._db.execute(f"CREATE VIEW assets AS SELECT * FROM read_parquet('{place}')")  # noqa: S608
+        except duckdb.Error as error:
+            why = str(error).partition("\n")[0]
+            raise CorruptError(
+                "the catalogue cannot be read",
+                address=str(self.path),
+                why=why,
+                hint="openallen list asset: --refresh",
+            ) from error
+
+    @classmethod
+    def write(
+        cls, folder: Path, rows: Iterable[Mapping[str, Any]], about: Mapping[str, Any]
+    ) -> Catalogue:
+        """Write rows as a catalogue, whole or not at all.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written.
+        MissingExtraError
+            Without the extra ``tables``.
+        """
+        try:
+            import io
+
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError:
+            raise MissingExtraError("tables", "the catalogue of assets") from None
+        kinds = {
+            "VARCHAR": pa.string(),
+            "VARCHAR[]": pa.list_(pa.string()),
+            "TIMESTAMP": pa.timestamp("us"),
+            "BOOLEAN": pa.bool_(),
+        }
+        listed = sorted((_row(row) for row in rows), key=lambda row: row["name"])
+        schema = pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+        table = pa.Table.from_pylist(listed, schema=schema)
+        out = io.BytesIO()
+        pq.write_table(table, out, compression="zstd")
+        write_whole(folder / _FILE, out.getvalue())
+        told = {**about, "rows": len(listed), "asked": datetime.now(UTC).isoformat("T", "seconds")}
+        write_whole(folder / _ABOUT, json.dumps(told, indent=1).encode())
+        return cls(folder)
+
+    def __len__(self) -> int:
+        return int(self.sql("SELECT count(*) AS n FROM assets")[0]["n"])
+
+    @property
+    def asked(self) -> datetime | None:
+        """When its rows were asked for."""
+        return read_time(self.about.get("asked"))
+
+    def sql(self, text: str, parameters: Iterable[Any] = ()) -> list[dict[str, Any]]:
+        """Ask in SQL; the table is ``assets``, its columns are `COLUMNS`.
+
+        Raises
+        ------
+        UsageError
+            If DuckDB does not take it.
+        """
+        import duckdb
+
+        with self._lock:
+            cursor = self._db.cursor()
+        try:
+            cursor.execute(text, list(parameters))
+            names = [told[0] for told in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except duckdb.Error as error:
+            why = str(error).partition("\n")[0]
+            raise UsageError("this is no SQL the catalogue takes", why=why) from error
+
+    def select(
+        self, conditions: Iterable[Condition] = (), limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Give the assets that match, newest acquisition first.
+
+        Parameters
+        ----------
+        conditions
+            Filters on `COLUMNS`; ``modality``, ``subject`` and ``date`` are short for
+            ``modalities``, ``subject_id`` and ``acquired``.
+        limit
+            Rows at most.
+
+        Raises
+        ------
+        UsageError
+            For a filter on something else, or a date that is none.
+        """
+        clauses, values = _where(conditions)
+        text = f"SELECT * FROM assets{clauses} ORDER BY acquired DESC NULLS LAST, name"  # noqa: S608
+        return self.sql(text + (f" LIMIT {int(limit)}" if limit is not None else ""), values)
+
+    def count(self, conditions: Iterable[Condition] = ()) -> int:
+        """Count the assets that match."""
+        clauses, values = _where(conditions)
+        return int(self.sql(f"SELECT count(*) AS n FROM assets{clauses}", values)[0]["n"])  # noqa: S608
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "assets": f"{len(self):,}",
+            "from": self.about.get("source"),
+            "asked": self.about.get("asked"),
+            "file": self.path,
+        }
+
+    def __repr__(self) -> str:
+        return facts_text("catalogue of AIND assets", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("catalogue of AIND assets", self._facts())
+
+
+def _row(told: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: told.get(name) for name in COLUMNS}
+    for name in ("acquired", "created"):
+        value = row[name]
+        time = value if isinstance(value, datetime) else read_time(value)
+        row[name] = time.replace(tzinfo=None) if time is not None else None
+    return row
+
+
+def _where(conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
+    clauses: list[str] = []
+    values: list[Any] = []
+    for condition in conditions:
+        column = _WORDS.get(condition.field, condition.field)
+        if column not in COLUMNS:
+            near = get_close_matches(condition.field, [*COLUMNS, *_WORDS], 1)
+            raise UsageError(
+                f"the catalogue has no '{condition.field}'",
+                why="it has " + ", ".join([*_WORDS, *COLUMNS]),
+                hint=near[0] if near else "",
+            )
+        clause, more = _clause(column, condition)
+        clauses.append(clause)
+        values += more
+    return (" WHERE " + " AND ".join(clauses) if clauses else ""), values
+
+
+def _clause(column: str, condition: Condition) -> tuple[str, list[Any]]:
+    op, kind = condition.op, COLUMNS[column]
+    texts = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    if op == "exists":
+        empty = f"len({column}) > 0" if kind.endswith("[]") else f"{column} IS NOT NULL"
+        return empty, []
+    if kind == "BOOLEAN":
+        yes = texts[0].lower() in {"true", "yes", "1"}
+        return f"{column} IS {'NOT ' if op == 'ne' else ''}{'TRUE' if yes else 'FALSE'}", []
+    if kind == "TIMESTAMP":
+        return _at(column, op, texts)
+    if kind.endswith("[]"):
+        return _in_list(column, condition, texts)
+    return _text(column, op, texts)
+
+
+def _in_list(column: str, condition: Condition, texts: tuple[str, ...]) -> tuple[str, list[Any]]:
+    inside = f"list_contains(list_transform({column}, lambda x: lower(x)), lower(?))"
+    some = "(" + " OR ".join([inside] * len(texts)) + ")"
+    if condition.op not in {"eq", "in", "ne"}:
+        raise UsageError(f"'{condition.field}' is a list: = or in", why=str(condition))
+    return (f"NOT {some}" if condition.op == "ne" else some), list(texts)
+
+
+def _text(column: str, op: str, texts: tuple[str, ...]) -> tuple[str, list[Any]]:
+    if op == "in":
+        return f"{column} IN ({', '.join('?' * len(texts))})", list(texts)
+    if op in {"like", "ilike"}:
+        wild = texts[0].replace("%", r"\%").replace("_", r"\_").replace("*", "%")
+        return f"{column} {op} ? ESCAPE '\\'", [wild]
+    return f"{column} {_SIGNS[op]} ?", [texts[0]]
+
+
+def _at(column: str, op: str, texts: tuple[str, ...]) -> tuple[str, list[Any]]:
+    """Compare times; a day alone means all of it."""
+    if op not in _SIGNS:
+        raise UsageError(f"'{column}' is a time: =, <, <=, > or >=", why=op)
+    text = texts[0].strip()
+    time = read_time(text if len(text) > 7 else f"{text}-01"[:10])
+    if time is None:
+        raise UsageError(f"'{text}' is no date", hint="2022-04-01, or 2022-04-01T15:00")
+    time = time.replace(tzinfo=None)
+    if len(text) <= 10:
+        day = f"date_trunc('day', {column})"
+        return f"{day} {_SIGNS[op]} ?", [time]
+    return f"{column} {_SIGNS[op]} ?", [time]

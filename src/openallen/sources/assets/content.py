@@ -1,0 +1,83 @@
+"""What is inside an asset that can be opened: images, sessions, recordings, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from openallen.formats.kinds import STORE, kind_of
+from openallen.sources.assets.tables import ENDINGS
+from openallen.transport.objects import RemoteObjects
+
+__all__ = ["Content", "contents"]
+
+_MOST_FOLDERS: Final = 300
+_TABLES: Final = tuple(e for e in ENDINGS if e not in {".json", ".jsonl", ".npy", ".swc"})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Something that opens.
+
+    Parameters
+    ----------
+    path
+        Where in the asset.
+    kind
+        ``image``, ``session``, ``recording``, ``zarr``, ``table``, ``hdf5``.
+    size_bytes
+        Of a single file; None for stores of many.
+    """
+
+    path: str
+    kind: str
+    size_bytes: int | None = None
+
+
+def contents(place: RemoteObjects, notes: list[str]) -> Iterator[Content]:
+    """Give what can be opened below a place, level by level; stores are not entered.
+
+    A listing for each folder that is none, and what describes each store, are all that is read.
+    """
+    waiting = [""]
+    seen = 0
+    with ThreadPoolExecutor(8, thread_name_prefix="kinds") as pool:
+        while waiting:
+            path = waiting.pop(0)
+            seen += 1
+            if seen > _MOST_FOLDERS:
+                notes.append(f"only {_MOST_FOLDERS} folders were looked into")
+                return
+            entries, folders = place.level(path)
+            for entry in entries:
+                yield from _file(_joined(path, entry.key.rpartition("/")[2]), entry.size_bytes)
+            below = [_joined(path, name) for name in folders]
+            inside_store = any(
+                e.key.rpartition("/")[2] in {".zgroup", "zarr.json"} for e in entries
+            )
+            asked = [b for b in below if inside_store or STORE.search(b)]
+            kinds = dict(
+                zip(asked, pool.map(lambda b: kind_of(place.within(b)), asked), strict=True)
+            )
+            for name in below:
+                kind = kinds.get(name, "")
+                if kind and kind != "zarr":
+                    yield Content(name, kind)
+                elif kind == "zarr" and place.get(f"{name}/.zarray") is not None:
+                    yield Content(name, "zarr")
+                elif kind or not inside_store:
+                    waiting.append(name)
+
+
+def _file(path: str, size_bytes: int) -> Iterator[Content]:
+    low = path.lower()
+    if low.endswith((".nwb", ".h5", ".hdf5")):
+        yield Content(path, "hdf5", size_bytes)
+    elif low.endswith(_TABLES):
+        yield Content(path, "table", size_bytes)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}/{name}".lstrip("/")

@@ -1,0 +1,163 @@
+"""What fetching an asset, or a part of it, takes."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from openallen.address import Address
+from openallen.errors import NotFoundError
+from openallen.plans import Plan, RemoteFile, Report
+from openallen.sources.assets.read import Asset
+from openallen.transfer.job import Means
+from openallen.transport.s3 import Bucket, Listed
+
+__all__ = ["AssetJob", "EtagCheck", "part_sizes"]
+
+_MIB: Final = 1 << 20
+_PARTS: Final = tuple(
+    n * _MIB for n in (5, 8, 10, 15, 16, 25, 32, 50, 64, 100, 128, 256, 512, 1024)
+)
+"""Sizes that tools upload parts in: 8 MiB is what most do, 50 MiB s5cmd."""
+_SMALL_BYTES: Final = 1 << 20
+_CONNECTIONS: Final = 32
+_MANY_CONNECTIONS: Final = 256
+
+
+def part_sizes(size_bytes: int, parts: int) -> list[int]:
+    """Give the sizes of parts that cut a file of `size_bytes` into so many."""
+    return [part for part in _PARTS if -(-size_bytes // part) == parts]
+
+
+@dataclass(frozen=True)
+class EtagCheck:
+    """Looks at a file that was uploaded in parts; a `openallen.plans.Check`.
+
+    Its entity tag is the MD5 of the parts' MD5s, and the size of a part is not published: the usual
+    ones are tried. Where one gives the tag, the file is right; where none does, that proves nothing
+    and is written down.
+
+    Parameters
+    ----------
+    etag
+        The entity tag, ``hex-parts``.
+    size_bytes
+        Size of the file.
+    """
+
+    etag: str
+    size_bytes: int
+
+    def __call__(self, path: Path) -> Mapping[str, Any]:
+        """Compare."""
+        count = int(self.etag.rpartition("-")[2])
+        for part in part_sizes(self.size_bytes, count):
+            if _etag(path, part) == self.etag:
+                return {"etag": self.etag, "part_bytes": part}
+        return {"etag": self.etag, "part_bytes": None}
+
+
+def _etag(path: Path, part_bytes: int) -> str:
+    whole = hashlib.md5(usedforsecurity=False)
+    count = 0
+    with path.open("rb") as file:
+        while data := file.read(part_bytes):
+            whole.update(hashlib.md5(data, usedforsecurity=False).digest())
+            count += 1
+    return f"{whole.hexdigest()}-{count}"
+
+
+@dataclass(frozen=True)
+class AssetJob:
+    """Files of an asset about to be fetched.
+
+    Parameters
+    ----------
+    plan
+        What it takes.
+    """
+
+    plan: Plan
+
+    @classmethod
+    def of(
+        cls,
+        bucket: Bucket,
+        asset: Asset,
+        address: Address,
+        to: Path,
+        *,
+        source: str,
+        parts: tuple[str, ...] = (),
+    ) -> AssetJob:
+        """Plan the files a pattern names: ``asset:NAME/behavior/*.csv``; all where there is none.
+
+        Raises
+        ------
+        NotFoundError
+            If no file matches.
+        IntegrityError
+            If a key would land outside the folder.
+        """
+        pattern = "/".join(parts)
+        found = list(asset.files(pattern))
+        if not found:
+            raise NotFoundError(
+                "no file of this asset matches" if pattern else "there is no such asset",
+                address=str(address),
+                why=f"nothing in {bucket.name}/{asset.prefix}{pattern}",
+                hint=f"openallen show asset:{asset.name}" if pattern else "openallen list asset:",
+            )
+        sizes = sorted(entry.size_bytes for entry in found)
+        small = sizes[len(sizes) // 2] < _SMALL_BYTES
+        retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
+        plan = Plan(
+            address=str(address),
+            title=f"{address.scheme} {asset.name}",
+            source=source,
+            to=to,
+            files=tuple(_files(bucket, asset, address, found, retry)),
+            connections=_MANY_CONNECTIONS if small else _CONNECTIONS,
+        )
+        return cls(plan)
+
+    def run(self, means: Means) -> Report:
+        """Fetch them; failures are in the report."""
+        return means.run(self.plan)
+
+    def result(self) -> object:
+        """Give the folder, or the path of the one file asked for."""
+        if len(self.plan.files) == 1:
+            return self.plan.to / self.plan.files[0].path
+        return self.plan.to
+
+
+def _named(address: Address, path: str) -> Address:
+    kept = address.path[:1] if address.scheme == "recording" else ()
+    return Address(address.scheme, address.name, path=(*kept, *path.split("/")))
+
+
+def _kind(name: str) -> str:
+    return "sidecars" if name.endswith(".json") else "files"
+
+
+def _files(
+    bucket: Bucket, asset: Asset, address: Address, found: Iterable[Listed], retry: str
+) -> Iterable[RemoteFile]:
+    for entry in found:
+        path = entry.key.removeprefix(asset.prefix)
+        parts = "-" in entry.etag
+        yield RemoteFile(
+            address=str(_named(address, path)),
+            url=bucket.url(entry.key),
+            path=path,
+            kind=path.partition("/")[0] if "/" in path else _kind(path),
+            size_bytes=entry.size_bytes,
+            digest="" if parts or not entry.etag else f"md5:{entry.etag}",
+            check=EtagCheck(entry.etag, entry.size_bytes) if parts else None,
+            retry=retry,
+        )

@@ -1,0 +1,320 @@
+"""One asset: its metadata, its files, where it lies."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.display import bytes_text, card, count_text, facts_text
+from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
+from openallen.formats.kinds import STORE
+from openallen.sources.assets.names import AssetName, parse_name
+from openallen.sources.assets.record import CORE_FILES, Record
+from openallen.store.disk import write_whole
+from openallen.transport.s3 import Bucket, Listed
+
+if TYPE_CHECKING:
+    from openallen.sources.assets.content import Content
+    from openallen.transport.objects import RemoteObjects
+
+__all__ = ["Asset", "Connect", "folders_text", "matches", "static_prefix"]
+
+Connect = Callable[[], AbstractContextManager[Bucket]]
+"""Opens the bucket of an asset for as long as the context lasts."""
+
+_COMBINED: Final = ("metadata.nd.json", "metadata.json")
+_SIDECARS: Final = frozenset({*_COMBINED, *(f"{name}.json" for name in CORE_FILES)})
+_LARGEST_BYTES: Final = 64 << 20
+_TRIES: Final = 3
+_DEEPEST: Final = 4
+_ASIDE: Final = frozenset({"original_metadata", "logs"})
+_WILD: Final = re.compile(r"[*?\[]")
+
+
+def static_prefix(pattern: str) -> str:
+    """Give the part of a pattern that stands before its first wildcard, up to a slash."""
+    head = _WILD.split(pattern, maxsplit=1)[0]
+    return head if head == pattern else head.rpartition("/")[0] + ("/" if "/" in head else "")
+
+
+def matches(key: str, pattern: str) -> bool:
+    """Tell whether a key (below the asset) is one a pattern means.
+
+    ``*`` and ``?`` stay within a folder, ``**`` does not; a pattern without wildcards means a file,
+    or all that lies below a folder; one that ends in ``/*`` means all that lies below, too.
+    """
+    if not pattern or pattern in {"*", "**"}:
+        return True
+    folder = pattern.removesuffix("/**").removesuffix("/*").rstrip("/")
+    if not _WILD.search(folder):
+        return key == folder or key.startswith(f"{folder}/")
+    return _expression(pattern).fullmatch(key) is not None
+
+
+@functools.lru_cache(256)
+def _expression(pattern: str) -> re.Pattern[str]:
+    below = pattern.endswith(("/*", "/**"))
+    parts = pattern.removesuffix("/**").removesuffix("/*").split("/")
+    text = "/".join(".*" if part == "**" else _within(part) for part in parts)
+    try:
+        return re.compile(text.replace(".*/", "(?:.*/)?") + ("/.*" if below else ""))
+    except re.error as error:
+        raise UsageError("this is no pattern", address=pattern, why=str(error)) from None
+
+
+def _within(part: str) -> str:
+    """Translate the wildcards of one part so that they stay in their folder."""
+    words = {"*": "[^/]*", "?": "[^/]"}
+    pieces = re.split(r"([*?]|\[[^\]/]+\])", part)
+    return "".join(
+        words.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p))
+        for p in pieces
+    )
+
+
+class Asset:
+    """One asset of a bucket.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    connect
+        Opens its bucket.
+    folder
+        Where its sidecars are kept; None to keep none.
+    prefix
+        Its folder in the bucket, with a slash; the name's where empty.
+    """
+
+    def __init__(
+        self, name: str, connect: Connect, folder: Path | None = None, prefix: str = ""
+    ) -> None:
+        self.name: AssetName = parse_name(name)
+        self.prefix = prefix or f"{self.name}/"
+        self._connect = connect
+        self._folder = folder
+        self.notes: list[str] = []
+        self.opening: Callable[..., Any] | None = None
+        self.looking: Callable[[], RemoteObjects] | None = None
+
+    # --- metadata -------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def record(self) -> Record:
+        """Its metadata, asked for once; files that did not change since last time are not sent.
+
+        Core files and the combined record may contradict each other, as they are written one after
+        the other; the newer one counts.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such asset.
+        AnswerError
+            If a sidecar changes each time it is read.
+        """
+        for left in reversed(range(_TRIES)):
+            with self._connect() as bucket:
+                entries, folders = bucket.level(self.prefix)
+                if not entries and not folders:
+                    raise self.missing()
+                wanted = [e for e in entries if e.key.rpartition("/")[2] in _SIDECARS]
+                with ThreadPoolExecutor(8, thread_name_prefix="sidecars") as pool:
+                    read = list(pool.map(lambda e: self._sidecar(bucket, e), wanted))
+            if None not in read:
+                found = {
+                    e.key.rpartition("/")[2]: (e, t) for e, t in zip(wanted, read, strict=True)
+                }
+                return Record(self._joined(found), str(self.name))
+            if not left:
+                break
+        raise AnswerError("sidecars change while they are read", address=f"asset:{self.name}")
+
+    def _sidecar(self, bucket: Bucket, entry: Listed) -> Mapping[str, Any] | None:
+        """Read one sidecar; None if it is no longer the one that was listed."""
+        name = entry.key.rpartition("/")[2]
+        if entry.size_bytes > _LARGEST_BYTES:
+            self.notes.append(f"{name} is too large to be metadata")
+            return {}
+        kept = self._folder / name if self._folder is not None else None
+        body = b""
+        if kept is not None:
+            with suppress(OSError):
+                body = kept.read_bytes()
+        if not body or _md5(body) != entry.etag:
+            body = bucket.read(entry.key, limit_bytes=_LARGEST_BYTES)
+            if "-" not in entry.etag and _md5(body) != entry.etag:
+                return None
+            if kept is not None:
+                with suppress(StoreError):
+                    write_whole(kept, body)
+        try:
+            told = json.loads(body)
+        except ValueError as error:
+            self.notes.append(f"{name} is no JSON: {error}")
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def _joined(self, found: Mapping[str, tuple[Listed, Any]]) -> dict[str, Any]:
+        combined = next((found[name] for name in _COMBINED if name in found), None)
+        made: dict[str, Any] = dict(combined[1]) if combined else {}
+        for name in CORE_FILES:
+            if f"{name}.json" not in found:
+                continue
+            entry, told = found[f"{name}.json"]
+            newer = combined is None or not made.get(name) or _later(entry, combined[0])
+            if newer and told:
+                made[name] = told
+        made.setdefault("name", str(self.name))
+        return made
+
+    def exists(self) -> bool:
+        """Tell whether there is anything of that name; asks for one entry."""
+        with self._connect() as bucket:
+            return next(iter(bucket.list(self.prefix, page_keys=1)), None) is not None
+
+    def missing(self) -> NotFoundError:
+        """Give the error that says there is no such asset."""
+        subject = self.name.subject_id
+        return NotFoundError(
+            "there is no such asset",
+            address=f"asset:{self.name}",
+            why=f"nothing lies below {self.prefix}",
+            hint=f"openallen list asset: subject={subject}" if subject else "openallen list asset:",
+        )
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def files(self, pattern: str = "") -> Iterator[Listed]:
+        """Give its files in the order of keys, with sizes and entity tags.
+
+        Parameters
+        ----------
+        pattern
+            Which ones (see `matches`); all where empty.
+
+        Raises
+        ------
+        AnswerError
+            If the listing contradicts itself.
+        """
+        with self._connect() as bucket:
+            for entry in bucket.list(self.prefix + static_prefix(pattern)):
+                below = entry.key.removeprefix(self.prefix)
+                if below and not below.endswith("/") and matches(below, pattern):
+                    yield entry
+
+    def folders(
+        self, depth: int = 1, seen: Callable[[object], object] = lambda _: None
+    ) -> dict[str, tuple[int, int]]:
+        """Give files and bytes by folder, `depth` levels down; files at the top count for ``.``.
+
+        Parameters
+        ----------
+        depth
+            How deep folders are told apart.
+        seen
+            Is told of each file: an asset may hold millions.
+        """
+        counts: Counter[str] = Counter()
+        sizes: Counter[str] = Counter()
+        for entry in self.files():
+            seen(entry)
+            parts = entry.key.removeprefix(self.prefix).split("/")[:-1][:depth]
+            folder = "/".join(parts) or "."
+            counts[folder] += 1
+            sizes[folder] += entry.size_bytes
+        return {name: (counts[name], sizes[name]) for name in sorted(counts)}
+
+    def top(self) -> tuple[str, ...]:
+        """Name what is in it: folders with a slash, and files that are no metadata.
+
+        Where all lies in one folder, what is in that: several assets of one session may carry the
+        same label, and only this tells them apart.
+        """
+        prefix = self.prefix
+        with self._connect() as bucket:
+            for _ in range(_DEEPEST):
+                entries, folders = bucket.level(prefix)
+                names = [e.key.rpartition("/")[2] for e in entries]
+                files = [n for n in names if n and n not in _SIDECARS and not n.startswith(".")]
+                inner = [f for f in folders if f.removeprefix(prefix).rstrip("/") not in _ASIDE]
+                if files or len(inner) != 1 or STORE.search(inner[0]):
+                    break
+                prefix = inner[0]
+        found = [f.removeprefix(self.prefix) for f in inner]
+        return (*found, *((prefix + n).removeprefix(self.prefix) for n in files))
+
+    def contents(self) -> list[Content]:
+        """Give what in it can be opened: images, sessions, recordings, tables.
+
+        Raises
+        ------
+        UsageError
+            If it was not opened by ``oa.open``.
+        """
+        from openallen.sources.assets.content import contents
+
+        return list(contents(self._told(self.looking)(), self.notes))
+
+    def open(self, path: str, **options: Any) -> Any:
+        """Open a part of it where it lies: ``asset.open("SPIM.ome.zarr/tile_000000_ch_561.zarr")``.
+
+        Parameters
+        ----------
+        path
+            Where in the asset.
+        **options
+            As for ``oa.open``.
+        """
+        return self._told(self.opening)(path, **options)
+
+    def _told(self, given: Callable[..., Any] | None) -> Callable[..., Any]:
+        if given is None:
+            raise UsageError(
+                "this asset does not know how to open its parts",
+                address=f"asset:{self.name}",
+                hint=f"oa.open('asset:{self.name}')",
+            )
+        return given
+
+    def __repr__(self) -> str:
+        return facts_text(f"asset {self.name}", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(f"asset {self.name}", self._facts())
+
+    def _facts(self) -> dict[str, object]:
+        told = self.__dict__.get("record")
+        return {
+            "level": self.name.level,
+            "subject": self.name.subject_id or None,
+            "made from": self.name.source or None,
+            "metadata": ", ".join(told.core_files) if isinstance(told, Record) else "not read yet",
+        }
+
+
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _later(one: Listed, other: Listed) -> bool:
+    return one.modified is None or other.modified is None or one.modified >= other.modified
+
+
+def folders_text(found: Mapping[str, tuple[int, int]]) -> str:
+    """Lay folders out as text, with files and sizes."""
+    shown = {
+        name: f"{count_text(files, 'file')}, {bytes_text(size)}"
+        for name, (files, size) in found.items()
+    }
+    return facts_text("files", shown)

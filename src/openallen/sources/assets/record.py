@@ -1,0 +1,580 @@
+"""The metadata of an asset, whatever the version they were written in.
+
+A record is a dict of core files (``data_description``, ``subject``, ``session`` or ``acquisition``,
+``rig`` or ``instrument``, ``procedures``, ``processing``, ``quality_control``), as DocDB has it and
+as ``metadata.nd.json`` holds it. Nearly half of the real ones mix versions, so nothing goes by a
+version number: each question looks at every place an answer was ever written to. What cannot be
+read is named in ``problems``; nothing raises. The dict itself stays at hand as ``raw``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, Final
+
+from openallen.display import card, facts_text
+from openallen.sources.assets.names import AssetName, parse_name
+
+__all__ = ["CORE_FILES", "PUBLIC_BUCKET", "Metric", "Record", "Step", "read_time"]
+
+CORE_FILES: Final = (
+    "data_description",
+    "subject",
+    "procedures",
+    "session",
+    "acquisition",
+    "rig",
+    "instrument",
+    "processing",
+    "quality_control",
+    "model",
+)
+"""Sidecars of all generations, by their names without ``.json``."""
+
+PUBLIC_BUCKET: Final = "aind-open-data"
+_MODALITY_OF: Final[Mapping[str, str]] = {
+    "smartspim": "SPIM", "exaspim": "SPIM", "mesospim": "SPIM", "dispim": "SPIM", "hcr": "SPIM",
+    "multiplane-ophys": "pophys", "single-plane-ophys": "pophys", "ophys": "pophys",
+    "slap": "slap2", "fip": "fib", "hsfp": "fib",
+}  # fmt: skip
+"""Words that stand where a modality should: platforms, and names that were changed."""
+
+_REPR: Final = re.compile(r"abbreviation=['\"]([^'\"]+)['\"]")
+_LEVELS: Final = {"raw": "raw", "raw data": "raw", "derived": "derived", "derived data": "derived"}
+
+
+def read_time(text: object, day: object = None) -> datetime | None:
+    """Read a time in any of the spellings records have; None for what is none.
+
+    With an offset, ``Z``, microseconds or without a zone; a blank for the ``T``; dashes between
+    hours, minutes and seconds; or a time of day alone, for which `day` tells the date.
+
+    Examples
+    --------
+    >>> read_time("15-17-45", "2023-02-28").isoformat()
+    '2023-02-28T15:17:45'
+    """
+    if not isinstance(text, str):
+        return None
+    told = text.strip()
+    if re.match(r"\d{2}[:-]\d{2}[:-]\d{2}", told) and isinstance(day, str):
+        told = f"{day.strip()[:10]}T{told}"
+    told = re.sub(r"^(\d{4}-\d{2}-\d{2})[ _T](\d{2})-(\d{2})-(\d{2})", r"\1T\2:\3:\4", told)
+    try:
+        return datetime.fromisoformat(told)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of processing.
+
+    Parameters
+    ----------
+    name
+        What was done, in the vocabulary of the schema (``Spike sorting``).
+    started, ended
+        When, where that is told.
+    version
+        Version of the software.
+    code_url
+        Where its code is.
+    parameters
+        What it was given.
+    inputs, outputs
+        Locations it read and wrote.
+    notes
+        What was written to it.
+    """
+
+    name: str
+    started: datetime | None = None
+    ended: datetime | None = None
+    version: str = ""
+    code_url: str = ""
+    parameters: Mapping[str, Any]
+    inputs: str = ""
+    outputs: str = ""
+    notes: str = ""
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long it took; None where that is not told."""
+        if self.started is None or self.ended is None:
+            return None
+        if (self.started.tzinfo is None) != (self.ended.tzinfo is None):
+            return None
+        return (self.ended - self.started).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One measure of quality.
+
+    Parameters
+    ----------
+    name
+        What it measures.
+    status
+        ``Pass``, ``Fail`` or ``Pending``: the last one given; empty where none was.
+    value
+        What was measured.
+    group
+        The evaluation it was part of, or its tags.
+    stage, modality
+        Where in the life of the data, and of what.
+    given
+        When the status was given.
+    reference
+        The file that shows it.
+    """
+
+    name: str
+    status: str = ""
+    value: Any = None
+    group: str = ""
+    stage: str = ""
+    modality: str = ""
+    given: datetime | None = None
+    reference: str = ""
+
+
+class Record:
+    """The metadata of one asset.
+
+    Parameters
+    ----------
+    raw
+        A record of DocDB, the content of ``metadata.nd.json``, or core files by name.
+    name
+        Name of the asset, where `raw` does not tell it.
+
+    Attributes
+    ----------
+    raw : mapping
+        As it was given.
+    """
+
+    def __init__(self, raw: Mapping[str, Any], name: str = "") -> None:
+        self.raw = raw
+        self._name = name
+
+    # --- where things are -----------------------------------------------------------------------
+
+    def core(self, name: str) -> Mapping[str, Any]:
+        """Give a core file as it is; empty where there is none."""
+        found = self.raw.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def core_files(self) -> tuple[str, ...]:
+        """The core files there are."""
+        return tuple(name for name in CORE_FILES if self.core(name))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The schema version each core file says it has; empty where it says nothing."""
+        return {n: _text(self.core(n).get("schema_version")) for n in self.core_files}
+
+    def _first(self, *places: tuple[str, str]) -> Any:
+        """Give the first value that is there, of (core file, field)."""
+        for core, field in places:
+            found = (self.core(core) if core else self.raw).get(field)
+            if found not in (None, "", [], {}):
+                return found
+        return None
+
+    # --- what it is -----------------------------------------------------------------------------
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the asset: what the record says, else its folder, else its description's."""
+        if self._name:
+            return self._name
+        told = _text(self.raw.get("name"))
+        folder = self.location.rstrip("/").rpartition("/")[2]
+        return told or folder or _text(self.core("data_description").get("name"))
+
+    @cached_property
+    def parsed(self) -> AssetName:
+        """The name, taken apart."""
+        return parse_name(self.name)
+
+    @property
+    def location(self) -> str:
+        """URI of its folder; empty where it is not told."""
+        return _text(self.raw.get("location"))
+
+    @property
+    def public(self) -> bool | None:
+        """Whether anybody can read it; None where its location is not told."""
+        if not self.location:
+            return None
+        return self.location.startswith(f"s3://{PUBLIC_BUCKET}/")
+
+    @property
+    def level(self) -> str:
+        """``raw``, ``derived``, ``simulated``, …: what is told, else what the name says."""
+        told = _text(self.core("data_description").get("data_level")).lower()
+        found = _LEVELS.get(told, told) or self.parsed.level
+        # Descriptions of raw assets are sometimes copied into what was made from them.
+        return "derived" if found == "raw" and self.parsed.level == "derived" else found
+
+    @property
+    def subject_id(self) -> str:
+        """The subject; empty where nothing tells it."""
+        told = self._first(
+            ("subject", "subject_id"),
+            ("data_description", "subject_id"),
+            ("session", "subject_id"),
+            ("acquisition", "subject_id"),
+            ("procedures", "subject_id"),
+        )
+        return _text(told) or self.parsed.subject_id
+
+    @cached_property
+    def modalities(self) -> tuple[str, ...]:
+        """Abbreviations of the modalities, in the current spelling where it is known.
+
+        Where the metadata tell none, what the first word of the name means.
+        """
+        told = self._first(("data_description", "modalities"), ("data_description", "modality"))
+        found = [_modality(item) for item in _listed(told) or [self.parsed.platform]]
+        return tuple(dict.fromkeys(word for word in found if word))
+
+    @property
+    def platform(self) -> str:
+        """The platform or type of experiment; current records have none but in their name."""
+        told = self._first(
+            ("data_description", "platform"), ("data_description", "experiment_type")
+        )
+        return _abbreviation(told) or self.parsed.platform
+
+    @property
+    def institution(self) -> str:
+        """Abbreviation of the institution."""
+        return _abbreviation(self.core("data_description").get("institution"))
+
+    @property
+    def funders(self) -> tuple[str, ...]:
+        """Abbreviations of those who paid."""
+        told = _listed(self.core("data_description").get("funding_source"))
+        found = [_abbreviation(item.get("funder")) for item in told if isinstance(item, Mapping)]
+        return tuple(dict.fromkeys(word for word in found if word))
+
+    @property
+    def investigators(self) -> tuple[str, ...]:
+        """Names of the investigators."""
+        told = _listed(self.core("data_description").get("investigators"))
+        return tuple(dict.fromkeys(name for item in told if (name := _person(item))))
+
+    @property
+    def experimenters(self) -> tuple[str, ...]:
+        """Names of those who did it."""
+        told = self._first(
+            ("acquisition", "experimenters"),
+            ("acquisition", "experimenter_full_name"),
+            ("session", "experimenter_full_name"),
+        )
+        return tuple(dict.fromkeys(name for item in _listed(told) if (name := _person(item))))
+
+    @property
+    def project(self) -> str:
+        """Name of the project."""
+        return _text(self.core("data_description").get("project_name"))
+
+    @property
+    def license(self) -> str:
+        """The licence the data are under."""
+        return _text(self.core("data_description").get("license"))
+
+    @property
+    def summary(self) -> str:
+        """What the description says of the data."""
+        return _text(self.core("data_description").get("data_summary"))
+
+    @property
+    def instrument_id(self) -> str:
+        """The rig or instrument."""
+        told = self._first(
+            ("instrument", "instrument_id"),
+            ("rig", "rig_id"),
+            ("acquisition", "instrument_id"),
+            ("session", "rig_id"),
+        )
+        return _text(told)
+
+    # --- when -----------------------------------------------------------------------------------
+
+    @cached_property
+    def created(self) -> datetime | None:
+        """When the data were made: what the description says, else what the name says."""
+        told = self.core("data_description")
+        found = read_time(told.get("creation_time"), told.get("creation_date"))
+        return found or self.parsed.created or self.parsed.acquired
+
+    @cached_property
+    def acquired(self) -> tuple[datetime | None, datetime | None]:
+        """Start and end of the acquisition; the start from the name where nothing else has it."""
+        start = self._first(
+            ("acquisition", "acquisition_start_time"),
+            ("acquisition", "session_start_time"),
+            ("session", "session_start_time"),
+        )
+        end = self._first(
+            ("acquisition", "acquisition_end_time"),
+            ("acquisition", "session_end_time"),
+            ("session", "session_end_time"),
+        )
+        return read_time(start) or self.parsed.acquired, read_time(end)
+
+    # --- the animal -----------------------------------------------------------------------------
+
+    def _of_subject(self, field: str) -> Any:
+        subject = self.core("subject")
+        details = subject.get("subject_details")
+        inner = details.get(field) if isinstance(details, Mapping) else None
+        return subject.get(field) if inner is None else inner
+
+    @property
+    def species(self) -> str:
+        """Scientific name of the species."""
+        told = self._of_subject("species")
+        return _text(told.get("name")) if isinstance(told, Mapping) else _text(told)
+
+    @property
+    def sex(self) -> str:
+        """``Male`` or ``Female``."""
+        return _text(self._of_subject("sex"))
+
+    @property
+    def genotype(self) -> str:
+        """The genotype as it is written."""
+        return _text(self._of_subject("genotype"))
+
+    @property
+    def date_of_birth(self) -> date | None:
+        """Day of birth."""
+        told = _text(self._of_subject("date_of_birth"))
+        try:
+            return date.fromisoformat(told[:10])
+        except ValueError:
+            return None
+
+    # --- what was done --------------------------------------------------------------------------
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the assets it was made from: those told, else the one its own name begins with.
+
+        Empty for raw assets.
+        """
+        description = self.core("data_description")
+        told = [*_listed(description.get("source_data")), description.get("input_data_name")]
+        related = _mappings(description.get("related_data"))
+        told += [item.get("related_data_path") for item in related]
+        found = [parse_name(_text(item)).text for item in told if _text(item)]
+        found = [name for name in found if name != self.name]
+        if not found and self.parsed.source:
+            found = [self.parsed.source]
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of processing, in the order they are written."""
+        processing = self.core("processing")
+        pipeline = processing.get("processing_pipeline")
+        told = _listed(processing.get("data_processes"))
+        if not told and isinstance(pipeline, Mapping):
+            told = _listed(pipeline.get("data_processes"))
+        return tuple(_step(item) for item in _flat(told) if isinstance(item, Mapping))
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The measures of quality."""
+        quality = self.core("quality_control")
+        found = [_metric(m, "") for m in _mappings(quality.get("metrics"))]
+        for evaluation in _mappings(quality.get("evaluations")):
+            group = _text(evaluation.get("name"))
+            found += [
+                _metric({"stage": evaluation.get("stage"), **m}, group, evaluation.get("modality"))
+                for m in _mappings(evaluation.get("metrics"))
+            ]
+        return tuple(found)
+
+    @property
+    def quality(self) -> str:
+        """``Fail`` if any measure failed, else ``Pending`` if any is, else ``Pass``; or empty."""
+        told = {metric.status for metric in self.metrics}
+        status = self.core("quality_control").get("status")
+        told |= {_text(s) for s in status.values()} if isinstance(status, Mapping) else set()
+        return next((word for word in ("Fail", "Pending", "Pass") if word in told), "")
+
+    @property
+    def links(self) -> dict[str, tuple[str, ...]]:
+        """Ids it has elsewhere, by system (``Code Ocean``)."""
+        told = self.raw.get("other_identifiers") or self.raw.get("external_links")
+        if not isinstance(told, Mapping):
+            return {}
+        return {str(k): tuple(map(_text, _listed(v))) for k, v in told.items()}
+
+    # --- what is odd ----------------------------------------------------------------------------
+
+    @cached_property
+    def problems(self) -> tuple[str, ...]:
+        """What is missing, contradicts itself, or is written in an odd way."""
+        found = list(self.parsed.problems)
+        description = self.core("data_description")
+        if not description:
+            found.append("no data_description")
+        told = _text(description.get("name"))
+        if told and told != self.name:
+            found.append(f"the description calls it {told}")
+        folder = self.location.rstrip("/").rpartition("/")[2]
+        if folder and folder != self.name:
+            found.append(f"its folder is called {folder}")
+        majors = {v.partition(".")[0] for v in self.versions.values() if v}
+        if len(majors) > 1:
+            found.append(f"core files of major versions {', '.join(sorted(majors))}")
+        modality = self._first(("data_description", "modalities"), ("data_description", "modality"))
+        if description and not _listed(modality):
+            found.append("no modality")
+        elif isinstance(modality, str) or any(isinstance(m, str) for m in _listed(modality)):
+            found.append(f"modality written as text: {str(modality)[:60]}")
+        time = description.get("creation_time")
+        if time and read_time(time, description.get("creation_date")) is None:
+            found.append(f"creation_time cannot be read: {time}")
+        if self.level == "derived" and not any(
+            description.get(n) for n in ("source_data", "input_data_name", "related_data")
+        ):
+            found.append("nothing but its name says what it was made from")
+        return tuple(found)
+
+    def to_row(self) -> dict[str, Any]:
+        """Give it as a row of the catalogue."""
+        start = self.acquired[0]
+        return {
+            "name": self.name,
+            "level": self.level,
+            "modalities": list(self.modalities),
+            "platform": self.platform or None,
+            "subject_id": self.subject_id or None,
+            "acquired": start.isoformat() if start else None,
+            "created": self.created.isoformat() if self.created else None,
+            "label": self.parsed.label or None,
+            "project": self.project or None,
+            "sources": list(self.sources),
+            "location": self.location or None,
+            "public": self.public,
+        }
+
+    def _facts(self) -> dict[str, object]:
+        start = self.acquired[0]
+        return {
+            "level": self.level,
+            "modalities": ", ".join(self.modalities) or None,
+            "platform": self.platform or None,
+            "subject": ", ".join(w for w in (self.subject_id, self.sex, self.species) if w) or None,
+            "genotype": self.genotype or None,
+            "acquired": start.isoformat(" ", "minutes") if start else None,
+            "project": self.project or None,
+            "investigators": ", ".join(self.investigators) or None,
+            "made from": ", ".join(self.sources) or None,
+            "steps": ", ".join(dict.fromkeys(step.name for step in self.steps)) or None,
+            "quality": self.quality or None,
+            "location": self.location or None,
+            "public": {True: "yes", False: "no", None: None}[self.public],
+            "licence": self.license or None,
+            "problems": "; ".join(self.problems) or None,
+        }
+
+    def __repr__(self) -> str:
+        return facts_text(self.name or "an asset", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(self.name or "an asset", self._facts())
+
+
+# --- reading whatever is there ------------------------------------------------------------------
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+
+
+def _listed(value: object) -> list[Any]:
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _flat(values: Sequence[Any]) -> Iterator[Any]:
+    """Give the items of lists within lists, as some pipelines nest their steps."""
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        else:
+            yield value
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in _listed(value) if isinstance(item, Mapping)]
+
+
+def _abbreviation(value: object) -> str:
+    if isinstance(value, Mapping):
+        return _text(value.get("abbreviation")) or _text(value.get("name"))
+    text = _text(value)
+    match = _REPR.search(text)
+    return match[1] if match else text
+
+
+def _modality(value: object) -> str:
+    told = _abbreviation(value)
+    return _MODALITY_OF.get(told.lower(), told)
+
+
+def _person(value: object) -> str:
+    return _text(value.get("name")) if isinstance(value, Mapping) else _text(value)
+
+
+def _step(told: Mapping[str, Any]) -> Step:
+    code = told.get("code")
+    code = code if isinstance(code, Mapping) else {}
+    parameters = told.get("parameters") or code.get("parameters")
+    versions = (code.get("version"), told.get("software_version"), told.get("code_version"))
+    return Step(
+        name=_text(told.get("process_type")) or _text(told.get("name")),
+        started=read_time(told.get("start_date_time")),
+        ended=read_time(told.get("end_date_time")),
+        version=next((v for v in map(_text, versions) if v), _text(told.get("version"))),
+        code_url=_text(code.get("url")) or _text(told.get("code_url")),
+        parameters=parameters if isinstance(parameters, Mapping) else {},
+        inputs=_text(told.get("input_location")),
+        outputs=_text(told.get("output_location")) or _text(told.get("output_path")),
+        notes=_text(told.get("notes")),
+    )
+
+
+def _metric(told: Mapping[str, Any], group: str, modality: object = None) -> Metric:
+    history = _mappings(told.get("status_history"))
+    last = history[-1] if history else {}
+    tags = told.get("tags")
+    named = list(tags.values()) if isinstance(tags, Mapping) else _listed(tags)
+    return Metric(
+        name=_text(told.get("name")),
+        status=_text(last.get("status")),
+        value=told.get("value"),
+        group=group or ", ".join(_text(tag) for tag in named if _text(tag)),
+        stage=_text(told.get("stage")),
+        modality=_modality(told.get("modality") or modality),
+        given=read_time(last.get("timestamp")),
+        reference=_text(told.get("reference")),
+    )

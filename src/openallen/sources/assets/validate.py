@@ -1,0 +1,124 @@
+"""Strict validation of metadata with aind-data-schema, which lives in an environment of its own.
+
+Reading never needs it: of the files that exist, its newest release loads few. It holds one version
+of each schema and pins an old pydantic, so that it is asked for by opting in, and run apart.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from openallen.errors import MissingExtraError, OpenAllenError, UsageError
+from openallen.settings import Settings
+from openallen.sources.assets.record import CORE_FILES, Record
+
+__all__ = ["Verdict", "validate"]
+
+_SCRIPT: Final = Path(__file__).with_name("schema_validator.py")
+_LONGEST_S: Final = 300
+_HOW: Final = (
+    "python -m venv v; v/bin/pip install aind-data-schema; OPENALLEN_VALIDATOR=v/bin/python"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the schema says of one core file.
+
+    Parameters
+    ----------
+    core_file
+        Which.
+    version
+        The version it names itself.
+    shipped
+        The version it was held against; None where the release has no model for it.
+    valid
+        Whether it follows that; None where it could not be said.
+    errors
+        Where it does not, and why.
+    """
+
+    core_file: str
+    version: str | None
+    shipped: str | None
+    valid: bool | None
+    errors: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain values."""
+        return asdict(self) | {"errors": list(self.errors)}
+
+    def __str__(self) -> str:
+        if self.shipped is None:
+            return f"{self.core_file} {self.version or ''}: no model in this release"
+        other = "" if self.version == self.shipped else f" (held against {self.shipped})"
+        if self.valid:
+            return f"{self.core_file} {self.version}: valid{other}"
+        lines = "".join(f"\n    {line}" for line in self.errors)
+        return f"{self.core_file} {self.version}: not valid{other}{lines}"
+
+
+def validate(
+    record: Record | Mapping[str, Any], *, python: str = "", settings: Settings | None = None
+) -> list[Verdict]:
+    """Validate the core files of an asset against the versions a release of the schema ships.
+
+    Parameters
+    ----------
+    record
+        A record, or its dict.
+    python
+        The Python of an environment with aind-data-schema; the setting ``validator``, else this
+        one, where empty.
+    settings
+        What to go by; read afresh where None.
+
+    Returns
+    -------
+    list of Verdict
+        One for each core file there is.
+
+    Raises
+    ------
+    MissingExtraError
+        If that environment has no aind-data-schema.
+    UsageError
+        If there is no such Python.
+    """
+    raw: Mapping[str, Any] = record.raw if isinstance(record, Record) else record
+    given = {name: raw[name] for name in CORE_FILES if isinstance(raw.get(name), dict)}
+    chosen = python or (settings or Settings.load()).validator or sys.executable
+    try:
+        done = subprocess.run(  # noqa: S603 - a Python the user names
+            [chosen, "-W", "ignore", str(_SCRIPT)],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LONGEST_S,
+        )
+    except OSError as error:
+        raise UsageError(
+            "this is no Python", address=chosen, why=str(error), hint="OPENALLEN_VALIDATOR"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise OpenAllenError("validation takes too long", address=chosen) from error
+    if done.returncode == 3:
+        missing = MissingExtraError("schema", "validation with aind-data-schema")
+        missing.hint = _HOW
+        raise missing
+    try:
+        rows = json.loads(done.stdout)
+    except ValueError as error:
+        told = done.stderr.strip().splitlines()
+        raise OpenAllenError(
+            "validation broke off", address=chosen, why=told[-1] if told else "no answer"
+        ) from error
+    return [Verdict(**{**row, "errors": tuple(row["errors"])}) for row in rows]

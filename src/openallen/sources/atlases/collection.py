@@ -1,0 +1,139 @@
+"""Multiplexer grids as one array that is read only where it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openallen.errors import MissingExtraError, UsageError
+from openallen.sources.atlases.frames import AXES, label, oriented
+from openallen.sources.atlases.grids import ExpressionGrid
+from openallen.sources.atlases.models import EXPRESSION
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+__all__ = ["stack_grids"]
+
+
+@dataclass(frozen=True)
+class _Volumes:
+    """Gives any part of the stack, reading the grids it touches; small enough to be sent about."""
+
+    places: tuple[Path, ...]
+    kind: str
+
+    def take(self, key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        first, *rest = key
+        if isinstance(first, (int, np.integer)):
+            return self._one(int(first), rest)
+        chosen = range(len(self.places))[first] if isinstance(first, slice) else first
+        found = [self._one(int(number), rest) for number in chosen]
+        if found:
+            return np.stack(found)
+        return np.stack([self._one(0, rest)])[:0]
+
+    def _one(self, number: int, rest: list[Any]) -> np.ndarray[Any, Any]:
+        values = oriented(ExpressionGrid(self.places[number]).volume(self.kind))
+        found: np.ndarray[Any, Any] = values.isel(dict(zip(AXES, rest, strict=True))).to_numpy()
+        return found
+
+
+def stack_grids(
+    places: Sequence[Path], kind: str = "energy", *, chunks: Any = None
+) -> xr.DataArray:
+    """Give one volume of many grids as one lazy array.
+
+    Parameters
+    ----------
+    places
+        Folders or zips of expression grids.
+    kind
+        ``energy``, ``density`` or ``intensity``.
+    chunks
+        Data sets in a dask chunk (needs the extra ``dask``); without dask where None: still
+        nothing is read before it is looked at.
+
+    Returns
+    -------
+    DataArray
+        float32, ``data_set`` x ``AP`` x ``DV`` x ``ML``, µm, NaN where there are no data; ``gene``,
+        ``plane_of_section``, ``product`` and ``reference_space_id`` along ``data_set``. All in the
+        frame of the coronal space (PIR): what runs from right to left is turned round.
+
+    Raises
+    ------
+    UsageError
+        If there are none, or they differ in shape or voxel size.
+    NotFoundError
+        If one does not hold that volume.
+    MissingExtraError
+        Without the extra ``atlas``; or ``dask``, where chunks are wanted.
+    """
+    try:
+        import numpy as np
+
+        from openallen.formats.lazy import lazy_array
+    except ImportError:
+        raise MissingExtraError("atlas", "a stack of grids") from None
+    if not places:
+        raise UsageError("no grids to be stacked")
+    grids = [ExpressionGrid(place) for place in places]
+    shape, spacing = _common(grids, kind)
+    volumes = _Volumes(tuple(places), kind)
+
+    known = EXPRESSION.get(kind)
+    about: dict[str, Any] = {"orientation": "PIR", "long_name": known.title if known else None}
+    about |= {"units": known.units if known else None}
+    frame = label(np.broadcast_to(np.float32(0), shape), spacing, name=kind, attrs=about)
+    told = [grid.data_set for grid in grids]
+    coordinates: dict[str, Any] = {name: frame.coords[name] for name in AXES}
+    coordinates["data_set"] = [grid.data_set_id or 0 for grid in grids]
+    for name in ("gene", "plane", "product"):
+        values = [str(getattr(known, name, None) or "") for known in told]
+        coordinates["plane_of_section" if name == "plane" else name] = ("data_set", values)
+    spaces = [getattr(one, "reference_space_id", None) or 0 for one in told]
+    coordinates["reference_space_id"] = ("data_set", spaces)
+    if any(grid.simulated for grid in grids):
+        frame.attrs["simulated"] = True
+    found = lazy_array(
+        volumes.take,
+        (len(grids), *shape),
+        "float32",
+        ("data_set", *AXES),
+        coordinates,
+        name=kind,
+        attrs=frame.attrs,
+        outer=True,
+    )
+    return found if chunks is None else _in_chunks(found, chunks)
+
+
+def _common(grids: list[ExpressionGrid], kind: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Give shape and spacing that all of them have; reads headers only."""
+    first: tuple[tuple[int, ...], tuple[float, ...]] | None = None
+    for grid in grids:
+        found = grid.frame(kind)
+        first = first or found
+        if found != first:
+            raise UsageError(
+                "grids of different frames cannot be stacked",
+                address=str(grid.files[0]),
+                why=f"{found[0]} voxels of {found[1]} µm, others {first[0]} of {first[1]}",
+                hint="choose one age: age=P56",
+            )
+    assert first is not None
+    return first
+
+
+def _in_chunks(found: xr.DataArray, chunks: Any) -> xr.DataArray:
+    try:
+        import dask.array  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("dask", "chunks") from None
+    return found.chunk({"data_set": chunks} if isinstance(chunks, int) else chunks)

@@ -1,0 +1,241 @@
+"""Finding: section data sets that have grids, and the structures of an ontology."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.address import Condition
+from openallen.brainmap.builder import Search
+from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
+from openallen.sources.atlases.models import DataSet
+from openallen.sources.atlases.structures import Structures
+from openallen.sources.atlases.sync import ImageAlignment, SetAlignment
+from openallen.store.disk import read_kept, write_whole
+
+if TYPE_CHECKING:
+    from openallen.brainmap import Client
+    from openallen.brainmap.answers import Row
+    from openallen.brainmap.language import Query
+
+__all__ = [
+    "COLUMNS",
+    "GRAPHS",
+    "describe_data_set",
+    "grid_row",
+    "load_alignment",
+    "load_structures",
+    "search_grids",
+]
+
+COLUMNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "id": ("", "id"),
+        "gene": ("genes", "acronym"),
+        "gene_name": ("genes", "name"),
+        "entrez_id": ("genes", "entrez_id"),
+        "plane": ("plane_of_section", "name"),
+        "product": ("products", "abbreviation"),
+        "product_id": ("products", "id"),
+        "age": ("specimen.donor.age", "name"),
+        "reference_space_id": ("", "reference_space_id"),
+        "section_thickness_um": ("", "section_thickness"),
+        "specimen_id": ("", "specimen_id"),
+        "failed": ("", "failed"),
+    }
+)
+"""Filters of ``list grid:``: the association each is on, and the service's name for it."""
+
+_INCLUDED: Final = (
+    "genes",
+    "plane_of_section",
+    "products",
+    "reference_space",
+    "specimen.donor.age",
+)
+
+GRAPHS: Final = {
+    1: "adult mouse",
+    10: "human",
+    16: "developing human",
+    17: "developing mouse",
+}
+"""Ontologies of brain-map.org by their graph id."""
+
+_NAME: Final = "structures.json"
+
+
+def search_grids(conditions: Iterable[Condition] = ()) -> Query:
+    """Give the query for section data sets; those that failed are left out unless asked for.
+
+    Parameters
+    ----------
+    conditions
+        Filters by names of `COLUMNS`: ``gene=Pdyn``, ``plane=coronal``, ``product=Mouse``.
+
+    Raises
+    ------
+    UsageError
+        For a filter that is none of these.
+    """
+    wanted = list(conditions)
+    search = Search.of("SectionDataSet")
+    if not any(condition.field == "failed" for condition in wanted):
+        search = search.where(failed=False)
+    for condition in wanted:
+        if condition.field not in COLUMNS:
+            near = get_close_matches(condition.field, COLUMNS, 1)
+            raise UsageError(
+                f"section data sets have no '{condition.field}'",
+                why="filters are " + ", ".join(COLUMNS),
+                hint=near[0] if near else "",
+            )
+        path, field = COLUMNS[condition.field]
+        told = Condition(field, condition.op, _spelled(condition))
+        search = search.where(path, told) if path else search.where(told)
+    return search.include(*_INCLUDED).query
+
+
+_SPELLED: Final[Mapping[str, tuple[str, ...]]] = {
+    "plane": ("coronal", "sagittal"),
+    "product": ("Mouse", "DevMouse"),
+}
+
+
+def _spelled(condition: Condition) -> str | tuple[str, ...]:
+    """Write planes and products as the service does, whatever their case; others stay.
+
+    Raises
+    ------
+    UsageError
+        For a plane there is none of.
+    """
+    known = {word.lower(): word for word in _SPELLED.get(condition.field, ())}
+    if not known or condition.op not in {"eq", "ne", "in"}:
+        return condition.value
+    given = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    if condition.field == "plane":
+        for word in given:
+            if word.lower() not in known:
+                near = get_close_matches(word.lower(), known, 1)
+                raise UsageError(
+                    f"there is no plane of section '{word}'",
+                    why="there are " + ", ".join(_SPELLED["plane"]),
+                    hint=f"plane={near[0]}" if near else "",
+                )
+    found = tuple(known.get(word.lower(), word) for word in given)
+    return found if isinstance(condition.value, tuple) else found[0]
+
+
+def grid_row(row: Mapping[str, Any]) -> Row:
+    """Give a section data set as a flat row."""
+    return DataSet.from_row(row).to_dict()
+
+
+def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
+    """Ask what one section data set is; gives its row and the query.
+
+    Raises
+    ------
+    NotFoundError
+        If the service knows none.
+    """
+    query = Search.of("SectionDataSet").where(id=data_set_id).include(*_INCLUDED).query
+    rows = list(client.rows(query, 1))
+    if not rows:
+        raise NotFoundError(
+            "there is no such section data set",
+            address=f"grid:{data_set_id}",
+            hint="openallen list grid: gene=Pdyn",
+        )
+    return dict(rows[0]), str(query)
+
+
+def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
+    """Give an ontology: the one that is kept in `folder`, else asked for and kept there.
+
+    Raises
+    ------
+    NotFoundError
+        If the service has no such ontology.
+    OfflineError
+        If it is not here, and there is no network.
+    """
+    kept = _kept(folder / _NAME, client.source)
+    if kept is not None:
+        with suppress(AnswerError, KeyError, TypeError):
+            return Structures.from_rows(kept["rows"], graph_id)
+    rows = [dict(row) for row in client.rows(Search.of("Structure").where(graph_id=graph_id).query)]
+    if not rows:
+        known = ", ".join(f"{number} {name}" for number, name in GRAPHS.items())
+        raise NotFoundError(
+            "there is no such ontology", address=f"structures:{graph_id}", why=f"known are {known}"
+        )
+    found = Structures.from_rows(rows, graph_id)
+    _keep(folder / _NAME, {"source": client.source, "rows": rows})
+    return found
+
+
+def _kept(path: Path, source: str) -> dict[str, Any] | None:
+    """Give what was kept of a source; None where nothing was, or it is damaged."""
+    told = read_kept(path)
+    return told if told.get("source") == source else None
+
+
+def _keep(path: Path, told: Mapping[str, Any]) -> None:
+    with suppress(StoreError):  # a store that cannot be written to: asked for again next time
+        write_whole(path, json.dumps(told).encode())
+
+
+def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignment:
+    """Give where the images of a section data set lie: from rows kept in `folder`, else asked for.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such data set, or it is not aligned.
+    AnswerError
+        If a row lacks a number.
+    OfflineError
+        If they are not here, and there is no network.
+    """
+    path = folder / f"alignment_{data_set_id}.json"
+    kept = _kept(path, client.source)
+    if kept is not None:
+        with suppress(AnswerError, UsageError, KeyError, TypeError):
+            return _alignment(kept["data_set"], kept["images"])
+    sets = Search.of("SectionDataSet").where(id=data_set_id).include("alignment3d")
+    images = Search.of("SectionImage").where(data_set_id=data_set_id).include("alignment2d")
+    rows = list(client.rows(sets.query, 1))
+    sections = [dict(row) for row in client.rows(images.query)] if rows else []
+    aligned = [row for row in sections if row.get("alignment2d")]
+    if not aligned or not rows[0].get("alignment3d"):
+        raise NotFoundError(
+            "this section data set is not aligned" if rows else "there is no such data set",
+            address=f"grid:{data_set_id}",
+        )
+    found = _alignment(rows[0], aligned)
+    wanted = ("id", "section_number", "alignment2d")
+    told = [{name: row[name] for name in wanted} for row in aligned]
+    _keep(path, {"source": client.source, "data_set": dict(rows[0]), "images": told})
+    return found
+
+
+def _alignment(data_set: Mapping[str, Any], images: list[dict[str, Any]]) -> SetAlignment:
+    return SetAlignment(
+        [
+            ImageAlignment.of(
+                row["alignment2d"],
+                data_set["alignment3d"],
+                int(row["section_number"]),
+                float(data_set["section_thickness"]),
+                int(row["id"]),
+            )
+            for row in images
+        ]
+    )

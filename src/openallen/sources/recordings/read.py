@@ -1,0 +1,60 @@
+"""Recordings of extracellular ephys as SpikeInterface writes them, opened without it.
+
+Binary folders (version 0.94 of mid-2022 and today's), Zarr stores with any codec that is installed,
+and simulated recordings of MEArec in HDF5. Traces are time x channel, as stored; µV follow from
+the gain and offset of each channel. Nothing is read before it is asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from openallen.errors import NotFoundError
+from openallen.formats.objects import FolderObjects, Objects
+from openallen.sources.recordings.binary import open_binary
+from openallen.sources.recordings.mearec import open_mearec
+from openallen.sources.recordings.recording import Recording, Segment, Spikes
+from openallen.sources.recordings.zarrs import open_zarr
+
+__all__ = ["Recording", "Segment", "Spikes", "open_recording"]
+
+
+def open_recording(place: Path | str | Objects) -> Recording:
+    """Open a recording: a binary folder, a Zarr store, or an HDF5 file of MEArec.
+
+    Parameters
+    ----------
+    place
+        A path, or objects that lie elsewhere.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no recording there.
+    CorruptError
+        If its description makes no sense.
+    TruncatedError
+        If traces are shorter than they should be.
+    MissingExtraError
+        Without the extra ``ephys``, or the package of a codec.
+    """
+    if isinstance(place, (str, Path)):
+        where = Path(place)
+        if where.is_file() and where.suffix in {".h5", ".hdf5"}:
+            return open_mearec(where, str(where))
+        place = FolderObjects(where)
+    place.ready((*_BINARY, *_ZARR))
+    for name in _BINARY:
+        if place.get(name) is not None:
+            return open_binary(place, name)
+    if any(place.get(name) is not None for name in _ZARR):
+        return open_zarr(place)
+    raise NotFoundError(
+        "there is no recording here",
+        address=place.name,
+        why="no binary.json, cached.json, .zgroup, and no HDF5 file",
+    )
+
+
+_BINARY = ("binary.json", "cached.json")
+_ZARR = (".zgroup", "zarr.json")

@@ -1,0 +1,103 @@
+"""Recordings in Zarr, with any codec that is installed; here or far away."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from openallen.errors import CorruptError, MissingExtraError, NotFoundError
+from openallen.formats.objects import Objects
+from openallen.sources.recordings.channels import locations_um, one_each
+from openallen.sources.recordings.recording import Recording
+
+__all__ = ["open_zarr"]
+
+_READ_AT_ONCE = ("channel_ids", "properties/gain_to_uV", "properties/offset_to_uV")
+
+
+class _Chunks:
+    """Traces in Zarr, opened when they are first sliced: a codec may be missing."""
+
+    def __init__(self, hierarchy: Any, path: str) -> None:
+        told = hierarchy.described(path)
+        try:
+            self.shape = tuple(int(size) for size in told["shape"])
+            chunks = told.get("chunks") or told["chunk_grid"]["configuration"]["chunk_shape"]
+            lengths = [int(size) for size in chunks]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptError(
+                "the traces of this recording are not described",
+                address=f"{hierarchy.name}/{path}",
+                why=str(error),
+            ) from error
+        if len(self.shape) != 2 or len(lengths) != 2 or min(lengths) < 1:
+            why = f"{self.shape}, {lengths}"
+            raise CorruptError("traces have two axes", address=hierarchy.name, why=why)
+        self._hierarchy = hierarchy
+        self._path = path
+
+    @functools.cached_property
+    def _array(self) -> Any:
+        return self._hierarchy.array(self._path)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._array[key]
+
+
+def open_zarr(place: Objects) -> Recording:
+    """Open a recording in Zarr.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no Zarr group.
+    CorruptError
+        If it holds no recording.
+    MissingExtraError
+        Without the extra ``ephys``.
+    """
+    import numpy as np
+
+    try:
+        from openallen.formats.zarrs import Hierarchy
+    except ImportError:
+        raise MissingExtraError("ephys", "a recording in Zarr") from None
+    # A chunk that is not there reads as zeros: silence that was never recorded.
+    hierarchy = Hierarchy(place, holes="refused")
+    told = hierarchy.attributes
+    try:
+        rate = float(told["sampling_frequency"])
+        count = int(told.get("num_segments", 1))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptError(
+            "this Zarr store is no recording", address=place.name, why=f"no {error}"
+        ) from error
+    if count < 1:
+        raise CorruptError("a recording without segments", address=place.name)
+    segments = tuple(_Chunks(hierarchy, f"traces_seg{n}") for n in range(count))
+    width = segments[0].shape[1]
+    hierarchy.ready(_READ_AT_ONCE)
+    probe = told.get("probegroup") or told.get("probe")
+
+    def read(name: str) -> Any:
+        try:
+            return np.asarray(hierarchy.array(name)[:])
+        except NotFoundError:
+            return None
+
+    ids = read("channel_ids")
+    gain, offset = (
+        one_each(read(f"properties/{name}"), name, width, place.name)
+        for name in ("gain_to_uV", "offset_to_uV")
+    )
+    return Recording(
+        place=place.name,
+        form="zarr",
+        segments=segments,
+        sampling_frequency_hz=rate,
+        channel_ids=tuple(map(str, range(width) if ids is None else ids.tolist())),
+        gain_uv=gain,
+        offset_uv=offset,
+        locations_um=locations_um(probe if isinstance(probe, dict) else {}, width),
+        annotations=told.get("annotations") or {},
+    )

@@ -1,0 +1,399 @@
+"""The nouns of releases: project, version, file, manifest.
+
+A release is a set of files that belong together. Each version has one manifest that names every
+file of it, with its digest; a file that did not change between versions is the same object.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from openallen.errors import AddressError, AnswerError, OpenAllenError
+from openallen.plans import safe_path
+from openallen.transport.s3 import S3Location
+
+__all__ = ["FileKind", "Manifest", "Pipeline", "Project", "ReleaseFile", "Version"]
+
+
+@functools.total_ordering
+@dataclass(frozen=True)
+class Version:
+    """A version: ``1.0.1``, or a date as ``20240330``. Ordered by its numbers, not as text.
+
+    Parameters
+    ----------
+    text
+        As manifests write it.
+
+    Raises
+    ------
+    AddressError
+        If it holds no numbers.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d+(\.\d+)*(-[0-9A-Za-z.-]+)?", self.text):
+            raise AddressError("this is no version", address=self.text, hint="1.0.1")
+
+    @property
+    def _key(self) -> tuple[tuple[int, ...], bool, str]:
+        numbers, _, more = self.text.partition("-")
+        return tuple(int(n) for n in numbers.split(".")), not more, more
+
+    def __lt__(self, other: Version) -> bool:
+        return self._key < other._key
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """One kind of data file: how its name tells what it holds.
+
+    Parameters
+    ----------
+    name
+        What addresses call it: ``behavior_session``.
+    pattern
+        Regular expression over the whole key below the project; its group ``id`` is the id.
+    table
+        The table whose rows these files belong to.
+    """
+
+    name: str
+    pattern: str
+    table: str = ""
+
+    def id_of(self, path: str) -> str:
+        """Give the id of a file of this kind; empty if it is none."""
+        match = re.fullmatch(self.pattern, path)
+        return match["id"] if match else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """One project with versioned releases in a bucket.
+
+    Parameters
+    ----------
+    name
+        Its name, in addresses and in keys.
+    title
+        What it is, in words.
+    bucket, region
+        Where it lies.
+    kinds
+        Kinds of its data files.
+    tables
+        Index column of each table, by the table's name.
+    citation
+        How its data are cited.
+    resources
+        Files that no manifest names, by a name of their own.
+    form
+        How its manifests are written: ``cloud-cache``, ``abc-atlas``, or ``listing`` where there
+        are none and the bucket's own listing stands in, with the day of its newest file as version.
+    prefix
+        Where its files lie; a folder of its name by default.
+    allensdk
+        First version AllenSDK 2.16 opens, and the first after those; empty if it opens none.
+    """
+
+    name: str
+    title: str
+    bucket: str
+    region: str = "us-west-2"
+    kinds: tuple[FileKind, ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)
+    citation: str = ""
+    resources: Mapping[str, S3Location] = field(default_factory=dict)
+    form: str = "cloud-cache"
+    prefix: str = ""
+    allensdk: tuple[str, str] | tuple[()] = ()
+
+    def opens_in_allensdk(self, version: Version) -> bool:
+        """Tell whether AllenSDK 2.16 opens a version; openallen reads them all."""
+        if not self.allensdk:
+            return False
+        return Version(self.allensdk[0]) <= version < Version(self.allensdk[1])
+
+    @property
+    def files_prefix(self) -> str:
+        """Where its files lie."""
+        return self.prefix or f"{self.name}/"
+
+    @property
+    def manifests_prefix(self) -> str:
+        """Where its manifests lie."""
+        return "releases/" if self.form == "abc-atlas" else f"{self.name}/manifests/"
+
+    def manifest_name(self, version: Version) -> str:
+        """Name the manifest of a version, as AllenSDK's cache does."""
+        return f"{self.name}_project_manifest_v{version}.json"
+
+    def manifest_key(self, version: Version) -> str:
+        """Give the key of the manifest of a version."""
+        if self.form == "abc-atlas":
+            return f"releases/{version}/manifest.json"
+        return self.manifests_prefix + self.manifest_name(version)
+
+    def version_of(self, key: str) -> Version | None:
+        """Read the version out of a manifest's key or file name; None if it is none."""
+        pattern = (
+            r"releases/(\d{8})/manifest\.json"
+            if self.form == "abc-atlas"
+            else rf"(?:.*/)?{re.escape(self.name)}_project_manifest_v(.+)\.json"
+        )
+        match = re.fullmatch(pattern, key)
+        try:
+            return Version(match[1]) if match else None
+        except AddressError:
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseFile:
+    """One file of one version.
+
+    Parameters
+    ----------
+    kind
+        ``table``, one of the project's kinds, or ``file``.
+    id
+        Name of the table; id of the session, experiment or probe.
+    file_id
+        What the manifest calls it.
+    at
+        Bucket, key and version of the object.
+    path
+        Where it goes below the release's folder, as AllenSDK's cache has it.
+    digest
+        ``blake2b:hex`` or ``md5:hex``; empty where none was published.
+    url
+        The address in the manifest.
+    size_bytes
+        Its size, where it is known.
+    """
+
+    kind: str
+    id: str
+    file_id: str
+    at: S3Location
+    path: str
+    digest: str
+    url: str
+    size_bytes: int | None = None
+
+    def versioned_url(self) -> str:
+        """Give the web address of just this version of the file."""
+        return f"{self.url}?versionId={self.at.version_id}" if self.at.version_id else self.url
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One program a release was made with."""
+
+    name: str
+    version: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What one version of a project holds.
+
+    Parameters
+    ----------
+    project
+        The project.
+    version
+        The version.
+    files
+        Every file: tables first, then data, in the manifest's order.
+    pipeline
+        Programs it was made with.
+    file_id_column
+        The column of tables that names data files.
+    other
+        What else the manifest says.
+    """
+
+    project: Project
+    version: Version
+    files: tuple[ReleaseFile, ...] = field(repr=False)
+    pipeline: tuple[Pipeline, ...] = ()
+    file_id_column: str = "file_id"
+    other: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """What names it: ``release:visual-behavior-ophys@1.0.1``."""
+        return f"release:{self.project.name}@{self.version}"
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder in a release's folder."""
+        return f"{self.project.name}-{self.version}"
+
+    @functools.cached_property
+    def by_kind(self) -> Mapping[str, Mapping[str, ReleaseFile]]:
+        """The files by kind and id."""
+        found: dict[str, dict[str, ReleaseFile]] = {}
+        for file in self.files:
+            found.setdefault(file.kind, {})[file.id] = file
+        return found
+
+    @functools.cached_property
+    def by_file_id(self) -> Mapping[str, ReleaseFile]:
+        """The data files by what the manifest calls them."""
+        return {file.file_id: file for file in self.files if file.kind != "table"}
+
+    @classmethod
+    def read(cls, document: object, project: Project, *, address: str = "") -> Manifest:
+        """Read a manifest; keys it does not know are kept in `other`.
+
+        Raises
+        ------
+        AnswerError
+            If a key is missing or of the wrong type, or the manifest is of another project.
+        IntegrityError
+            If a key would land outside the release's folder.
+        """
+        try:
+            return _READERS[project.form](document, project)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, OpenAllenError):
+                error.address = error.address or address
+                raise
+            raise AnswerError(
+                "this is no manifest of a release", address=address, why=repr(error)
+            ) from error
+
+
+_KNOWN: Final = {
+    "project_name", "manifest_version", "data_pipeline", "metadata_file_id_column_name",
+    "metadata_files", "data_files",
+}  # fmt: skip
+
+
+def _read_cloud_cache(document: dict[str, Any], project: Project) -> Manifest:
+    missing = sorted(_KNOWN - set(document))
+    if missing:
+        raise AnswerError("a manifest with parts missing", why=", ".join(missing))
+    if document["project_name"] != project.name:
+        raise AnswerError(
+            "a manifest of another project",
+            why=f"{document['project_name']!r}, not {project.name!r}",
+        )
+    tables = [
+        _file(S3Location.parse(entry["url"]), "table", name, name, entry)
+        for name, entry in document["metadata_files"].items()
+    ]
+    data = [_data_file(project, key, entry) for key, entry in document["data_files"].items()]
+    return Manifest(
+        project=project,
+        version=Version(document["manifest_version"]),
+        files=(*tables, *data),
+        pipeline=tuple(
+            Pipeline(p.get("name", ""), str(p.get("version", "")), str(p.get("comment", "")))
+            for p in document["data_pipeline"]
+        ),
+        file_id_column=str(document["metadata_file_id_column_name"]),
+        other={k: v for k, v in document.items() if k not in _KNOWN},
+    )
+
+
+def _data_file(project: Project, file_id: str, entry: dict[str, Any]) -> ReleaseFile:
+    at = S3Location.parse(entry["url"])
+    path = at.key.partition("/")[2]
+    for kind in project.kinds:
+        found = kind.id_of(path)
+        if found:
+            return _file(at, kind.name, found, file_id, entry)
+    return _file(at, "file", path, file_id, entry)
+
+
+def _file(at: S3Location, kind: str, name: str, file_id: str, entry: dict[str, Any]) -> ReleaseFile:
+    url, digest = str(entry["url"]), str(entry["file_hash"])
+    if not re.fullmatch(r"[0-9a-f]{128}", digest):
+        raise AnswerError("a file without a digest", address=url, why=f"{digest[:40]!r}")
+    return ReleaseFile(
+        kind=kind,
+        id=name,
+        file_id=str(file_id),
+        at=S3Location(at.bucket, at.key, str(entry["version_id"])),
+        path=safe_path(at.key.partition("/")[2]),
+        digest=f"blake2b:{digest}",
+        url=url,
+    )
+
+
+def _read_abc(document: dict[str, Any], project: Project) -> Manifest:
+    """Read a dated manifest of the ABC Atlas: data set, kind, name, normalization, extension."""
+    files: list[ReleaseFile] = []
+
+    def walk(node: Any, place: tuple[str, ...]) -> None:
+        if isinstance(node, dict) and "relative_path" in node and "url" in node:
+            files.append(_abc_file(node, place))
+        elif isinstance(node, dict):
+            for name, below in node.items():
+                walk(below, place if name == "files" else (*place, name))
+
+    walk(document["file_listing"], ())
+    return Manifest(
+        project=project,
+        version=Version(str(document["version"])),
+        files=tuple(files),
+        other={k: v for k, v in document.items() if k not in {"version", "file_listing"}},
+    )
+
+
+def _abc_file(leaf: dict[str, Any], place: tuple[str, ...]) -> ReleaseFile:
+    digest = str(leaf.get("file_hash") or "")
+    path = safe_path(str(leaf["relative_path"]))
+    return ReleaseFile(
+        kind=place[1] if len(place) > 1 else "file",
+        id="/".join((place[0], *place[2:])),
+        file_id=path,
+        at=S3Location.parse(str(leaf["url"])),
+        path=path,
+        digest=f"md5:{digest}" if digest else "",
+        url=str(leaf["url"]),
+        size_bytes=int(leaf["size"]) if leaf.get("size") is not None else None,
+    )
+
+
+def _read_listing(document: dict[str, Any], project: Project) -> Manifest:
+    """Read what `openallen.sources.releases.cache` kept of a bucket's listing."""
+    files = []
+    for key, size, etag in document["listed"]:
+        place = str(key).removeprefix(project.files_prefix)
+        at = S3Location(project.bucket, str(key))
+        plain = re.fullmatch(r"[0-9a-f]{32}", str(etag))  # else it came in parts: no digest
+        files.append(
+            ReleaseFile(
+                kind=place.partition("/")[0] if "/" in place else "file",
+                id=place.partition("/")[2] or place,
+                file_id=place,
+                at=at,
+                path=safe_path(place),
+                digest=f"md5:{etag}" if plain else "",
+                url=f"https://{project.bucket}.s3.{project.region}.amazonaws.com/{key}",
+                size_bytes=int(size),
+            )
+        )
+    return Manifest(project=project, version=Version(str(document["version"])), files=tuple(files))
+
+
+_READERS: Final[Mapping[str, Callable[[Any, Project], Manifest]]] = {
+    "cloud-cache": _read_cloud_cache,
+    "abc-atlas": _read_abc,
+    "listing": _read_listing,
+}

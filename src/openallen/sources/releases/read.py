@@ -1,0 +1,283 @@
+"""A release, opened: its files, their addresses, its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openallen.address import Address, Condition
+from openallen.display import card, count_text, facts_text
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.sources.releases.cache import ReleaseCache
+from openallen.sources.releases.compare import Comparison, compare
+from openallen.sources.releases.models import Manifest, ReleaseFile, Version
+from openallen.sources.releases.projects import TERMS
+from openallen.sources.releases.rows import check_fields, matches, read_rows
+from openallen.sources.releases.search import Fetch, choose, files_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from openallen.sessions.across import Sessions
+
+__all__ = ["Connect", "Release"]
+
+Connect = Callable[[], AbstractContextManager[tuple[ReleaseCache, Fetch]]]
+"""Opens a cache whose bucket can be asked, and gives what fetches into it."""
+
+
+class Release:
+    """One version of a project.
+
+    Tables are fetched when they are asked for; data files when `fetch` is called.
+
+    Parameters
+    ----------
+    cache
+        The project's folder and bucket.
+    manifest
+        What the version holds.
+    connect
+        Opens the way to the bucket for as long as its context lasts.
+    notes
+        What a person should know.
+    opening
+        Opens a session of it by address.
+    """
+
+    def __init__(
+        self,
+        cache: ReleaseCache,
+        manifest: Manifest,
+        connect: Connect,
+        notes: tuple[str, ...] = (),
+        opening: Callable[[str], Any] | None = None,
+    ) -> None:
+        self._cache = cache
+        self.manifest = manifest
+        self._connect = connect
+        self.notes = notes
+        self.opening = opening
+
+    @property
+    def address(self) -> str:
+        """What names it: ``release:visual-behavior-ophys@1.0.1``."""
+        return self.manifest.address
+
+    @property
+    def version(self) -> Version:
+        """The version."""
+        return self.manifest.version
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, or go."""
+        return self._cache.folder / self.manifest.folder
+
+    @property
+    def files(self) -> tuple[ReleaseFile, ...]:
+        """Every file, in the manifest's order."""
+        return self.manifest.files
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return tuple(self.manifest.by_kind.get("table", {}))
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def sized(self) -> Manifest:
+        """Give the manifest with the size of each file, as far as it can be learned."""
+        with self._connect() as (cache, _):
+            return replace(self.manifest, files=cache.sized(self.manifest.files))
+
+    def file(self, kind: str, id: int | str) -> ReleaseFile:  # noqa: A002 - the field's word
+        """Give one file: ``file("behavior_session", 870987812)``.
+
+        Raises
+        ------
+        NotFoundError
+            If the version has none.
+        """
+        where = Address("release", self.manifest.project.name, path=(kind, *str(id).split("/")))
+        return choose(self.manifest, where).files[0]
+
+    def url(self, kind: str, id: int | str) -> str:  # noqa: A002
+        """Give the web address of just this version of a file."""
+        return self.file(kind, id).versioned_url()
+
+    def urls(self) -> list[str]:
+        """Give the web address of every file, tables first, each with its version."""
+        return [file.versioned_url() for file in self.files]
+
+    def path(self, kind: str, id: int | str) -> Path:  # noqa: A002
+        """Give where a file is, or goes."""
+        return self._cache.path(self.manifest, self.file(kind, id))
+
+    def fetch(self, kind: str, *ids: int | str, **filters: object) -> list[Path]:
+        """Fetch files of one kind, verified; give their paths.
+
+        Parameters
+        ----------
+        kind
+            ``ophys_experiment``, ``behavior_session``, …
+        *ids
+            Ids of single ones; all, or those the filters choose, where left out.
+        **filters
+            Columns of the kind's table: ``targeted_structure="VISp"``, ``imaging_depth__lt=200``.
+
+        Raises
+        ------
+        IncompleteError
+            If some could not be had.
+        """
+        given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
+        where = Address("release", self.manifest.project.name, path=(kind,), conditions=given)
+        with self._connect() as (cache, fetch):
+            files: Sequence[ReleaseFile] = (
+                [self.file(kind, i) for i in ids]
+                if ids
+                else files_of(cache, self.manifest, where, fetch)
+            )
+            fetch(cache, self.manifest, files)
+        return [self._cache.path(self.manifest, file) for file in files]
+
+    # --- tables ---------------------------------------------------------------------------------
+
+    def csv(self, name: str) -> Path:
+        """Give the file of a table as it was published, fetched if it is not here.
+
+        Raises
+        ------
+        NotFoundError
+            If the version has no such table.
+        """
+        tables = self.manifest.by_kind.get("table", {})
+        if name not in tables:
+            raise NotFoundError(
+                f"this release has no table '{name}'",
+                address=self.address,
+                why="it has " + ", ".join(tables),
+            )
+        with self._connect() as (cache, fetch):
+            fetch(cache, self.manifest, [tables[name]])
+        return self._cache.path(self.manifest, tables[name])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Give a table as pandas: values, types, index and order as AllenSDK gives them.
+
+        Columns AllenSDK orders differently from run to run come as the file has them, and
+        ``mouse_id`` is text in every project.
+
+        Raises
+        ------
+        NotFoundError
+            If the version has no such table.
+        MissingExtraError
+            Without the extra ``tables``.
+        """
+        from openallen.sources.releases.tables import read_table
+
+        project = self.manifest.project
+        return read_table(self.csv(name), project.name, project.tables.get(name, ""))
+
+    def to_arrow(self, name: str) -> pa.Table:
+        """Give a table as Arrow; parameters and errors as for `table`."""
+        from openallen.sources.releases.tables import arrow_table
+
+        return arrow_table(self.table(name))
+
+    def to_polars(self, name: str) -> pl.DataFrame:
+        """Give a table as polars; parameters and errors as for `table`, and polars is needed."""
+        try:
+            import polars as pl
+        except ImportError:
+            raise MissingExtraError("polars", "tables as polars") from None
+        found = pl.from_arrow(self.to_arrow(name))
+        assert isinstance(found, pl.DataFrame)
+        return found
+
+    def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
+        """Give the rows of a table that match all conditions, as plain Python values."""
+        path = self.csv(name)
+        rows = read_rows(path)
+        first = next(rows, None)
+        if first is None:
+            return
+        check_fields(list(first), conditions, f"{self.address}/{name}")
+        if matches(first, conditions):
+            yield first
+        yield from (row for row in rows if matches(row, conditions))
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    def sessions(self, kind: str = "", **filters: object) -> Sessions:
+        """Give sessions to put the same question to.
+
+        Parameters
+        ----------
+        kind
+            ``ophys_experiment``, ``behavior_session`` or ``ecephys_session``; the first of these
+            the release has where left out.
+        **filters
+            Columns of the kind's table: ``targeted_structure="VISp"``, ``imaging_depth__lt=200``.
+
+        Raises
+        ------
+        NotFoundError
+            If the release has no sessions of that kind.
+        """
+        from openallen.sessions.across import Sessions
+
+        kinds = ("ophys_experiment", "ecephys_session", "behavior_session")
+        chosen = kind or next((k for k in kinds if k in self.manifest.by_kind), kinds[0])
+        given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
+        where = Address("release", self.manifest.project.name, path=(chosen,), conditions=given)
+        with self._connect() as (cache, fetch):
+            files = files_of(cache, self.manifest, where, fetch)
+        if self.opening is None:
+            raise UsageError("this release was opened without a way to its sessions")
+        addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files}
+        return Sessions(addresses, self.opening, f"{chosen}_id")
+
+    # --- versions -------------------------------------------------------------------------------
+
+    def versions(self) -> tuple[Version, ...]:
+        """Give the versions there are, newest first."""
+        with self._connect() as (cache, _):
+            return cache.versions()
+
+    def compare(self, other: str) -> Comparison:
+        """Tell what changed from this version to another."""
+        with self._connect() as (cache, _):
+            newer = cache.manifest(cache.resolve(other)[0])
+            return compare(
+                replace(self.manifest, files=cache.sized(self.manifest.files)),
+                replace(newer, files=cache.sized(newer.files)),
+            )
+
+    def _facts(self) -> Mapping[str, object]:
+        kinds = self.manifest.by_kind
+        counts = {k: count_text(len(v), "file") for k, v in kinds.items() if k != "table"}
+        return {
+            "address": self.address,
+            "tables": ", ".join(self.tables) or None,
+            **counts,
+            "folder": self.folder,
+            "made with": ", ".join(f"{p.name} {p.version}" for p in self.manifest.pipeline) or None,
+            "cite": self.manifest.project.citation or None,
+            "terms": TERMS,
+        }
+
+    def __repr__(self) -> str:
+        title = f"{self.manifest.project.title}, version {self.version}"
+        return "\n".join([facts_text(title, self._facts()), *(f"  {n}" for n in self.notes)])
+
+    def _repr_html_(self) -> str:
+        title = f"{self.manifest.project.title}, version {self.version}"
+        return card(title, self._facts(), note=" ".join(self.notes))

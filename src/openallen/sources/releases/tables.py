@@ -1,0 +1,136 @@
+"""A release's tables as pandas frames, in the types people compute with.
+
+Numbers that may be missing are ``Int64``, dates are UTC, lists are lists, and texts are ``object``
+columns under pandas 2 and 3 alike. The same columns come in the same order at every run: those of
+`ORDER` first, then the others as the file has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import CorruptError, MissingExtraError
+from openallen.sources.releases.rows import TEXT_COLUMNS, literal_list
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["ORDER", "arrow_table", "read_table"]
+
+ORDER: Final = (
+    "behavior_session_id", "ophys_session_id", "ophys_container_id", "mouse_id", "indicator",
+    "full_genotype", "driver_line", "cre_line", "reporter_line", "sex", "age_in_days",
+    "imaging_depth", "targeted_structure", "targeted_imaging_depth", "imaging_plane_group_count",
+    "imaging_plane_group", "project_code", "session_type", "session_number", "image_set",
+    "behavior_type", "passive", "experience_level", "prior_exposures_to_session_type",
+    "prior_exposures_to_image_set", "prior_exposures_to_omissions", "date_of_acquisition",
+    "equipment_name", "num_depths_per_area", "ophys_experiment_id", "num_targeted_structures",
+    "published_at", "isi_experiment_id",
+)  # fmt: skip
+"""Columns of the ophys tables, in the order they are given."""
+
+_LISTS: Final = ("ophys_experiment_id", "ophys_container_id", "driver_line")
+_WHOLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "visual-behavior-ophys": (
+            "session_number", "age_in_days", "prior_exposures_to_image_set",
+            "prior_exposures_to_session_type", "prior_exposures_to_omissions", "ophys_session_id",
+            "imaging_plane_group_count", "imaging_plane_group", "targeted_areas",
+            "num_depths_per_area", "num_targeted_structures", "cell_specimen_id",
+        ),
+        "visual-behavior-neuropixels": (
+            "prior_exposures_to_image_set", "ecephys_session_id", "unit_count", "probe_count",
+            "channel_count",
+        ),
+    }
+)  # fmt: skip
+
+
+def read_table(path: Path, project: str, index: str) -> pd.DataFrame:
+    """Read a table of a release.
+
+    Parameters
+    ----------
+    path
+        The CSV file.
+    project
+        The project; the ophys tables are arranged as AllenSDK arranges them.
+    index
+        The column that becomes the index; empty for none.
+
+    Raises
+    ------
+    CorruptError
+        If it is no such table.
+    MissingExtraError
+        Without the extra ``tables``.
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        raise MissingExtraError("tables", "tables as pandas") from None
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), low_memory=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise CorruptError("no table", address=str(path), why=str(error)) from error
+    if index and index not in frame.columns:
+        raise CorruptError("no table of this kind", address=str(path), why=f"it lacks {index}")
+    texts = [n for n in frame.columns if pd.api.types.is_string_dtype(frame[n].dtype)]
+    for name in texts:
+        frame[name] = frame[name].astype(object)
+    if project == "visual-behavior-ophys":
+        frame = _ophys(frame)
+    for name in _WHOLE.get(project, ()):
+        if name in frame.columns:
+            frame[name] = frame[name].astype("Int64")
+    return frame.set_index(index) if index else frame
+
+
+def _ophys(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    for name in _LISTS:
+        if name in frame.columns and frame[name].dtype == object:
+            frame[name] = frame[name].map(_literal)
+    if "date_of_acquisition" in frame.columns:
+        dates = pd.to_datetime(frame["date_of_acquisition"], utc=True, format="ISO8601")
+        frame["date_of_acquisition"] = dates.astype("datetime64[ns, UTC]")
+    first = [name for name in ORDER if name in frame.columns]
+    return frame[[*first, *(name for name in frame.columns if name not in first)]]
+
+
+def _literal(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    if cell.startswith("["):
+        return literal_list(cell)
+    return int(cell) if cell.isdigit() else cell
+
+
+def arrow_table(frame: pd.DataFrame) -> pa.Table:
+    """Give a table as Arrow, its index as the first column; a column with lists is all lists.
+
+    Raises
+    ------
+    MissingExtraError
+        Without the extra ``tables``.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise MissingExtraError("tables", "tables as Arrow") from None
+    flat = frame.reset_index() if frame.index.name else frame.copy()
+    for name in flat.columns:
+        if flat[name].dtype == object and any(isinstance(v, list) for v in flat[name]):
+            flat[name] = flat[name].map(_as_list)
+    return pa.Table.from_pandas(flat, preserve_index=False)
+
+
+def _as_list(cell: Any) -> list[Any] | None:
+    if isinstance(cell, list):
+        return cell
+    return None if cell is None or cell != cell else [cell]  # noqa: PLR0124 - NaN

@@ -1,0 +1,236 @@
+"""The manifest of a packaged stack: its model, its schema, reading and writing it.
+
+The JSON Schema beside this module (``stack-manifest-1.schema.json``) is made from the model
+below; a test holds the two together. The number in its name grows when a reader of the old one
+would misread the new one; new optional fields do not count.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+
+import msgspec
+from msgspec import Meta
+
+from openallen.errors import CorruptError, NotFoundError
+from openallen.store.disk import disk_error, write_whole
+
+__all__ = [
+    "MANIFEST_NAME",
+    "SCHEMA_NAME",
+    "Entry",
+    "FileEntry",
+    "Manifest",
+    "PlaneEntry",
+    "ProjectionEntry",
+    "build_schema",
+    "read_manifest",
+    "shipped_schema",
+    "write_manifest",
+]
+
+MANIFEST_NAME: Final = "manifest.json"
+SCHEMA_NAME: Final = "openallen/stack-manifest/1"
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+RelativePath = Annotated[str, Meta(min_length=1, description="relative to the manifest, with /")]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Length = Annotated[float, Meta(gt=0)]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What each file here has in common. Without ``path`` it is known, but not here."""
+
+    path: RelativePath | None = None
+    url: Annotated[str, Meta(description="where it comes from, at the public service")]
+    size_bytes: Positive | None = None
+    sha256: Sha256 | None = None
+    fetched_at: Annotated[str, Meta(description="ISO 8601, UTC")] | None = None
+    simulated: bool = False
+
+
+class PlaneEntry(Entry, frozen=True, kw_only=True):
+    """One plane; sizes and corner in full-resolution pixels."""
+
+    id: Annotated[int, Meta(description="SubImage id")]
+    position: Annotated[int, Meta(ge=0, description="place in the stack, from 0")]
+    section_number: Count
+    z_um: Annotated[float, Meta(description="depth below the first section")]
+    width_px: Positive
+    height_px: Positive
+    x_px: Annotated[int, Meta(ge=0, description="corner in the scanned image")]
+    y_px: Annotated[int, Meta(ge=0, description="corner in the scanned image")]
+    resolution_um_per_px: Length
+    tier_count: Count
+    server_path: str
+    downsample: Annotated[int, Meta(ge=0, description="halvings asked for")]
+    quality: Annotated[int, Meta(ge=0, le=100, description="asked for; null: the best")] | None
+    file_width_px: Positive | None = None
+    file_height_px: Positive | None = None
+
+
+class ProjectionEntry(Entry, frozen=True, kw_only=True):
+    """One projection the service computed; sizes in full-resolution pixels."""
+
+    id: Annotated[int, Meta(description="ProjectionImage id")]
+    function: Annotated[str, Meta(description="min or max")]
+    axes: Annotated[str, Meta(description="xy or yz")]
+    width_px: Positive
+    height_px: Positive
+    resolution_um_per_px: Length
+    server_path: str
+    downsample: Count
+
+
+class FileEntry(Entry, frozen=True, kw_only=True):
+    """One well-known file: a reconstruction, its markers, its thumbnail."""
+
+    id: int
+    type_id: int | None
+    type: Annotated[str, Meta(description="3DNeuronReconstruction, 3DNeuronMarker, …")]
+    server_path: str
+    reconstruction_id: int
+
+
+class ReconstructionEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One reconstruction of the cell."""
+
+    id: int
+    kind: Annotated[str, Meta(description="full or dendrite-only")]
+
+
+class PlaneCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many planes, at each step."""
+
+    expected: Annotated[int, Meta(ge=0, description="the service's own count")]
+    listed: Annotated[int, Meta(ge=0, description="rows that came")]
+    received: Annotated[int, Meta(ge=0, description="files here")]
+
+
+class ZStepEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The distance between planes."""
+
+    um: Length
+    source: str
+
+
+class QueryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One question asked of the service."""
+
+    wanted: str
+    rma: str
+    url: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A packaged stack: what it is, where it came from, and every file of it."""
+
+    schema: Annotated[str, Meta(pattern="^openallen/stack-manifest/1$")] = SCHEMA_NAME
+    address: str
+    made_by: Annotated[str, Meta(description="program and version")]
+    source: Annotated[str, Meta(description="live, sample, or the URL of an archive")]
+    simulated: Annotated[bool, Meta(description="whether any pixel here is simulated")]
+    notes: tuple[str, ...] = ()
+    specimen_id: int
+    specimen: Annotated[
+        dict[str, Any], Meta(description="row of the model ApiCellTypesSpecimenDetail")
+    ]
+    data_set_id: int
+    resolution_um_per_px: Length
+    z_step: ZStepEntry
+    plane_count: PlaneCount
+    citation: str
+    terms: str
+    queries: tuple[QueryEntry, ...]
+    planes: tuple[PlaneEntry, ...]
+    projections: tuple[ProjectionEntry, ...] = ()
+    reconstructions: tuple[ReconstructionEntry, ...] = ()
+    morphology: tuple[FileEntry, ...] = ()
+
+    def digests(self) -> dict[str, str]:
+        """Give the digest written down for each file, by path, as ``sha256:hex``."""
+        entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
+        return {e.path: f"sha256:{e.sha256}" for e in entries if e.path and e.sha256}
+
+    def sizes(self) -> dict[str, int]:
+        """Give the size written down for each file in bytes, by path."""
+        entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
+        return {e.path: e.size_bytes for e in entries if e.path and e.size_bytes}
+
+    @property
+    def downsample(self) -> int:
+        """Halvings of the planes that are here; 0 if none is."""
+        return next((plane.downsample for plane in self.planes if plane.path), 0)
+
+
+def build_schema() -> dict[str, Any]:
+    """Make the JSON Schema (2020-12) of a manifest from its model."""
+    (_, definitions) = msgspec.json.schema_components([Manifest], ref_template="#/$defs/{name}")
+    root = definitions.pop("Manifest")
+    schema = msgspec.to_builtins(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": "urn:openallen:stack-manifest:1",
+            **root,
+            "$defs": definitions,
+        }
+    )
+    return cast("dict[str, Any]", json.loads(json.dumps(schema)))  # defaults as JSON has them
+
+
+def shipped_schema() -> dict[str, Any]:
+    """Give the JSON Schema that comes with the package."""
+    file = resources.files("openallen.sources.stacks") / "stack-manifest-1.schema.json"
+    schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return schema
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of the stack packaged in `folder`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    CorruptError
+        If it cannot be read as one.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            "no stack here",
+            address=str(folder),
+            why=f"there is no {MANIFEST_NAME}",
+            hint="openallen fetch stack:ID --to DIR",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is the first
+        raise CorruptError(
+            "this is no manifest of a stack", address=str(path), why=str(error)
+        ) from error
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> bool:
+    """Write the manifest, whole or not at all; tell whether it differs from what was there.
+
+    A manifest that says the same is left alone, to the byte and to the minute.
+
+    Raises
+    ------
+    SpaceError, StoreError
+        If it cannot be written.
+    """
+    path = folder / MANIFEST_NAME
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    try:
+        if path.exists() and path.read_bytes() == text:
+            return False
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    write_whole(path, text)
+    return True

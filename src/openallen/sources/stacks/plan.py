@@ -1,0 +1,283 @@
+"""From the facts of a stack to the files to fetch."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from openallen.brainmap.client import Client
+from openallen.brainmap.files import (
+    MARKER_TYPE,
+    MORPHOLOGY_THUMBNAIL_TYPE,
+    RECONSTRUCTION_TYPE,
+    WellKnownFile,
+    of_type,
+)
+from openallen.brainmap.images import ImageRequest, tier_size_px
+from openallen.brainmap.plan import IMAGE_CONNECTIONS, well_known
+from openallen.display import bytes_text
+from openallen.errors import NotFoundError, RefusedError, UsageError
+from openallen.formats.jpeg import JpegCheck
+from openallen.plans import Plan, RemoteFile, safe_name
+from openallen.sources.stacks.manifest import Manifest
+from openallen.sources.stacks.models import Plane, Projection, StackFacts
+
+__all__ = ["Options", "morphology_files", "parse_planes", "plan_stack", "selected"]
+
+# Bytes of a full-size JPEG plane by its pixels, from planes of about 2 MB at 5,760 x 7,568;
+# smaller tiers hold more detail in a pixel.
+_BYTES_PER_PX: Final = 0.046
+_BYTES_PER_PX_SMALL: Final = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What of a stack is wanted.
+
+    Parameters
+    ----------
+    downsample
+        Halvings of both sides of every picture; 0 is full size.
+    planes
+        Which planes, by position, as a Python slice; all by default.
+    quality
+        JPEG quality from 0 to 100; the service's best where None.
+    projections, morphology
+        Whether these are fetched too.
+    """
+
+    downsample: int = 0
+    planes: slice = field(default_factory=lambda: slice(None))
+    quality: int | None = None
+    projections: bool = True
+    morphology: bool = True
+
+    def __post_init__(self) -> None:
+        # The request knows the bounds; asked here, a wrong value fails before any request.
+        ImageRequest(image_id=0, downsample=self.downsample, quality=self.quality)
+
+
+def parse_planes(text: str) -> slice:
+    """Read ``100:200:2``, ``:10``, ``::4``, ``-1`` or ``7`` as positions in the stack.
+
+    Raises
+    ------
+    UsageError
+        If it is no slice.
+    """
+    parts = text.strip().split(":")
+    if not (1 <= len(parts) <= 3 and all(re.fullmatch(r"-?\d+|", p.strip()) for p in parts)):
+        dashed = re.fullmatch(r"(\d+)-(\d+)", text.strip())
+        meant = f"{dashed[1]}:{int(dashed[2]) + 1}" if dashed else "100:200:2"
+        raise UsageError(f"'{text}' selects no planes", hint=f"--planes {meant}")
+    numbers = [int(p) if p.strip() else None for p in parts]
+    if len(parts) == 1:
+        if numbers[0] is None:
+            raise UsageError("no planes selected", hint="--planes 100:200:2")
+        return slice(numbers[0], None if numbers[0] == -1 else numbers[0] + 1)
+    if len(parts) == 3 and numbers[2] == 0:
+        raise UsageError("planes cannot be taken in steps of 0")
+    return slice(*numbers)
+
+
+def selected(facts: StackFacts, options: Options) -> list[Plane]:
+    """Give the planes wanted.
+
+    Raises
+    ------
+    NotFoundError
+        If the slice holds none.
+    """
+    planes = sorted(facts.planes[options.planes], key=lambda plane: plane.position)
+    if not planes:
+        raise NotFoundError(
+            "no plane is selected",
+            address=f"stack:{facts.specimen_id}",
+            why=f"the stack has planes 0 to {len(facts.planes) - 1}",
+            hint=f"--planes 0:{len(facts.planes)}",
+        )
+    return planes
+
+
+def plan_stack(
+    client: Client, facts: StackFacts, options: Options, to: Path, known: Manifest | None = None
+) -> Plan:
+    """Give the plan for a stack.
+
+    Parameters
+    ----------
+    client
+        The service it comes from.
+    facts
+        What is known of the stack.
+    options
+        What of it is wanted.
+    to
+        The folder it goes to.
+    known
+        The manifest already there, if any: its digests vouch for files.
+
+    Raises
+    ------
+    RefusedError
+        If the folder holds another stack, or this one at another size or quality.
+    NotFoundError
+        If no plane is selected.
+    """
+    if known is not None:
+        _same(known, facts, options, to)
+    digests = known.digests() if known else {}
+    source = "" if client.source == "live" else f" --source {client.source}"
+    folder = shlex.quote(str(to))
+    stack = f"openallen fetch stack:{facts.specimen_id}"
+    command = f"{stack} --to {folder}{_spelled(options)}{source}"
+    wanted = selected(facts, options)
+    files = [_plane_file(client, plane, options, digests, command) for plane in wanted]
+    if options.projections:
+        files += (_projection_file(client, p, options, digests, command) for p in facts.projections)
+    if options.morphology:
+        files += (
+            well_known(
+                client,
+                file,
+                path,
+                kind="morphology",
+                retry=command,
+                last_digest=digests.get(path, ""),
+            )
+            for file, path in morphology_files(facts)
+        )
+    sizes = known.sizes() if known else {}
+    return Plan(
+        address=f"stack:{facts.specimen_id}",
+        title=f"image stack of specimen {facts.specimen_id}",
+        source=client.source,
+        to=to,
+        files=tuple(replace(f, last_bytes=sizes.get(f.path)) for f in files),
+        notes=(_resolution(facts, options, len(wanted)), *facts.notes),
+        connections=IMAGE_CONNECTIONS,
+    )
+
+
+def _same(known: Manifest, facts: StackFacts, options: Options, to: Path) -> None:
+    if known.specimen_id != facts.specimen_id:
+        why = f"it holds stack:{known.specimen_id}"
+    elif {(p.downsample, p.quality) for p in known.planes if p.path} - {
+        (options.downsample, options.quality)
+    }:
+        first = next(p for p in known.planes if p.path)
+        quality = "best" if first.quality is None else first.quality
+        why = f"it holds this stack at downsample {first.downsample}, quality {quality}"
+    elif known.source != facts.source:
+        why = f"it holds this stack from another source ({known.source}, not {facts.source})"
+    else:
+        return
+    raise RefusedError(
+        "this folder is taken", address=str(to), why=why, hint="choose another folder with --to DIR"
+    )
+
+
+def _spelled(options: Options) -> str:
+    text = f" --downsample {options.downsample}" if options.downsample else ""
+    return text + (f" --quality {options.quality}" if options.quality is not None else "")
+
+
+def _resolution(facts: StackFacts, options: Options, planes: int) -> str:
+    size = facts.resolution_um_per_px * (1 << options.downsample)
+    raw = (facts.raw_bytes >> (2 * options.downsample)) * planes // len(facts.planes)
+    return f"{size:g} µm/px, planes {facts.z_step.um:g} µm apart; {bytes_text(raw)} when decoded"
+
+
+def _plane_file(
+    client: Client, plane: Plane, options: Options, digests: Mapping[str, str], command: str
+) -> RemoteFile:
+    width, height = tier_size_px(plane.width_px, plane.height_px, options.downsample)
+    path = f"planes/{plane.file_name}"
+    per_px = _BYTES_PER_PX if options.downsample == 0 else _BYTES_PER_PX_SMALL
+    request = plane_request(plane, options)
+    return RemoteFile(
+        address=_image_address(plane.id, options),
+        url=request.url(client.base_url),
+        path=path,
+        kind="planes",
+        estimate_bytes=int(width * height * per_px),
+        last_digest=digests.get(path, ""),
+        expects=frozenset({"jpeg"}),
+        ranges=False,
+        check=JpegCheck(width, height, tolerance_px=1),
+        retry=f"{command} --planes {plane.position}",
+    )
+
+
+def plane_request(plane: Plane, options: Options) -> ImageRequest:
+    """Give the request for one plane."""
+    return ImageRequest(
+        image_id=plane.id, downsample=options.downsample or None, quality=options.quality
+    )
+
+
+def projection_request(projection: Projection, options: Options) -> ImageRequest:
+    """Give the request for one projection."""
+    return ImageRequest(
+        image_id=projection.id,
+        service="projection_image",
+        downsample=options.downsample or None,
+        quality=options.quality,
+    )
+
+
+def projection_path(projection: Projection) -> str:
+    """Name the file of a projection."""
+    return f"projections/{projection.function}_{projection.axes}.jpg"
+
+
+def _projection_file(
+    client: Client,
+    projection: Projection,
+    options: Options,
+    digests: Mapping[str, str],
+    command: str,
+) -> RemoteFile:
+    width, height = tier_size_px(projection.width_px, projection.height_px, options.downsample)
+    path = projection_path(projection)
+    return RemoteFile(
+        address=_image_address(projection.id, options),
+        url=projection_request(projection, options).url(client.base_url),
+        path=path,
+        kind="projections",
+        estimate_bytes=int(width * height * _BYTES_PER_PX_SMALL),
+        last_digest=digests.get(path, ""),
+        expects=frozenset({"jpeg"}),
+        ranges=False,
+        check=JpegCheck(width, height, tolerance_px=1),
+        retry=command,
+    )
+
+
+def _image_address(image_id: int, options: Options) -> str:
+    given = [f"downsample={options.downsample}"] if options.downsample else []
+    given += [f"quality={options.quality}"] if options.quality is not None else []
+    return f"image:{image_id}" + (f"?{'&'.join(given)}" if given else "")
+
+
+def morphology_files(facts: StackFacts) -> list[tuple[WellKnownFile, str]]:
+    """Give reconstruction, marker and thumbnail files with their paths, chosen by type.
+
+    A name of the service that is unsafe, or taken already, gives way to one made from the id.
+    """
+    found: list[tuple[WellKnownFile, str]] = []
+    taken: set[str] = set()
+    suffixes = {RECONSTRUCTION_TYPE: "swc", MARKER_TYPE: "marker", MORPHOLOGY_THUMBNAIL_TYPE: "png"}
+    for reconstruction in facts.reconstructions:
+        for kind, suffix in suffixes.items():
+            for file in of_type(reconstruction.files, kind):
+                plain = f"{kind.name}_{file.id}.{suffix}"
+                name = safe_name(file.path, plain)
+                name = plain if name.casefold() in taken else name
+                taken.add(name.casefold())
+                found.append((file, f"morphology/{name}"))
+    return found

@@ -1,0 +1,286 @@
+"""A packaged stack, opened: planes, table, projections, morphology, focus, OME-Zarr.
+
+Nothing is read before it is asked for. Pixels are uint8; images have the axes (y, x) for gray and
+(y, x, channel) for colour, with y down and x to the right, as in the service's pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openallen.display import bytes_text, card, facts_text
+from openallen.errors import MissingExtraError, NotFoundError
+from openallen.plans import safe_path
+from openallen.sources.stacks.manifest import Entry, Manifest, read_manifest
+from openallen.sources.stacks.planes import PlaneImage, Planes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from openallen.formats.omezarr import OmeZarr
+    from openallen.formats.swc import Morphology
+    from openallen.sources.stacks.convert import Conversion
+
+__all__ = ["ImageStack"]
+
+_THUMBNAIL_BYTES = 400_000
+
+
+class ImageStack:
+    """A packaged stack of one cell.
+
+    Parameters
+    ----------
+    folder
+        Where it was packaged to: the folder of ``manifest.json``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no manifest.
+    CorruptError
+        If the manifest cannot be read.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.manifest: Manifest = read_manifest(self.folder)
+
+    @property
+    def address(self) -> str:
+        """What names it: ``stack:313862022``."""
+        return self.manifest.address
+
+    @property
+    def specimen_id(self) -> int:
+        """Id of the cell."""
+        return self.manifest.specimen_id
+
+    @property
+    def resolution_um_per_px(self) -> float:
+        """Size of a pixel of the pictures that are here, in µm, the downsampling included."""
+        return self.manifest.resolution_um_per_px * (1 << self.manifest.downsample)
+
+    @property
+    def z_step_um(self) -> float:
+        """Distance between neighbouring sections, in µm."""
+        return self.manifest.z_step.um
+
+    @cached_property
+    def planes(self) -> Planes:
+        """The planes that are here."""
+        known = (PlaneImage(e, self._path(e)) for e in self.manifest.planes if e.path)
+        return Planes([image for image in known if image.path.exists()])
+
+    def _path(self, entry: Entry) -> Path:
+        # A manifest may come from anybody: its paths must not lead out of its folder.
+        return self.folder / safe_path(entry.path or "")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give the table of planes as plain rows, known but missing planes included."""
+        rows: list[dict[str, Any]] = msgspec.to_builtins(self.manifest.planes)
+        return [{"id": row.pop("id"), **row} for row in rows]
+
+    def table(self) -> pd.DataFrame:
+        """Give the table of planes as a DataFrame indexed by image id.
+
+        Lengths are in the unit their column names; planes without a ``path`` are not here.
+
+        Raises
+        ------
+        MissingExtraError
+            Without the extra ``tables``.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingExtraError("tables", "a DataFrame") from None
+        return pd.DataFrame(self.rows()).set_index("id")
+
+    def projection(self, function: str = "min", axes: str = "xy") -> NDArray[np.uint8]:
+        """Decode a projection the service computed.
+
+        Parameters
+        ----------
+        function
+            ``min`` (the cell dark on light, as seen) or ``max``.
+        axes
+            ``xy``, shape (y, x), or ``yz``, shape (y, z) with z resampled to the pixel size.
+
+        Raises
+        ------
+        NotFoundError
+            If it is not here.
+        MissingExtraError
+            Without the extra ``images``.
+        """
+        from openallen.formats.jpeg import decode
+
+        return decode(self._projection_path(function, axes).read_bytes(), gray=True)
+
+    def _projection_path(self, function: str, axes: str) -> Path:
+        entries = self.manifest.projections
+        for entry in entries:
+            if (entry.function, entry.axes) == (function, axes) and entry.path:
+                return self._path(entry)
+        known = ", ".join(f"{e.function} {e.axes}" for e in entries if e.path) or "none"
+        raise NotFoundError(
+            f"no {function} {axes} projection here", address=self.address, why=f"here: {known}"
+        )
+
+    def file(self, kind: str) -> Path:
+        """Give the path of a morphology file by its type: ``3DNeuronReconstruction``, ….
+
+        Raises
+        ------
+        NotFoundError
+            If it is not here.
+        """
+        for entry in self.manifest.morphology:
+            if entry.type == kind and entry.path:
+                return self._path(entry)
+        raise NotFoundError(
+            f"no {kind} here",
+            address=self.address,
+            why="the cell has none, or it was not fetched",
+            hint=f"openallen fetch {self.address} --to {self.folder}",
+        )
+
+    @property
+    def morphology(self) -> Morphology:
+        """The reconstruction of the cell, in µm.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none here.
+        """
+        from openallen.formats.swc import read_swc
+
+        return read_swc(self.file("3DNeuronReconstruction"))
+
+    def zarr(self, to: Path | str | None = None, **options: Any) -> OmeZarr:
+        """Open the stack as OME-Zarr, converting it first if that was not done yet.
+
+        Parameters
+        ----------
+        to
+            Where the store is or shall be; ``<specimen>.ome.zarr`` beside the manifest if None.
+        **options
+            As `openallen.sources.stacks.convert.ConvertOptions`, for a conversion.
+
+        Returns
+        -------
+        OmeZarr
+            ``.levels`` are zarr arrays, largest first, with their sizes in ``.scales_um``.
+
+        Raises
+        ------
+        MissingExtraError
+            Without the extra ``images``.
+        """
+        from openallen.formats.omezarr import OmeZarr
+
+        work = self.conversion(to, **options)
+        if not work.to.exists() or work.options.overwrite:
+            work.run()
+        return OmeZarr(work.to)
+
+    def conversion(self, to: Path | str | None = None, **options: Any) -> Conversion:
+        """Get a conversion to OME-Zarr ready, without doing it; parameters as for `zarr`.
+
+        Raises
+        ------
+        NotFoundError
+            If no plane is here.
+        """
+        from openallen.sources.stacks.convert import ConvertOptions, conversion
+
+        where = Path(to) if to else self.folder
+        return conversion(self.manifest, self.planes, where, ConvertOptions(**options))
+
+    def focus(self) -> NDArray[np.float64]:
+        """Measure the focus of each plane that is here: the variance of its Laplacian.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, one number for each of `planes`; larger is sharper. Numbers compare only
+            within one stack at one downsampling.
+
+        Raises
+        ------
+        MissingExtraError
+            Without the extra ``images``.
+        """
+        from openallen.formats.focus import focus_measure
+        from openallen.formats.parallel import ordered_map
+
+        try:
+            import numpy as np
+        except ImportError:
+            raise MissingExtraError("images", "measuring focus") from None
+        measured = ordered_map(lambda p: focus_measure(p.read(gray=True)), self.planes)
+        return np.fromiter(measured, dtype=np.float64, count=len(self.planes))
+
+    def _best_projection(self) -> Path | None:
+        try:
+            return self._projection_path("min", "xy")
+        except NotFoundError:
+            return None
+
+    def _facts(self) -> dict[str, object]:
+        m = self.manifest
+        size = sum(entry.size_bytes or 0 for entry in (*m.planes, *m.projections, *m.morphology))
+        first = self.planes[0].entry if self.planes else None
+        return {
+            "address": m.address,
+            "cell": m.specimen.get("specimen__name") or m.specimen.get("donor__species"),
+            "planes": f"{m.plane_count.received} of {m.plane_count.expected}",
+            "size": first and f"{first.file_width_px} x {first.file_height_px} px (x, y)",
+            "pixel": f"{self.resolution_um_per_px:g} µm (x, y), {self.z_step_um:g} µm (z)",
+            "projections": ", ".join(f"{p.function} {p.axes}" for p in m.projections if p.path)
+            or None,
+            "morphology": ", ".join(f.type for f in m.morphology if f.path) or None,
+            "on disk": bytes_text(size),
+            "folder": self.folder,
+            "source": m.source + (" (simulated pixels)" if m.simulated else ""),
+        }
+
+    def __repr__(self) -> str:
+        return facts_text(f"Image stack of specimen {self.specimen_id}", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(
+            f"Image stack of specimen {self.specimen_id}",
+            self._facts(),
+            image=self._thumbnail(),
+            note=self.manifest.citation,
+        )
+
+    def _thumbnail(self) -> str:
+        path = self._best_projection()
+        if path is None or not path.exists():
+            return ""
+        data = path.read_bytes()
+        if len(data) > _THUMBNAIL_BYTES:
+            data = _shrunk(data)
+        return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else ""
+
+
+def _shrunk(data: bytes) -> bytes:
+    """Make a picture small enough for a notebook; nothing where no decoder is installed."""
+    try:
+        import simplejpeg
+    except ImportError:
+        return b""
+    pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=320, min_width=1)
+    small: bytes = simplejpeg.encode_jpeg(pixels, quality=80, colorspace="GRAY")
+    return small

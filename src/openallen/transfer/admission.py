@@ -1,0 +1,99 @@
+"""Where a file reports before it is fetched: is it here, is somebody at it, may we."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from openallen.plans import Outcome, RemoteFile
+from openallen.store import Index, Lease, Leases, Leftovers
+from openallen.store.disk import disk_error
+from openallen.transfer.status import intact
+
+__all__ = ["Admission", "Entry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The right to fetch one file.
+
+    Parameters
+    ----------
+    lease
+        To be given back when it is settled.
+    damaged
+        Whether a file is there that is not right.
+    """
+
+    lease: Lease
+    damaged: bool
+
+
+@dataclass(kw_only=True)
+class Admission:
+    """Lets files of a run in.
+
+    Parameters
+    ----------
+    to
+        The destination.
+    index
+        What is remembered.
+    leases
+        Those of this process.
+    verify
+        Whether published digests are compared now.
+    """
+
+    to: Path
+    index: Index
+    leases: Leases
+    verify: bool = True
+    leftovers: Leftovers = field(default_factory=Leftovers)
+    _made: set[str] = field(default_factory=set)
+
+    def enter(self, file: RemoteFile) -> Outcome | Entry | None:
+        """Give the outcome of a file that is here, the right to fetch it, or None: held elsewhere.
+
+        Raises
+        ------
+        StoreError, SpaceError
+            If the folder cannot be made or written to.
+        """
+        target = Path(f"{self.to}/{file.path}")
+        there = os.path.exists(target)  # noqa: PTH110 - thousands of these in a run
+        outcome = intact(file, target, self.index, verify=self.verify) if there else None
+        if outcome is not None:
+            return outcome
+        folder = file.path.rpartition("/")[0]
+        if folder not in self._made:
+            _make_folder(target.parent)
+            self._made.add(folder)
+        lease = self.leases.take(target)
+        if lease is None:
+            return None
+        # The holder before us may have finished it between the two looks.
+        try:
+            if os.path.exists(target):  # noqa: PTH110
+                outcome = intact(file, target, self.index, verify=self.verify)
+        except BaseException:
+            self.leases.release(lease)
+            raise
+        if outcome is not None:
+            self.leases.release(lease)
+            return outcome
+        return Entry(lease, there)
+
+    def leave(self, entry: Entry) -> None:
+        """Give the right back."""
+        with suppress(OSError):
+            self.leases.release(entry.lease)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, folder) from error

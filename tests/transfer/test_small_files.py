@@ -1,0 +1,267 @@
+"""Multiplexer small files: the lane for what goes smoothly, the ordinary way for the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import ssl
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from loopback import Reply, Request, file_handler
+
+from openallen.errors import (
+    AnswerError,
+    CorruptError,
+    NotFoundError,
+    SpaceError,
+    StatusError,
+    TruncatedError,
+)
+from openallen.plans import Plan, RemoteFile
+from openallen.store import Index, Leases
+from openallen.transfer import Interrupted, run
+from openallen.transport import Http, Retry
+
+QUICK = Retry(attempts=3, first_wait_s=0.01)
+
+
+def body_of(number: int, size: int = 3000) -> bytes:
+    seed = hashlib.sha256(str(number).encode()).digest()
+    return (seed * (size // 32 + 1))[:size]
+
+
+def remote(url: str, number: int, size: int = 3000, **options) -> RemoteFile:
+    told = {
+        "size_bytes": size,
+        "digest": "blake2b:" + hashlib.blake2b(body_of(number, size)).hexdigest(),
+    } | options
+    return RemoteFile(
+        address=f"file:{number}", url=f"{url}/{number}", path=f"f/{number}", kind="files", **told
+    )
+
+
+def plan_of(to: Path, files: list[RemoteFile], connections: int = 64) -> Plan:
+    return Plan(
+        address="file:all",
+        title="files",
+        source="test",
+        to=to,
+        files=tuple(files),
+        connections=connections,
+    )
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    with Index(tmp_path / "index") as index:
+
+        def go(plan: Plan, *, silence_s: float = 5.0, **options):
+            with Http(silence_timeout_s=silence_s) as http:
+                return run(plan, http=http, index=index, **({"retry": QUICK} | options))
+
+        yield go
+
+
+def bodies_in(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.glob("f/*")}
+
+
+def test_a_thousand_small_files_on_few_connections_each_asked_for_once(tmp_path, loopback, fetch):
+    count = 1000
+    server = loopback({f"/{i}": file_handler(body_of(i)) for i in range(count)})
+    plan = plan_of(tmp_path / "to", [remote(server.url, i) for i in range(count)])
+    report = fetch(plan)
+    assert report.ok
+    assert len(server.seen) == count
+    assert server.connections <= 64
+    assert bodies_in(tmp_path / "to") == {str(i): body_of(i) for i in range(count)}
+    assert all(o.digest == o.file.digest and o.attempts == 1 for o in report.fetched)
+    again = fetch(plan)
+    assert len(again.here) == count
+    assert len(server.seen) == count
+
+
+def test_each_trouble_is_named_and_the_others_arrive(tmp_path, loopback, fetch):
+    tries: dict[int, int] = {}
+
+    def once(number: int, bad):
+        """Answer badly the first time, well afterwards."""
+
+        def handle(request: Request, reply: Reply) -> None:
+            tries[number] = tries.get(number, 0) + 1
+            (bad if tries[number] == 1 else file_handler(body_of(number)))(request, reply)
+
+        return handle
+
+    def cut(request: Request, reply: Reply) -> None:
+        reply.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n" + b"x" * 100)
+        reply.cut()
+
+    def torn_head(request: Request, reply: Reply) -> None:
+        reply.raw(b"HTTP/1.1 200 OK\r\nConte")
+        time.sleep(0.05)
+        reply.raw(b"nt-Length: 3000\r\n\r\n" + body_of(14)[:7])
+        time.sleep(0.05)
+        reply.raw(body_of(14)[7:])
+
+    def closing(request: Request, reply: Reply) -> None:
+        reply.send(body_of(15), headers={"Connection": "close"})
+        reply.cut()
+
+    routes = {f"/{i}": file_handler(body_of(i)) for i in range(60)}
+    routes |= {
+        "/1": lambda q, r: r.send(b"gone", "404 Not Found"),
+        "/2": file_handler(b"y" * 3000),
+        "/3": file_handler(body_of(3)[:2000]),
+        "/4": file_handler(body_of(4) + b"more"),
+        "/5": lambda q, r: r.send(b"no", "500 Internal Server Error"),
+        "/6": file_handler(b"<html>" + b" " * 2994),
+        "/7": once(7, cut),
+        "/8": once(8, lambda q, r: r.stall()),
+        "/9": once(9, lambda q, r: r.send(b"no", "503 Slow Down")),
+        "/10": lambda q, r: r.chunked([body_of(10)[:1000], body_of(10)[1000:]]),
+        "/11": lambda q, r: r.send(b"", "302 Found", {"Location": f"{server.url}/elsewhere"}),
+        "/12": once(12, lambda q, r: r.raw(b"SSH-2.0-hello\r\n\r\n")),
+        "/13": once(13, lambda q, r: r.cut()),
+        "/14": torn_head,
+        "/15": closing,
+        "/elsewhere": file_handler(body_of(11)),
+    }
+    server = loopback(routes)
+    files = [remote(server.url, i) for i in range(60)]
+    files[6] = remote(server.url, 6, expects=frozenset({"hdf5"}))
+    leases = Leases()
+    report = fetch(plan_of(tmp_path / "to", files), silence_s=0.5, leases=leases)
+    leases.close()
+    errors = {o.file.path: type(o.error) for o in report.failed}
+    assert errors == {
+        "f/1": NotFoundError,
+        "f/2": CorruptError,
+        "f/3": TruncatedError,
+        "f/4": CorruptError,
+        "f/5": StatusError,
+        "f/6": AnswerError,
+    }
+    found = bodies_in(tmp_path / "to")
+    assert found == {str(i): body_of(i) for i in range(60) if f"f/{i}" not in errors}
+
+
+def test_a_service_that_has_enough_is_not_stormed(tmp_path, loopback, fetch):
+    count = 400
+    slow_down = {f"/{i}": lambda q, r: r.send(b"", "503 Slow Down") for i in range(count)}
+    server = loopback(slow_down)
+    files = [remote(server.url, i) for i in range(count)]
+    report = fetch(plan_of(tmp_path / "to", files), retry=Retry(attempts=1, first_wait_s=0.01))
+    assert len(report.failed) == count
+    assert len(server.seen) < count + 60  # the lane ends after a few refusals
+    assert not list((tmp_path / "to").rglob("*.lease*"))
+
+
+def test_damaged_files_are_replaced_and_said_to_have_been(tmp_path, loopback, fetch):
+    server = loopback({f"/{i}": file_handler(body_of(i)) for i in range(40)})
+    plan = plan_of(tmp_path / "to", [remote(server.url, i) for i in range(40)])
+    assert fetch(plan).ok
+    for number in range(0, 40, 2):
+        (tmp_path / "to" / "f" / str(number)).write_bytes(b"z" * 3000)
+    report = fetch(plan)
+    assert report.ok
+    assert sorted(int(o.file.path[2:]) for o in report.fetched if o.damaged) == [*range(0, 40, 2)]
+    assert bodies_in(tmp_path / "to") == {str(i): body_of(i) for i in range(40)}
+
+
+def test_ctrl_c_in_the_lane_gives_lease_back_and_tells_what_is_there(tmp_path, loopback, fetch):
+    def answer(number: int):
+        return file_handler(body_of(number), delay_s=0.0 if number < 50 else 20.0)
+
+    server = loopback({f"/{i}": answer(i) for i in range(200)})
+    plan = plan_of(tmp_path / "to", [remote(server.url, i) for i in range(200)], connections=8)
+    leases = Leases()
+    timer = threading.Timer(1.0, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    start = time.monotonic()
+    with pytest.raises(Interrupted) as caught:
+        fetch(plan, leases=leases)
+    assert time.monotonic() - start < 10
+    here = [o for o in caught.value.report.outcomes if o.status == "fetched"]
+    assert len(here) == 50
+    assert sorted(bodies_in(tmp_path / "to")) == sorted(o.file.path[2:] for o in here)
+    leases.close()
+
+
+def test_small_files_over_tls(tmp_path, loopback, fetch, monkeypatch):
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    made += ["-keyout", str(key), "-out", str(cert), "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(made, check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    from openallen.transport import connection
+
+    connection._tls.cache_clear()
+    server = loopback({f"/{i}": file_handler(body_of(i, 150_000)) for i in range(40)})
+    server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.tls.load_cert_chain(cert, key)
+    url = server.url.replace("http://127.0.0.1", "https://localhost")
+    report = fetch(plan_of(tmp_path / "to", [remote(url, i, 150_000) for i in range(40)]))
+    connection._tls.cache_clear()
+    report.raise_if_failed()
+    assert bodies_in(tmp_path / "to") == {str(i): body_of(i, 150_000) for i in range(40)}
+    assert len(server.seen) == 40
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system that holds 2,900 files of a page each, and a little."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = 2_905 * 4096
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system needs the right to mount one")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_the_disk_is_full_at_file_2900_of_3021(tmp_path, loopback, fetch, small_disk):
+    count = 3021
+    server = loopback({f"/{i}": file_handler(body_of(i)) for i in range(count)})
+    plan = plan_of(small_disk / "to", [remote(server.url, i) for i in range(count)])
+    report = fetch(plan)
+    with pytest.raises(SpaceError):
+        report.raise_if_failed()
+    assert 2_800 < len(report.fetched) <= 2_905
+    found = bodies_in(small_disk / "to")
+    assert all(found[o.file.path[2:]] == body_of(int(o.file.path[2:])) for o in report.fetched)
+    assert set(found) == {o.file.path[2:] for o in report.fetched}  # no lease, no part, no more
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    before = len(server.seen)
+    again = fetch(plan)
+    assert again.ok
+    assert len(again.here) == len(report.fetched)
+    assert len(server.seen) - before == count - len(report.fetched)
+
+
+@pytest.mark.parametrize("count", [40, 3])  # by the lane, and the ordinary way
+def test_verify_later_reads_nothing_now_and_everything_afterwards(tmp_path, loopback, fetch, count):
+    server = loopback({f"/{i}": file_handler(body_of(i)) for i in range(count)})
+    server.routes["/1"] = file_handler(b"w" * 3000)  # the right size, the wrong bytes
+    server.routes["/2"] = file_handler(body_of(2)[:-1])
+    plan = plan_of(tmp_path / "to", [remote(server.url, i) for i in range(count)])
+    report = fetch(plan, verify=False)
+    assert [type(o.error) for o in report.failed] == [TruncatedError]  # sizes are always compared
+    assert len(report.unread) == count - 1
+    assert f"not verified  {count - 1} files" in str(report)
+    server.routes["/2"] = file_handler(body_of(2))
+    asked = len(server.seen)
+    assert fetch(plan, verify=False).ok
+    assert len(server.seen) == asked + 1
+    server.routes["/1"] = file_handler(body_of(1))
+    whole = fetch(plan)
+    assert whole.ok
+    assert not whole.unread
+    assert [o.file.path for o in whole.fetched] == ["f/1"]
+    assert bodies_in(tmp_path / "to") == {str(i): body_of(i) for i in range(count)}
