@@ -104,11 +104,9 @@ class OpenAllenError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        text = self.what
-        if self.address:
-            text += f" for {self.address}"
+        text = f"{self.address}: {self.what}" if self.address else self.what
         if self.why:
-            text += f": {self.why}"
+            text += f" ({self.why})"
         if self.hint:
             text += f"\n  try: {self.hint}"
         return text
