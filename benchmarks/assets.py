@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from openallen.address import Condition
-from openallen.sources.assets.catalogue import Catalogue, row_of_name
+from openallen.sources.assets.catalogues import Catalogue, row_of_name
 from openallen.sources.assets.names import parse_name
 from timing import timed
 

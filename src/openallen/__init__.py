@@ -4,7 +4,8 @@
 
     import openallen as oa
 
-    oa.search("stack:")                              what is there
+    oa.list("stack:")                                what is there
+    oa.show("stack:313862022")                       what is this
     oa.plan("stack:313862022")                       what would it take
     oa.fetch("stack:313862022", to="cell")           give me
     oa.open("cell")                                  let me use it
@@ -32,22 +33,27 @@ _ROOMS = {
     "RemoteFile": "openallen.plans",
     "Report": "openallen.plans",
     "Search": "openallen.brainmap",
+    "Facts": "openallen.sources.base",
+    "Rows": "openallen.sources.base",
     "Settings": "openallen.settings",
     "StackFacts": "openallen.sources.stacks",
-    "alignment": "openallen.verbs",
-    "facts": "openallen.verbs",
+    "alignment": "openallen.sources.atlases.many",
+    "facts": "openallen.sources.stacks.search",
     "fetch": "openallen.verbs",
-    "grids": "openallen.verbs",
+    "grids": "openallen.sources.atlases.many",
+    "list": "openallen.verbs",
     "open": "openallen.verbs",
     "plan": "openallen.verbs",
-    "query": "openallen.verbs",
+    "query": "openallen.sources.rows.query",
     "read_swc": "openallen.formats.swc",
     "search": "openallen.verbs",
+    "show": "openallen.verbs",
 }
 
 __all__ = [
     "Address",
     "Condition",
+    "Facts",
     "ImageStack",
     "IncompleteError",
     "Morphology",
@@ -57,6 +63,7 @@ __all__ = [
     "Query",
     "RemoteFile",
     "Report",
+    "Rows",
     "Search",
     "Settings",
     "StackFacts",
@@ -66,11 +73,13 @@ __all__ = [
     "facts",
     "fetch",
     "grids",
+    "list",
     "open",
     "plan",
     "query",
     "read_swc",
     "search",
+    "show",
 ]
 
 if TYPE_CHECKING:
@@ -81,8 +90,12 @@ if TYPE_CHECKING:
     from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
     from openallen.sources import assets
+    from openallen.sources.atlases.many import alignment, grids
+    from openallen.sources.base import Facts, Rows
+    from openallen.sources.rows.query import query
     from openallen.sources.stacks import ImageStack, StackFacts
-    from openallen.verbs import alignment, facts, fetch, grids, open, plan, query, search  # noqa: A004
+    from openallen.sources.stacks.search import facts
+    from openallen.verbs import fetch, list, open, plan, search, show  # noqa: A004
 
 
 def __getattr__(name: str) -> Any:

@@ -18,11 +18,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from openallen.errors import AddressError
+from openallen.sources.registry import SCHEMES, find, source_classes
+from openallen.web_address import WebAddress, is_web
 
-__all__ = ["OPERATORS", "SCHEMES", "Address", "AddressLike", "Condition", "Scheme"]
+__all__ = ["OPERATORS", "SCHEMES", "Address", "AddressLike", "Condition"]
 
 OPERATORS: Mapping[str, str] = MappingProxyType(
     {
@@ -74,7 +76,7 @@ class Condition:
                 f"unknown operator '{self.op}'", hint="one of " + ", ".join(OPERATORS)
             )
         if not _FIELD.fullmatch(self.field):
-            raise AddressError(f"'{self.field}' is no field name")
+            raise AddressError(f"'{self.field}' is not the name of a field")
         if isinstance(self.value, tuple) != (self.op == "in"):
             raise AddressError(f"operator '{self.op}' does not take {self.value!r}")
 
@@ -92,13 +94,15 @@ class Condition:
         Raises
         ------
         AddressError
-            If there is no field name to be read.
+            If there is not the name of a field to be read.
         """
         match = _CONDITION.fullmatch(text)
         if match is None:
             name = text.strip()
             if not _FIELD.fullmatch(name):
-                raise AddressError(f"'{text}' is no filter", hint="FIELD=VALUE, for example id=5")
+                raise AddressError(
+                    f"'{text}' is not a filter", hint="FIELD=VALUE, for example id=5"
+                )
             if name.endswith("__exists"):
                 name = name.removesuffix("__exists")
             return cls(name, "exists")
@@ -122,47 +126,6 @@ class Condition:
                 _quote(v, _SAFE_VALUE.replace(",", "")) for v in self.value
             )
         return f"{name}={_quote(self.value, _SAFE_VALUE)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Scheme:
-    """One kind of thing an address can name.
-
-    Parameters
-    ----------
-    title
-        What it names, in words.
-    example
-        An address that works.
-    numeric
-        Whether the name is an id of digits.
-    """
-
-    title: str
-    example: str
-    numeric: bool = False
-
-
-SCHEMES: Mapping[str, Scheme] = MappingProxyType(
-    {
-        "rma": Scheme("rows of brain-map.org", "rma:ProjectionImage?specimen_id=313862022"),
-        "stack": Scheme("one cell's brightfield image stack", "stack:313862022", numeric=True),
-        "image": Scheme("one image", "image:321549654?downsample=3", numeric=True),
-        "file": Scheme("one well-known file", "file:491120155", numeric=True),
-        "grid": Scheme("expression grid of a section data set", "grid:69855739", numeric=True),
-        "atlas": Scheme("volumes of a reference space", "atlas:ccf-2017/annotation/25"),
-        "structures": Scheme("an ontology of brain structures", "structures:1", numeric=True),
-        "release": Scheme("a versioned release", "release:visual-behavior-ophys@1.0.1"),
-        "asset": Scheme(
-            "an AIND open data asset",
-            "asset:ecephys_625749_2022-08-03_15-15-06_nwb_2023-05-16_16-34-55/ecephys/*",
-        ),
-        "recording": Scheme(
-            "an ephys recording", "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB"
-        ),
-    }
-)
-"""Every scheme of the grammar, with what it names and an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +158,12 @@ class Address:
     conditions: tuple[Condition, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        known = SCHEMES.get(self.scheme)
+        known = find(self.scheme)
         if known is None:
             raise AddressError(f"unknown scheme '{self.scheme}:'", hint=_meant(self.scheme))
         if known.numeric and self.name and not (self.name.isascii() and self.name.isdigit()):
             raise AddressError(
-                f"'{self.scheme}:' takes an id of digits, not '{self.name}'", hint=known.example
+                f"'{self.scheme}:' takes an id of digits, not '{self.name}'", hint=known.example()
             )
         if not self.name and (self.version or self.path):
             raise AddressError(f"'{self.scheme}:' has a version or a path but no name")
@@ -224,13 +187,13 @@ class Address:
         if isinstance(text, Address):
             return text
         text = text.strip()
-        if re.match(r"(https?|s3)://", text, re.IGNORECASE):
+        if is_web(text):
             return _from_web(text)
         scheme, colon, rest = text.partition(":")
         if not colon:
-            raise AddressError(f"'{text}' is no address", hint=_meant(text))
+            raise AddressError(f"'{text}' is not an address", hint=_meant(text))
         body, _, tail = rest.partition("?")
-        head, *parts = body.split("/")
+        head, *parts = body.removesuffix("/").split("/")
         name, _, version = head.partition("@")
         return cls(
             scheme.lower(),
@@ -249,12 +212,13 @@ class Address:
         AddressError
             If the address names a collection, or the scheme has no numeric ids.
         """
-        if not (SCHEMES[self.scheme].numeric and self.name):
-            raise AddressError(f"'{self}' names no single thing", hint=SCHEMES[self.scheme].example)
+        known = SCHEMES[self.scheme]
+        if not (known.numeric and self.name):
+            raise AddressError(f"'{self}' names no single thing", hint=known.example())
         return int(self.name)
 
     def option(self, name: str) -> str | None:
-        """Give the value of ``name=value`` among the conditions, the last one if repeated."""
+        """Return the value of ``name=value`` among the conditions, the last one if repeated."""
         values = [c.value for c in self.conditions if c.field == name and c.op == "eq"]
         return str(values[-1]) if values else None
 
@@ -282,74 +246,21 @@ def _meant(text: str) -> str:
         return f"stack:{word}, file:{word} or image:{word}"
     if word in SCHEMES:
         return f"{word}:"
-    near = get_close_matches(word, SCHEMES, n=1, cutoff=0.5)
+    near = get_close_matches(word, list(SCHEMES), n=1, cutoff=0.5)
     if near:
-        return SCHEMES[near[0]].example
+        return SCHEMES[near[0]].example()
     return "one of " + ", ".join(f"{name}:" for name in SCHEMES)
 
 
-_WEB = (
-    (r"/(?:mouse/|human/)?experiment/morphology/(\d+)", "stack"),
-    (r"/api/v2/image_download/(\d+)(?:\.jpg)?", "image"),
-    (r"/api/v2/well_known_file_download/(\d+)", "file"),
-    (r"/grid_data/download(?:_file)?/(\d+)(?:\.zip)?", "grid"),
-    (r"/api/v2/structure_graph_download/(\d+)(?:\.\w+)?", "structures"),
-)
-
-
-# Buckets whose keys do not begin with the name of their project.
-_PROJECT_OF = {"allen-brain-cell-atlas": "abc-atlas"}
-
-
-def _from_bucket(url: SplitResult) -> Address | None:
-    """Read the address of an object of a release: ``s3://…``, or one of the forms of https."""
-    path = unquote(url.path).removeprefix("/")
-    virtual = re.fullmatch(r"([a-z0-9.-]+?)\.s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com", url.netloc)
-    if url.scheme == "s3" or virtual:
-        bucket = virtual[1] if virtual else url.netloc
-    elif re.fullmatch(r"s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com", url.netloc):
-        bucket, _, path = path.partition("/")
-    else:
-        return None
-    project, _, key = (
-        (_PROJECT_OF[bucket], "", path) if bucket in _PROJECT_OF else (path.partition("/"))
-    )
-    if not project or not key or key.endswith("/"):
-        return None
-    version = dict(parse_qsl(url.query)).get("versionId")
-    given = (Condition("version_id", "eq", version),) if version else ()
-    return Address("release", project, path=("files", *key.split("/")), conditions=given)
-
-
 def _from_web(text: str) -> Address:
-    url = urlsplit(text)
-    host = url.hostname or ""
-    stored = _from_bucket(url)
-    if stored is not None:
-        return stored
-    if host.endswith(".brain-map.org") or host == "www.brainspan.org":
-        for pattern, scheme in _WEB:
-            match = re.fullmatch(pattern, url.path.rstrip("/"))
-            if match:
-                # The service's own word for what a connectivity grid holds is "image".
-                words = {"image": "include"} if scheme == "grid" else {}
-                options = tuple(
-                    Condition(words.get(k, k), "eq", v) for k, v in parse_qsl(url.query)
-                )
-                return Address(scheme, match[1], conditions=options)
-        image = re.fullmatch(
-            r"/api/v2/(\w+_image(?=_)|svg)(?:_download)?/(\d+)(?:\.\w+)?", url.path
-        )
-        if image:
-            options = tuple(Condition(k, "eq", v) for k, v in parse_qsl(url.query))
-            return Address(
-                "image", image[2], conditions=(Condition("service", "eq", image[1]), *options)
-            )
-        row = re.fullmatch(r"/api/v2/data/([A-Z]\w*)/(\d+)(?:\.\w+)?", url.path)
-        if row:
-            return Address("rma", row[1], conditions=(Condition("id", "eq", row[2]),))
+    """Return the address that a web address means, as the sources tell."""
+    web = WebAddress.parse(text)
+    for source in source_classes():
+        found = source.from_web(web)
+        if found is not None:
+            return found
     raise AddressError(
-        "this web address names nothing openallen can address",
+        "this web address names nothing of a known source",
         address=text,
-        hint="openallen query URL, if it is an RMA query",
+        why="oa.open and openallen show still read the file or store behind it",
     )

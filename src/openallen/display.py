@@ -5,10 +5,19 @@ HTML is escaped, carries no script and no remote asset, and follows light and da
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-__all__ = ["bytes_text", "card", "count_text", "facts_text", "seconds_text", "table_html"]
+__all__ = [
+    "bytes_text",
+    "card",
+    "count_text",
+    "facts_text",
+    "harmless",
+    "seconds_text",
+    "table_html",
+]
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
@@ -52,7 +61,31 @@ def facts_text(title: str, facts: Mapping[str, object]) -> str:
     return "\n".join([title, *lines])
 
 
-def card(title: str, facts: Mapping[str, object], *, image: str = "", note: str = "") -> str:
+def harmless(text: str, *, lines: bool = False) -> str:
+    r"""Write control characters of a text so that no terminal acts on them: ``\x1b[31m``.
+
+    C0, C1 and the marks that turn the direction of writing are spelled out; with `lines`, line
+    breaks stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if (lines and char == "\n") or not _acts(char) else _spelled(char) for char in text
+    )
+
+
+def _acts(char: str) -> bool:
+    return unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"}
+
+
+def _spelled(char: str) -> str:
+    number = ord(char)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def card(
+    title: str, facts: Mapping[str, object], *, image: str = "", note: str = "", pre: bool = False
+) -> str:
     """Lay facts out as an HTML card.
 
     Parameters
@@ -65,11 +98,14 @@ def card(title: str, facts: Mapping[str, object], *, image: str = "", note: str 
         A ``data:`` URI shown beside the facts, or empty.
     note
         A sentence below the facts, plain text.
+    pre
+        Keep line breaks and alignment of values.
     """
+    space = ";white-space:pre-wrap" if pre else ""
     rows = "".join(
         f'<tr><th style="text-align:left;padding:0 1em 0 0;font-weight:normal;opacity:.7">'
         f"{escape(str(name))}</th>"
-        f'<td style="text-align:left;padding:0">{escape(str(value))}</td></tr>'
+        f'<td style="text-align:left;padding:0{space}">{escape(str(value))}</td></tr>'
         for name, value in facts.items()
         if value is not None
     )

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openallen.address import Address
 from openallen.errors import UsageError
 from openallen.plans import safe_path
 from openallen.store.disk import write_whole
 from openallen.store.index import Index
 
-__all__ = ["FOLDERS", "Store"]
-
-FOLDERS = {
-    "stack": "stacks",
-    "image": "images",
-    "file": "files",
-    "grid": "grids",
-    "atlas": "atlases",
-    "structures": "structures",
-    "release": "releases",
-    "asset": "assets",
-    "recording": "recordings",
-}
-"""Folder of each scheme."""
+__all__ = ["Store"]
 
 
 class Store:
@@ -38,31 +24,33 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def folder(self, address: Address) -> Path:
-        """Give the folder of what `address` names: ``stacks/313862022``.
+    def folder(self, system: str, name: str) -> Path:
+        """Return the folder that keeps a thing of a system: ``stacks/313862022``.
+
+        Parameters
+        ----------
+        system
+            The folder of the source (`openallen.sources.base.Source.folder`).
+        name
+            The name of the thing.
 
         Raises
         ------
         UsageError
-            If it names no single thing that is kept in a folder.
+            If either is empty: it is not a single thing that can be kept.
         """
-        system = FOLDERS.get(address.scheme)
-        if system is None or not address.name:
-            raise UsageError(
-                "this names no single thing that can be kept",
-                address=str(address),
-                hint=f"openallen list {address}" if not address.name else "",
-            )
-        folder = self.root / system / safe_path(address.name)
+        if not system or not name:
+            raise UsageError("this names no single thing that can be kept", address=name)
+        folder = self.root / system / safe_path(name)
         try:
             elsewhere = self._pointer(folder).read_text("utf-8").strip()
         except OSError:
             return folder
         return Path(elsewhere) if elsewhere else folder
 
-    def point(self, address: Address, folder: Path) -> None:
+    def point(self, system: str, name: str, folder: Path) -> None:
         """Keep a thing in a folder outside the store from now on."""
-        write_whole(self._pointer(self.folder(address)), str(folder.absolute()).encode())
+        write_whole(self._pointer(self.folder(system, name)), str(folder.absolute()).encode())
 
     @staticmethod
     def _pointer(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from openallen.errors import UsageError
 from openallen.plans import safe_name
 from openallen.settings import Settings
-from openallen.sources.assets.catalogue import Catalogue
+from openallen.sources.assets.catalogues import Catalogue
 from openallen.sources.assets.read import Asset
 from openallen.sources.assets.record import PUBLIC_BUCKET
 from openallen.sources.assets.search import DOCDB_URL, Places, load_catalogue

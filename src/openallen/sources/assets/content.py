@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from openallen.formats.documents import ENDINGS
 from openallen.formats.kinds import STORE, kind_of
-from openallen.sources.assets.tables import ENDINGS
 from openallen.transport.objects import RemoteObjects
 
 __all__ = ["Content", "contents"]

@@ -26,7 +26,7 @@ from openallen.errors import (
     StatusError,
     UsageError,
 )
-from openallen.sources.assets.catalogue import Catalogue, row_of_name
+from openallen.sources.assets.catalogues import Catalogue, row_of_name
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import PUBLIC_BUCKET, Record
 from openallen.transport import Http, Retry

@@ -1,5 +1,26 @@
 """Recordings of extracellular ephys: opened without SpikeInterface, time x channel, in µV."""
 
-from openallen.sources.recordings.read import Recording, Spikes, open_recording
+from __future__ import annotations
 
-__all__ = ["Recording", "Spikes", "open_recording"]
+from typing import TYPE_CHECKING
+
+from openallen.lazy import exports
+
+if TYPE_CHECKING:
+    from openallen.sources.recordings.read import open_recording
+    from openallen.sources.recordings.recording import Recording, Spikes
+
+__all__ = [
+    "Recording",
+    "Spikes",
+    "open_recording",
+]
+
+__getattr__ = exports(
+    __name__,
+    {
+        "Recording": "recording",
+        "Spikes": "recording",
+        "open_recording": "read",
+    },
+)

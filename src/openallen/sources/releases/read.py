@@ -12,7 +12,7 @@ from openallen.address import Address, Condition
 from openallen.display import card, count_text, facts_text
 from openallen.errors import MissingExtraError, NotFoundError, UsageError
 from openallen.sources.releases.cache import ReleaseCache
-from openallen.sources.releases.compare import Comparison, compare
+from openallen.sources.releases.comparison import Comparison, compare
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
 from openallen.sources.releases.projects import TERMS
 from openallen.sources.releases.rows import check_fields, matches, read_rows

@@ -19,6 +19,7 @@ from openallen.errors import CorruptError, NotFoundError
 from openallen.store.disk import disk_error, write_whole
 
 __all__ = [
+    "looks_like_stack",
     "MANIFEST_NAME",
     "SCHEMA_NAME",
     "Entry",
@@ -187,6 +188,17 @@ def shipped_schema() -> dict[str, Any]:
     file = resources.files("openallen.sources.stacks") / "stack-manifest-1.schema.json"
     schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return schema
+
+
+def looks_like_stack(folder: Path) -> bool:
+    """Tell whether a folder has the manifest of a stack, whole or damaged; not somebody else's."""
+    try:
+        body = (folder / MANIFEST_NAME).read_bytes()
+    except OSError:
+        return False
+    if (folder / "planes").is_dir() and not body.lstrip().startswith(b"{"):
+        return True
+    return b'"specimen_id"' in body or b'"z_step"' in body
 
 
 def read_manifest(folder: Path) -> Manifest:

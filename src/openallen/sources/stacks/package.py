@@ -27,8 +27,8 @@ from openallen.sources.stacks.manifest import (
     write_manifest,
 )
 from openallen.sources.stacks.models import CITATION, TERMS, Plane, Projection, StackFacts
+from openallen.sources.stacks.options import Options
 from openallen.sources.stacks.plan import (
-    Options,
     morphology_files,
     plan_stack,
     plane_request,

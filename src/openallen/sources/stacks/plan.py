@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,68 +19,19 @@ from openallen.brainmap.files import (
 from openallen.brainmap.images import ImageRequest, tier_size_px
 from openallen.brainmap.plan import IMAGE_CONNECTIONS, well_known
 from openallen.display import bytes_text
-from openallen.errors import NotFoundError, RefusedError, UsageError
+from openallen.errors import NotFoundError, RefusedError
 from openallen.formats.jpeg import JpegCheck
 from openallen.plans import Plan, RemoteFile, safe_name
 from openallen.sources.stacks.manifest import Manifest
 from openallen.sources.stacks.models import Plane, Projection, StackFacts
+from openallen.sources.stacks.options import Options
 
-__all__ = ["Options", "morphology_files", "parse_planes", "plan_stack", "selected"]
+__all__ = ["morphology_files", "plan_stack", "selected"]
 
 # Bytes of a full-size JPEG plane by its pixels, from planes of about 2 MB at 5,760 x 7,568;
 # smaller tiers hold more detail in a pixel.
 _BYTES_PER_PX: Final = 0.046
 _BYTES_PER_PX_SMALL: Final = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What of a stack is wanted.
-
-    Parameters
-    ----------
-    downsample
-        Halvings of both sides of every picture; 0 is full size.
-    planes
-        Which planes, by position, as a Python slice; all by default.
-    quality
-        JPEG quality from 0 to 100; the service's best where None.
-    projections, morphology
-        Whether these are fetched too.
-    """
-
-    downsample: int = 0
-    planes: slice = field(default_factory=lambda: slice(None))
-    quality: int | None = None
-    projections: bool = True
-    morphology: bool = True
-
-    def __post_init__(self) -> None:
-        # The request knows the bounds; asked here, a wrong value fails before any request.
-        ImageRequest(image_id=0, downsample=self.downsample, quality=self.quality)
-
-
-def parse_planes(text: str) -> slice:
-    """Read ``100:200:2``, ``:10``, ``::4``, ``-1`` or ``7`` as positions in the stack.
-
-    Raises
-    ------
-    UsageError
-        If it is no slice.
-    """
-    parts = text.strip().split(":")
-    if not (1 <= len(parts) <= 3 and all(re.fullmatch(r"-?\d+|", p.strip()) for p in parts)):
-        dashed = re.fullmatch(r"(\d+)-(\d+)", text.strip())
-        meant = f"{dashed[1]}:{int(dashed[2]) + 1}" if dashed else "100:200:2"
-        raise UsageError(f"'{text}' selects no planes", hint=f"--planes {meant}")
-    numbers = [int(p) if p.strip() else None for p in parts]
-    if len(parts) == 1:
-        if numbers[0] is None:
-            raise UsageError("no planes selected", hint="--planes 100:200:2")
-        return slice(numbers[0], None if numbers[0] == -1 else numbers[0] + 1)
-    if len(parts) == 3 and numbers[2] == 0:
-        raise UsageError("planes cannot be taken in steps of 0")
-    return slice(*numbers)
 
 
 def selected(facts: StackFacts, options: Options) -> list[Plane]:

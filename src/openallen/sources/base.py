@@ -1,0 +1,358 @@
+"""The contract of a source: what every system of the institute answers, each in its own folder.
+
+A source is a class. It says what its addresses look like, and answers five questions about them:
+which rows there are, what one thing is, what fetching it takes, how it opens, and whether a file or
+folder is one of its own. Faces know no source by name; they ask the registry.
+"""
+
+from __future__ import annotations
+
+import shlex
+from abc import ABC
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from openallen.address import Address, Condition
+from openallen.errors import NotFoundError, UsageError
+from openallen.sources.facts import Facts, Field, Picture, Section, fields_of
+from openallen.sources.options import NoOptions, option, read_options
+from openallen.sources.place import LIKELY, MAYBE, SURE, Place
+from openallen.sources.tables import Row, Rows
+
+if TYPE_CHECKING:
+    from openallen.plans import Report
+    from openallen.sources.context import Context
+    from openallen.store.checked import Checked
+    from openallen.transfer.job import Job
+    from openallen.web_address import WebAddress
+
+__all__ = [
+    "LIKELY",
+    "MAYBE",
+    "SURE",
+    "Example",
+    "Facts",
+    "Field",
+    "NoOptions",
+    "Picture",
+    "Place",
+    "Row",
+    "Rows",
+    "Section",
+    "Source",
+    "View",
+    "fields_of",
+    "option",
+    "read_options",
+]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An address that works, and what it names; the conformance suite tries each.
+
+    Parameters
+    ----------
+    address
+        The address.
+    meaning
+        What it names, in a few words.
+    sample
+        Whether the embedded sample has it.
+    web
+        Web addresses that mean the same thing.
+    """
+
+    address: str
+    meaning: str
+    sample: bool = False
+    web: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A page of a viewer in which a thing can be looked at.
+
+    Parameters
+    ----------
+    title
+        What it shows, or where its state lies.
+    url
+        The page.
+    layers
+        What is in it.
+    made
+        Whether the state was made by openallen, not found with the data.
+    """
+
+    title: str
+    url: str
+    layers: tuple[str, ...] = ()
+    made: bool = False
+
+
+class Source(ABC):
+    """One system of the institute.
+
+    Attributes
+    ----------
+    scheme
+        What its addresses begin with.
+    title
+        What they name, in words.
+    examples
+        Addresses that work; the first is shown in hints.
+    numeric
+        Whether names are ids of digits.
+    versions, parts
+        Whether addresses have a version, and parts after the name.
+    folder
+        The folder of the store that keeps what was fetched; empty where nothing is kept.
+    own_folder
+        Whether each thing wants a folder of its own, so that several go to several.
+    list_options, show_options, fetch_options
+        Dataclasses of what these take, made with `option`.
+    columns
+        Columns that `list` shows first.
+    no_sample
+        Why the embedded sample has nothing of it; empty where it has.
+
+    Parameters
+    ----------
+    context
+        Settings, clients and the store, for as long as one call takes.
+    """
+
+    scheme: ClassVar[str]
+    title: ClassVar[str]
+    examples: ClassVar[tuple[Example, ...]]
+    numeric: ClassVar[bool] = False
+    versions: ClassVar[bool] = False
+    parts: ClassVar[bool] = False
+    folder: ClassVar[str] = ""
+    own_folder: ClassVar[bool] = True
+    list_options: ClassVar[type] = NoOptions
+    show_options: ClassVar[type] = NoOptions
+    fetch_options: ClassVar[type] = NoOptions
+    columns: ClassVar[tuple[str, ...]] = ()
+    no_sample: ClassVar[str] = ""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @classmethod
+    @final
+    def example(cls) -> str:
+        """Return an address that works."""
+        return cls.examples[0].address
+
+    # --- addresses --------------------------------------------------------------------------------
+
+    @classmethod
+    def from_web(cls, web: WebAddress) -> Address | None:
+        """Return the address a web address means; None where it means nothing of this source."""
+        del web
+        return None
+
+    @classmethod
+    def canonical(cls, address: Address) -> Address:
+        """Return the address as it is usually written: one spelling for one thing."""
+        return address
+
+    def check(self, address: Address) -> None:
+        """See that an address can name something of this source; asks nothing.
+
+        Raises
+        ------
+        UsageError
+            If it has parts or a version that mean nothing here: nothing is ever left out silently.
+        """
+        if address.path and not self.parts:
+            raise UsageError(
+                f"'{self.scheme}:' addresses have no parts",
+                address=str(address),
+                why=f"'{'/'.join(address.path)}' means nothing",
+                hint=self.example(),
+            )
+        if address.version and not self.versions:
+            raise UsageError(
+                f"'{self.scheme}:' addresses have no version",
+                address=str(address),
+                hint=self.example(),
+            )
+
+    def options(
+        self, kind: type, address: Address, given: Mapping[str, Any]
+    ) -> tuple[Any, Address]:
+        """Read options from keywords and from the conditions of an address.
+
+        Returns
+        -------
+        options, address
+            The options, and the address without the conditions that were options.
+        """
+        told = {c.field: c.value for c in address.conditions if c.op == "eq"}
+        strange = [c for c in address.conditions if c.op != "eq"]
+        if strange:
+            raise UsageError(
+                f"'{strange[0]}' is not an option", address=str(address), hint=self.example()
+            )
+        plain = Address(address.scheme, address.name, address.version, address.path)
+        return read_options(kind, {**told, **given}, str(address)), plain
+
+    # --- the five questions -----------------------------------------------------------------------
+
+    def rows(
+        self,
+        address: Address,
+        conditions: Sequence[Condition],
+        options: Any,
+        limit: int | None,
+    ) -> Rows:
+        """Return rows of what there is; read lazily, while the context is open.
+
+        Raises
+        ------
+        UsageError
+            If the address names nothing that can be listed, or a condition is on no column.
+        """
+        del conditions, options, limit
+        raise self._cannot("listed", address, f"openallen show {self.example()}")
+
+    def facts(self, address: Address, options: Any) -> Facts:
+        """Return what is known of one thing, without fetching it.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such thing.
+        """
+        del options
+        raise self._cannot("shown", address, f"openallen list {self.scheme}:")
+
+    def job(self, address: Address, to: Path, options: Any) -> Job:
+        """Return the job that fetches a thing into a folder; only plans are made here.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such thing.
+        RefusedError
+            If the folder holds something else.
+        """
+        del to, options
+        raise self._cannot("fetched", address, f"openallen show {address}")
+
+    def open(self, address: Address, **options: Any) -> Any:
+        """Open a thing: what is here, or what can be read where it lies.
+
+        Raises
+        ------
+        NotFoundError
+            If it is neither here nor readable remotely, with the command that fetches it.
+        """
+        del options
+        raise self._cannot("opened", address, f"openallen show {address}")
+
+    @classmethod
+    def recognise(cls, place: Place) -> int:
+        """Tell how sure this source is that a file or folder is one of its own: 0 to `SURE`."""
+        del place
+        return 0
+
+    def open_place(self, place: Place, **options: Any) -> Any:
+        """Open a place it recognised."""
+        del options
+        raise UsageError("this cannot be opened", address=place.name)
+
+    def place_facts(self, place: Place, options: Any) -> Facts:
+        """Return what is known of a place it recognised; opens it."""
+        del options
+        opened = self.open_place(place)
+        return self.facts_of(opened, place.name)
+
+    def views(self, address: Address) -> list[View]:
+        """Return pages of viewers in which a thing can be looked at; none where there are none."""
+        raise self._cannot("viewed", address, f"openallen show {address}")
+
+    def written(self, report: Report, options: Any) -> dict[str, Path]:
+        """Return files a fetch wrote beside the fetched ones, by what they are; may write them."""
+        del report, options
+        return {}
+
+    # --- what is here -----------------------------------------------------------------------------
+
+    def verify(self, folder: Path) -> Iterator[Checked] | None:
+        """Read a folder through and compare it with its own manifest; None where it has none."""
+        del folder
+        return None
+
+    def repair_job(self, folder: Path) -> Job | None:
+        """Return the job that brings a folder back to what its manifest says; None without one."""
+        del folder
+        return None
+
+    # --- for sources ------------------------------------------------------------------------------
+
+    @staticmethod
+    def no_options(options: Mapping[str, Any], address: Address | str) -> None:
+        """See that no options were given.
+
+        Raises
+        ------
+        UsageError
+            If there are some.
+        """
+        if options:
+            raise UsageError(
+                f"there is no option '{next(iter(options))}' here", address=str(address)
+            )
+
+    def not_here(self, address: Address, error: NotFoundError) -> NotFoundError:
+        """Return the error for what is not in the store, with the command that fetches it."""
+        return NotFoundError(
+            "this is not in the store",
+            address=str(address),
+            why=error.what if not error.why else f"{error.what}; {error.why}",
+            hint=f"openallen fetch {shlex.quote(str(address))}{self.context.source_flag}",
+        )
+
+    def nothing(self, address: Address, why: str = "", hint: str = "") -> NotFoundError:
+        """Return the error for a list without rows."""
+        return NotFoundError(
+            "nothing matches",
+            address=str(address),
+            why=why,
+            hint=hint or f"openallen list {self.scheme}:{self.context.source_flag}",
+        )
+
+    @staticmethod
+    def facts_of(opened: Any, address: str) -> Facts:
+        """Return the facts of an opened object, by what its card shows."""
+        told = getattr(opened, "_facts", None)
+        kind = type(opened).__name__
+        if told is None:
+            return Facts(
+                address=address,
+                title=kind,
+                kind=kind,
+                sections=(Section("", "text", repr(opened), repr(opened)),),
+                ids=(address,),
+                thing=opened,
+            )
+        title = getattr(opened, "title", None)
+        return Facts(
+            address=address,
+            title=title if isinstance(title, str) else kind,
+            kind=kind,
+            fields=fields_of(told()),
+            ids=(address,),
+            thing=opened,
+        )
+
+    def _cannot(self, done: str, address: Address, hint: str) -> UsageError:
+        return UsageError(
+            f"'{self.scheme}:' addresses cannot be {done}", address=str(address), hint=hint
+        )

@@ -1,0 +1,416 @@
+"""What sources work with during one call: settings, clients, buckets, the store."""
+
+from __future__ import annotations
+
+import atexit
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from openallen.address import Address
+from openallen.errors import NotFoundError, RefusedError, UsageError
+from openallen.settings import Settings
+from openallen.sources.place import Place, holdings
+from openallen.sources.registry import SCHEMES, source_classes
+from openallen.web_address import WebAddress
+
+if TYPE_CHECKING:
+    from openallen.brainmap import Client
+    from openallen.formats.nwb import H5Tree
+    from openallen.plans import Plan, Report
+    from openallen.sources.base import Source
+    from openallen.transfer import Observer
+    from openallen.transfer.job import Job
+    from openallen.transport.objects import RemoteObjects
+    from openallen.transport.s3 import Bucket
+
+__all__ = ["Context", "connected", "folder_for"]
+
+
+class Context:
+    """Settings, one HTTP client, buckets and the store, for as long as one call takes.
+
+    Clients are made when they are first asked for, and closed with the context. What is opened to
+    be read later, beyond the call, has a client of its own.
+
+    Parameters
+    ----------
+    settings
+        What to go by; read afresh where None.
+    source
+        Goes before the settings: ``live``, ``sample``, or the URL of an archive.
+    say
+        Is told what a person may want to know meanwhile.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        source: str | None = None,
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self.settings = settings or Settings.load(source=source)
+        self.say = say
+        self._stack = ExitStack()
+        self._client: Client | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every client."""
+        self._client = None
+        self._stack.close()
+
+    # --- sources ----------------------------------------------------------------------------------
+
+    def source(self, address: Address) -> Source:
+        """Return the source an address is of, having checked the address."""
+        found = SCHEMES[address.scheme](self)
+        found.check(address)
+        return found
+
+    @property
+    def source_flag(self) -> str:
+        """The option that asks the same service again, a blank in front; empty for the live one."""
+        if self.settings.source == "live":
+            return ""
+        return f" --source {shlex.quote(self.settings.source)}"
+
+    # --- clients ----------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> Client:
+        """The client of brain-map.org, or of the archive that stands for it."""
+        if self._client is None:
+            self._client = self._stack.enter_context(connected(self.settings))
+        return self._client
+
+    def bucket(self, name: str, *, region: str = "us-west-2") -> Bucket:
+        """Return a bucket, where the settings say buckets are; it ends with the context."""
+        from openallen.transport import Retry
+        from openallen.transport.configured import http_for
+        from openallen.transport.s3 import Bucket
+
+        http = self._stack.enter_context(http_for(self.settings))
+        return Bucket(
+            http=http,
+            name=name,
+            endpoint=self.settings.s3_endpoint,
+            region=region,
+            retry=Retry(attempts=self.settings.attempts),
+        )
+
+    def remote_objects(
+        self, bucket: str, prefix: str, *, region: str = "us-west-2", endpoint: str = ""
+    ) -> RemoteObjects:
+        """Return objects below a prefix, read where they lie; they live beyond the context."""
+        from openallen.store.objects import KeptObjects
+        from openallen.transport import Retry
+        from openallen.transport.configured import http_for
+        from openallen.transport.objects import RemoteObjects
+        from openallen.transport.s3 import Bucket
+
+        http = http_for(self.settings)
+        place = Bucket(
+            http=http,
+            name=bucket,
+            endpoint=endpoint or self.settings.s3_endpoint,
+            region=region,
+            retry=Retry(attempts=self.settings.attempts),
+        )
+        found = RemoteObjects(place, prefix, KeptObjects(self._ranges / "objects"))
+        found.also_close(http.close)
+        return found
+
+    def h5(self, url: str, name: str, *, immutable: bool = False) -> H5Tree:
+        """Open remote HDF5 by ranges, which stay in the store; its client closes with the tree."""
+        from openallen.sessions.remote import remote_tree
+        from openallen.transport import Retry
+        from openallen.transport.configured import http_for
+
+        return remote_tree(
+            http_for(self.settings),
+            url,
+            name,
+            blocks=self._ranges,
+            immutable=immutable,
+            retry=Retry(attempts=self.settings.attempts),
+        )
+
+    @contextmanager
+    def ranged(self, url: str, *, immutable: bool = False) -> Iterator[Any]:
+        """Open any remote file as a file object that reads ranges, while the context lasts."""
+        from openallen.store.blocks import Blocks
+        from openallen.transport import Retry
+        from openallen.transport.configured import http_for
+        from openallen.transport.ranges import BLOCK_BYTES, RangeFile
+
+        with http_for(self.settings) as http:
+            memory = Blocks(self._ranges, url, BLOCK_BYTES)
+            file = RangeFile(
+                http,
+                url,
+                memory=memory,
+                immutable=immutable,
+                retry=Retry(attempts=self.settings.attempts),
+            )
+            try:
+                yield file
+            finally:
+                file.close()
+
+    @property
+    def _ranges(self) -> Path:
+        return self.settings.store / "ranges"
+
+    # --- the store, and running jobs --------------------------------------------------------------
+
+    def folder(self, address: Address, to: Path | str | None = None) -> Path:
+        """Return the folder a thing goes to: the one named, else the one of the store.
+
+        Raises
+        ------
+        RefusedError
+            If it, or what it would lie in, is a file.
+        UsageError
+            If the address names no single thing that is kept in a folder.
+        """
+        from openallen.store import Store
+
+        if to is not None:
+            return folder_for(to)
+        source = SCHEMES[address.scheme]
+        if not source.folder or not address.name:
+            raise UsageError(
+                "this names no single thing that can be kept",
+                address=str(address),
+                hint=f"openallen list {address.scheme}:" if not address.name else "",
+            )
+        name = source.canonical(address).name
+        return folder_for(Store(self.settings.store).folder(source.folder, name))
+
+    def plan(self, work: Job) -> Plan:
+        """Return the plan of a job with what is here already."""
+        from openallen.transfer import with_status
+
+        return with_status(work.plan)
+
+    def run(self, work: Job, observer: Observer | None = None) -> Report:
+        """Run a job: check the space, fetch, verify.
+
+        Raises
+        ------
+        SpaceError
+            If the disk cannot hold what is missing.
+        """
+        from openallen.store import Store
+        from openallen.transfer import check_space
+        from openallen.transfer.job import Means
+        from openallen.transport import Retry
+
+        check_space(self.plan(work))
+        with Store(self.settings.store).index() as index:
+            means = Means(
+                http=self.client.http,
+                index=index,
+                retry=Retry(attempts=self.settings.attempts),
+                observer=observer,
+                connections=self.settings.connections,
+                verify=not self.settings.verify_later,
+            )
+            return work.run(means)
+
+    # --- places -----------------------------------------------------------------------------------
+
+    def place(self, what: str | Path) -> Place:
+        """Return the place of a path or of a web address.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such file or folder.
+        """
+        text = str(what)
+        if not isinstance(what, Path) and "://" in text:
+            return self._remote(WebAddress.parse(text))
+        path = Path(text).expanduser()
+        if not path.exists():
+            raise NotFoundError(
+                "there is no such file or folder", address=text, hint=_near_file(path)
+            )
+        return Place.here(path)
+
+    def _remote(self, web: WebAddress) -> Place:
+        bucket, key, endpoint = web.bucket, web.key, ""
+        if not bucket:  # any server: its first folder stands where a bucket would
+            bucket, _, key = web.path.removeprefix("/").partition("/")
+            endpoint = web.text.partition("://")[0].lower() + "://" + web.text.split("/")[2]
+        folder, _, name = key.rpartition("/")
+        immutable = bool(web.version_id)
+        region = web.region or "us-west-2"
+        if not name or _is_store(name):
+            prefix = f"{key.strip('/')}/" if key.strip("/") else ""
+            objects = self.remote_objects(bucket, prefix, region=region, endpoint=endpoint)
+            return Place(web.text, objects, url=web.text)
+        objects = self.remote_objects(
+            bucket, f"{folder}/" if folder else "", region=region, endpoint=endpoint
+        )
+        url = web.text if web.scheme != "s3" else objects.url(name)
+        return Place(web.text, objects, name, url=url, immutable=immutable)
+
+    def recognise(self, place: Place) -> Source | None:
+        """Return the source that is surest of a place; None where no source knows it."""
+        rated = [(kind.recognise(place), kind) for kind in source_classes()]
+        sureness, best = max(rated, key=lambda pair: pair[0])
+        return best(self) if sureness > 0 else None
+
+    def open_place(self, place: Place, **options: Any) -> Any:
+        """Open a file or folder, here or remote, by the source that is surest of it.
+
+        Raises
+        ------
+        UsageError
+            If no source knows it, with what it holds.
+        """
+        found = self.recognise(place)
+        if found is None:
+            raise self.unknown(place)
+        return found.open_place(place, **options)
+
+    def unknown(self, place: Place) -> UsageError:
+        """Return the error for a place that no source knows, with what it holds."""
+        if place.path is None:
+            return UsageError(
+                "nothing here can be opened",
+                address=place.name,
+                why="no known kind of file or store",
+            )
+        if not place.is_folder:
+            return UsageError(
+                f"files of the kind '{place.path.suffix or place.file}' are not opened",
+                address=place.name,
+                hint="openallen show --help",
+            )
+        inner = next((p for p in sorted(place.path.iterdir()) if self._opens(p)), None)
+        return UsageError(
+            "this folder is not one thing that opens",
+            address=place.name,
+            why=f"it holds {holdings(place)}",
+            hint=f"openallen show {shlex.quote(str(inner))}" if inner is not None else "",
+        )
+
+    def _opens(self, path: Path) -> bool:
+        return path.is_file() and self.recognise(Place.here(path)) is not None
+
+
+def _is_store(name: str) -> bool:
+    from openallen.formats.kinds import STORE
+
+    return STORE.search(name) is not None and not name.lower().endswith(".nwb")
+
+
+def _near_file(path: Path) -> str:
+    """Return the nearest name in the same folder, where one looks meant."""
+    from difflib import get_close_matches
+
+    try:
+        names = [p.name for p in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = get_close_matches(path.name, names, 1)
+    return str(path.with_name(near[0])) if near else ""
+
+
+def folder_for(to: Path | str) -> Path:
+    """Return a folder that things may go to, there or not yet.
+
+    Raises
+    ------
+    RefusedError
+        If it, or what it would lie in, is a file.
+    """
+    folder = Path(to).expanduser().absolute()
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            break
+        if place.exists():
+            raise RefusedError(
+                "this is a file, not a folder",
+                address=str(place),
+                hint="choose a folder with --to DIR",
+            )
+    return folder
+
+
+# --- the service that answers ---------------------------------------------------------------------
+
+
+@contextmanager
+def connected(settings: Settings | None = None, *, source: str | None = None) -> Iterator[Client]:
+    """Open a client for the service that the settings name, while the context lasts.
+
+    Parameters
+    ----------
+    settings
+        What to go by; read afresh where None.
+    source
+        Goes before the settings: ``live``, ``sample``, or the URL of an archive.
+
+    Raises
+    ------
+    UsageError
+        If the source is none of these.
+    """
+    from openallen.brainmap.client import connect
+    from openallen.transport import Retry
+    from openallen.transport.configured import http_for
+
+    settings = settings or Settings.load(source=source)
+    chosen = source or settings.source
+    settings = replace(settings, source=chosen)
+    with http_for(settings) as http:
+        yield connect(
+            http,
+            _base_url(chosen),
+            chosen.rstrip("/"),
+            retry=Retry(attempts=settings.attempts),
+            connections=settings.connections or 8,
+        )
+
+
+def _base_url(source: str) -> str:
+    from openallen.brainmap.client import LIVE_URL
+
+    if source == "live":
+        return LIVE_URL
+    if source == "sample":
+        return _sample_url()
+    if source.startswith(("http://", "https://")):
+        return source.rstrip("/")
+    raise UsageError(f"unknown source '{source}'", hint="live, sample, or the URL of an archive")
+
+
+_sample = ExitStack()
+_sample_started: list[str] = []
+_sample_lock = threading.Lock()
+
+
+def _sample_url() -> str:
+    """Serve the sample archive from this process, once, until it ends; return its URL."""
+    with _sample_lock:
+        if not _sample_started:
+            from openallen.archive.app import archive_app
+            from openallen.archive.server import serving
+
+            _sample_started.append(_sample.enter_context(serving(archive_app("sample"))))
+            atexit.register(_sample.close)
+        return _sample_started[0]

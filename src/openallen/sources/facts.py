@@ -1,0 +1,266 @@
+"""Facts: what `show` returns of one thing, the same in text, HTML and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.display import card, facts_text, harmless
+from openallen.errors import MissingExtraError, UsageError
+from openallen.sources.tables import cell_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from openallen.plans import Plan
+
+__all__ = ["Facts", "Field", "Picture", "Section", "fields_of"]
+
+_KINDS: Final = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One fact.
+
+    Parameters
+    ----------
+    label
+        Its name for people.
+    value
+        Its value, ready for JSON; a fact whose value is None is left out for people.
+    text
+        The value in words, with its unit; made from the value where left out.
+    key
+        Its name in JSON; the label with underscores where left out.
+    """
+
+    label: str
+    value: Any
+    text: str | None = None
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in JSON."""
+        return self.key or self.label.lower().replace(" ", "_").replace("-", "_")
+
+    @property
+    def words(self) -> str | None:
+        """What people read; None where there is nothing to say."""
+        if self.text is not None:
+            return harmless(self.text, lines=True)
+        return None if self.value is None else harmless(cell_text(self.value), lines=True)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Facts below a heading of their own.
+
+    Parameters
+    ----------
+    title
+        The heading.
+    key
+        Its name in JSON.
+    value
+        What JSON holds under that name.
+    text
+        What people read below the heading.
+    """
+
+    title: str
+    key: str
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that can be drawn of it.
+
+    Parameters
+    ----------
+    name
+        What it shows, in a word or two.
+    draw
+        Draws it; fetches what it needs first.
+    """
+
+    name: str
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of one thing.
+
+    Parameters
+    ----------
+    address
+        What names it.
+    title
+        What it is, in words.
+    kind
+        What kind of thing it is, in a word or two: ``image stack``, ``session``.
+    fields
+        Its facts, the most telling first.
+    sections
+        More of them, below headings.
+    pictures
+        What can be drawn of it.
+    plan
+        What fetching it would take.
+    notes
+        Sentences people should read.
+    citation, terms
+        How to cite the data, and under which terms they are.
+    ids
+        What `-q` prints.
+    thing
+        The opened object itself, where one was opened to know this.
+    """
+
+    address: str
+    title: str
+    kind: str = ""
+    fields: tuple[Field, ...] = ()
+    sections: tuple[Section, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    plan: Plan | None = None
+    notes: tuple[str, ...] = ()
+    citation: str = ""
+    terms: str = ""
+    ids: tuple[object, ...] = ()
+    thing: Any = None
+
+    def __getitem__(self, name: str) -> Any:
+        return self.to_dict()[name]
+
+    @property
+    def labelled(self) -> dict[str, object]:
+        """Facts by label, in words."""
+        told = {field.label: field.words for field in self.fields}
+        told["cite"] = self.citation or None
+        told["terms"] = self.terms or None
+        return {label: words for label, words in told.items() if words is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts ready for JSON: one document, the same that the command line prints."""
+        document: dict[str, Any] = {"address": self.address, "title": self.title}
+        if self.kind:
+            document["kind"] = self.kind
+        document |= {field.name: field.value for field in self.fields}
+        document |= {section.key: section.value for section in self.sections}
+        if self.citation:
+            document["citation"] = self.citation
+        if self.terms:
+            document["terms"] = self.terms
+        if self.pictures:
+            document["pictures"] = [picture.name for picture in self.pictures]
+        document["notes"] = list(self.notes)
+        if self.plan is not None:
+            document["plan"] = self.plan.to_dict()
+        plain: dict[str, Any] = json.loads(json.dumps(document, default=str))
+        return plain
+
+    def __str__(self) -> str:
+        blocks = [facts_text(harmless(self.title), _indented(self.labelled))]
+        blocks += [f"{s.title}\n{harmless(s.text, lines=True)}" for s in self.sections if s.text]
+        if self.plan is not None:
+            blocks.append(str(self.plan))
+        if self.notes:
+            blocks.append("\n".join(harmless(note) for note in self.notes))
+        return "\n\n".join(blocks)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        told = self.labelled | {s.title: s.text for s in self.sections if s.text}
+        if self.plan is not None:
+            told["plan"] = str(self.plan).partition("\n")[2].strip()
+        return card(self.title, told, note=" ".join(self.notes), pre=True)
+
+    def save_picture(self, path: Path | str, name: str = "") -> Path:
+        """Draw a picture of it into a file, without a screen.
+
+        Parameters
+        ----------
+        path
+            The file: png, svg or pdf.
+        name
+            Which of `pictures`; the first where empty.
+
+        Raises
+        ------
+        UsageError
+            If it has no such picture, or the file is of another kind.
+        MissingExtraError
+            Without matplotlib.
+        """
+        path = picture_path(path, self.address)
+        chosen = next((p for p in self.pictures if name in {"", p.name}), None)
+        if chosen is None:
+            names = ", ".join(p.name for p in self.pictures)
+            raise UsageError(
+                "there is no such picture" if names else "there is no picture of this",
+                address=self.address,
+                why=f"there are {names}" if names else "",
+            )
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+        except ImportError:
+            raise MissingExtraError("atlas", "a picture") from None
+        figure = chosen.draw()
+        if figure.canvas is None:
+            FigureCanvasAgg(figure)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120)
+        return path
+
+
+def picture_path(path: Path | str, address: str = "") -> Path:
+    """Return the path of a picture, if pictures of its kind can be drawn.
+
+    Raises
+    ------
+    UsageError
+        If they cannot.
+    """
+    found = Path(path).expanduser()
+    if found.suffix.lower() not in _KINDS:
+        raise UsageError(
+            f"pictures are not drawn as '{found.suffix or found.name}'",
+            address=address,
+            why="kinds are " + ", ".join(_KINDS),
+            hint=f"--picture {found.with_suffix('.png')}",
+        )
+    return found
+
+
+def _indented(told: Mapping[str, object]) -> dict[str, object]:
+    """Align further lines of a fact below its first."""
+    width = max((len(label) for label in told), default=0) + 4
+    return {label: str(words).replace("\n", "\n" + " " * width) for label, words in told.items()}
+
+
+def fields_of(told: Mapping[str, object], skip: Sequence[str] = ()) -> tuple[Field, ...]:
+    """Make fields out of facts that are words already."""
+    return tuple(
+        Field(label, _plain(value), None if value is None else str(value))
+        for label, value in told.items()
+        if label not in skip
+    )
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
+        return [_plain(v) for v in value]
+    return str(value)

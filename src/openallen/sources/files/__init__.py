@@ -1,0 +1,1 @@
+"""Single images, single well-known files, and any file or store by what it holds."""

@@ -1,0 +1,153 @@
+"""Files and stores of standard formats: what they are, and how they open, here or remote.
+
+NWB and other HDF5, NWB in Zarr, OME-Zarr and any Zarr, tables, JSON, NumPy arrays, reconstructions,
+meshes, pictures. Endings count in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.formats.documents import COLUMNAR, ENDINGS, read_document
+from openallen.sources.base import LIKELY, MAYBE, Place
+
+if TYPE_CHECKING:
+    from openallen.formats.nwb import Tree
+    from openallen.sources.context import Context
+
+__all__ = ["H5", "open_contents", "open_session", "sureness"]
+
+H5: Final = (".nwb", ".h5", ".hdf5")
+_PICTURES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+_FOLDERS: Final = frozenset({"session", "image", "zarr"})
+
+
+def sureness(place: Place) -> int:
+    """Tell how sure it is that a place is of a format that opens here."""
+    if place.is_folder:
+        return LIKELY if place.kind in _FOLDERS else 0
+    return MAYBE if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj") else 0
+
+
+def open_contents(context: Context, place: Place, **options: Any) -> Any:
+    """Open a place by its format.
+
+    Raises
+    ------
+    UsageError
+        If an option does not go with it.
+    CorruptError
+        If it is not what it looks like.
+    """
+    if place.kind == "session" or place.ends(*H5):
+        return open_session(context, place, **options)
+    if place.ends(*ENDINGS):
+        return _document(context, place, **options)
+    if options:
+        raise UsageError(f"there is no option '{next(iter(options))}' here", address=place.name)
+    if place.is_folder:
+        return _store(place)
+    return _mesh(place) if place.ends(".obj") else _picture(place)
+
+
+def open_session(context: Context, place: Place, **options: Any) -> Any:
+    """Open NWB or other HDF5, here or by ranges."""
+    from openallen.sessions.read import any_session_of, open_nwb
+
+    if place.path is not None:
+        return open_nwb(place.path, **options)
+    opened = any_session_of(_opener(context, place), place.name, **options)
+    opened.reopen = (_Reopen(options), (place.url or place.name,))
+    return opened
+
+
+def _opener(context: Context, place: Place) -> Callable[[], Tree]:
+    def opener() -> Tree:
+        from openallen.formats.nwb import open_zarr
+
+        if place.is_folder:
+            return open_zarr(place.objects, place.name)
+        return context.h5(place.url, place.name, immutable=place.immutable)
+
+    return opener
+
+
+class _Reopen:
+    """Opens a remote session again, in another process too."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+
+    def __call__(self, url: str) -> Any:
+        from openallen.sources.context import Context
+
+        with Context() as context:
+            return open_session(context, context.place(url), **self._options)
+
+
+def _document(context: Context, place: Place, **options: Any) -> Any:
+    strange = [name for name in options if name not in {"columns", "nrows"}]
+    if strange:
+        raise UsageError(
+            f"there is no option '{strange[0]}' of tables",
+            address=place.name,
+            hint="columns, nrows",
+        )
+    if place.path is not None:
+        with place.path.open("rb") as file:
+            return read_document(place.objects, place.file, file, **options)
+    if place.objects.stat(place.file) is None:
+        raise NotFoundError("there is no such file", address=place.name)
+    columnar = place.ends(*COLUMNAR)
+    with (
+        context.ranged(place.url, immutable=place.immutable) if columnar else nullcontext() as file
+    ):
+        return read_document(place.objects, place.file, file, **options)
+
+
+def _store(place: Place) -> Any:
+    try:
+        if place.kind == "image":
+            from openallen.formats.omezarr import OmeZarr
+
+            return OmeZarr(place.objects)
+        from openallen.formats.zarrs import Hierarchy
+    except ImportError:
+        raise MissingExtraError("images", "reading Zarr") from None
+    return Hierarchy(place.objects)
+
+
+def _mesh(place: Place) -> Any:
+    from openallen.formats.obj import read_obj
+
+    return read_obj(_body(place), place.name)
+
+
+def _picture(place: Place) -> Any:
+    """Return pixels: (y, x) or (y, x, channel)."""
+    try:
+        import io
+
+        import numpy as np
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise MissingExtraError("images", "a picture") from None
+    from openallen.errors import CorruptError
+
+    try:
+        with Image.open(io.BytesIO(_body(place))) as picture:
+            return np.asarray(picture)
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise CorruptError(
+            "this picture cannot be read", address=place.name, why=str(error)
+        ) from error
+
+
+def _body(place: Place) -> bytes:
+    body = place.objects.get(place.file)
+    if body is None:
+        raise NotFoundError("there is no such file", address=place.name)
+    return body

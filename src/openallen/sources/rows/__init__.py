@@ -1,0 +1,1 @@
+"""Rows of brain-map.org, by model and filters."""

@@ -1,0 +1,171 @@
+"""The door of brain-map.org's rows: ``rma:``, ``rma:ProjectionImage?specimen_id=313862022``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from openallen.address import Address, Condition
+from openallen.errors import NotFoundError, UsageError
+from openallen.sources.base import Example, Facts, Field, Rows, Section, Source, option
+from openallen.sources.options import read_options
+
+if TYPE_CHECKING:
+    from openallen.brainmap.schema import Model
+    from openallen.web_address import WebAddress
+
+__all__ = ["RmaSource"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """What listing models takes."""
+
+    refresh: bool = option(False, "Ask the service for its models again.")
+
+
+class RmaSource(Source):
+    """Models of brain-map.org and their rows."""
+
+    scheme: ClassVar[str] = "rma"
+    title: ClassVar[str] = "rows of brain-map.org"
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            "rma:ProjectionImage?specimen_id=313862022",
+            "rows of a model, with a filter",
+            sample=True,
+        ),
+        Example("rma:Specimen", "a model: its fields and associations", sample=True),
+    )
+    list_options: ClassVar[type] = ListOptions
+
+    @classmethod
+    def from_web(cls, web: WebAddress) -> Address | None:
+        """Read the address of one row: ``/api/v2/data/Specimen/313862022.json``."""
+        import re
+
+        row = re.fullmatch(r"/api/v2/data/([A-Z]\w*)/(\d+)(?:\.\w+)?", web.path)
+        if row is None or not web.host.endswith("brain-map.org"):
+            return None
+        return Address("rma", row[1], conditions=(Condition("id", "eq", row[2]),))
+
+    def options(
+        self, kind: type, address: Address, given: Mapping[str, Any]
+    ) -> tuple[Any, Address]:
+        """Read options from keywords alone: conditions of an address are filters."""
+        return read_options(kind, given, str(address)), address
+
+    # --- list -------------------------------------------------------------------------------------
+
+    def rows(
+        self,
+        address: Address,
+        conditions: Sequence[Condition],
+        options: ListOptions,
+        limit: int | None,
+    ) -> Rows:
+        """Return models, or rows of one model."""
+        wanted = [*address.conditions, *conditions]
+        if not address.name:
+            return self._models(wanted, options, limit)
+        if options.refresh:
+            raise UsageError(
+                "only the list of models is refreshed",
+                address=str(address),
+                hint="openallen list rma: --refresh",
+            )
+        from openallen.brainmap import Search
+
+        asked = Search.of(address.name).where(*wanted).query
+        client = self.context.client
+        return Rows(
+            client.rows(asked, limit),
+            total=None if limit is None else client.count(asked),
+            empty=lambda: self.nothing(
+                address, " ".join(map(str, wanted)), f"openallen show rma:{address.name}"
+            ),
+        )
+
+    def _models(self, wanted: list[Condition], options: ListOptions, limit: int | None) -> Rows:
+        from openallen.brainmap import schema
+        from openallen.brainmap.refresh import refresh
+
+        if wanted:
+            raise UsageError(
+                "models have no filters", why=str(wanted[0]), hint="openallen list rma:MODEL"
+            )
+        notes = ["models known here; the service may have more"]
+        if options.refresh:
+            found = refresh(self.context.client, self.context.settings.store)
+            notes = [f"{len(found.models)} models described by {self.context.settings.source}"]
+        rows = [
+            {
+                "model": model.name,
+                "table": model.table,
+                "fields": len(model.fields),
+                "associations": len(model.associations),
+                "address": f"rma:{model.name}",
+            }
+            for model in schema().models.values()
+        ]
+        return Rows(
+            rows[:limit],
+            ("model", "table", "fields", "associations"),
+            id_column="model",
+            noun="model",
+            total=len(rows),
+            notes=[*notes, "one of them: openallen show rma:Specimen"],
+        )
+
+    # --- show -------------------------------------------------------------------------------------
+
+    def facts(self, address: Address, options: Any) -> Facts:
+        """Return the fields and associations of a model."""
+        from openallen.brainmap import schema
+
+        del options
+        if not address.name:
+            raise self._cannot("shown as a whole", address, "openallen list rma:")
+        if address.conditions:
+            raise UsageError(
+                "a model is shown, its rows are listed",
+                address=str(address),
+                hint=f"openallen list '{address}'",
+            )
+        known = schema().get(address.name)
+        if known is None:
+            meant = schema().meant(address.name)
+            raise NotFoundError(
+                "this model is not known here",
+                address=str(address),
+                why="the service may have it all the same",
+                hint=f"openallen show rma:{meant}" if meant else f"openallen query {address.name}",
+            )
+        return _facts_of(known, str(address))
+
+
+def _facts_of(known: Model, address: str) -> Facts:
+    fields = {f.name: f.type for f in known.fields.values()}
+    relations = {a.name: {"kind": a.kind, "model": a.model} for a in known.associations.values()}
+    return Facts(
+        address=address,
+        title=f"{known.name}, a model of brain-map.org",
+        kind="model",
+        fields=(Field("model", known.name), Field("table", known.table)),
+        sections=(
+            Section("fields", "fields", fields, _aligned(fields)),
+            Section(
+                "associations",
+                "associations",
+                relations,
+                _aligned({name: f"{r['model']} ({r['kind']})" for name, r in relations.items()}),
+            ),
+        ),
+        ids=tuple(fields),
+    )
+
+
+def _aligned(words: Mapping[str, str]) -> str:
+    width = max(map(len, words), default=0)
+    return "\n".join(f"  {name:<{width}}  {word}" for name, word in words.items())

@@ -1,0 +1,251 @@
+"""The door of image stacks: ``stack:313862022``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from openallen.address import Address, Condition
+from openallen.display import bytes_text
+from openallen.errors import NotFoundError, OfflineError, OpenAllenError
+from openallen.sources.base import SURE, Example, Facts, Field, Place, Rows, Source
+from openallen.sources.stacks.options import Options, ShowOptions
+
+if TYPE_CHECKING:
+    from openallen.plans import Report
+    from openallen.sources.stacks.models import StackFacts
+    from openallen.sources.stacks.read import ImageStack
+    from openallen.store.checked import Checked
+    from openallen.transfer.job import Job
+    from openallen.web_address import WebAddress
+
+__all__ = ["StackSource"]
+
+_MANIFEST = "manifest.json"
+
+
+class StackSource(Source):
+    """One cell's brightfield image stack: planes, projections, reconstruction."""
+
+    scheme: ClassVar[str] = "stack"
+    title: ClassVar[str] = "one cell's brightfield image stack"
+    numeric: ClassVar[bool] = True
+    folder: ClassVar[str] = "stacks"
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            "stack:313862022",
+            "planes, projections and reconstruction of one cell",
+            sample=True,
+            web=(
+                "https://celltypes.brain-map.org/mouse/experiment/morphology/313862022",
+                "http://celltypes.brain-map.org/experiment/morphology/313862022",
+            ),
+        ),
+    )
+    fetch_options: ClassVar[type] = Options
+    show_options: ClassVar[type] = ShowOptions
+    columns: ClassVar[tuple[str, ...]] = (
+        "specimen_id",
+        "species",
+        "line",
+        "area",
+        "layer",
+        "dendrite_type",
+        "reconstruction_type",
+    )
+
+    @classmethod
+    def from_web(cls, web: WebAddress) -> Address | None:
+        """Read a page of the Cell Types Database that shows a morphology."""
+        parts = [part for part in web.path.split("/") if part not in {"", "mouse", "human"}]
+        portal = web.host.endswith("brain-map.org")
+        if (
+            portal
+            and parts[:2] == ["experiment", "morphology"]
+            and parts[2:3]
+            and parts[2].isdigit()
+        ):
+            return Address("stack", parts[2])
+        return None
+
+    # --- list -------------------------------------------------------------------------------------
+
+    def rows(
+        self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
+    ) -> Rows:
+        """Return cells that have images, as `COLUMNS` name them."""
+        from openallen.sources.stacks.search import cell_row, search_cells
+
+        del options
+        if address.name:
+            raise self._cannot("listed", address, f"openallen show {address}")
+        wanted = [*address.conditions, *conditions]
+        asked = search_cells(wanted)
+        client = self.context.client
+        return Rows(
+            map(cell_row, client.rows(asked, limit)),
+            self.columns,
+            id_column="specimen_id",
+            noun="cell",
+            total=None if limit is None else client.count(asked),
+            empty=lambda: self.nothing(address, " ".join(map(str, wanted))),
+        )
+
+    # --- show -------------------------------------------------------------------------------------
+
+    def facts(self, address: Address, options: ShowOptions) -> Facts:
+        """Return what is known of a stack, with a plan at the size that is here already."""
+        from openallen.sources.stacks.package import StackJob
+        from openallen.sources.stacks.search import describe
+
+        self._one(address)
+        folder = self.context.folder(address)
+        here = _here(folder)
+        downsample = options.downsample
+        if downsample is None:
+            downsample = _size_of(here) or 0
+        try:
+            found = describe(self.context.client, address.id)
+        except OfflineError:
+            if here is None:
+                raise
+            return self.facts_of(here, str(address))
+        to = (
+            folder
+            if here is None or _size_of(here) in {None, downsample}
+            else Path(f"{folder}-downsample-{downsample}")
+        )
+        job = StackJob.of(self.context.client, found, Options(downsample=downsample), to)
+        notes = () if here is None else (f"here at downsample {_size_of(here)}: {folder}",)
+        return _facts(found, str(address), self.context.plan(job), notes)
+
+    def _one(self, address: Address) -> None:
+        if not address.name:
+            raise self._cannot("shown as a whole", address, f"openallen list {self.scheme}:")
+
+    # --- fetch and open ---------------------------------------------------------------------------
+
+    def job(self, address: Address, to: Path, options: Options) -> Job:
+        """Return the job that packages a stack into a folder."""
+        from openallen.sources.stacks.package import StackJob
+        from openallen.sources.stacks.search import describe
+
+        client = self.context.client
+        return StackJob.of(client, describe(client, address.id), options, to)
+
+    def written(self, report: Report, options: Options) -> dict[str, Path]:
+        """Return the manifest, and the table of planes where one was asked for."""
+        if not (report.fetched or report.here):
+            return {}
+        found = {"manifest": report.plan.to / _MANIFEST}
+        if options.format:
+            from openallen.sources.stacks.read import ImageStack
+            from openallen.sources.stacks.tables import write_table
+
+            found["table"] = write_table(ImageStack(report.plan.to), options.format)
+        return found
+
+    def open(self, address: Address, **options: Any) -> ImageStack:
+        """Open a stack that was fetched into the store."""
+        from openallen.sources.stacks.read import ImageStack
+
+        self.no_options(options, address)
+        try:
+            return ImageStack(self.context.folder(address))
+        except NotFoundError as error:
+            raise self.not_here(address, error) from error
+
+    @classmethod
+    def recognise(cls, place: Place) -> int:
+        """Tell by the manifest whether a folder, or a manifest itself, is of a stack."""
+        folder = place.path.parent if place.path and place.file == _MANIFEST else place.path
+        if folder is None or not (place.is_folder or place.file == _MANIFEST):
+            return 0
+        from openallen.sources.stacks.manifest import looks_like_stack
+
+        return SURE if looks_like_stack(folder) else 0
+
+    def open_place(self, place: Place, **options: Any) -> ImageStack:
+        """Open a folder that was fetched, whole or in part."""
+        from openallen.sources.stacks.read import ImageStack
+
+        self.no_options(options, place.name)
+        assert place.path is not None
+        return ImageStack(place.path.parent if place.file else place.path)
+
+    # --- what is here -----------------------------------------------------------------------------
+
+    def verify(self, folder: Path) -> Iterator[Checked] | None:
+        """Compare every file of a folder with its manifest."""
+        return None if _here(folder) is None else iter(())
+
+
+def _here(folder: Path) -> ImageStack | None:
+    from openallen.sources.stacks.read import ImageStack
+
+    try:
+        return ImageStack(folder)
+    except OpenAllenError:
+        return None
+
+
+def _size_of(stack: ImageStack | None) -> int | None:
+    """Return the downsampling of the planes that are here."""
+    planes = [] if stack is None else [p for p in stack.manifest.planes if p.path]
+    return planes[0].downsample if planes else None
+
+
+def _facts(found: StackFacts, address: str, plan: Any, notes: tuple[str, ...]) -> Facts:
+    first, last = found.planes[0], found.planes[-1]
+    res = found.resolution_um_per_px
+    projections = [f"{p.function} {p.axes}" for p in found.projections]
+    reconstructions = [{"id": r.id, "kind": r.kind} for r in found.reconstructions]
+    fields = (
+        Field("specimen", found.specimen_id, key="specimen_id"),
+        Field("cell", dict(found.specimen), _cell(found.specimen), "specimen"),
+        Field("data set", found.data_set_id, key="data_set_id"),
+        Field(
+            "planes",
+            len(found.planes),
+            f"{len(found.planes)}, sections {first.section_number} to {last.section_number}",
+        ),
+        Field(
+            "width",
+            first.width_px,
+            f"{first.width_px:,} px, {first.width_px * res:.0f} µm",
+            "width_px",
+        ),
+        Field(
+            "height",
+            first.height_px,
+            f"{first.height_px:,} px, {first.height_px * res:.0f} µm",
+            "height_px",
+        ),
+        Field("pixel", res, f"{res:g} µm (x, y)", "resolution_um_per_px"),
+        Field("z step", found.z_step.um, f"{found.z_step.um:g} µm", "z_step_um"),
+        Field("z step from", found.z_step.source, key="z_step_source"),
+        Field("decoded", found.raw_bytes, bytes_text(found.raw_bytes), "decoded_bytes"),
+        Field("projections", projections, ", ".join(projections) or "none"),
+        Field(
+            "reconstruction",
+            reconstructions,
+            ", ".join(f"{r.id} ({r.kind})" for r in found.reconstructions) or "none",
+            "reconstructions",
+        ),
+        Field("queries", dict(found.queries), "\n".join(found.queries.values())),
+    )
+    return Facts(
+        address=address,
+        title=f"Image stack of specimen {found.specimen_id}",
+        kind="image stack",
+        fields=fields,
+        plan=plan,
+        notes=(*notes, *found.notes),
+        ids=tuple(plane.id for plane in found.planes),
+    )
+
+
+def _cell(specimen: Any) -> str | None:
+    names = ("specimen__name", "donor__species", "structure__name", "line_name")
+    return ", ".join(str(specimen[n]) for n in names if specimen.get(n)) or None

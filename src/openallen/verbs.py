@@ -1,0 +1,451 @@
+"""List, show, plan, fetch, open: find the source an address is of, and hand over.
+
+Every face (library, command line, web view, notebook) calls these and shows what they return. None
+of them knows a source by name.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openallen.address import OPERATORS, Address, AddressLike, Condition
+from openallen.errors import AddressError
+from openallen.settings import Settings
+from openallen.sources.context import Context
+from openallen.sources.facts import Facts, picture_path
+from openallen.sources.options import describe, read_options
+from openallen.sources.tables import Rows
+from openallen.web_address import is_web
+
+if TYPE_CHECKING:
+    from openallen.plans import Plan, Report
+    from openallen.sources.base import Source, View
+    from openallen.transfer import Observer
+    from openallen.transfer.job import Job
+
+__all__ = [
+    "Prepared",
+    "condition_of",
+    "fetch",
+    "list",
+    "listing",
+    "open",
+    "plan",
+    "preparing",
+    "search",
+    "show",
+    "views",
+]
+
+Say = Callable[[str], object]
+
+
+# --- list -----------------------------------------------------------------------------------------
+
+
+def list(  # noqa: A001 - the verb of the house
+    address: AddressLike,
+    *conditions: str | Condition,
+    limit: int | None = None,
+    source: str | None = None,
+    settings: Settings | None = None,
+    **filters: Any,
+) -> Rows:
+    """Return rows of what there is.
+
+    Parameters
+    ----------
+    address
+        ``stack:`` for cells with images, ``grid:`` for section data sets, ``asset:`` for AIND
+        assets, ``release:`` for projects and ``release:NAME`` for versions,
+        ``rma:Model?field=value`` for rows of brain-map.org; any scheme that `openallen list` knows.
+    *conditions
+        Filters, as text (``"species=Mus musculus"``) or `Condition`.
+    limit
+        Rows at most; all where None.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    settings
+        What to go by; read afresh where None.
+    **filters
+        ``field=value``, or with an operator: ``width_px__gt=6000``; and the options that listing
+        this address takes (``refresh=True``).
+
+    Raises
+    ------
+    UsageError
+        If the address names nothing that can be listed, or a filter is on no column.
+
+    Examples
+    --------
+    >>> import openallen as oa
+    >>> oa.list("grid:", gene="Pdyn", source="sample").columns[:3]
+    ('id', 'gene', 'plane')
+    """
+    with listing(
+        address, *conditions, limit=limit, source=source, settings=settings, **filters
+    ) as rows:
+        return rows.loaded()
+
+
+def search(
+    address: AddressLike, *conditions: str | Condition, source: str | None = None, **filters: Any
+) -> Rows:
+    """Return rows of what there is; the same as `list`."""
+    return list(address, *conditions, source=source, **filters)
+
+
+@contextmanager
+def listing(
+    address: AddressLike,
+    *conditions: str | Condition,
+    limit: int | None = None,
+    source: str | None = None,
+    settings: Settings | None = None,
+    say: Say = lambda _: None,
+    **filters: Any,
+) -> Iterator[Rows]:
+    """Return rows as `list` does, read as they are wanted while the context lasts."""
+    where = Address.parse(address)
+    given = [Condition.parse(c) if isinstance(c, str) else c for c in conditions]
+    with Context(settings, source=source, say=say) as context:
+        found = context.source(where)
+        names = {d.name for d in describe(found.list_options)}
+        told = {name: value for name, value in filters.items() if name in names}
+        given += [condition_of(n, v) for n, v in filters.items() if n not in names]
+        options: Any = read_options(found.list_options, told, str(where))
+        yield found.rows(where, given, options, limit)
+
+
+def condition_of(name: str, value: object) -> Condition:
+    """Return the condition of a keyword: ``gene="Pdyn"``, ``id__lt=5``, ``gene=["Pdyn", "Drd1"]``.
+
+    Raises
+    ------
+    AddressError
+        For a value that does not go with the operator.
+    """
+    field, _, word = name.rpartition("__")
+    if not field or word not in OPERATORS:
+        field, word = name, "eq"
+    if isinstance(value, (tuple, builtins.list)):
+        many = tuple(map(str, value))
+        return Condition(field, "in" if word == "eq" else word, many)
+    if word == "exists":
+        return Condition(field, word)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return Condition(field, word, text)
+
+
+# --- show -----------------------------------------------------------------------------------------
+
+
+def show(
+    what: AddressLike | Path,
+    *,
+    picture: Path | str | None = None,
+    source: str | None = None,
+    settings: Settings | None = None,
+    say: Say = lambda _: None,
+    **options: Any,
+) -> Facts:
+    """Return what is known of one thing, without fetching it.
+
+    Parameters
+    ----------
+    what
+        An address, a web address, a file or a folder.
+    picture
+        Draw a picture of it into this file (png, svg, pdf); what that needs is fetched.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    settings
+        What to go by; read afresh where None.
+    say
+        Is told what a person may want to know meanwhile.
+    **options
+        What showing this kind of address takes: ``openallen show SCHEME: --help``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such thing.
+    UsageError
+        If it takes no such option, or there is no picture of it.
+    """
+    if picture is not None:
+        picture_path(picture, str(what))
+    with Context(settings, source=source, say=say) as context:
+        facts = _facts(context, what, options)
+        if picture is None:
+            return facts
+        drawn = facts.save_picture(picture)
+        return replace(facts, notes=(*facts.notes, f"picture: {drawn}"))
+
+
+def _facts(context: Context, what: AddressLike | Path, options: Mapping[str, Any]) -> Facts:
+    where = address_of(what)
+    if where is not None:
+        found = context.source(where)
+        read, plain = found.options(found.show_options, where, options)
+        return found.facts(plain, read)
+    place = context.place(what if isinstance(what, Path) else str(what))
+    known = context.recognise(place)
+    if known is None:
+        raise context.unknown(place)
+    return known.place_facts(place, read_options(known.show_options, options, place.name))
+
+
+def address_of(what: AddressLike | Path) -> Address | None:
+    """Return the address a text means; None where it means a file, a folder, or any web address.
+
+    Raises
+    ------
+    AddressError
+        If it is none of these.
+    """
+    if isinstance(what, Address):
+        return what
+    text = str(what)
+    if isinstance(what, Path) or (not is_web(text) and Path(text).expanduser().exists()):
+        return None
+    try:
+        return Address.parse(text)
+    except AddressError:
+        scheme = text.partition(":")[0]
+        is_drive = len(scheme) == 1 and scheme.isalpha()
+        if is_web(text) or ":" not in text or is_drive or ("/" in scheme or "\\" in scheme):
+            return None
+        raise
+
+
+# --- plan and fetch -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A thing about to be fetched: its job, the plan with what is here, and how to run it.
+
+    Parameters
+    ----------
+    context
+        Open as long as this is used.
+    source, address, options
+        Who answers, for what, how.
+    job
+        What would be done.
+    """
+
+    context: Context
+    source: Source
+    address: Address
+    options: Any
+    job: Job
+
+    @property
+    def plan(self) -> Plan:
+        """What it would take, with what is here already."""
+        return self.context.plan(self.job)
+
+    def run(self, observer: Observer | None = None) -> Report:
+        """Fetch it; failures are in the report.
+
+        Raises
+        ------
+        SpaceError
+            If the disk cannot hold what is missing.
+        """
+        return self.context.run(self.job, observer)
+
+    def written(self, report: Report) -> dict[str, Path]:
+        """Return files that were written beside the fetched ones, by what they are."""
+        return self.source.written(report, self.options)
+
+
+@contextmanager
+def preparing(
+    address: AddressLike,
+    to: Path | str | None = None,
+    *,
+    source: str | None = None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> Iterator[Prepared]:
+    """Prepare to fetch a thing: nothing but what the plan needs is asked for.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such thing.
+    UsageError
+        If it takes no such option.
+    """
+    where = Address.parse(address)
+    with Context(settings, source=source) as context:
+        found = context.source(where)
+        read, plain = found.options(found.fetch_options, where, options)
+        folder = context.folder(where, to)
+        yield Prepared(context, found, where, read, found.job(plain, folder, read))
+
+
+def plan(
+    address: AddressLike,
+    to: Path | str | None = None,
+    *,
+    source: str | None = None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> Plan:
+    """Return what fetching would take; fetches nothing.
+
+    Parameters
+    ----------
+    address
+        What to fetch.
+    to
+        The folder it would go to; the store's own where None.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    settings
+        What to go by; read afresh where None.
+    **options
+        As for `fetch`.
+    """
+    with preparing(address, to, source=source, settings=settings, **options) as work:
+        return work.plan
+
+
+def fetch(
+    address: AddressLike,
+    to: Path | str | None = None,
+    *,
+    source: str | None = None,
+    settings: Settings | None = None,
+    observer: Observer | None = None,
+    verify_later: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Fetch what an address names, verified; what is here and intact is left alone.
+
+    Parameters
+    ----------
+    address
+        ``stack:313862022``, ``image:321549654?downsample=3``, ``file:491120155``,
+        ``release:visual-behavior-ophys/ophys_experiment/951980471``, ``grid:69855739``,
+        ``atlas:ccf-2017/annotation/25``, ``asset:NAME/behavior/*.csv``.
+    to
+        The folder it goes to; a folder of the store where None.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    settings
+        What to go by; read afresh where None.
+    observer
+        Is told of progress.
+    verify_later
+        Compare only sizes now, and published digests with ``openallen store verify``.
+    **options
+        What fetching this kind of address takes: for a stack ``downsample`` (halvings), ``planes``
+        (a slice, or its text), ``quality`` (0 to 100), ``projections`` and ``morphology``
+        (booleans); for a grid ``include`` (text or a list: ``["energy", "density"]``) and
+        ``resolution`` in µm; for a release ``mirror``, to lay the folder out as the bucket is.
+
+    Returns
+    -------
+    ImageStack, ExpressionGrid, ConnectivityGrid, Atlas or Path
+        What was fetched, opened; the path of a single image or file; the folder of a release's
+        version, or of an asset.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such thing.
+    RefusedError
+        If the folder holds something else, or the disk is too small.
+    IncompleteError
+        If some files failed; the others are there, and the same call goes on.
+
+    Examples
+    --------
+    >>> import openallen as oa
+    >>> stack = oa.fetch("stack:313862022", to="cell", source="sample", downsample=5, planes=":4")
+    >>> stack.planes
+    4 planes, sections 2 to 5, z 0 to 0.84 µm
+    """
+    chosen = settings or Settings.load(source=source, verify_later=verify_later)
+    with preparing(address, to, settings=chosen, **options) as work:
+        work.run(observer).raise_if_failed()
+        return work.job.result()
+
+
+# --- open and view --------------------------------------------------------------------------------
+
+
+def open(  # noqa: A001 - the verb of the house
+    what: AddressLike | Path,
+    *,
+    source: str | None = None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> Any:
+    """Open a thing by address, web address, file or folder, as what it is.
+
+    Parameters
+    ----------
+    what
+        ``release:visual-behavior-ophys``,
+        ``release:visual-behavior-ophys/ophys_experiment/951980471``, ``stack:313862022``, an NWB
+        file or its web address, a folder that was fetched, an OME-Zarr store; an asset of AIND or
+        part of it (``asset:NAME/SPIM.ome.zarr/tile_000000_ch_561.zarr``), a recording.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    settings
+        What to go by; read afresh where None.
+    **options
+        For sessions: ``remote`` (False fetches first, True reads remotely) and those of
+        `openallen.sessions.BehaviorSession`. For parts of assets: ``remote``, and for tables
+        ``columns`` and ``nrows``.
+
+    Returns
+    -------
+    Release, BehaviorSession, BehaviorOphysExperiment, BehaviorEcephysSession, ImageStack, OmeZarr,
+    ExpressionGrid, ConnectivityGrid, Atlas, Structures, Asset, Morphology, NwbTables, Recording,
+    DataArray, DataFrame, dict
+        By what the address names, or the file or folder holds. A part of an atlas
+        (``atlas:ccf-2017/annotation/25``) is a labelled volume.
+
+    Raises
+    ------
+    NotFoundError
+        If it is not here, with the command that fetches it.
+    UsageError
+        If it is of no kind that opens, with what it holds.
+    """
+    where = address_of(what)
+    with Context(settings, source=source) as context:
+        if where is not None:
+            return context.source(where).open(where, **options)
+        return context.open_place(
+            context.place(what if isinstance(what, Path) else str(what)), **options
+        )
+
+
+def views(
+    what: AddressLike, *, source: str | None = None, settings: Settings | None = None
+) -> tuple[View, ...]:
+    """Return pages of viewers in which a thing can be looked at.
+
+    Raises
+    ------
+    UsageError
+        If things of this kind have none.
+    NotFoundError
+        If there is nothing in it that a viewer shows.
+    """
+    where = Address.parse(what)
+    with Context(settings, source=source) as context:
+        return tuple(context.source(where).views(where))
