@@ -19,6 +19,7 @@ from openallen.settings import Settings
 from openallen.sources.context import Context
 from openallen.sources.facts import Facts, picture_path
 from openallen.sources.options import describe, read_options
+from openallen.sources.registry import SCHEMES
 from openallen.sources.tables import Rows
 from openallen.web_address import is_web
 
@@ -32,9 +33,11 @@ __all__ = [
     "Prepared",
     "condition_of",
     "fetch",
+    "folder_of_one",
     "list",
     "listing",
     "open",
+    "options_of",
     "plan",
     "preparing",
     "search",
@@ -265,6 +268,20 @@ class Prepared:
     def written(self, report: Report) -> dict[str, Path]:
         """Return files that were written beside the fetched ones, by what they are."""
         return self.source.written(report, self.options)
+
+
+def folder_of_one(address: Address, to: Path | None, *, several: bool) -> Path | None:
+    """Return the folder one of several things goes to: its own below `to`, where it needs one."""
+    own = SCHEMES[address.scheme].own_folder
+    return to / address.name if to is not None and several and own else to
+
+
+def options_of(address: Address, given: Mapping[str, Any], *, several: bool) -> dict[str, Any]:
+    """Return the options an address takes; of several addresses, each takes its own."""
+    if not several:
+        return dict(given)
+    names = {d.name for d in describe(SCHEMES[address.scheme].fetch_options)}
+    return {name: value for name, value in given.items() if name in names}
 
 
 @contextmanager

@@ -23,16 +23,17 @@ __all__ = ["COMMANDS", "ExampleCommand", "main", "root"]
 
 COMMANDS = {
     "demo": "the main job on the embedded sample, offline, in under a minute",
-    "list": "rows: cells with images, models, rows of a model",
+    "list": "rows of what there is: cells, data sets, releases, assets, models",
     "show": "one thing: its facts, sizes, and what fetching it would take",
-    "fetch": "plan, ask above the size threshold, run, verify",
-    "view": "where an asset can be looked at: states of neuroglancer",
+    "fetch": "files into a folder, each verified; continues where it stopped",
+    "view": "links to pages of viewers: states of neuroglancer",
+    "verify": "every file of a folder or address, compared with its digest; offline",
     "diff": "two versions of a release",
     "query": "rows of brain-map.org, by model and filters or by RMA",
     "convert": "an OME-Zarr 0.5 pyramid from a fetched stack",
     "bench": "how small and fast codecs make a recording",
-    "serve": "an archive: the services themselves, on loopback",
-    "store": "what is kept, and where",
+    "serve": "a local server that answers as brain-map.org does",
+    "store": "the local store: contents, verify, repair, prune, adopt",
     "config": "every setting, and where its value comes from",
 }
 """The commands, in the order help shows them."""
@@ -94,17 +95,24 @@ class _Root(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Root,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="openallen %(version)s")
-def root() -> None:
+@click.pass_context
+def root(context: click.Context) -> None:
     """One client for everything the Allen Institute publishes.
 
     \b
-    search   openallen list stack:
-    plan     openallen show stack:313862022
+    list     openallen list stack:
+    show     openallen show stack:313862022
     fetch    openallen fetch stack:313862022 --to DIR --downsample 3
     open     python -c "import openallen as oa; print(oa.open('DIR'))"
     """  # noqa: D301 - the backspace is click's mark for lines kept as they are
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -204,5 +212,5 @@ def _fail(error: OpenAllenError, *, as_json: bool, debug: bool) -> int:
             "hint": error.hint or None,
             "exit_code": int(error.exit_code),
         }
-        sys.stdout.write(json.dumps({"error": document}, ensure_ascii=False, indent=1) + "\n")
+        sys.stdout.write(json.dumps({"error": document}, ensure_ascii=False) + "\n")
     return _say(f"error: {error}", error.exit_code)

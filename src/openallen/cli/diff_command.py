@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from openallen import verbs
@@ -29,8 +31,8 @@ EXAMPLES = (
 def command(call: Call, older: str, newer: str) -> int:
     """Tell what changed between two versions of a release, with the bytes it takes to follow."""
     where = Address.parse(older)
-    other = Address.parse(newer) if ":" in newer else Address("release", where.name, newer)
-    if where.scheme != "release" or other.scheme != "release" or where.name != other.name:
+    other = Address.parse(newer) if ":" in newer else replace(where, version=newer)
+    if (where.scheme, where.name) != (other.scheme, other.name):
         raise UsageError(
             "two versions of one project are compared",
             why=f"{older} and {newer}",
@@ -38,11 +40,14 @@ def command(call: Call, older: str, newer: str) -> int:
         )
     if not where.version or not other.version:
         raise UsageError(
-            "which versions?",
+            "this names no version",
             address=older if not where.version else newer,
-            hint=f"openallen list release:{where.name}",
+            hint=f"openallen list {where.scheme}:{where.name}",
         )
-    compared = verbs.open_release(where, settings=call.settings).compare(other.version)
+    opened = verbs.open(where, settings=call.settings)
+    if not hasattr(opened, "compare"):
+        raise UsageError("versions of this are not compared", address=str(where))
+    compared = opened.compare(other.version)
     call.out.document(
         compared.to_dict(), str(compared), ids=(change.path for change in compared.changes)
     )

@@ -12,17 +12,15 @@ import click
 
 from openallen import verbs
 from openallen.address import Address
-from openallen.cli.app import ExampleCommand
-from openallen.cli.options import Call, common
+from openallen.cli.options import Call, SourceCommand, common, same_command
 from openallen.display import bytes_text
-from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
+from openallen.errors import ExitCode, OpenAllenError, RefusedError
 
 if TYPE_CHECKING:
-    from openallen.brainmap import Client
     from openallen.plans import Plan, Report
-    from openallen.transfer.job import Job
+    from openallen.verbs import Prepared
 
-__all__ = ["command", "confirm", "run_job"]
+__all__ = ["command", "confirm", "run_prepared"]
 
 EXAMPLES = (
     (
@@ -38,88 +36,62 @@ EXAMPLES = (
 )
 
 
-@click.command(cls=ExampleCommand, examples=EXAMPLES)
+@click.command(cls=SourceCommand, examples=EXAMPLES, kind="fetch_options")
 @click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
-    help="Folder it goes to; a folder of the store if left out.",
+    help="Folder it goes to; a folder of the store by default.",
 )
-@click.option(
-    "--downsample", type=click.IntRange(0, 20), help="Halvings of both sides; 0 is full size."
-)
-@click.option("--planes", metavar="SLICE", help="Positions as a Python slice: 100:200:2, ::4, 7.")
-@click.option("--quality", type=click.IntRange(0, 100), help="JPEG quality; the best if left out.")
-@click.option("--projections/--no-projections", default=None, help="The service's projections too.")
-@click.option("--morphology/--no-morphology", default=None, help="The reconstruction's files too.")
-@click.option(
-    "--format",
-    "table",
-    type=click.Choice(["json", "csv", "parquet"]),
-    help="Also write the table of planes in this form.",
-)
-@click.option("--include", metavar="WORDS", help="Volumes of a grid: energy,density,intensity.")
-@click.option("--resolution", type=int, help="Voxels of connectivity grids, in µm; 25 if left out.")
-@click.option("--mirror", is_flag=True, default=None, help="Lay a release out as its bucket is.")
 @click.option(
     "--verify-later",
     is_flag=True,
     default=None,
-    help="Compare sizes now, digests with `store verify`.",
+    help="Compare only sizes now; compare digests with `openallen store verify`.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask, however large.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch nothing.")
 @common
 def command(
-    call: Call, addresses: tuple[str, ...], to: Path | None, table: str | None, **options: Any
+    call: Call,
+    addresses: tuple[str, ...],
+    to: Path | None,
+    verify_later: bool | None,
+    yes: bool,
+    dry_run: bool,
+    **options: Any,
 ) -> int:
-    """Fetch what ADDRESS names, verified, into a folder.
+    """Fetch what each ADDRESS names into a folder, and verify it.
 
-    What is there already and intact is left alone; what is missing or damaged is fetched. A run
-    that was interrupted goes on where it stopped. Several addresses go to one folder each.
+    Files that are there already and intact are left alone; what is missing or damaged is fetched.
+    An interrupted run continues where it stopped when it is run again. With several addresses and
+    --to, each gets a folder of its own.
     """
-    yes, dry_run = options.pop("yes"), options.pop("dry_run")
-    if options.pop("verify_later"):
+    if verify_later:
         call = replace(call, settings=replace(call.settings, verify_later=True))
     given = {name: value for name, value in options.items() if value is not None}
-    grid_options = {name: given.pop(name, None) for name in ("include", "resolution")}
-    # Every address is looked at before anything is fetched.
-    wanted = [verbs.with_options(Address.parse(text), dict(grid_options)) for text in addresses]
-    if table and any(address.scheme != "stack" for address in wanted):
-        raise UsageError("--format goes with stacks only")
+    # Every address is read before anything is fetched.
+    wanted = [Address.parse(text) for text in addresses]
     worst = ExitCode.DONE
     documents: list[dict[str, Any]] = []
-    with verbs.connected(call.settings) as client:
-        for address in wanted:
-            folder = _folder(address, to, call, several=len(wanted) > 1)
-            work = verbs.job(client, address, folder, **given)
+    for address in wanted:
+        folder = verbs.folder_of_one(address, to, several=len(wanted) > 1)
+        own = verbs.options_of(address, given, several=len(wanted) > 1)
+        with verbs.preparing(address, folder, settings=call.settings, **own) as work:
             if dry_run:
                 documents.append(_planned(call, work))
                 continue
-            confirm(call, verbs_status(work), yes=yes)
-            report = run_job(call, client, work)
-            documents.append(_done(call, work, report, table))
+            confirm(call, work.plan, yes=yes)
+            report = run_prepared(call, work)
+            documents.append(_done(call, work, report))
             worst = max(worst, _code(call, report))
     if call.out.as_json:
         call.out.document({"plans" if dry_run else "reports": documents})
     return worst
 
 
-def _folder(address: Address, to: Path | None, call: Call, *, several: bool) -> Path:
-    if to is not None and several and address.scheme in {"stack", "grid", "atlas", "asset"}:
-        to = to / address.name
-    return verbs.destination(address, to, call.settings)
-
-
-def verbs_status(work: Job) -> Plan:
-    """Give the plan of a job with what is here already."""
-    from openallen.transfer import with_status
-
-    return with_status(work.plan)
-
-
-def _planned(call: Call, work: Job) -> dict[str, Any]:
-    plan = verbs_status(work)
+def _planned(call: Call, work: Prepared) -> dict[str, Any]:
+    plan = work.plan
     if not call.out.as_json:
         call.out.document({}, str(plan), ids=(f.path for f in plan.missing))
     return plan.to_dict()
@@ -143,15 +115,15 @@ def confirm(call: Call, plan: Plan, *, yes: bool) -> None:
             return
         raise RefusedError("not fetched", address=plan.address, why="the answer was no")
     raise RefusedError(
-        f"{size} are not fetched unasked",
+        f"{size} to fetch need a confirmation",
         address=plan.address,
-        why="that is above the size threshold, and there is nobody to ask",
-        hint="the same command with --yes",
+        why=f"more than {bytes_text(call.settings.confirm_bytes)}, and this is not a terminal",
+        hint=same_command("--yes"),
     )
 
 
-def run_job(call: Call, client: Client, work: Job) -> Report:
-    """Run a job with progress on stderr."""
+def run_prepared(call: Call, work: Prepared) -> Report:
+    """Fetch with progress on stderr."""
     from openallen.cli.progress import progress_for
 
     # What was made until here (a plan of thousands of files) stays: no need to look through it
@@ -159,29 +131,17 @@ def run_job(call: Call, client: Client, work: Job) -> Report:
     gc.freeze()
     observer = progress_for(quiet=call.out.quiet, verbose=call.out.verbose)
     try:
-        return verbs.run(client, work, call.settings, observer).report
+        return work.run(observer)
     finally:
         gc.unfreeze()  # what is frozen is never let go of: libraries complain of it at the end
 
 
-def _done(call: Call, work: Job, report: Report, table: str | None) -> dict[str, Any]:
-    document = report.to_dict()
-    lines = [str(report)]
-    if report.plan.address.startswith("stack:") and (report.fetched or report.here):
-        from openallen.sources.stacks.manifest import MANIFEST_NAME
-
-        document["manifest"] = str(report.plan.to / MANIFEST_NAME)
-        if table:
-            from openallen.sources.stacks import ImageStack
-            from openallen.sources.stacks.tables import write_table
-
-            path = write_table(ImageStack(report.plan.to), table)  # type: ignore[arg-type]
-            document["table"] = str(path)
-            lines.append(f"  table         {path}")
-    del work
+def _done(call: Call, work: Prepared, report: Report) -> dict[str, Any]:
+    written = {name: str(path) for name, path in work.written(report).items()}
     if not call.out.as_json:
+        lines = [str(report), *(f"  {name:<12}  {path}" for name, path in written.items())]
         call.out.document({}, "\n".join(lines), ids=(report.plan.to,))
-    return document
+    return report.to_dict() | written
 
 
 def _code(call: Call, report: Report) -> ExitCode:

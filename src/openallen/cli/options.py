@@ -1,21 +1,28 @@
-"""Options that several commands share, and the call they make up."""
+"""Options that commands share, those of the sources, and the call they make up."""
 
 from __future__ import annotations
 
 import functools
+import logging
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from openallen.cli.app import ExampleCommand
 from openallen.cli.output import Output
+from openallen.errors import OpenAllenError, UsageError
 from openallen.settings import Settings
 
-__all__ = ["Call", "common", "same_command"]
+if TYPE_CHECKING:
+    from openallen.sources.base import Source
+    from openallen.sources.options import Described
+
+__all__ = ["Call", "SourceCommand", "common", "same_command"]
 
 
 @dataclass(frozen=True)
@@ -26,32 +33,46 @@ class Call:
     out: Output
 
 
-def same_command(*more: str) -> str:
-    """Give the command that was typed, with more options."""
-    return shlex.join(["openallen", *sys.argv[1:], *more])
+def same_command(*more: str, without: Sequence[str] = ()) -> str:
+    """Return the command that was typed, with more options, and without some (and their value)."""
+    kept: list[str] = []
+    skip = False
+    for word in sys.argv[1:]:
+        name, equals, _ = word.partition("=")
+        if skip:
+            skip = False
+        elif name in without:
+            skip = not equals
+        else:
+            kept.append(word)
+    return shlex.join(["openallen", *kept, *more])
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options every command has, and hand over the `Call` they make."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Machine output on stdout.")
-    @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
-    @click.option("-v", "--verbose", count=True, help="Say more.")
-    @click.option("--debug", is_flag=True, help="Say everything, with traces.")
+    @click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
+    @click.option("--ids", is_flag=True, help="Print only ids, addresses or paths, one per line.")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks; only results.")
+    @click.option("-v", "--verbose", count=True, help="More about what is done; -vv for requests.")
+    @click.option("--debug", is_flag=True, help="Log everything, and show tracebacks of errors.")
     @click.option(
         "--offline", is_flag=True, default=None, help="Use no network beyond this machine."
     )
     @click.option(
-        "--source", metavar="live|sample|URL", help="Where to ask; sample is embedded and offline."
+        "--source",
+        metavar="live|sample|URL",
+        help="The service to ask: live, the embedded sample, or the URL of an archive.",
     )
     @click.option(
         "--store",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Folder that keeps what was fetched.",
+        help="Folder of the local store.",
     )
     @functools.wraps(function)
     def wrapped(
         as_json: bool,
+        ids: bool,
         quiet: bool,
         verbose: int,
         debug: bool,
@@ -60,8 +81,162 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
         store: Path | None,
         **rest: Any,
     ) -> Any:
+        if verbose and not debug:
+            level = logging.INFO if verbose == 1 else logging.DEBUG
+            logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
         settings = Settings.load(offline=offline, source=source, store=store)
-        out = Output(as_json=as_json, quiet=quiet, verbose=verbose + (2 if debug else 0))
+        out = Output(as_json=as_json, ids=ids, quiet=quiet, verbose=verbose + (2 if debug else 0))
         return function(Call(settings, out), **rest)
 
     return wrapped
+
+
+class SourceCommand(ExampleCommand):
+    """A command that also takes the options of the sources its addresses are of.
+
+    Parameters
+    ----------
+    kind
+        Which options of a source: ``list_options``, ``show_options`` or ``fetch_options``.
+    """
+
+    def __init__(self, *args: Any, kind: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kind = kind
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Find out which sources are meant, and read the arguments with their options."""
+        ctx.meta[_MEANT] = tuple(_meant(args))
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise self._elsewhere(error, str(ctx.info_name)) or error from None
+
+    def _elsewhere(self, error: click.NoSuchOption, command: str) -> UsageError | None:
+        """Say whose option it is, where another source has one of that name."""
+        from openallen.sources.registry import source_classes
+
+        name = error.option_name
+        takers = [
+            source.scheme
+            for source in source_classes()
+            if any(name in _spellings(d) for d in _described(source, self.kind))
+        ]
+        if not takers:
+            return None
+        told = " and ".join(f"{scheme}:" for scheme in takers)
+        return UsageError(
+            f"{name} goes with {told} addresses only",
+            hint=f"openallen {command} {takers[0]}: --help",
+        )
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own options, and those of the sources that are meant."""
+        own = super().get_params(ctx)
+        taken = {param.name for param in own}
+        more: dict[str, click.Parameter] = {}
+        for source in ctx.meta.get(_MEANT, ()):
+            for described in _described(source, self.kind):
+                if described.name not in taken:
+                    more.setdefault(described.name, _click_option(described))
+        return [*own[:-1], *more.values(), own[-1]] if more else own
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write which schemes have options of their own, unless one was named."""
+        if not ctx.meta.get(_MEANT):
+            from openallen.sources.registry import source_classes
+
+            told = []
+            for source in source_classes():
+                flags = ", ".join(d.flag for d in _described(source, self.kind))
+                told.append((f"{source.scheme}:", source.title + (f"; {flags}" if flags else "")))
+            with formatter.section(
+                f"Addresses, with options of their own (openallen {self.name} SCHEME: --help)"
+            ):
+                formatter.write_dl(told)
+        super().format_epilog(ctx, formatter)
+
+
+_MEANT = "openallen.sources"
+
+
+def _described(source: type[Source], kind: str) -> tuple[Described, ...]:
+    from openallen.sources.options import describe
+
+    return describe(getattr(source, kind))
+
+
+def _spellings(described: Described) -> tuple[str, ...]:
+    off = (described.flag.replace("--", "--no-", 1),) if described.is_switch else ()
+    return (described.flag, *described.option.flags, *off)
+
+
+def _meant(args: Sequence[str]) -> Iterator[type[Source]]:
+    """Return the sources of addresses, files and folders among arguments, each once."""
+    found: dict[str, type[Source]] = {}
+    for word in args:
+        if word.startswith("-"):
+            continue
+        source = _source_of(word)
+        if source is not None:
+            found.setdefault(source.scheme, source)
+    yield from found.values()
+
+
+def _source_of(word: str) -> type[Source] | None:
+    from openallen.address import Address
+    from openallen.sources.registry import SCHEMES
+    from openallen.web_address import is_web
+
+    scheme, colon, _ = word.partition(":")
+    try:
+        if colon and scheme.lower() in SCHEMES:
+            return SCHEMES[scheme.lower()]
+        if is_web(word):
+            return SCHEMES[Address.parse(word).scheme]
+        path = Path(word).expanduser()
+        return _source_of_path(path) if path.exists() else None
+    except (OpenAllenError, OSError):
+        return None
+
+
+def _source_of_path(path: Path) -> type[Source] | None:
+    from openallen.sources.context import Context
+    from openallen.sources.place import Place
+
+    with Context() as context:
+        found = context.recognise(Place.here(path))
+        return type(found) if found is not None else None
+
+
+def _click_option(described: Described) -> click.Option:
+    told = described.option
+    kwargs: dict[str, Any] = {"help": told.help, "default": None}
+    names = [described.name, described.flag, *told.flags]
+    if described.is_switch and described.default is True:
+        names[1:] = [f"{described.flag}/--no-{described.flag.removeprefix('--')}"]
+        return click.Option(names, **kwargs)
+    if described.is_switch:
+        return click.Option(names, is_flag=True, **kwargs)
+    kwargs["type"] = _click_type(described)
+    if told.metavar:
+        kwargs["metavar"] = told.metavar
+    return click.Option(names, **kwargs)
+
+
+def _click_type(described: Described) -> click.ParamType:
+    told = described.option
+    if told.parse is not None:
+        return click.STRING
+    if told.choices and described.kind is str:
+        return click.Choice(told.choices)
+    if described.kind is int:
+        return click.IntRange(
+            None if told.minimum is None else int(told.minimum),
+            None if told.maximum is None else int(told.maximum),
+        )
+    if described.kind is float:
+        return click.FloatRange(told.minimum, told.maximum)
+    if described.kind is Path:
+        return click.Path(path_type=Path, dir_okay=False)
+    return click.STRING

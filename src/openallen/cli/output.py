@@ -1,7 +1,8 @@
 """What the command line says: data on stdout, talk on stderr, one place that prints.
 
-Four manners: for people (tables that fit the terminal), ``--json`` (one stable document, or JSON
-lines for rows), ``--quiet`` (ids only), and formats a command offers itself (CSV, Parquet).
+Four forms: for people (tables that fit the terminal), ``--json`` (one stable document, or JSON
+lines for rows), ``--ids`` (what names each thing), and formats a command offers itself (CSV,
+Parquet).
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openallen.display import count_text
+from openallen.display import harmless
+from openallen.sources.tables import cell_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from openallen.sources.tables import Rows
 
 __all__ = ["Output"]
 
@@ -30,81 +34,67 @@ class Output:
     Parameters
     ----------
     as_json
-        Machine output.
+        Write JSON: one document, or one line for each row.
+    ids
+        Print only what names each thing, one per line.
     quiet
-        Ids only, and no talk that is not about trouble.
+        No remarks that are not about trouble.
     verbose
-        0 for the usual, 1 for more talk.
+        0 for the usual, 1 and more for more remarks.
     """
 
     as_json: bool = False
+    ids: bool = False
     quiet: bool = False
     verbose: int = 0
 
     def document(
         self, document: Mapping[str, Any], text: str = "", *, ids: Iterable[object] = ()
     ) -> None:
-        """Say one thing: the document as JSON, its ids, or its text."""
+        """Write one thing: the document as JSON, its ids, or its text."""
         if self.as_json:
             self.raw(json.dumps(document, ensure_ascii=False, indent=1, default=str))
-        elif self.quiet:
+        elif self.ids:
             for item in ids:
-                self.raw(str(item))
+                self.raw(harmless(str(item)))
         else:
             self.raw(text)
 
-    def rows(
-        self,
-        rows: Iterable[Mapping[str, Any]],
-        columns: Sequence[str],
-        *,
-        id_column: str = "id",
-        noun: str = "row",
-        total: int | None = None,
-        more: str = "",
-    ) -> int:
-        """Say rows as they come; give how many there were.
+    def rows(self, rows: Rows, *, more: str = "") -> int:
+        """Write rows, as they come where that can be done; return how many there were.
 
         Parameters
         ----------
         rows
             The rows.
-        columns
-            Columns people are shown; JSON lines carry every column.
-        id_column
-            What ``--quiet`` prints.
-        noun
-            What a row is.
-        total
-            How many there are in all, where more exist than are given.
         more
-            What to type to see the rest.
+            The command that shows all of them.
         """
-        if self.as_json or self.quiet:
+        if self.as_json or self.ids:
             count = 0
-            for row in rows:
-                text = str(row.get(id_column, "")) if self.quiet else _line(row)
+            for row in rows.stream():
+                text = harmless(str(row.get(rows.id_column, ""))) if self.ids else _line(row)
                 self.raw(text)
                 count += 1
             return count
-        listed = list(rows)
-        if listed:
-            self._table(listed, columns)
-        shown = len(listed)
-        whole = total if total is not None else shown
-        self.say(f"{count_text(shown, noun)}" + (f" of {whole:,}" if whole > shown else ""))
-        if whole > shown and more:
+        shown = len(rows)
+        if shown:
+            self._table(rows.to_dicts(), rows.shown)
+            self.say(rows.count)
+        if rows.total is not None and rows.total > shown and more:
             self.say(f"  all of them: {more}")
+        for note in rows.notes if shown else ():
+            self.say(f"  {harmless(note)}")
         return shown
 
-    def _table(self, rows: list[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    def _table(self, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
         from rich.table import Table
 
         console = self.console()
         fitting = _fitting(rows, columns, console.width)
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for name in fitting:
-            numeric = all(isinstance(r.get(name), (int, float)) for r in rows[:50])
+            numeric = all(_is_number(r.get(name)) for r in rows[:50])
             table.add_column(
                 name,
                 overflow="ellipsis",
@@ -171,12 +161,8 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_cell, value))
-    if isinstance(value, Mapping):
-        return str(value.get("name") or value.get("acronym") or value.get("id") or "…")
-    return str(value)
+    return harmless(cell_text(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

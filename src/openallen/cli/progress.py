@@ -32,10 +32,12 @@ def progress_for(*, quiet: bool, verbose: int) -> LiveProgress | PlainProgress:
 
 
 @contextmanager
-def counting(total: int | None, noun: str, *, quiet: bool) -> Iterator[Callable[[object], None]]:
+def counting(
+    total: int | None, noun: str, *, quiet: bool, every: int | None = None
+) -> Iterator[Callable[[object], None]]:
     """Show a count going up, to `total` where it is known; gives what to call for each one done."""
     of = "" if total is None else f" of {total:,}"
-    every = 1 if total is not None else _EVERY
+    every = every or (1 if total is not None else _EVERY)
     done = 0
     shown_at = time.monotonic()
     live = sys.stderr.isatty() and not quiet

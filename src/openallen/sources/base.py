@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -284,15 +284,61 @@ class Source(ABC):
 
     # --- what is here -----------------------------------------------------------------------------
 
-    def verify(self, folder: Path) -> Iterator[Checked] | None:
-        """Read a folder through and compare it with its own manifest; None where it has none."""
+    def held(self) -> Iterator[Row]:
+        """Return a row for each thing of this source that is in the store."""
+        from openallen.store.checked import file_sizes
+
+        root = self.context.settings.store / self.folder if self.folder else None
+        for folder in sorted(root.glob("*/")) if root is not None and root.is_dir() else ():
+            sizes = file_sizes(folder)
+            if sizes:
+                yield {
+                    "address": str(Address(self.scheme, folder.name)),
+                    "files": len(sizes),
+                    "size_bytes": sum(sizes.values()),
+                    "folder": str(folder),
+                }
+
+    def held_folders(self) -> Iterator[Path]:
+        """Return the folders of the store that hold things of this source."""
+        for row in self.held():
+            yield Path(row["folder"])
+
+    def verify(self, folder: Path) -> Iterator[Checked]:
+        """Read a folder through and compare every file with its digest; needs no network.
+
+        By default the digests are those that were written down when the files were fetched.
+        """
+        from openallen.store import Store
+        from openallen.store.checked import verify_remembered
+
+        with Store(self.context.settings.store).index() as index:
+            yield from verify_remembered(folder, index)
+
+    def repair_job(self, folder: Path) -> Job | None:
+        """Return the job that restores a folder as its own manifest has it; None without one."""
         del folder
         return None
 
-    def repair_job(self, folder: Path) -> Job | None:
-        """Return the job that brings a folder back to what its manifest says; None without one."""
-        del folder
-        return None
+    def prune(self, address: Address, *, dry_run: bool) -> Row:
+        """Remove a thing from the store; return its address, ``files`` and ``freed_bytes``."""
+        import shutil
+
+        from openallen.store.checked import file_sizes
+
+        folder = self.context.folder(address)
+        sizes = file_sizes(folder)
+        if not sizes:
+            raise self.not_here(address, NotFoundError("there is nothing to remove"))
+        if not dry_run:
+            shutil.rmtree(folder)
+        return {"address": str(address), "files": len(sizes), "freed_bytes": sum(sizes.values())}
+
+    def adopt(
+        self, folder: Path, *, in_place: bool, step: Callable[[object], None]
+    ) -> Facts | None:
+        """Take a folder that another tool made into the store; None if it is not of this source."""
+        del folder, in_place, step
 
     # --- for sources ------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ class Place:
 
     @functools.cached_property
     def kind(self) -> str:
-        """What the root of a folder says: ``image``, ``session``, ``recording``, ``zarr``, or ""."""
+        """What a folder says at its root: ``image``, ``session``, ``recording``, ``zarr``; or none."""
         return kind_of(self.objects) if self.is_folder else ""
 
     def ends(self, *endings: str) -> bool:

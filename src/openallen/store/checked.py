@@ -12,7 +12,7 @@ from typing import Literal
 from openallen.store.digests import algorithm_of, digest_of
 from openallen.store.index import Index
 
-__all__ = ["Checked", "Status", "verify_remembered"]
+__all__ = ["Checked", "Status", "file_sizes", "verify_remembered"]
 
 Status = Literal["right", "damaged", "unreadable", "unknown"]
 """``unknown``: nothing here names the file, or tells its digest."""
@@ -66,3 +66,9 @@ def verify_remembered(folder: Path, index: Index) -> Iterator[Checked]:
                 os.utime(path)
         status: Status = "right" if right else "damaged"
         yield Checked(path, record.address, status, path.stat().st_size)
+
+
+def file_sizes(folder: Path) -> dict[tuple[int, int], int]:
+    """Return sizes in bytes of the files below a folder; one that has two names counts once."""
+    stats = (p.stat() for p in folder.rglob("*") if p.is_file())
+    return {(s.st_dev, s.st_ino): s.st_size for s in stats}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from openallen.plans import Report
     from openallen.sources.stacks.models import StackFacts
     from openallen.sources.stacks.read import ImageStack
-    from openallen.store.checked import Checked
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
 
@@ -173,12 +172,6 @@ class StackSource(Source):
         self.no_options(options, place.name)
         assert place.path is not None
         return ImageStack(place.path.parent if place.file else place.path)
-
-    # --- what is here -----------------------------------------------------------------------------
-
-    def verify(self, folder: Path) -> Iterator[Checked] | None:
-        """Compare every file of a folder with its manifest."""
-        return None if _here(folder) is None else iter(())
 
 
 def _here(folder: Path) -> ImageStack | None:

@@ -1,0 +1,30 @@
+"""``openallen verify``: every file of a folder or an address, compared with its digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openallen.cli.app import ExampleCommand
+from openallen.cli.options import Call, common
+from openallen.cli.verifying import verified
+
+__all__ = ["command"]
+
+EXAMPLES = (
+    ("openallen verify cell", "a folder that was fetched with --to, moved or copied"),
+    ("openallen verify stack:313862022", "what the store has of an address"),
+)
+
+
+@click.command(cls=ExampleCommand, examples=EXAMPLES)
+@click.argument("what", nargs=-1, required=True, metavar="FOLDER|ADDRESS...")
+@common
+def command(call: Call, what: tuple[str, ...]) -> int:
+    """Compare every file with its digest, without a network.
+
+    A folder is verified by its own manifest, wherever it was moved or copied to. The command ends
+    with exit code 7 if a file is damaged or missing.
+    """
+    return verified(call, [Path(w) if Path(w).exists() else w for w in what], repair=False)

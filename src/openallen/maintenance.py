@@ -1,0 +1,268 @@
+"""Looking after the local store: what it holds, whether it is intact, repair, prune, adopt.
+
+As in `openallen.verbs`, nothing here knows a source by name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.address import Address
+from openallen.display import bytes_text
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.settings import Settings
+from openallen.sources.context import Context
+from openallen.sources.place import Place
+from openallen.sources.registry import SCHEMES, source_classes
+from openallen.sources.tables import Row, Rows
+from openallen.store.checked import file_sizes
+
+if TYPE_CHECKING:
+    from openallen.sources.base import Facts, Source
+    from openallen.store.checked import Checked
+    from openallen.transfer import Observer
+
+__all__ = [
+    "RANGES",
+    "Target",
+    "adopt",
+    "clear_ranges",
+    "held",
+    "prune",
+    "repair",
+    "targets",
+    "verify",
+]
+
+RANGES: Final = "ranges"
+"""The folder of the store that caches what was read remotely, by ranges and chunks."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder to be verified, and the source that knows how.
+
+    Parameters
+    ----------
+    source
+        The source.
+    folder
+        The folder.
+    address
+        What names it; its path where it is not in the store.
+    """
+
+    source: Source
+    folder: Path
+    address: str
+
+
+def held(settings: Settings | None = None) -> Rows:
+    """Return what the store holds: a row for each thing, with files and bytes."""
+    with Context(settings) as context:
+        rows = [
+            row | {"size": bytes_text(row["size_bytes"])}
+            for kind in source_classes()
+            for row in kind(context).held()
+        ]
+        cached = sum(file_sizes(context.settings.store / RANGES).values())
+    notes = ["files with two names (shared by versions) are counted once in each row"]
+    if cached:
+        notes.append(
+            f"{bytes_text(cached)} of remote reads are cached; "
+            f"openallen store prune {RANGES} removes them"
+        )
+    return Rows(
+        rows, ("address", "files", "size", "folder"), id_column="address", noun="item", notes=notes
+    )
+
+
+def targets(context: Context, what: Sequence[str | Path]) -> Iterator[Target]:
+    """Return the folders that addresses and paths mean; everything in the store where none is named.
+
+    Raises
+    ------
+    NotFoundError
+        If an address or a path is not here.
+    """
+    if not what:
+        for kind in source_classes():
+            source = kind(context)
+            for row in source.held():
+                yield Target(source, Path(row["folder"]), str(row["address"]))
+    for one in what:
+        yield _target(context, one)
+
+
+def _target(context: Context, what: str | Path) -> Target:
+    path = Path(what).expanduser()
+    if path.exists():
+        source = context.recognise(Place.here(path)) or SCHEMES["file"](context)
+        return Target(source, path, str(path))
+    where = Address.parse(str(what)) if ":" in str(what) else None
+    if where is None:
+        raise NotFoundError(
+            "there is no such file or folder", address=str(what), hint="openallen store ls"
+        )
+    source = context.source(where)
+    folder = context.folder(where)
+    if not folder.exists():
+        raise source.not_here(where, NotFoundError("there is nothing to verify"))
+    return Target(source, folder, str(where))
+
+
+def verify(
+    what: Sequence[str | Path] = (), *, settings: Settings | None = None
+) -> Iterator[tuple[Target, Checked]]:
+    """Read folders through and compare every file with its digest; needs no network.
+
+    Parameters
+    ----------
+    what
+        Addresses, folders or files; everything in the store where empty.
+    settings
+        What to go by; read afresh where None.
+
+    Returns
+    -------
+    iterator of (Target, Checked)
+        One for each file, also for those that are missing.
+    """
+    with Context(settings) as context:
+        for target in targets(context, what):
+            for checked in target.source.verify(target.folder):
+                yield target, checked
+
+
+def repair(
+    bad: Sequence[tuple[Target, Checked]],
+    *,
+    settings: Settings | None = None,
+    observer: Callable[[], Observer] | None = None,
+) -> list[tuple[Checked, OpenAllenError]]:
+    """Fetch damaged and missing files again, each thing with the options and source it has.
+
+    Returns
+    -------
+    list of (Checked, OpenAllenError)
+        What could not be repaired, and why.
+    """
+    failed: list[tuple[Checked, OpenAllenError]] = []
+    for folder in dict.fromkeys(target.folder for target, _ in bad):
+        found = [(t, c) for t, c in bad if t.folder == folder]
+        failed += _repair_folder(found, settings, observer)
+    return failed
+
+
+def _repair_folder(
+    found: list[tuple[Target, Checked]],
+    settings: Settings | None,
+    observer: Callable[[], Observer] | None,
+) -> list[tuple[Checked, OpenAllenError]]:
+    target = found[0][0]
+    with Context(settings) as context:
+        source = type(target.source)(context)
+        try:
+            job = source.repair_job(target.folder)
+            if job is not None:
+                context.run(job, observer() if observer else None).raise_if_failed()
+                return []
+        except OpenAllenError as error:
+            return [(checked, error) for _, checked in found]
+    failed: list[tuple[Checked, OpenAllenError]] = []
+    repaired: dict[str, Path] = {}  # by digest: names that shared bytes share them again
+    for _, checked in found:
+        try:
+            _repair_file(checked, repaired, settings, observer)
+        except OpenAllenError as error:
+            failed.append((checked, error))
+    return failed
+
+
+def _repair_file(
+    checked: Checked,
+    repaired: dict[str, Path],
+    settings: Settings | None,
+    observer: Callable[[], Observer] | None,
+) -> None:
+    from openallen.store.link import share
+    from openallen.verbs import preparing
+
+    if not checked.address:
+        raise NotFoundError("nothing tells where this file came from", address=str(checked.path))
+    where = Address.parse(checked.address)
+    with Context(settings) as context:
+        folder = context.folder(where)
+    to = None if checked.path.is_relative_to(folder) else checked.path.parent
+    with preparing(where, to, settings=settings) as work:
+        digest = work.plan.files[0].digest
+        if digest and digest in repaired:
+            share(repaired[digest], checked.path)
+            return
+        # The damaged file stays until the right one takes its name.
+        work.run(observer() if observer else None).raise_if_failed()
+        if digest:
+            repaired[digest] = checked.path
+
+
+def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None = None) -> Rows:
+    """Remove things, or versions of them, from the store; bytes that others share stay.
+
+    Raises
+    ------
+    UsageError
+        If nothing is named, or something that cannot be removed by itself.
+    NotFoundError
+        If it is not in the store.
+    """
+    if not addresses:
+        raise UsageError("nothing is named", hint="openallen store ls")
+    wanted = [Address.parse(text) for text in addresses]
+    with Context(settings) as context:
+        rows: list[Row] = [context.source(a).prune(a, dry_run=dry_run) for a in wanted]
+    return Rows(
+        rows, ("address", "files", "freed_bytes"), id_column="address", noun="item"
+    ).loaded()
+
+
+def clear_ranges(*, dry_run: bool, settings: Settings | None = None) -> dict[str, Any]:
+    """Clear the cache of remote reads; what is wanted again is read again."""
+    chosen = settings or Settings.load()
+    folder = chosen.store / RANGES
+    sizes = file_sizes(folder)
+    if not dry_run:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {"folder": str(folder), "files": len(sizes), "freed_bytes": sum(sizes.values())}
+
+
+def adopt(
+    folder: Path,
+    *,
+    in_place: bool = False,
+    settings: Settings | None = None,
+    step: Callable[[object], None] = lambda _: None,
+) -> Facts:
+    """Take a folder that another tool made into the store, or where it is; fetches nothing.
+
+    Raises
+    ------
+    NotFoundError
+        If no source knows the folder.
+    """
+    if not folder.is_dir():
+        raise NotFoundError("there is no such folder", address=str(folder))
+    with Context(settings) as context:
+        for kind in source_classes():
+            found = kind(context).adopt(folder, in_place=in_place, step=step)
+            if found is not None:
+                return found
+    raise NotFoundError(
+        "this is not a cache that can be adopted",
+        address=str(folder),
+        why="caches of AllenSDK have a …_project_manifest_v….json",
+        hint="the folder that AllenSDK was given as cache_dir",
+    )
