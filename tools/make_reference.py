@@ -15,6 +15,9 @@ from typing import Any
 import click
 
 from openallen.cli.app import COMMANDS
+from openallen.cli.options import SourceCommand
+from openallen.sources.options import describe
+from openallen.sources.registry import source_classes
 from openallen.sources.stacks.manifest import build_schema
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -41,7 +44,31 @@ def _commands() -> str:
         context.max_content_width = 90
         help_text = command.get_help(context)
         parts.append(f"\n## {name}\n\n```text\n{help_text}\n```\n")
+        if isinstance(command, SourceCommand):
+            parts += _options(name, command.kind)
     return "".join(parts)
+
+
+def _options(command: str, kind: str) -> list[str]:
+    """Return a table of the options each source adds to a command."""
+    parts = []
+    for source in source_classes():
+        described = describe(getattr(source, kind))
+        if not described:
+            continue
+        lines = [
+            f"\n### {command} {source.scheme}:\n",
+            "| option | in Python | what |",
+            "|---|---|---|",
+        ]
+        for one in described:
+            flags = ", ".join(f"`{flag}`" for flag in (one.flag, *one.option.flags))
+            keyword = (
+                f"`{one.name}={one.option.example}`" if one.option.example else f"`{one.name}`"
+            )
+            lines.append(f"| {flags} | {keyword} | {one.option.help} |".replace("||", "| |"))
+        parts.append("\n".join(lines) + "\n")
+    return parts
 
 
 def _manifest() -> str:

@@ -82,7 +82,7 @@ def held(settings: Settings | None = None) -> Rows:
 
 
 def targets(context: Context, what: Sequence[str | Path]) -> Iterator[Target]:
-    """Return the folders that addresses and paths mean; everything in the store where none is named.
+    """Return the folders that addresses and paths mean; the whole store where none is named.
 
     Raises
     ------

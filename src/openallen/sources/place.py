@@ -65,7 +65,7 @@ class Place:
 
     @functools.cached_property
     def kind(self) -> str:
-        """What a folder says at its root: ``image``, ``session``, ``recording``, ``zarr``; or none."""
+        """What a folder says at its root: image, session, recording, zarr; empty where nothing."""
         return kind_of(self.objects) if self.is_folder else ""
 
     def ends(self, *endings: str) -> bool:

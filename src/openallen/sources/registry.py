@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
@@ -82,8 +83,6 @@ def find(scheme: str) -> type[Source] | None:
 
 def _checked(point: EntryPoint) -> type[Source]:
     """Return the class of an entry point, if it is a source."""
-    from openallen.sources.base import Source
-
     try:
         loaded: Any = point.load()
     except Exception as error:
@@ -92,13 +91,16 @@ def _checked(point: EntryPoint) -> type[Source]:
             address=point.value,
             why=f"{type(error).__name__}: {error}",
         ) from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Source)):
+    # Who defines a source has imported the contract; imported from here it would be a circle.
+    contract = getattr(sys.modules.get("openallen.sources.base"), "Source", None)
+    if contract is None or not (isinstance(loaded, type) and issubclass(loaded, contract)):
         raise OpenAllenError(f"the source '{point.name}:' is not a Source", address=point.value)
-    if loaded.scheme != point.name:
+    found: type[Source] = loaded
+    if found.scheme != point.name:
         raise OpenAllenError(
-            f"the source '{point.name}:' calls itself '{loaded.scheme}:'", address=point.value
+            f"the source '{point.name}:' calls itself '{found.scheme}:'", address=point.value
         )
-    return loaded
+    return found
 
 
 def source_classes() -> Iterator[type[Source]]:
