@@ -38,7 +38,7 @@ _ROOMS = {
     "Settings": "openallen.settings",
     "StackFacts": "openallen.sources.stacks",
     "alignment": "openallen.sources.atlases.many",
-    "facts": "openallen.sources.stacks.search",
+    "facts": "openallen.sources.stacks.source",
     "fetch": "openallen.verbs",
     "grids": "openallen.sources.atlases.many",
     "list": "openallen.verbs",
@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     from openallen.sources.base import Facts, Rows
     from openallen.sources.rows.query import query
     from openallen.sources.stacks import ImageStack, StackFacts
-    from openallen.sources.stacks.search import facts
+    from openallen.sources.stacks.source import facts
     from openallen.verbs import fetch, list, open, plan, search, show  # noqa: A004
 
 

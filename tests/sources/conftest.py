@@ -43,14 +43,13 @@ def _buckets(published, tmp_path_factory) -> None:
 
 
 @pytest.fixture
-def world(_buckets, published, sample_url, monkeypatch, tmp_path) -> Iterator[None]:
+def world(_buckets, published, sample_url, monkeypatch, tmp_path) -> None:
     """Every service on loopback, and an empty store."""
     monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
     monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
     monkeypatch.setenv("OPENALLEN_CONFIRM_BYTES", "1TB")
     monkeypatch.setenv("OPENALLEN_ATTEMPTS", "1")
     monkeypatch.chdir(tmp_path)
-    yield
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, Final
 
-from openallen.address import Address, AddressLike, Condition
+from openallen.address import Condition
 from openallen.brainmap.answers import Row
 from openallen.brainmap.builder import Search
 from openallen.brainmap.client import Client
 from openallen.brainmap.language import Query
-from openallen.errors import NotFoundError, UsageError
-from openallen.sources.context import Context
+from openallen.errors import NotFoundError
 from openallen.sources.stacks.models import (
     WHITEPAPER_Z_STEP_UM,
     Projection,
@@ -28,7 +27,7 @@ from openallen.sources.stacks.models import (
     planes_from_rows,
 )
 
-__all__ = ["COLUMNS", "cell_row", "describe", "facts", "search_cells"]
+__all__ = ["COLUMNS", "cell_row", "describe", "search_cells"]
 
 COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -155,20 +154,3 @@ def _z_step(
         step = round(side.width_px * side.resolution_um_per_px / len(planes), 4)
         return ZStep(step, f"ProjectionImage {side.id}, width x resolution / planes")
     return ZStep(WHITEPAPER_Z_STEP_UM, "Cell Types Database whitepaper, 63x stacks")
-
-
-def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
-    """Return all that is known of one stack, without fetching any of it; see also `openallen.show`.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such cell, or it has no stack.
-    UsageError
-        If the address is of something else.
-    """
-    where = Address.parse(address)
-    if where.scheme != "stack":
-        raise UsageError("this is not a stack", address=str(where), hint="stack:313862022")
-    with Context(source=source) as context:
-        return describe(context.client, where.id)

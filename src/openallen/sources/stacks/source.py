@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.address import Address, Condition
+from openallen.address import Address, AddressLike, Condition
 from openallen.display import bytes_text
-from openallen.errors import NotFoundError, OfflineError, OpenAllenError
+from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
 from openallen.sources.base import SURE, Example, Facts, Field, Place, Rows, Source
 from openallen.sources.stacks.options import Options, ShowOptions
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
 
-__all__ = ["StackSource"]
+__all__ = ["StackSource", "facts"]
 
 _MANIFEST = "manifest.json"
 
@@ -242,3 +242,23 @@ def _facts(found: StackFacts, address: str, plan: Any, notes: tuple[str, ...]) -
 def _cell(specimen: Any) -> str | None:
     names = ("specimen__name", "donor__species", "structure__name", "line_name")
     return ", ".join(str(specimen[n]) for n in names if specimen.get(n)) or None
+
+
+def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
+    """Return all that is known of one stack, without fetching any of it; see also `openallen.show`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such cell, or it has no stack.
+    UsageError
+        If the address is of something else.
+    """
+    from openallen.sources.context import Context
+    from openallen.sources.stacks.search import describe
+
+    where = Address.parse(address)
+    if where.scheme != StackSource.scheme:
+        raise UsageError("this is not a stack", address=str(where), hint=StackSource.example())
+    with Context(source=source) as context:
+        return describe(context.client, where.id)
