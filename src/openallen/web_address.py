@@ -90,16 +90,21 @@ class WebAddress:
         )
 
     @property
+    def is_s3(self) -> bool:
+        """Whether it is an ``s3://`` address, which no HTTP client reads as it stands."""
+        return self.text.lower().startswith("s3://")
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The parts of the key, without empty ones."""
         return tuple(part for part in self.key.split("/") if part)
 
 
-def _bucket(scheme: str, host: str, netloc: str, path: str) -> tuple[str, str, str]:
+def _bucket(protocol: str, host: str, netloc: str, path: str) -> tuple[str, str, str]:
     """Return bucket, key and region; empty texts where the address is not of S3."""
     key = path.removeprefix("/")
     region = found["region"] if (found := _REGION.search(host)) else ""
-    if scheme == "s3":
+    if protocol == "s3":
         return netloc, key, ""
     virtual = _VIRTUAL.fullmatch(host)
     if virtual:

@@ -124,7 +124,7 @@ class SourceCommand(ExampleCommand):
         ]
         if not takers:
             return None
-        told = " and ".join(f"{scheme}:" for scheme in takers)
+        told = " and ".join(f"{taker}:" for taker in takers)
         return UsageError(
             f"{name} goes with {told} addresses only",
             hint=f"openallen {command} {takers[0]}: --help",

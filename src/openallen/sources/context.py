@@ -264,7 +264,7 @@ class Context:
         objects = self.remote_objects(
             bucket, f"{folder}/" if folder else "", region=region, endpoint=endpoint
         )
-        url = web.text if web.scheme != "s3" else objects.url(name)
+        url = objects.url(name) if web.is_s3 else web.text
         return Place(web.text, objects, name, url=url, immutable=immutable)
 
     def recognise(self, place: Place) -> Source | None:

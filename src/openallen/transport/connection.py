@@ -17,9 +17,9 @@ __all__ = ["Origin", "connect", "split"]
 
 
 class Origin(NamedTuple):
-    """Where connections go: scheme, host and port, and the proxy in between, if any."""
+    """Where connections go: protocol, host and port, and the proxy in between, if any."""
 
-    scheme: str
+    protocol: str
     host: str
     port: int
     proxy: str = ""
@@ -28,9 +28,13 @@ class Origin(NamedTuple):
     def authority(self) -> str:
         """The host as a Host header has it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return (
-            host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
-        )
+        usual = 443 if self.is_secure else 80
+        return host if self.port == usual else f"{host}:{self.port}"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.protocol == "https"
 
     @property
     def is_loopback(self) -> bool:
@@ -68,7 +72,7 @@ def split(url: str) -> tuple[Origin, str]:
         target += "?" + quote(parts.query, safe="%/:=&?~+!$,;'@()*[]|")
     origin = Origin(parts.scheme, parts.hostname, port)
     proxy = "" if origin.is_loopback else _proxy_for(parts.scheme, origin.host)
-    if proxy and parts.scheme == "http":
+    if proxy and not origin.is_secure:
         target = f"http://{origin.authority}{target}"
     return origin._replace(proxy=proxy), target
 
@@ -95,7 +99,7 @@ def connect(origin: Origin, timeout_s: float) -> socket.socket:
             "no connection", address=origin.authority, why=_plainly(error)
         ) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if origin.scheme == "http":
+    if not origin.is_secure:
         return sock
     try:
         if origin.proxy:
@@ -135,7 +139,7 @@ def _proxy_for(scheme: str, host: str) -> str:
 
 def _proxy_address(proxy: str) -> tuple[str, int]:
     parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    if parts.scheme not in {"", "http"} or not parts.hostname:
+    if parts[0].lower() not in {"", "http"} or not parts.hostname:
         raise UsageError("only http proxies are understood", address=proxy)
     return parts.hostname, parts.port or 80
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple, Self
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 from openallen.errors import (
     AnswerError,
@@ -358,7 +358,7 @@ class Http:
 
 def _redirected(url: str, location: str) -> str:
     joined = urljoin(url, quote(location, safe="%/:=&?~#+!$,;'@()*[]|"))
-    if urlsplit(url).scheme == "https" and urlsplit(joined).scheme == "http":
+    if url.lower().startswith("https:") and joined.lower().startswith("http:"):
         return "https" + joined.removeprefix("http")
     return joined
 
