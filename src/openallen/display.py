@@ -1,4 +1,4 @@
-"""How objects show themselves: aligned text, compact HTML, sizes in words.
+"""How objects show themselves: aligned text, compact HTML, sizes in words, figures.
 
 HTML is escaped, carries no script and no remote asset, and follows light and dark pages.
 """
@@ -7,8 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["bytes_text", "card", "count_text", "facts_text", "seconds_text", "table_html"]
+from openallen.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "bytes_text",
+    "card",
+    "count_text",
+    "facts_text",
+    "new_figure",
+    "seconds_text",
+    "table_html",
+]
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
@@ -44,6 +58,30 @@ def seconds_text(duration_s: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def new_figure(extra: str, what: str, **options: Any) -> Figure:
+    """Return an empty figure that a notebook shows once; pyplot does not know of it.
+
+    Parameters
+    ----------
+    extra
+        The optional part that brings matplotlib, for the error.
+    what
+        What is to be drawn, for the error: ``pictures of sessions``.
+    **options
+        As for `matplotlib.figure.Figure`.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    try:
+        from openallen.figures import NotebookFigure
+    except ImportError:
+        raise MissingExtraError(extra, what) from None
+    return NotebookFigure(**options)
+
+
 def facts_text(title: str, facts: Mapping[str, object]) -> str:
     """Lay facts out below a title, names aligned; facts that are None are left out."""
     shown = {name: value for name, value in facts.items() if value is not None}
@@ -66,23 +104,27 @@ def card(title: str, facts: Mapping[str, object], *, image: str = "", note: str 
     note
         A sentence below the facts, plain text.
     """
+    # A long path breaks anywhere, a label never: labels are short, and read at a glance.
     rows = "".join(
-        f'<tr><th style="text-align:left;padding:0 1em 0 0;font-weight:normal;opacity:.7">'
-        f"{escape(str(name))}</th>"
-        f'<td style="text-align:left;padding:0">{escape(str(value))}</td></tr>'
+        f'<tr><th style="text-align:left;padding:0 1em 0 0;font-weight:normal;opacity:.7;'
+        f'vertical-align:top;white-space:nowrap">{escape(str(name))}</th>'
+        f'<td style="text-align:left;padding:0;overflow-wrap:anywhere">{escape(str(value))}</td>'
+        "</tr>"
         for name, value in facts.items()
         if value is not None
     )
+    # In a row of boxes a picture is stretched to the row's height and squeezed by long text.
     picture = (
         f'<img src="{escape(image, quote=True)}" alt="" style="max-height:160px;max-width:220px;'
-        'margin-right:1em;border-radius:4px">'
+        "flex-shrink:0;align-self:flex-start;object-fit:contain;"
+        'margin:0 1em 0 0;border-radius:4px">'
         if image.startswith("data:image/")
         else ""
     )
     foot = f'<p style="margin:.4em 0 0;opacity:.7">{escape(note)}</p>' if note else ""
     return (
         '<div style="display:flex;font:13px/1.5 system-ui,sans-serif">'
-        f"{picture}<div><strong>{escape(title)}</strong>"
+        f'{picture}<div style="min-width:0"><strong>{escape(title)}</strong>'
         f'<table style="border-collapse:collapse;margin:.2em 0 0">{rows}</table>{foot}</div></div>'
     )
 

@@ -84,7 +84,7 @@ def test_an_nwb_of_another_lab_says_what_is_missing(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_group("acquisition/TwoPhotonSeries")
         file.create_group("general/subject")
-    with pytest.raises(NotFoundError, match="no Visual Behavior session") as caught:
+    with pytest.raises(NotFoundError, match="not a Visual Behavior session") as caught:
         oa.open(path)
     assert "acquisition, general" in str(caught.value)
     with pytest.raises(NotFoundError, match="no such file"):
