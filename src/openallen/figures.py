@@ -1,4 +1,4 @@
-"""Figures that a notebook shows once; needs matplotlib, so that it is imported when one is drawn."""
+"""Figures that a notebook shows once; imports matplotlib, so import it where one is drawn."""
 
 from __future__ import annotations
 
