@@ -15,6 +15,7 @@ from loopback import file_handler
 import openallen as oa
 from openallen.errors import CorruptError, NotFoundError, ServiceError, UsageError
 from openallen.formats.nwb import open_h5
+from openallen.formats.png import inspect_png
 from openallen.sessions import NwbTables, ProbeLfp, open_nwb, open_session
 
 PROBE = 1054059289
@@ -157,6 +158,26 @@ def test_a_renamed_file_does_not_know_its_session(spoil_lfp):
     with oa.open(spoil_lfp(lambda file: None, "x.nwb")) as probe:
         assert probe.metadata["ecephys_session_id"] is None
         assert "ecephys session" not in repr(probe)
+
+
+def test_its_picture(lfp_file, spoil_lfp):
+    with oa.open(lfp_file) as probe:
+        figure = probe.plot_overview()
+        traces, csd = figure.axes[:2]
+        names = [text.get_text() for text in traces.get_yticklabels()]
+        heights = probe.channels["probe_vertical_position"]
+        order = heights.sort_values(ascending=False).index
+        assert names == probe.channels.loc[order, "structure_acronym"].tolist()
+        assert csd.get_xlabel() == "time from flash (ms)"
+        assert "probeA (1054059289) · ecephys session 1053941483" in figure.get_suptitle()
+        assert inspect_png(figure._repr_png_())
+        assert len(probe.plot_overview((28, 29), channels=2).axes[0].get_yticks()) == 2
+        for window_s in ((1000, 1001), (29, 28)):
+            with pytest.raises(UsageError, match="no samples"):
+                probe.plot_overview(window_s)
+    bare = spoil_lfp(lambda file: file.__delitem__("processing/current_source_density"))
+    with oa.open(bare) as probe:
+        assert len(probe.plot_overview().axes) == 1
 
 
 def test_parts_that_are_missing(spoil_lfp):

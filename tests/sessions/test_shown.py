@@ -221,6 +221,24 @@ def test_a_projection_without_cells_or_scale(changed):
     assert "per px" not in repr(session.max_projection)
 
 
+def test_cells_that_were_not_matched_are_drawn_too(changed):
+    def some(file: h5py.File) -> None:
+        file["processing/ophys/image_segmentation/cell_specimen_table/cell_specimen_id"][3:5] = -1
+
+    session = changed("ophys", some)
+    for figure in (session.plot_overview(), session.plot_raster()):
+        names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        assert len(names) == 8
+        assert names.count("unmatched") == 2
+        assert names[0] == "1086613385"
+
+
+def test_a_session_without_probes(changed):
+    session = changed("ecephys", without("general/extracellular_ephys"))
+    assert session.probes.empty
+    assert "spikes" not in "".join(labels(session.plot_overview()))
+
+
 # --- text and HTML --------------------------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ ECEPHYS = (
     "spike_amplitudes",
     "spike_times",
 )
+_PROBE_COLUMNS = ("name", "location", "sampling_rate", "lfp_sampling_rate", "has_lfp_data")
 _RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
 _LIMITS = ("amplitude_cutoff", "isi_violations", "presence_ratio")
 
@@ -113,9 +114,9 @@ class BehaviorEcephysSession(BehaviorSession):
                     "has_lfp_data": bool(told.get("has_lfp_data", False)),
                 }
             )
-        made = pd.DataFrame(rows, index=pd.Index(ids, name="id", dtype="int64"))
-        text = {n: object for n in ("name", "location") if n in made}
-        return made.astype(text)
+        index = pd.Index(ids, name="id", dtype="int64")
+        made = pd.DataFrame(rows, index=index, columns=list(_PROBE_COLUMNS))
+        return made.astype({"name": object, "location": object})
 
     def get_probes_obj(self) -> pd.DataFrame:
         """Return `probes`; AllenSDK's object of the same name has them as its table."""

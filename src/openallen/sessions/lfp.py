@@ -16,6 +16,7 @@ from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, place
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from openallen.formats.nwb import Tree
 
@@ -239,6 +240,27 @@ class ProbeLfp(NwbSession):
             return probe | behavior_metadata(self.tree)
         there = {n: p for n, p in _SUBJECT.items() if self.tree.has(p)}
         return probe | {name: str(self.tree.value(place)) for name, place in there.items()}
+
+    def plot_overview(
+        self, window_s: tuple[float, float] | None = None, channels: int = 16
+    ) -> Figure:
+        """Return a picture of the LFP, and of the current source density where there is one.
+
+        Parameters
+        ----------
+        window_s
+            From and to, in s on the session's clock; the first second where None.
+        channels
+            Most channels to draw, evenly over the probe.
+
+        Raises
+        ------
+        UsageError
+            If the window holds no samples.
+        """
+        from openallen.sessions.lfp_plots import draw_lfp
+
+        return draw_lfp(self, window_s, channels)
 
     def _rate(self, name: str, folder: str) -> float | None:
         place = f"{folder}/{self.probe_name}"

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import count_text, new_figure
 from openallen.errors import NotFoundError, OpenAllenError, UsageError
-from openallen.sessions.rasters import cell_rows, draw_rows, good_units, name_groups, unit_rows
+from openallen.sessions.marks import flat_bar, plain, round_below, upright_bar
+from openallen.sessions.rasters import (
+    cell_rows,
+    draw_rows,
+    good_units,
+    name_groups,
+    row_name,
+    unit_rows,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +29,6 @@ __all__ = ["Plots"]
 _INK: Final = "#2b4c7e"
 _ACCENT: Final = "#c8553d"
 _MOST_NAMED: Final = 40
-_LABEL_PT: Final = 8
 _PT_PER_IN: Final = 72.0
 
 Panel = tuple[float, Callable[["Axes"], None]]
@@ -68,7 +75,7 @@ class Plots:
         )[:, 0]
         for axis, (_, draw) in zip(axes, panels, strict=True):
             draw(axis)
-            _plain(axis)
+            plain(axis)
         axes[-1].set_xlim(start, stop)
         axes[-1].set_xlabel("time (s)", fontsize=9)
         figure.align_ylabels(list(axes))
@@ -109,9 +116,9 @@ class Plots:
             for row, trace in enumerate(values):
                 axis.plot(found["time"], trace - row * step, color=_INK, linewidth=0.7)
             axis.set_yticks([-row * step for row in range(len(values))])
-            axis.set_yticklabels([str(i) for i in found["cell_specimen_id"].to_numpy()])
+            axis.set_yticklabels([row_name(i) for i in found["cell_specimen_id"].to_numpy()])
             axis.set_ylabel("ΔF/F, one line per cell", fontsize=9)
-            _upright_bar(axis, _round_below(step), "ΔF/F")
+            upright_bar(axis, round_below(step), "ΔF/F")
 
         return max(1.6, 0.35 * found.sizes["cell_specimen_id"]), draw
 
@@ -190,7 +197,7 @@ class Plots:
         axis.set_title(f"{self._title(short=True)}\n{text}", fontsize=11)
         axis.set_axis_off()
         if picture.unit == "mm" and picture.spacing[1] > 0:
-            _flat_bar(axis, image.shape, picture.spacing[1] * 1000)
+            flat_bar(axis, image.shape, picture.spacing[1] * 1000)
         return figure
 
     def raster(
@@ -214,12 +221,12 @@ class Plots:
             name_groups(axis, rows, height * _PT_PER_IN, structures=not named)
         if named:
             axis.set_yticks(range(len(rows)))
-            axis.set_yticklabels([_row_name(row.id, row.structure) for row in rows])
+            axis.set_yticklabels([row_name(row.id, row.structure) for row in rows])
         axis.set_xlim(start, stop)
         axis.set_xlabel("time (s)", fontsize=9)
         what = ("spikes", "unit") if self._has_units else ("events", "cell")
         axis.set_ylabel(f"{what[0]}, {count_text(len(rows), what[1])}", fontsize=9)
-        _plain(axis)
+        plain(axis)
         figure.suptitle(self._title(), fontsize=11)
         return figure
 
@@ -260,49 +267,5 @@ def _cells(table: pd.DataFrame | None) -> str | None:
     return None if table is None else count_text(len(table), "cell")
 
 
-def _row_name(number: int, structure: str) -> str:
-    return f"{structure}  {number}" if structure else str(number)
-
-
 def _figure(size_in: tuple[float, float]) -> Figure:
     return new_figure("nwb", "pictures of sessions", figsize=size_in, layout="constrained")
-
-
-def _plain(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=_LABEL_PT)
-
-
-def _round_below(value: float) -> float:
-    """Return the largest of 1, 2, 5 times a power of ten that is not above a value."""
-    import math
-
-    power = 10.0 ** math.floor(math.log10(value))
-    return float(f"{max(n for n in (1, 2, 5) if n * power <= value * (1 + 1e-9)) * power:g}")
-
-
-def _upright_bar(axis: Axes, length: float, unit: str) -> None:
-    """Draw a scale bar on the right of an axis."""
-    low, high = axis.get_ylim()
-    middle, place = (low + high) / 2, axis.get_yaxis_transform()
-    ends = [middle - length / 2, middle + length / 2]
-    style: dict[str, Any] = {"transform": place, "clip_on": False}
-    axis.plot([1.01, 1.01], ends, color="black", linewidth=2, solid_capstyle="butt", **style)
-    axis.text(
-        1.018, middle, f"{length:g} {unit}", fontsize=_LABEL_PT, va="center", rotation=90, **style
-    )
-    axis.set_ylim(low, high)
-
-
-def _flat_bar(axis: Axes, shape: tuple[int, ...], um_per_px: float) -> None:
-    """Draw a scale bar in the lower right of an image, with its length in µm."""
-    rows, columns = shape[:2]
-    length_um = _round_below(columns * um_per_px / 4)
-    right, bottom = columns * 0.96, rows * 0.95
-    left = right - length_um / um_per_px
-    axis.plot([left, right], [bottom, bottom], color="white", linewidth=3, solid_capstyle="butt")
-    axis.text(
-        (left + right) / 2, bottom - rows * 0.015, f"{length_um:g} µm",
-        color="white", fontsize=9, ha="center", va="bottom",
-        bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.5},
-    )  # fmt: skip

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-__all__ = ["Row", "cell_rows", "draw_rows", "good_units", "name_groups", "unit_rows"]
+__all__ = ["Row", "cell_rows", "draw_rows", "good_units", "name_groups", "row_name", "unit_rows"]
 
 _COLOURS: Final = ("#2b4c7e", "#c8553d", "#3b7a57", "#7a4988", "#b07d2b", "#3f7d8c")
 _ROW_PT: Final = 10.0
@@ -26,14 +26,14 @@ class Row:
     Parameters
     ----------
     id
-        Of the unit or cell.
+        Of the unit or cell; not a number, or None, for a cell that was not matched.
     times
         Its spikes or events, in s.
     probe, structure
         Where it was recorded; empty where that is not known.
     """
 
-    id: int
+    id: Any
     times: np.ndarray[Any, Any]
     probe: str = ""
     structure: str = ""
@@ -106,15 +106,25 @@ def cell_rows(session: Any, cells: Sequence[int] | None = None) -> list[Row]:
     array = session.trace_array("events")
     times = array["time"].to_numpy()
     rows = zip(array["cell_specimen_id"].to_numpy().tolist(), array.to_numpy(), strict=True)
-    found = {i: Row(i, times[row > 0]) for i, row in rows}
-    missing = [cell for cell in cells or () if cell not in found]
+    found = [Row(i, times[row > 0]) for i, row in rows]
+    if cells is None:
+        return found
+    named = {row.id: row for row in found}
+    missing = [cell for cell in cells if cell not in named]
     if missing:
         raise _unknown(session.name, missing[0], len(found))
-    return list(found.values()) if cells is None else [found[cell] for cell in cells]
+    return [named[cell] for cell in cells]
 
 
 def _unknown(name: str, unit: int, count: int) -> NotFoundError:
     return NotFoundError(f"there is no unit or cell {unit}", address=name, why=f"it has {count}")
+
+
+def row_name(number: Any, structure: str = "") -> str:
+    """Return the label of a row: its id, behind its structure where that is known."""
+    # Cells that were not matched have no id: not a number, or None.
+    name = "unmatched" if number is None or number != number else str(int(number))  # noqa: PLR0124
+    return f"{structure}  {name}" if structure else name
 
 
 def draw_rows(axis: Axes, rows: Sequence[Row], start: float, stop: float) -> None:
