@@ -1,4 +1,4 @@
-"""How objects show themselves: aligned text, compact HTML, sizes in words.
+"""How objects show themselves: aligned text, compact HTML, sizes in words, figures.
 
 HTML is escaped, carries no script and no remote asset, and follows light and dark pages.
 """
@@ -8,6 +8,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING, Any
+
+from openallen.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "bytes_text",
@@ -15,6 +21,7 @@ __all__ = [
     "count_text",
     "facts_text",
     "harmless",
+    "new_figure",
     "seconds_text",
     "table_html",
 ]
@@ -51,6 +58,30 @@ def seconds_text(duration_s: float) -> str:
     if minutes < 60:
         return f"{minutes} min {seconds} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def new_figure(extra: str, what: str, **options: Any) -> Figure:
+    """Return an empty figure that a notebook shows once; pyplot does not know of it.
+
+    Parameters
+    ----------
+    extra
+        The optional part that brings matplotlib, for the error.
+    what
+        What is to be drawn, for the error: ``pictures of sessions``.
+    **options
+        As for `matplotlib.figure.Figure`.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    try:
+        from openallen.figures import NotebookFigure
+    except ImportError:
+        raise MissingExtraError(extra, what) from None
+    return NotebookFigure(**options)
 
 
 def facts_text(title: str, facts: Mapping[str, object]) -> str:
@@ -102,23 +133,27 @@ def card(
         Keep line breaks and alignment of values.
     """
     space = ";white-space:pre-wrap" if pre else ""
+    # A long path breaks anywhere, a label never: labels are short, and read at a glance.
     rows = "".join(
-        f'<tr><th style="text-align:left;padding:0 1em 0 0;font-weight:normal;opacity:.7">'
-        f"{escape(str(name))}</th>"
-        f'<td style="text-align:left;padding:0{space}">{escape(str(value))}</td></tr>'
+        f'<tr><th style="text-align:left;padding:0 1em 0 0;font-weight:normal;opacity:.7;'
+        f'vertical-align:top;white-space:nowrap">{escape(str(name))}</th>'
+        f'<td style="text-align:left;padding:0;overflow-wrap:anywhere{space}">'
+        f"{escape(str(value))}</td></tr>"
         for name, value in facts.items()
         if value is not None
     )
+    # In a row of boxes a picture is stretched to the row's height and squeezed by long text.
     picture = (
         f'<img src="{escape(image, quote=True)}" alt="" style="max-height:160px;max-width:220px;'
-        'margin-right:1em;border-radius:4px">'
+        "flex-shrink:0;align-self:flex-start;object-fit:contain;"
+        'margin:0 1em 0 0;border-radius:4px">'
         if image.startswith("data:image/")
         else ""
     )
     foot = f'<p style="margin:.4em 0 0;opacity:.7">{escape(note)}</p>' if note else ""
     return (
         '<div style="display:flex;font:13px/1.5 system-ui,sans-serif">'
-        f"{picture}<div><strong>{escape(title)}</strong>"
+        f'{picture}<div style="min-width:0"><strong>{escape(title)}</strong>'
         f'<table style="border-collapse:collapse;margin:.2em 0 0">{rows}</table>{foot}</div></div>'
     )
 

@@ -173,7 +173,7 @@ def test_show_a_session_by_address_and_by_file(release, tmp_path):
     (tmp_path / "no.nwb").write_bytes(b"<html>")
     done = openallen("show", tmp_path / "no.nwb")
     assert done.returncode == 7
-    assert "no HDF5 file" in done.stderr
+    assert "not an HDF5 file" in done.stderr
     assert openallen("show", "stack:313862022", "--picture", "x.png").returncode == 2
     assert openallen("show", file, "--picture", tmp_path / "x.txt").returncode == 2
     (tmp_path / "cut.nwb").write_bytes(file.read_bytes()[:200_000])
