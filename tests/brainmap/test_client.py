@@ -141,7 +141,7 @@ SPOILT = {
     "repeats the first page": (
         later(lambda e, s: e | {"msg": [dict(r, id=r["id"] - s) for r in e["msg"]]}), "rows came twice",
     ),
-    "total changes": (later(lambda e, s: e | {"total_rows": 999}), "became 999"),
+    "total changes": (later(lambda e, s: e | {"total_rows": 999}), "changed from 200 to 999"),
     "announces more than it sends": (later(lambda e, s: e | {"msg": e["msg"][:-1]}), "announced"),
     "empty too early": (later(lambda e, s: e | {"msg": [], "num_rows": 0}), "empty page at row 50"),
     "sends more than asked": (

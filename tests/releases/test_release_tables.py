@@ -115,7 +115,7 @@ def test_conditions_on_rows(data, text, expected):
 def test_a_column_that_is_not_there_is_told_with_the_nearest():
     with pytest.raises(UsageError, match="no column 'imaging_dept'") as caught:
         check_fields(["imaging_depth", "mouse_id"], [Condition.parse("imaging_dept=1")], "t")
-    assert caught.value.hint == "imaging_depth"
+    assert caught.value.hint == "imaging_depth=1"
 
 
 def test_a_broken_line_is_told(tmp_path: Path):

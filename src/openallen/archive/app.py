@@ -158,7 +158,7 @@ class _Services:
         return _volume(lambda: self._volumes.grid(request.path_params["id"], include))
 
     def connectivity(self, request: Request) -> Response:
-        """Give one NRRD; what is not asked for is as the service takes it."""
+        """Return one NRRD; what is not asked for is as the service takes it."""
         image = request.query_params.get("image", "projection_density")
         resolution = request.query_params.get("resolution", "25")
         if not resolution.isdigit():
@@ -189,7 +189,7 @@ class _Services:
         return Response(status_code=302, headers={"location": location})
 
     def drawing(self, request: Request) -> Response:
-        """Give a drawing as it is held; it is not cut down to groups or halved."""
+        """Return a drawing as it is held; it is not cut down to groups or halved."""
         path = self._holdings.drawing(request.path_params["id"])
         if path is None:
             return _page(404, "no such drawing")

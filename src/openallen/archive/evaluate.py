@@ -196,7 +196,7 @@ class _Stage:
         self._where(f"({glue.join(parts)})", *parameters)
 
     def _column(self, name: str, table: str, alias: str) -> tuple[str, str]:
-        """Give the SQL of a column and its type; it may be of any table joined so far."""
+        """Return the SQL of a column and its type; it may be of any table joined so far."""
         owner, dot, column = name.rpartition(".")
         if dot and owner != table:
             table, alias = owner, self._scope.of(owner)
@@ -236,7 +236,7 @@ class _Stage:
         ]
 
     def _keys(self, options: Options, most: int | None, start: int) -> tuple[list[int], int]:
-        """Give the row numbers of one page, and how many rows there are in all."""
+        """Return the row numbers of one page, and how many rows there are in all."""
         main = self._scope.aliases[0][1]
         order = self._order(options)
         columns = "".join(f", min({sql}) AS o{i}" for i, (sql, _) in enumerate(order))
@@ -292,7 +292,7 @@ class _Stage:
     def _related(
         self, relation: Relation, rows: list[Row], include: Association
     ) -> dict[Any, list[Row]]:
-        """Give the related rows of many rows in one query, grouped by the column they match."""
+        """Return the related rows of many rows in one query, grouped by the column they match."""
         scope, table = self._scope, self._table
         self._scope, self._table = _Scope(), relation.table
         there = self._scope.alias(relation.table)

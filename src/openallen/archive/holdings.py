@@ -115,12 +115,12 @@ class Holdings:
         self.columns[table] = {name: kind for name, kind, *_ in described}
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Give a connection of one's own to the tables."""
+        """Return a connection of one's own to the tables."""
         with self._lock:
             return self._db.cursor()
 
     def holds(self, table: str) -> bool:
-        """Tell whether there are rows of a table."""
+        """Return whether there are rows of a table."""
         return table in self.columns
 
     def file(self, file_id: int) -> Path | None:
@@ -138,13 +138,13 @@ class Holdings:
         return path if path.exists() else None
 
     def row(self, table: str, column: str, value: object) -> dict[str, Any] | None:
-        """Give the first row whose column has a value, hidden columns included."""
+        """Return the first row whose column has a value, hidden columns included."""
         if column not in self.columns.get(table, {}):
             return None
         return next(iter(self._select(table, column, value, " LIMIT 1")), None)
 
     def rows(self, table: str, column: str, value: object) -> list[dict[str, Any]]:
-        """Give all rows whose column has a value, hidden columns included."""
+        """Return all rows whose column has a value, hidden columns included."""
         return self._select(table, column, value) if column in self.columns.get(table, {}) else []
 
     def _select(

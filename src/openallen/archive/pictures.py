@@ -70,7 +70,7 @@ class Pictures:
         self._scenes = _scenes(holdings)
 
     def row(self, image_id: int) -> dict[str, Any]:
-        """Give the row of an image.
+        """Return the row of an image.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Pictures:
         return row
 
     def by_path(self, path: str, view: View) -> Picture:
-        """Give a picture by the path its row names.
+        """Return a picture by the path its row names.
 
         Raises
         ------

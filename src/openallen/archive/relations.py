@@ -94,7 +94,7 @@ def relate(holdings: Holdings, model: str, name: str) -> Relation:
 def _columns(
     table: str, here: Mapping[str, str], there: Mapping[str, str], model: str, name: str
 ) -> tuple[str, str]:
-    """Give the columns that match, here and there; two empty texts where none do."""
+    """Return the columns that match, here and there; two empty texts where none do."""
     irregular = _IRREGULAR.get((table, name))
     if irregular:
         return irregular
@@ -107,7 +107,7 @@ def _columns(
 
 
 def model_filter(holdings: Holdings, model: str) -> str:
-    """Give the value of ``_type`` that rows of a model have; empty where all rows are of it."""
+    """Return the value of ``_type`` that rows of a model have; empty where all rows are of it."""
     table = schema().table_of(model)
     shared = "_type" in holdings.columns.get(table, {})
     return model if shared and snake(model) != singular(table) else ""

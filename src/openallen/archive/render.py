@@ -127,7 +127,7 @@ def _draw(
 
 
 def _grained(image: Image.Image, *, seed: int) -> Image.Image:
-    """Give paper its grain and its tint: a picture without noise compresses like no real one."""
+    """Return paper its grain and its tint: a picture without noise compresses like no real one."""
     import numpy as np
     from PIL import Image as Pictures
 

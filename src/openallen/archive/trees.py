@@ -19,7 +19,7 @@ _PARENTS: Final = {"Structure": "parent_structure_id", "Specimen": "parent_id"}
 
 
 def structure_graph(holdings: Holdings, graph_id: int) -> Result:
-    """Give an ontology as nested nodes.
+    """Return an ontology as nested nodes.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def structure_graph(holdings: Holdings, graph_id: int) -> Result:
 def relatives(
     holdings: Holdings, model: str, number: int, *, ancestors: bool, descendants: bool
 ) -> Result:
-    """Give a row of a tree, with those above it and those below it, from the top.
+    """Return a row of a tree, with those above it and those below it, from the top.
 
     Raises
     ------

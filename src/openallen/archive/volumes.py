@@ -82,7 +82,7 @@ class Volumes:
     # --- what is asked --------------------------------------------------------------------------
 
     def grid(self, data_set_id: int, include: str) -> Volume:
-        """Give the zip of an expression grid.
+        """Return the zip of an expression grid.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Volumes:
         return self._packed("grid", (data_set_id, age, *kinds))
 
     def connectivity(self, data_set_id: int, image: str, resolution_um: int) -> Volume:
-        """Give one NRRD of a connectivity grid.
+        """Return one NRRD of a connectivity grid.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Volumes:
         return self._packed("connectivity", (data_set_id, image, resolution_um))
 
     def file(self, file_id: int) -> Volume | None:
-        """Give a volume that is a well-known file of a reference space; None if it is none."""
+        """Return a volume that is a well-known file of a reference space; None if it is none."""
         row = self._holdings.row("well_known_files", "id", file_id)
         if not self._made_up or row is None or row.get("attachable_type") != "ReferenceSpace":
             return None
@@ -125,7 +125,7 @@ class Volumes:
         return self._packed("space", (name, str(age.get("name", "P56"))))
 
     def published(self, path: str) -> Volume:
-        """Give a file of the informatics archive by its published path.
+        """Return a file of the informatics archive by its published path.
 
         Raises
         ------
@@ -157,7 +157,7 @@ class Volumes:
         return Volume(found.read_bytes(), simulated=False) if found.is_file() else None
 
     def _age(self, data_set_id: int) -> str:
-        """Give the age of a data set; refuses those that are not here."""
+        """Return the age of a data set; refuses those that are not here."""
         row = self._holdings.row("data_sets", "id", data_set_id)
         if row is None or not self._made_up or row.get("reference_space_id") is None:
             raise Refusal(f"no grid of data set {data_set_id}")
@@ -222,7 +222,7 @@ class Volumes:
 
 
 def _repeated(values: np.ndarray[Any, Any], times: int) -> Iterator[bytes]:
-    """Give a volume with each voxel repeated, first axis fastest, a slab at a time."""
+    """Return a volume with each voxel repeated, first axis fastest, a slab at a time."""
     import numpy as np
 
     for ml in range(values.shape[2]):

@@ -78,19 +78,19 @@ class WellKnownFile:
         )
 
     def is_a(self, kind: FileType) -> bool:
-        """Tell whether it is of this type, by id where there is one, else by name."""
+        """Return whether it is of this type, by id where there is one, else by name."""
         return self.type_id == kind.id if self.type_id else self.type_name == kind.name
 
     def url(self, base: str) -> str:
-        """Give the URL at the service with base URL `base`."""
+        """Return the URL at the service with base URL `base`."""
         return file_url(base, self.id)
 
 
 def of_type(files: Iterable[WellKnownFile], kind: FileType) -> list[WellKnownFile]:
-    """Give the files of one type, in the order of their ids."""
+    """Return the files of one type, in the order of their ids."""
     return sorted((f for f in files if f.is_a(kind)), key=lambda f: f.id)
 
 
 def file_url(base: str, file_id: int) -> str:
-    """Give the URL of a well-known file at the service with base URL `base`."""
+    """Return the URL of a well-known file at the service with base URL `base`."""
     return f"{base}/api/v2/well_known_file_download/{file_id}"

@@ -20,7 +20,7 @@ _BOOLEANS = {"true": True, "t": True, "false": False, "f": False}
 
 
 def check_rows(rows: Sequence[Mapping[str, Any]], stage: ModelStage, url: str) -> None:
-    """See that every row matches the filters on the model itself.
+    """Check that every row matches the filters on the model itself.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def check_rows(rows: Sequence[Mapping[str, Any]], stage: ModelStage, url: str) -
 
 
 def matches(value: object, condition: Filter) -> bool:
-    """Tell whether a value matches a filter; True where that cannot be decided."""
+    """Return whether a value matches a filter; True where that cannot be decided."""
     if not condition.op:
         return value is not None
     words = [v.text for v in condition.values if isinstance(v, Word)]

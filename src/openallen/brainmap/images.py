@@ -143,14 +143,14 @@ class ImageRequest:
         return {name: text for name, text in given.items() if text is not None}
 
     def url(self, base: str) -> str:
-        """Give the URL at the service with base URL `base`."""
+        """Return the URL at the service with base URL `base`."""
         query = "&".join(f"{name}={quote(text, safe=',.')}" for name, text in self.options.items())
         path = f"{base}/api/v2/{self.service}_download/{self.image_id}"
         return f"{path}?{query}" if query else path
 
 
 def tier_size_px(width_px: int, height_px: int, downsample: int) -> tuple[int, int]:
-    """Give width and height of an image after `downsample` halvings, in pixels, rounded up.
+    """Return width and height of an image after `downsample` halvings, in pixels, rounded up.
 
     Rounding at odd sizes is the service's own affair: hold answers to this within one pixel.
     """
@@ -208,7 +208,7 @@ class DrawingRequest:
         return {name: text for name, text in given.items() if text}
 
     def url(self, base: str) -> str:
-        """Give the URL at the service with base URL `base`."""
+        """Return the URL at the service with base URL `base`."""
         query = "&".join(f"{name}={text}" for name, text in self.options.items())
         path = f"{base}/api/v2/svg/{self.image_id}"
         return f"{path}?{query}" if query else path

@@ -144,7 +144,7 @@ class Association:
         return f"{self.name}{''.join(map(str, self.filters))}{inner}"
 
     def walk(self) -> Iterator[Association]:
-        """Give this association and all below it."""
+        """Return this association and all below it."""
         yield self
         for child in self.children:
             yield from child.walk()
@@ -210,7 +210,7 @@ class Options:
     others: tuple[tuple[str, str], ...] = ()
 
     def items(self) -> Iterator[tuple[str, str]]:
-        """Give name and text of each option that is set, in canonical order."""
+        """Return name and text of each option that is set, in canonical order."""
         if self.only:
             yield "only", ",".join(self.only)
         if self.exclude:
@@ -300,7 +300,7 @@ class ServiceStage:
         return f"service::{self.name}{''.join(map(str, self.parameters))}"
 
     def with_page(self, start_row: int, num_rows: int) -> Self:
-        """Give the stage asking for one page; services page by parameters of their own."""
+        """Return the stage asking for one page; services page by parameters of their own."""
         kept = [p for p in self.parameters if p.field not in {"start_row", "num_rows"}]
         page = {"start_row": start_row, "num_rows": num_rows}
         new = [Filter(name, "eq", (Word(str(value)),)) for name, value in page.items()]
@@ -349,7 +349,7 @@ class Query:
         return last.options if isinstance(last, ModelStage) else Options()
 
     def with_options(self, options: Options) -> Self:
-        """Give the query with other options on its last stage.
+        """Return the query with other options on its last stage.
 
         Raises
         ------
@@ -362,7 +362,7 @@ class Query:
         return replace(self, stages=(*self.stages[:-1], replace(last, options=options)))
 
     def with_page(self, start_row: int, num_rows: int) -> Self:
-        """Give the query asking for one page."""
+        """Return the query asking for one page."""
         last = self.stages[-1]
         if isinstance(last, ServiceStage):
             page = last.with_page(start_row, num_rows)
@@ -370,7 +370,7 @@ class Query:
         return self.with_options(replace(self.options, start_row=start_row, num_rows=num_rows))
 
     def filters_without_operator(self) -> list[Filter]:
-        """Give the filters that only ask whether a column is set.
+        """Return the filters that only ask whether a column is set.
 
         They are rarely meant: a shell that swallows ``$eq5`` out of a filter leaves one behind,
         and the service then answers with everything.
@@ -389,11 +389,11 @@ class Query:
         return text + "".join(f"&{k}={_escaped(v)}" for k, v in self.parameters)
 
     def text(self) -> str:
-        """Give the RMA text as the service reads it, nothing escaped."""
+        """Return the RMA text as the service reads it, nothing escaped."""
         return ",".join(map(str, self.stages))
 
     def url(self, base: str, format: Format = "json") -> str:  # noqa: A002 - RMA's own word
-        """Give the URL that asks the service with base URL `base`, percent-encoded.
+        """Return the URL that asks the service with base URL `base`, percent-encoded.
 
         Parameters
         ----------

@@ -82,7 +82,7 @@ def plan_file(client: Client, address: Address, to: Path) -> FileJob:
 def well_known(
     client: Client, known: WellKnownFile, path: str, *, kind: str, retry: str, last_digest: str = ""
 ) -> RemoteFile:
-    """Give a well-known file as a part of a larger plan."""
+    """Return a well-known file as a part of a larger plan."""
     return RemoteFile(
         address=f"file:{known.id}",
         url=known.url(client.base_url),
@@ -103,7 +103,7 @@ def expected(known: WellKnownFile) -> frozenset[str]:
 
 
 def check_for(known: WellKnownFile) -> Check | None:
-    """Give the check that goes with the type of a file."""
+    """Return the check that goes with the type of a file."""
     if known.is_a(RECONSTRUCTION_TYPE):
         return SwcCheck()
     if known.is_a(MARKER_TYPE):

@@ -92,7 +92,7 @@ class Model:
     associations: Mapping[str, Association] = field(default_factory=lambda: MappingProxyType({}))
 
     def field_type(self, name: str) -> str:
-        """Give the type of a column, or empty where it is not known."""
+        """Return the type of a column, or empty where it is not known."""
         known = self.fields.get(name)
         return known.type if known else ""
 
@@ -152,7 +152,7 @@ class Schema:
         return cls(models)
 
     def to_compact(self) -> dict[str, list[str]]:
-        """Give the form the package ships: table, columns and associations as text."""
+        """Return the form the package ships: table, columns and associations as text."""
         return {
             model.name: [
                 model.table,
@@ -167,17 +167,17 @@ class Schema:
         }
 
     def get(self, name: str) -> Model | None:
-        """Give the model of that name, None where it is not known."""
+        """Return the model of that name, None where it is not known."""
         return self.models.get(name)
 
     def meant(self, name: str) -> str:
-        """Give the known model nearest to a name, or empty where none is near."""
+        """Return the known model nearest to a name, or empty where none is near."""
         folded = {known.lower(): known for known in self.models}
         near = get_close_matches(name.lower(), folded, n=1, cutoff=0.7)
         return folded[near[0]] if near and folded[near[0]] != name else ""
 
     def field_meant(self, model: str, name: str) -> str:
-        """Give the column of a model nearest to a name it does not have, or empty."""
+        """Return the column of a model nearest to a name it does not have, or empty."""
         known = self.models.get(model)
         if known is None or name in known.fields or not known.fields:
             return ""
@@ -185,12 +185,12 @@ class Schema:
         return near[0] if near else ""
 
     def table_of(self, model: str) -> str:
-        """Give the table of a model; for an unknown one the plural of its name."""
+        """Return the table of a model; for an unknown one the plural of its name."""
         known = self.models.get(model)
         return known.table if known else plural(snake(model))
 
     def joined(self, newer: Schema) -> Schema:
-        """Give what both know of; where they differ, what `newer` says."""
+        """Return what both know of; where they differ, what `newer` says."""
         models = dict(self.models)
         for name, new in newer.models.items():
             old = models.get(name)
@@ -199,13 +199,13 @@ class Schema:
 
 
 def refreshed_file(store: Path | None = None) -> Path:
-    """Give where a refreshed description is kept."""
+    """Return where a refreshed description is kept."""
     return (store or Settings.load().store) / "brainmap" / "schema-hints.json"
 
 
 @functools.cache
 def schema() -> Schema:
-    """Give the hints that come with the package, and what a refresh told beyond them."""
+    """Return the hints that come with the package, and what a refresh told beyond them."""
     file = resources.files("openallen.brainmap") / "schema-hints.json"
     shipped = Schema.from_compact(json.loads(file.read_text("utf-8")))
     refreshed = refreshed_file()

@@ -50,7 +50,7 @@ class Text:
     places: Sequence[int]
 
     def place(self, at: int) -> int:
-        """Give the position in the original of character `at`."""
+        """Return the position in the original of character `at`."""
         return self.places[min(at, len(self.places) - 1)]
 
 
@@ -202,7 +202,7 @@ def _decoder(*, plus: bool) -> Callable[[str, int, int], Text]:
 
 
 def _spread(raw: bytes, at: int) -> list[int]:
-    """Give the place of the escape each decoded character starts at."""
+    """Return the place of the escape each decoded character starts at."""
     piece = raw.decode("utf-8", "replace")
     if len(piece) == len(raw):
         return [at + 3 * i for i in range(len(raw))]

@@ -204,5 +204,5 @@ def _fail(error: OpenAllenError, *, as_json: bool, debug: bool) -> int:
             "hint": error.hint or None,
             "exit_code": int(error.exit_code),
         }
-        sys.stdout.write(json.dumps({"error": document}, ensure_ascii=False, indent=1) + "\n")
+        sys.stdout.write(json.dumps({"error": document}, ensure_ascii=False) + "\n")
     return _say(f"error: {error}", error.exit_code)
