@@ -1,7 +1,7 @@
-"""A brain that is made up: an ellipsoid of real structures, for archives without volumes.
+"""A simulated brain: an ellipsoid of real structures, for archives without volumes.
 
-Ids, acronyms and their tree are the ontology's; shapes are not. Whatever is made here is marked as
-simulated where it is served.
+Ids, acronyms and their tree are the ontology's; shapes are not. The server marks everything made
+here as simulated.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from openallen.brainmap.schema import schema
 __all__ = ["DEFAULT_ROWS", "Result", "evaluate"]
 
 DEFAULT_ROWS: Final = 50
-"""Rows the service gives when no number is asked for."""
+"""Rows of an answer when no number is asked for."""
 
 _COMPARE: Final = {"eq": "=", "is": "=", "ne": "<>", "lt": "<", "gt": ">", "le": "<=", "ge": ">="}
 _NUMERIC: Final = {"BIGINT", "INTEGER", "DOUBLE", "FLOAT", "HUGEINT", "SMALLINT", "TINYINT"}
@@ -61,22 +61,22 @@ class Result:
 
 
 def evaluate(holdings: Holdings, query: Query) -> Result:
-    """Answer a query from what an archive holds.
+    """Return the result of a query over the tables of an archive.
 
     Raises
     ------
     Refusal
-        With what the service would say: an unknown model, column, association or service.
+        With the message of the service: an unknown model, column, association or service.
     """
     variables: dict[str, list[Any]] = {}
     results: list[Result] = []
     for index, stage in enumerate(query.stages):
         following = query.stages[index + 1] if index + 1 < len(query.stages) else None
         if isinstance(stage, ServiceStage):
-            raise Refusal(f"service::{stage.name} is not held by this archive")
+            raise Refusal(f"service::{stage.name} is not in this archive")
         if isinstance(stage, PipeStage):
             if stage.name != "list":
-                raise Refusal(f"pipe::{stage.name} is not understood by this archive")
+                raise Refusal(f"pipe::{stage.name} is not supported by this archive")
             continue
         piped = isinstance(following, PipeStage)
         result = _Stage(holdings, stage, variables).result(whole=piped)

@@ -1,8 +1,8 @@
 """Pictures of a reconstruction as a bright-field microscope would roughly show it.
 
-Nothing here is data: planes and projections are drawn from a real reconstruction at the size and
+This is not data: planes and projections are drawn from a real reconstruction at the size and
 tier asked for, so that a stack can be fetched, checked, converted and looked at without the
-service. Whoever serves them says so (``openallen-simulated: true``).
+service. The server marks them with a header (``openallen-simulated: true``).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def structure_graph(holdings: Holdings, graph_id: int) -> Result:
     Raises
     ------
     Refusal
-        If there is none.
+        If it does not exist.
     """
     rows = holdings.rows("structures", "graph_id", graph_id)
     if not rows:
@@ -48,11 +48,11 @@ def relatives(
     Raises
     ------
     Refusal
-        If there is no such tree or row.
+        If the tree or the row does not exist.
     """
     column = _PARENTS.get(model)
     if column is None:
-        raise Refusal(f"{model} is no tree")
+        raise Refusal(f"{model} is not a tree")
     table = schema().table_of(model)
     row = holdings.row(table, "id", number)
     if row is None:

@@ -1,4 +1,4 @@
-"""Reading what the service answers: JSON, XML and CSV to the same rows, and nothing on trust.
+"""Reading answers of the service: JSON, XML and CSV to the same rows, each checked.
 
 The service fails in many ways with status 200: an HTML page, XML where JSON was asked, a text where
 the rows should be. Each becomes an `AnswerError` that says what was received.
@@ -255,7 +255,7 @@ def _value(element: _Element, model: Model | None) -> object:
 
 
 def _is_plural(element: _Element) -> bool:
-    """Tell a list of like elements (``<genes><gene/>…``) from one row (``<gene><id/>…``)."""
+    """Return whether this is a list of rows (``<genes><gene/>…``), not one (``<gene><id/>…``)."""
     names = {child.name for child in element.children}
     only = next(iter(names))
     return (

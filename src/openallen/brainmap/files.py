@@ -1,7 +1,7 @@
-"""Well-known files: the files rows point at, told apart by type and never by suffix.
+"""Well-known files: the files rows point at, recognised by type and never by suffix.
 
-A reconstruction and its markers both end in ``.swc`` on the service; only the type id, or the
-type's name, says which is which.
+A reconstruction and its markers both end in ``.swc`` on the service; only the type id, or the name
+of the type, distinguishes them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """A well-known file type: the id rows carry, and its name."""
+    """A well-known file type: its id in rows, and its name."""
 
     id: int
     name: str
@@ -42,11 +42,11 @@ class WellKnownFile:
     Parameters
     ----------
     id
-        Its id; the download service asks for nothing else.
+        Its id, all that the download service needs.
     type_id, type_name
         Its type; the name is empty where the row does not nest it.
     path
-        Where it lies on the service's disks; tells the name it had there.
+        Its path at the service, which ends with its name.
     attached_to
         Id of the row it belongs to.
     """

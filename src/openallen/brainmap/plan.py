@@ -62,8 +62,8 @@ def plan_image(client: Client, address: Address, to: Path) -> FileJob:
 def plan_file(client: Client, address: Address, to: Path) -> FileJob:
     """Plan one well-known file: ``file:491120155``.
 
-    Its row is asked for first: it tells name and type. Not every file has a row that can be
-    asked for; such a file is fetched under its id.
+    Its row is requested first, for its name and type. Not every file has a row that can be
+    queried; such a file is fetched under its id.
     """
     rows = list(client.rows(Search.of("WellKnownFile").where(id=address.id).query, 1))
     known = WellKnownFile.from_row(rows[0]) if rows else WellKnownFile(id=address.id, type_id=None)
@@ -96,7 +96,7 @@ def well_known(
 
 
 def expected(known: WellKnownFile) -> frozenset[str]:
-    """Say what the first bytes of a file may look like; anything for types not known here."""
+    """Return the kinds of content a file may have; empty, for any, where its type is unknown."""
     if known.is_a(RECONSTRUCTION_TYPE) or known.is_a(MARKER_TYPE):
         return _TEXT
     return frozenset({"png"}) if known.is_a(MORPHOLOGY_THUMBNAIL_TYPE) else frozenset()

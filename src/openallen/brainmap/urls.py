@@ -36,7 +36,7 @@ _OTHER_PATHS: Final = (
 
 @dataclass(frozen=True)
 class Text:
-    """Decoded text, and where each of its characters stood in what was given.
+    """Decoded text, and the place of each of its characters in the original.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Request:
     Parameters
     ----------
     original
-        What was given, for messages.
+        The text itself, for messages.
     criteria, include
         RMA text.
     model
@@ -71,7 +71,7 @@ class Request:
     options
         Options given as URL parameters, the last of each name.
     others
-        Parameters that only a URL can say.
+        Parameters of the URL alone.
     """
 
     original: str
@@ -84,7 +84,7 @@ class Request:
 
 
 def read_request(given: str) -> Request:
-    """Take a URL or a bare query apart.
+    """Return the pieces of a URL or a bare query.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _something_else(given: str, path: str) -> UsageError:
     for pattern, what, hint in _OTHER_PATHS:
         if re.fullmatch(pattern, path):
             return UsageError(f"this URL asks for {what}, not for rows", address=given, hint=hint)
-    return UsageError("no request of brain-map.org for rows", address=given)
+    return UsageError("this URL does not ask brain-map.org for rows", address=given)
 
 
 def _assemble(
