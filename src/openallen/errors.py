@@ -222,7 +222,7 @@ class AnswerError(ServiceError, ValueError):
 
 
 class ShortAnswerError(AnswerError):
-    """Fewer rows than the service announces, whichever way it is asked."""
+    """Fewer rows than the service announces; ``short="warn"`` accepts those there are."""
 
 
 class ShortAnswerWarning(UserWarning):

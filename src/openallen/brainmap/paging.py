@@ -192,11 +192,7 @@ class Paging:
         if self._warns and self._ask(last, 1).rows:
             raise self._wrong(what, "there are rows behind it")
         if not self._warns:
-            error = self._wrong(
-                what, "the service announces more rows than it has", ShortAnswerError
-            )
-            error.hint = 'rows(short="warn")'
-            raise error
+            raise self._short(what, "the service announces more rows than it has")
         self._ended = True
 
     def _warn_if_short(self) -> None:
@@ -213,9 +209,12 @@ class Paging:
         fresh, again = self._fresh(rows)
         # A service that counts a row once for each row it is joined with sends it once for each
         # page it is on: with short="warn" the first is enough. A page of nothing new is an error.
-        accepted = self._warns and (fresh or refill)
-        if (again is not None and not accepted) or rows == self._before:
-            raise self._wrong("rows came twice", f"{self._key} {again}" if again else "")
+        acceptable = again is not None and bool(fresh or refill) and rows != self._before
+        which = f"{self._key} {again}" if again else ""
+        if acceptable and not self._warns:
+            raise self._short("rows came twice", which)
+        if rows == self._before or (again is not None and not acceptable):
+            raise self._wrong("rows came twice", which)
         self._before = rows
         self._yielded += len(fresh)
         main = self._query.main
@@ -235,6 +234,12 @@ class Paging:
             elif again is None:
                 again = key
         return fresh, again
+
+    def _short(self, what: str, why: str) -> AnswerError:
+        """Return an error that ``short="warn"`` would accept, and that says so."""
+        error = self._wrong(what, why, ShortAnswerError)
+        error.hint = 'rows(short="warn")'
+        return error
 
     def _wrong(
         self, what: str, why: str = "", kind: type[AnswerError] = AnswerError
