@@ -14,6 +14,7 @@ heard of openallen still catches them::
     │   ├── StalledError       TimeoutError        connected, then silent
     │   ├── StatusError                            an HTTP status that says no
     │   └── AnswerError        ValueError          of the wrong kind, or contradicting itself
+    │       └── ShortAnswerError                   fewer rows than the service announces
     ├── IntegrityError         ValueError          bytes that are not what was published
     │   ├── TruncatedError     EOFError            fewer bytes than there should be
     │   └── CorruptError                           bytes that do not decode, or the wrong digest
@@ -45,6 +46,8 @@ __all__ = [
     "QueryError",
     "RefusedError",
     "ServiceError",
+    "ShortAnswerError",
+    "ShortAnswerWarning",
     "SpaceError",
     "StalledError",
     "StatusError",
@@ -104,7 +107,8 @@ class OpenAllenError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        text = f"{self.address}: {self.what}" if self.address else self.what
+        lead = self.address if self.address.endswith(":") else f"{self.address}:"
+        text = f"{lead} {self.what}" if self.address else self.what
         if self.why:
             text += f" ({self.why})"
         if self.hint:
@@ -215,6 +219,14 @@ class StatusError(ServiceError):
 
 class AnswerError(ServiceError, ValueError):
     """An answer of the wrong kind (HTML where JSON was asked), or one that contradicts itself."""
+
+
+class ShortAnswerError(AnswerError):
+    """Fewer rows than the service announces; ``short="warn"`` accepts those there are."""
+
+
+class ShortAnswerWarning(UserWarning):
+    """The same where ``short="warn"`` accepts the rows there are."""
 
 
 class IntegrityError(OpenAllenError, ValueError):

@@ -154,6 +154,28 @@ def test_filters_that_make_no_sense(bucket, condition, message):
         sql("selct 1")
 
 
+@pytest.mark.parametrize(
+    ("conditions", "why", "better"),
+    [
+        (["modality=ephys"], "values of modality: ", "modality=ecephys"),
+        (["level=Raw"], "values of level: ", "level=raw"),
+        (["subject=62574"], "values of subject: ", "subject=625749"),
+        (["level=derived", "label=sorte"], "values of label: ", "level=derived label=sorted-ks25"),
+        (["modality=ECEPHYS", "level=rw"], "values of level: ", "modality=ECEPHYS level=raw"),
+        (["date<1999-01-01"], "date__lt=1999-01-01", ""),
+    ],
+)
+def test_filters_nothing_matches_say_what_there_is(bucket, conditions, why, better):
+    given = [oa.Condition.parse(text) for text in conditions]
+    there = catalogue()
+    assert there.select(given) == []
+    error = there.no_assets(given)
+    assert why in error.why
+    assert error.hint == f"openallen list asset: {better}".rstrip()
+    if better:
+        assert there.select([oa.Condition.parse(text) for text in better.split()])
+
+
 def test_the_public_catalogue_is_asked_first(bucket):
     newest = "data-asset-cache/bdc-v0.42/"
     private = "ecephys_700000_2024-01-01_00-00-00"

@@ -241,7 +241,7 @@ def test_an_unknown_specimen_and_one_without_images(tmp_path, sample_url):
         oa.fetch("stack:1", to=tmp_path / "x", source=sample_url)
     with pytest.raises(NotFoundError, match="no image stack") as caught:
         oa.fetch("stack:525011903", to=tmp_path / "x", source=sample_url)
-    assert caught.value.hint == "openallen list stack:"
+    assert caught.value.hint == f"openallen show {STACK} --source {sample_url}"
     assert not (tmp_path / "x").exists()
 
 

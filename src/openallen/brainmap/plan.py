@@ -62,8 +62,8 @@ def plan_image(client: Client, address: Address, to: Path) -> FileJob:
 def plan_file(client: Client, address: Address, to: Path) -> FileJob:
     """Plan one well-known file: ``file:491120155``.
 
-    Its row is asked for first: it tells name and type. Not every file has a row that can be
-    asked for; such a file is fetched under its id.
+    Its row is requested first, for its name and type. Not every file has a row that can be
+    queried; such a file is fetched under its id.
     """
     rows = list(client.rows(Search.of("WellKnownFile").where(id=address.id).query, 1))
     known = WellKnownFile.from_row(rows[0]) if rows else WellKnownFile(id=address.id, type_id=None)
@@ -82,7 +82,7 @@ def plan_file(client: Client, address: Address, to: Path) -> FileJob:
 def well_known(
     client: Client, known: WellKnownFile, path: str, *, kind: str, retry: str, last_digest: str = ""
 ) -> RemoteFile:
-    """Give a well-known file as a part of a larger plan."""
+    """Return a well-known file as a part of a larger plan."""
     return RemoteFile(
         address=f"file:{known.id}",
         url=known.url(client.base_url),
@@ -96,14 +96,14 @@ def well_known(
 
 
 def expected(known: WellKnownFile) -> frozenset[str]:
-    """Say what the first bytes of a file may look like; anything for types not known here."""
+    """Return the kinds of content a file may have; empty, for any, where its type is unknown."""
     if known.is_a(RECONSTRUCTION_TYPE) or known.is_a(MARKER_TYPE):
         return _TEXT
     return frozenset({"png"}) if known.is_a(MORPHOLOGY_THUMBNAIL_TYPE) else frozenset()
 
 
 def check_for(known: WellKnownFile) -> Check | None:
-    """Give the check that goes with the type of a file."""
+    """Return the check that goes with the type of a file."""
     if known.is_a(RECONSTRUCTION_TYPE):
         return SwcCheck()
     if known.is_a(MARKER_TYPE):

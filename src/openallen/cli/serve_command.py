@@ -30,8 +30,8 @@ EXAMPLES = (
     "faults",
     multiple=True,
     metavar="KIND[=VALUE][@PATH][/EVERY]",
-    help="Misbehave on purpose: delay, hang, cut, html, error, slow-down, message, short, cap, "
-    "repeat, corrupt, truncate.",
+    help="Misbehave on purpose: delay, hang, cut, html, error, slow-down, message, short, over, "
+    "cap, repeat, corrupt, truncate.",
 )
 @common
 def command(call: Call, archive: str | None, port: int, faults: tuple[str, ...]) -> int:

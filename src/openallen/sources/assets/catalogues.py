@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from openallen.address import Condition
 from openallen.display import card, facts_text
 from openallen.errors import CorruptError, MissingExtraError, NotFoundError, UsageError
+from openallen.near import Suggestion, nothing_matches, suggest, unknown_column
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
 from openallen.store.disk import read_kept, write_whole
@@ -37,6 +37,7 @@ COLUMNS: Final[Mapping[str, str]] = {
 
 _WORDS: Final = {"modality": "modalities", "subject": "subject_id", "date": "acquired"}
 _SIGNS: Final = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_LIST: Final = "openallen list asset:"
 _FILE: Final = "catalogue.parquet"
 _ABOUT: Final = "catalogue.json"
 
@@ -199,6 +200,33 @@ class Catalogue:
         clauses, values = _where(conditions)
         return int(self.sql(f"SELECT count(*) AS n FROM assets{clauses}", values)[0]["n"])  # noqa: S608
 
+    def no_assets(self, conditions: Sequence[Condition]) -> NotFoundError:
+        """Return the error for conditions no asset matches, with the values likely meant.
+
+        ``modality=ephys`` suggests ``modality=ecephys``.
+        """
+        found: Suggestion | None = None
+        for condition in conditions:
+            found = self._suggestion(condition, [c for c in conditions if c is not condition])
+            if found is not None:
+                break
+        return nothing_matches("asset:", conditions, found, command=_LIST)
+
+    def _suggestion(self, condition: Condition, others: Sequence[Condition]) -> Suggestion | None:
+        column = _WORDS.get(condition.field, condition.field)
+        if not COLUMNS[column].startswith("VARCHAR"):
+            return None
+        some = f"unnest({column})" if COLUMNS[column].endswith("[]") else column
+        for kept in dict.fromkeys([tuple(others), ()]):
+            if self.count([*kept, condition]):
+                continue
+            clauses, values = _where(kept)
+            text = f"SELECT DISTINCT {some} AS value FROM assets{clauses}"  # noqa: S608
+            found = suggest(condition, {r["value"] for r in self.sql(text, values)} - {None})
+            if found is not None:
+                return found
+        return None
+
     def _facts(self) -> dict[str, object]:
         return {
             "assets": f"{len(self):,}",
@@ -229,12 +257,8 @@ def _where(conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
     for condition in conditions:
         column = _WORDS.get(condition.field, condition.field)
         if column not in COLUMNS:
-            near = get_close_matches(condition.field, [*COLUMNS, *_WORDS], 1)
-            raise UsageError(
-                f"the catalogue has no '{condition.field}'",
-                why="it has " + ", ".join([*_WORDS, *COLUMNS]),
-                hint=near[0] if near else "",
-            )
+            names = [*_WORDS, *COLUMNS]
+            raise unknown_column(condition, names, address="asset:", command=_LIST)
         clause, more = _clause(column, condition)
         clauses.append(clause)
         values += more

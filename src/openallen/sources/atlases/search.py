@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Condition
 from openallen.brainmap.builder import Search
+from openallen.brainmap.near import values_hint
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
+from openallen.near import nothing_matches, unknown_column
 from openallen.sources.atlases.models import DataSet
 from openallen.sources.atlases.structures import Structures
 from openallen.sources.atlases.sync import ImageAlignment, SetAlignment
@@ -30,6 +32,7 @@ __all__ = [
     "grid_row",
     "load_alignment",
     "load_structures",
+    "no_grids",
     "search_grids",
 ]
 
@@ -68,10 +71,11 @@ GRAPHS: Final = {
 """Ontologies of brain-map.org by their graph id."""
 
 _NAME: Final = "structures.json"
+_LIST: Final = "openallen list grid:"
 
 
 def search_grids(conditions: Iterable[Condition] = ()) -> Query:
-    """Give the query for section data sets; those that failed are left out unless asked for.
+    """Return the query for section data sets; failed ones are left out unless asked for.
 
     Parameters
     ----------
@@ -81,7 +85,7 @@ def search_grids(conditions: Iterable[Condition] = ()) -> Query:
     Raises
     ------
     UsageError
-        For a filter that is none of these.
+        For a column or a plane of section that does not exist, with the nearest one.
     """
     wanted = list(conditions)
     search = Search.of("SectionDataSet")
@@ -89,16 +93,28 @@ def search_grids(conditions: Iterable[Condition] = ()) -> Query:
         search = search.where(failed=False)
     for condition in wanted:
         if condition.field not in COLUMNS:
-            near = get_close_matches(condition.field, COLUMNS, 1)
-            raise UsageError(
-                f"section data sets have no '{condition.field}'",
-                why="filters are " + ", ".join(COLUMNS),
-                hint=near[0] if near else "",
-            )
+            raise unknown_column(condition, COLUMNS, address="grid:", command=_LIST)
         path, field = COLUMNS[condition.field]
-        told = Condition(field, condition.op, _spelled(condition))
-        search = search.where(path, told) if path else search.where(told)
+        one = Condition(field, condition.op, _spelled(condition))
+        search = search.where(path, one) if path else search.where(one)
     return search.include(*_INCLUDED).query
+
+
+def no_grids(client: Client, conditions: Sequence[Condition]) -> NotFoundError:
+    """Return the error for conditions no data set matches, with the values likely meant.
+
+    Genes are found whatever their case: ``gene=pdyn`` suggests ``gene=Pdyn``.
+
+    Parameters
+    ----------
+    client
+        Whom to ask for the values.
+    conditions
+        The conditions as given to `search_grids`.
+    """
+    found = values_hint(client, search_grids(conditions), conditions, COLUMNS)
+    command = f"{_LIST}{client.source_option}"
+    return nothing_matches("grid:", conditions, found, command=command)
 
 
 _SPELLED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -108,12 +124,12 @@ _SPELLED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _spelled(condition: Condition) -> str | tuple[str, ...]:
-    """Write planes and products as the service does, whatever their case; others stay.
+    """Return planes and products as the service writes them, whatever their case.
 
     Raises
     ------
     UsageError
-        For a plane there is none of.
+        For a plane of section that does not exist.
     """
     known = {word.lower(): word for word in _SPELLED.get(condition.field, ())}
     if not known or condition.op not in {"eq", "ne", "in"}:
@@ -124,9 +140,10 @@ def _spelled(condition: Condition) -> str | tuple[str, ...]:
             if word.lower() not in known:
                 near = get_close_matches(word.lower(), known, 1)
                 raise UsageError(
-                    f"there is no plane of section '{word}'",
-                    why="there are " + ", ".join(_SPELLED["plane"]),
-                    hint=f"plane={near[0]}" if near else "",
+                    f"no plane of section '{word}'",
+                    address="grid:",
+                    why="values of plane: " + ", ".join(_SPELLED["plane"]),
+                    hint=f"{_LIST} plane={near[0]}" if near else "",
                 )
     found = tuple(known.get(word.lower(), word) for word in given)
     return found if isinstance(condition.value, tuple) else found[0]

@@ -1,6 +1,6 @@
 """Rows of a release's tables as plain Python, and which of them match conditions.
 
-No table library is needed for this: listing and choosing files work in the bare install.
+No table library is needed: listing and choosing files work in the bare install.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import fnmatch
 import json
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from openallen.address import Condition
-from openallen.errors import CorruptError, UsageError
+from openallen.errors import CorruptError, NotFoundError
+from openallen.near import nothing_matches, suggest_from_rows, unknown_column
 
-__all__ = ["TEXT_COLUMNS", "check_fields", "literal_list", "matches", "read_rows"]
+__all__ = ["TEXT_COLUMNS", "check_fields", "literal_list", "matches", "no_rows", "read_rows"]
 
 TEXT_COLUMNS: Final = frozenset({"mouse_id"})
-"""Columns that look like numbers and are names."""
+"""Columns whose values look like numbers and are names."""
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _MISSING: Final = frozenset({"", "nan", "NaN", "None", "NA", "<NA>"})
@@ -30,7 +31,7 @@ _COMPARE: Final = {
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the rows of a CSV file with values as what they are: numbers, booleans, lists, None.
+    """Return the rows of a CSV file, values typed: numbers, booleans, lists, text, None.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def literal_list(text: str) -> Any:
-    """Read ``[1, 2]`` or ``['a', 'b']``; the text itself where it is no such list."""
+    """Read ``[1, 2]`` or ``['a', 'b']``; return the text itself where it is not a list."""
     try:
         found = json.loads(text.replace("'", '"')) if '"' not in text else json.loads(text)
     except json.JSONDecodeError:
@@ -75,32 +76,63 @@ def literal_list(text: str) -> Any:
     return found if isinstance(found, list) else text
 
 
-def check_fields(columns: Sequence[str], conditions: Sequence[Condition], address: str) -> None:
-    """See that every condition is on a column there is.
+def check_fields(
+    columns: Sequence[str], conditions: Sequence[Condition], address: str, command: str = ""
+) -> None:
+    """Check that every condition is on a column that exists.
+
+    Parameters
+    ----------
+    columns
+        The columns of the table.
+    conditions
+        The conditions.
+    address
+        The table.
+    command
+        The command of the hint, which a corrected condition is put behind; empty for the condition
+        alone.
 
     Raises
     ------
     UsageError
-        With the nearest column.
+        With the nearest column, and all of them.
     """
-    from difflib import get_close_matches
-
     for condition in conditions:
         if condition.field not in columns:
-            near = get_close_matches(condition.field, columns, 1)
-            raise UsageError(
-                f"the table has no column '{condition.field}'",
-                address=address,
-                hint=f"{near[0]}" if near else ", ".join(columns),
-            )
+            raise unknown_column(condition, columns, address=address, command=command)
 
 
-def matches(row: dict[str, Any], conditions: Sequence[Condition]) -> bool:
-    """Tell whether a row matches all conditions; of a list, one member is enough."""
-    return all(_obeys(row.get(c.field), c) for c in conditions)
+def no_rows(
+    rows: Sequence[Mapping[str, Any]],
+    conditions: Sequence[Condition],
+    address: str,
+    command: str = "",
+) -> NotFoundError:
+    """Return the error for conditions that none of these rows matches.
+
+    It says the values of the column in question where they are few, else the nearest ones:
+    ``targeted_structure=VISP`` suggests ``targeted_structure=VISp``.
+
+    Parameters
+    ----------
+    rows
+        All rows of the table.
+    conditions
+        What none of them matches.
+    address, command
+        As for `check_fields`.
+    """
+    found = suggest_from_rows(rows, conditions, matches)
+    return nothing_matches(address, conditions, found, command=command)
 
 
-def _obeys(value: Any, condition: Condition) -> bool:
+def matches(row: Mapping[str, Any], conditions: Sequence[Condition]) -> bool:
+    """Return whether a row matches all conditions; of a list, one item is enough."""
+    return all(_matches(row.get(c.field), c) for c in conditions)
+
+
+def _matches(value: Any, condition: Condition) -> bool:
     if condition.op == "exists":
         return value is not None
     if isinstance(value, list):
