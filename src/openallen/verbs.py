@@ -93,7 +93,8 @@ def list(  # noqa: A001 - the verb of the house
     with listing(
         address, *conditions, limit=limit, source=source, settings=settings, **filters
     ) as rows:
-        return rows.loaded()
+        _ = rows.loaded().notes  # asked for while the service can be
+        return rows
 
 
 def search(

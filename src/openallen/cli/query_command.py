@@ -6,28 +6,20 @@ import csv
 import io
 import shlex
 import sys
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from openallen import verbs
 from openallen.address import Condition
 from openallen.cli.app import ExampleCommand
-from openallen.cli.list_command import show_rows
-from openallen.cli.options import Call, common, same_command
-from openallen.errors import (
-    MissingExtraError,
-    NotFoundError,
-    ShortAnswerError,
-    ShortAnswerWarning,
-    UsageError,
-)
+from openallen.cli.options import Call, common, same_command, short_answers
+from openallen.errors import MissingExtraError, NotFoundError, UsageError
 from openallen.near import closest, nothing_matches
+from openallen.sources.context import connected
+from openallen.sources.tables import Rows
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client, Query
@@ -87,7 +79,7 @@ def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: 
         call.out.raw(query.url(LIVE_URL))
         return 0
     form = options["form"] or ("json" if call.out.as_json else _form_of(options["to"]))
-    with verbs.connected(call.settings) as client, _accepting(call):
+    with connected(call.settings) as client, short_answers(call):
         if options["count_only"]:
             number = client.count(query)
             call.out.document({"count": number}, str(number), ids=(number,))
@@ -102,23 +94,11 @@ def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: 
         else:
             total = None if options["everything"] else _total(client, query)
             call.out.as_json = call.out.as_json or form == "json"
-            found = show_rows(call, rows, None, total=total, more=same_command("--all"))
+            more = same_command("--all", without=("--limit",))
+            found = call.out.rows(Rows(rows, total=total), more=more)
         if not found:
             raise _nothing(client, query, model_or_rma, filters)
     return 0
-
-
-@contextmanager
-def _accepting(call: Call) -> Iterator[None]:
-    """Print the warning about missing rows as one line, and the command that accepts them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", ShortAnswerWarning)
-        warnings.showwarning = lambda message, *_: call.out.warn(str(message))
-        try:
-            yield
-        except ShortAnswerError as error:
-            error.hint = same_command("--accept-short")
-            raise
 
 
 def _nothing(

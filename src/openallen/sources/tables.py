@@ -40,7 +40,7 @@ class Rows(Sequence[Row]):
     total
         How many there are in all, where more exist than are given.
     notes
-        Sentences people should read beside them.
+        Sentences people should read beside them, or what makes them once the rows are read.
     empty
         Makes the error that says why there are none; called only if there are none.
     """
@@ -53,7 +53,7 @@ class Rows(Sequence[Row]):
         id_column: str = "id",
         noun: str = "row",
         total: int | None = None,
-        notes: Sequence[str] = (),
+        notes: Sequence[str] | Callable[[], Sequence[str]] = (),
         empty: Callable[[], NotFoundError] | None = None,
     ) -> None:
         self._rest = iter(rows)
@@ -62,7 +62,7 @@ class Rows(Sequence[Row]):
         self.id_column = id_column
         self.noun = noun
         self.total = total
-        self.notes = tuple(notes)
+        self._notes = notes
         self.empty = empty
 
     # --- a sequence -------------------------------------------------------------------------------
@@ -83,6 +83,14 @@ class Rows(Sequence[Row]):
         for _ in self:
             pass
         return self
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences people should read beside the rows."""
+        if callable(self._notes):
+            self.loaded()
+            self._notes = tuple(self._notes())
+        return tuple(self._notes)
 
     def _all(self) -> list[Row]:
         self.loaded()

@@ -10,9 +10,10 @@ from openallen.address import Address, AddressLike, Condition
 from openallen.display import bytes_text
 from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
 from openallen.sources.base import SURE, Example, Facts, Field, Place, Rows, Source
-from openallen.sources.stacks.options import Options, ShowOptions
+from openallen.sources.stacks.options import ListOptions, Options, ShowOptions
 
 if TYPE_CHECKING:
+    from openallen.brainmap.paging import Short
     from openallen.plans import Report
     from openallen.sources.stacks.models import StackFacts
     from openallen.sources.stacks.read import ImageStack
@@ -42,6 +43,7 @@ class StackSource(Source):
             ),
         ),
     )
+    list_options: ClassVar[type] = ListOptions
     fetch_options: ClassVar[type] = Options
     show_options: ClassVar[type] = ShowOptions
     columns: ClassVar[tuple[str, ...]] = (
@@ -71,25 +73,31 @@ class StackSource(Source):
     # --- list -------------------------------------------------------------------------------------
 
     def rows(
-        self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
+        self,
+        address: Address,
+        conditions: Sequence[Condition],
+        options: ListOptions,
+        limit: int | None,
     ) -> Rows:
         """Return cells that have images, as `COLUMNS` name them."""
-        from openallen.sources.stacks.search import cell_row, search_cells
+        from openallen.sources.stacks.search import cell_row, no_cells, planes_note, search_cells
 
-        del options
         if address.name:
             raise self._cannot("listed", address, f"openallen show {address}")
         wanted = [*address.conditions, *conditions]
         asked = search_cells(wanted)
         client = self.context.client
-        return Rows(
-            map(cell_row, client.rows(asked, limit)),
+        short: Short = "warn" if options.accept_short else "error"
+        rows = Rows(
+            map(cell_row, client.rows(asked, limit, short=short)),
             self.columns,
             id_column="specimen_id",
             noun="cell",
             total=None if limit is None else client.count(asked),
-            empty=lambda: self.nothing(address, " ".join(map(str, wanted))),
+            notes=lambda: _some(planes_note(client, [row["specimen_id"] for row in rows])),
+            empty=lambda: no_cells(client, wanted),
         )
+        return rows
 
     # --- show -------------------------------------------------------------------------------------
 
@@ -172,6 +180,10 @@ class StackSource(Source):
         self.no_options(options, place.name)
         assert place.path is not None
         return ImageStack(place.path.parent if place.file else place.path)
+
+
+def _some(note: str) -> tuple[str, ...]:
+    return (note,) if note else ()
 
 
 def _here(folder: Path) -> ImageStack | None:
