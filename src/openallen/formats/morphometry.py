@@ -1,7 +1,8 @@
-"""Measures of a reconstruction's tree: distances along it, orders, crossings, even spacing.
+"""Nodes of a reconstruction, and measures of the tree they make: distances, orders, crossings.
 
-All take nodes as `openallen.formats.swc` reads them; each walks the tree once, without recursion,
-so that a path of a hundred thousand nodes is no deeper than one of ten.
+Nodes are what `openallen.formats.swc` reads, and are defined here, below it. Each measure walks
+the tree once, without recursion, so that a path of a hundred thousand nodes is no deeper than one
+of ten.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from openallen.errors import UsageError
 
-if TYPE_CHECKING:
-    from openallen.formats.swc import Node
-
 __all__ = [
+    "Node",
     "branch_orders",
+    "children_of",
     "path_distances_um",
     "resampled",
     "sections",
@@ -26,6 +26,18 @@ __all__ = [
     "subtree",
     "walk",
 ]
+
+
+class Node(NamedTuple):
+    """One point: lengths in µm; the parent is -1 for a root."""
+
+    id: int
+    type: int
+    x_um: float
+    y_um: float
+    z_um: float
+    radius_um: float
+    parent: int
 
 
 def children_of(nodes: Iterable[Node]) -> dict[int, list[Node]]:

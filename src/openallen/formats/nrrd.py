@@ -7,6 +7,7 @@ or read a file it should not name.
 from __future__ import annotations
 
 import bz2
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, MissingExtraError
 from openallen.formats.inflate import fits, inflate, inflated
+from openallen.formats.orientation import Frame, unit_um
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Header", "NrrdCheck", "beside", "parse_header", "read_nrrd"]
+__all__ = ["Header", "NrrdCheck", "beside", "frame_of", "parse_header", "read_nrrd"]
 
 _MAGIC: Final = b"NRRD000"
 _HEAD_LIMIT_BYTES: Final = 256 * 1024
 _MOST_BYTES: Final = 16 << 30
 _GZIP: Final = frozenset({"gzip", "gz"})
 _BZIP2: Final = frozenset({"bzip2", "bz2"})
+_SPACES: Final[Mapping[str, tuple[int, int, int]]] = {
+    name: signs
+    for signs, names in (
+        ((1, 1, 1), "right-anterior-superior,ras"),
+        ((-1, 1, 1), "left-anterior-superior,las"),
+        ((-1, -1, 1), "left-posterior-superior,lps"),
+    )
+    for name in names.split(",")
+}
+"""Spaces by name: the signs that lead from each to right, anterior, superior."""
 _TYPES: Final[Mapping[str, str]] = {
     name: kind
     for kind, names in {
@@ -53,8 +65,8 @@ class Header:
     shape
         Sizes in the header's own order: the first axis varies fastest.
     spacing
-        Distance of voxels along each axis of `shape`, in the unit of the file (µm in all of the
-        Allen Institute's); 1 where it does not say.
+        Distance of voxels along each axis of `shape`, in the unit of the file (see `frame_of`); 1
+        if it does not say.
     dtype
         Type of a voxel, with its byte order.
     encoding
@@ -164,7 +176,6 @@ def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
 
 
 def _spacing(keys: Mapping[str, Any], dims: int) -> tuple[float, ...]:
-    import math
 
     steps = [1.0] * dims
     if "spacedirections" in keys:
@@ -174,6 +185,62 @@ def _spacing(keys: Mapping[str, Any], dims: int) -> tuple[float, ...]:
     for axis, step in enumerate(told[:dims]):
         steps[axis] = step if math.isfinite(step) and step > 0 else 1.0
     return tuple(steps)
+
+
+def frame_of(header: Header, name: str = "") -> Frame:
+    """Return where a header says its voxels are.
+
+    Lengths are µm unless the header names another unit. Directions along the axes of the file say
+    nothing in the space that ITK always writes (left-posterior-superior), or in none: so are all of
+    the Allen Institute's, whose axes are AP, DV, ML. Others are taken at their word.
+
+    Raises
+    ------
+    CorruptError
+        If the unit is not one of length, or axes are turned in a space that has no name.
+    """
+    keys = header.keys
+    units = _words(keys.get("spaceunits")) or _words(keys.get("units"))
+    factors = [unit_um(word, name) if word.strip(' "') else 1.0 for word in units]
+    factors += [factors[-1] if factors else 1.0] * (len(header.shape) - len(factors))
+    spacing = tuple(s * f for s, f in zip(header.spacing, factors, strict=False))
+    rows = [row for row in _rows(keys.get("spacedirections")) if row is not None]
+    origin = _numbers(keys.get("spaceorigin"))
+    origin_um = tuple(o * factors[0] for o in origin) if len(origin) == 3 and factors else None
+    signs = _SPACES.get(str(keys.get("space", "")).lower())
+    if len(rows) != 3 or any(len(row) != 3 for row in rows):
+        return Frame(spacing_um=spacing, origin_um=origin_um)
+    parts = [(part, at == n) for at, row in enumerate(rows) for n, part in enumerate(row)]
+    straight = all(part > 0 if own else part == 0 for part, own in parts)
+    if straight and signs in {None, _SPACES["lps"]}:
+        return Frame(spacing_um=spacing, origin_um=origin_um)
+    if signs is None:
+        raise CorruptError(
+            "axes are turned, and the space is not named",
+            address=name,
+            why=f"space {str(keys.get('space', 'missing'))[:40]}",
+        )
+    turned = tuple(tuple(p * s for p, s in zip(row, signs, strict=True)) for row in rows)
+    if origin_um is not None:
+        origin_um = tuple(o * s for o, s in zip(origin_um, signs, strict=True))
+    return Frame(spacing_um=spacing, directions=turned, origin_um=origin_um)
+
+
+def _words(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(word) for word in value or ()]
+
+
+def _numbers(value: Any) -> list[float]:
+    return [] if value is None else [float(part) for part in value]
+
+
+def _rows(value: Any) -> list[list[float] | None]:
+    """Return rows of directions; None for an axis that has none, however pynrrd says that."""
+    found: list[list[float] | None] = []
+    for row in () if value is None else value:
+        numbers = _numbers(row)
+        found.append(None if not numbers or any(map(math.isnan, numbers)) else numbers)
+    return found
 
 
 def beside(folder: Path) -> Callable[[str], bytes]:

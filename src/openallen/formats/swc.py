@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter, lt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -25,11 +25,14 @@ from openallen.display import card, count_text, facts_text
 from openallen.errors import (
     CorruptError,
     IntegrityError,
+    NotFoundError,
     RefusedError,
+    StoreError,
     TruncatedError,
     UsageError,
 )
 from openallen.formats import morphometry
+from openallen.formats.morphometry import Node
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,18 +45,6 @@ NODE_TYPES: Final = {1: "soma", 2: "axon", 3: "basal dendrite", 4: "apical dendr
 _ID: Final = itemgetter(0)
 _PARENT: Final = itemgetter(6)
 _COLOURS: Final = {1: "#222", 2: "#3a6ea5", 3: "#c0392b", 4: "#8e44ad"}
-
-
-class Node(NamedTuple):
-    """One point: lengths in µm; the parent is -1 for a root."""
-
-    id: int
-    type: int
-    x_um: float
-    y_um: float
-    z_um: float
-    radius_um: float
-    parent: int
 
 
 _decode: Final = msgspec.json.Decoder(list[Node]).decode
@@ -319,7 +310,8 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
     Parameters
     ----------
     source
-        A path, or the text itself as bytes or str.
+        A path (``Path`` or str), or the text itself as bytes or str. A str is a path if it has one
+        line only and ends in ``.swc`` (in any case) or names a file that exists.
     strict
         Refuse whatever is odd. Otherwise bad lines are passed over and named in ``problems``;
         a node whose parent is missing, or that would close a circle, becomes a root.
@@ -330,10 +322,15 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
         With the number of the line that is wrong.
     TruncatedError
         If there is no node at all.
+    NotFoundError
+        If it is a path, and there is no such file.
+    StoreError
+        If the file cannot be read.
     """
-    name = source.name if isinstance(source, Path) else ""
-    data = source.read_bytes() if isinstance(source, Path) else source
-    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    place = _path_of(source)
+    name = place.name if place is not None else ""
+    data = _bytes_of(place) if place is not None else source
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data)
     quick = _quick(text)
     if quick is not None:
         return Morphology(*quick, name=name)
@@ -358,6 +355,30 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
         )
     _settle(nodes, problems, name, strict=strict)
     return Morphology(tuple(nodes.values()), tuple(header), tuple(problems), name)
+
+
+def _path_of(source: Path | bytes | str) -> Path | None:
+    """Return the path that is meant; None if it is the text of a reconstruction."""
+    if isinstance(source, Path):
+        return source
+    if not isinstance(source, str) or len(source.splitlines()) > 1 or not source.strip():
+        return None
+    named = Path(source)
+    if named.suffix.lower() == ".swc":
+        return named
+    try:
+        return named if named.is_file() else None
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+        return None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ValueError):  # ValueError: a NUL in the name
+        raise NotFoundError("no such file", address=str(path)) from None
+    except OSError as error:
+        raise StoreError("cannot be read", address=str(path), why=error.strerror or "") from error
 
 
 def _quick(text: str) -> tuple[tuple[Node, ...], tuple[str, ...]] | None:

@@ -23,8 +23,10 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.formats.nrrd import NrrdCheck
+from openallen.formats.obj import ObjCheck
 from openallen.plans import Plan, RemoteFile, Report, safe_name
-from openallen.sources.atlases.atlas import FACTS_NAME, Atlas, graph_name
+from openallen.sources.atlases.atlas import Atlas
+from openallen.sources.atlases.atlas_files import FACTS_NAME, graph_name
 from openallen.sources.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
 from openallen.sources.atlases.checks import OntologyCheck, VolumesCheck
 from openallen.sources.atlases.grids import facts_name, grid_name, open_grid
@@ -452,7 +454,7 @@ def _archive_files(
                 path=part.file,
                 kind="meshes" if mesh else "volumes",
                 expects=frozenset({"text"} if mesh else {"nrrd"}),
-                check=None if mesh else NrrdCheck(),
+                check=ObjCheck() if mesh else NrrdCheck(),
                 retry=retry,
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.display import card, count_text, facts_text
 from openallen.errors import UsageError
 from openallen.sources.atlases.frames import AXES, oriented
 
@@ -33,6 +34,8 @@ class Labels:
         Of the annotation.
     dims : tuple of str
         Its axes, empty for a plain array.
+    spacing_um : tuple of float
+        Size of a voxel along each axis, empty for a plain array.
     ids : array
         The ids that occur, ascending.
     codes : array
@@ -44,7 +47,9 @@ class Labels:
         import pandas as pd
 
         self.dims = tuple(map(str, getattr(annotation, "dims", ())))
-        self.orientation = str(getattr(annotation, "attrs", {}).get("orientation", ""))
+        about = getattr(annotation, "attrs", {})
+        self.orientation = str(about.get("orientation", ""))
+        self.spacing_um = tuple(float(step) for step in about.get("spacing_um", ()))
         self._places = {axis: annotation[axis].to_numpy() for axis in AXES if axis in self.dims}
         values = np.asarray(annotation)
         self.shape = values.shape
@@ -163,8 +168,27 @@ class Unionizer:
         found: np.ndarray[Any, Any] = by_label @ self._member.T
         return found
 
+    def _facts(self) -> dict[str, object]:
+        labels = self._labels
+        size = " x ".join(map(str, labels.shape)) + " voxels"
+        steps = " x ".join(f"{step:g}" for step in dict.fromkeys(labels.spacing_um))
+        held = count_text(int((self._voxels > 0).sum()), "structure")
+        return {
+            "annotation": f"{size} of {steps} µm" if steps else size,
+            "structures": f"{held} with voxels, of {len(self.structures):,} in the ontology",
+            "unknown ids": len(self.unknown) or None,
+        }
+
+    def __repr__(self) -> str:
+        return facts_text("Unionizer", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(
+            "Unionizer", self._facts(), note="call it with volumes: mean and sum by structure"
+        )
+
     def __call__(self, volumes: Any) -> pd.DataFrame:
-        """Sum one volume up, or several.
+        """Return mean and sum of one volume, or of several, by structure.
 
         Parameters
         ----------
@@ -176,9 +200,9 @@ class Unionizer:
         -------
         DataFrame
             For each structure (index ``id``; for several volumes the first axis before it)
-            ``acronym`` and ``name``, ``mean`` and ``sum`` of the values that are there, ``voxels``
-            that have one, and ``share`` of the structure's voxels that have one. NaN where there is
-            none. Parts count for what they are part of.
+            ``acronym``, ``mean`` and ``sum`` of the values that are there, ``voxels`` that have
+            one, ``share`` of the structure's voxels that have one, and the structure's ``name``.
+            NaN where there is none. Parts count for what they are part of.
 
         Raises
         ------
@@ -212,7 +236,9 @@ class Unionizer:
             for what in ("acronym", "name")
         }
         rows = ids if index is None else pd.MultiIndex.from_product([index, ids])
-        return pd.DataFrame({**named, **made}, index=rows)
+        # The long name last: printed, it would push the numbers out of sight.
+        columns = {"acronym": named["acronym"], **made, "name": named["name"]}
+        return pd.DataFrame(columns, index=rows)
 
     def _several(self, volumes: Any) -> tuple[Any, Any]:
         """Give volumes along a first axis, and the index of that axis, None where there was one."""
