@@ -545,7 +545,7 @@ def test_an_address_means_what_it_says(source, monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="hold no 'bogus'"):
         oa.open("grid:181777177?include=bogus")
     assert oa.open("structures:1/VISp").id == 385
-    with pytest.raises(NotFoundError, match="no structure"):
+    with pytest.raises(NotFoundError, match="no such structure"):
         oa.open("structures:1/NOPE")
     oa.fetch("atlas:p56/gridAnnotation")
     assert oa.open("atlas:P56").parts == oa.open("atlas:p56").parts == ("gridAnnotation",)

@@ -64,7 +64,8 @@ def test_by_address_and_by_the_command_line(sample_url, monkeypatch, tmp_path):
 def test_a_near_miss_is_told(mouse):
     with pytest.raises(NotFoundError, match="VISp") as caught:
         mouse.find("VISpp")
-    assert "there is no structure" in str(caught.value)
+    assert "no such structure" in str(caught.value)
+    assert caught.value.hint == "openallen show structures:1/VISp"
     assert mouse.find("visp").acronym == "VISp"
 
 
@@ -90,7 +91,7 @@ def test_two_structures_with_one_acronym_are_not_guessed_at():
             ],
             "circle",
         ),
-        ([{"id": 1}], "no row of a structure"),
+        ([{"id": 1}], "not a row of a structure"),
     ],
 )
 def test_an_ontology_that_makes_no_sense(rows, message):

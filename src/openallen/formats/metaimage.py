@@ -101,7 +101,7 @@ def parse_header(data: bytes, name: str = "") -> Header:
         key, equals, value = line.partition("=")
         if not equals:
             if line:
-                raise CorruptError("this is no MetaImage header", address=name, why=repr(line[:40]))
+                raise CorruptError("not a MetaImage header", address=name, why=repr(line[:40]))
             continue
         keys[key.strip()] = value.strip()
         if key.strip() == "ElementDataFile":
@@ -121,7 +121,7 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
             found = [kind(word) for word in words]
         except ValueError:
             raise CorruptError(
-                f"{key} is no list of numbers", address=name, why=keys[key]
+                f"{key} is not a list of numbers", address=name, why=keys[key]
             ) from None
         if len(found) != count:
             raise CorruptError(f"{key} has {len(found)} numbers, not {count}", address=name)

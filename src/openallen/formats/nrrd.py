@@ -97,9 +97,9 @@ class Header:
 
 
 def _lines(data: bytes, name: str) -> tuple[list[str], int]:
-    """Give the lines of the header, and where the data begin."""
+    """Return the lines of the header, and where the data begin."""
     if not data.startswith(_MAGIC):
-        raise CorruptError("this is no NRRD file", address=name, why=repr(data[:20]))
+        raise CorruptError("not an NRRD file", address=name, why=repr(data[:20]))
     lines: list[str] = []
     at = 0
     while at < min(len(data), _HEAD_LIMIT_BYTES):
@@ -130,10 +130,14 @@ def parse_header(data: bytes, name: str = "") -> Header:
     lines, size_bytes = _lines(data, name)
     try:
         keys = nrrd.read_header(lines)
-    except Exception as error:
-        raise CorruptError("this NRRD header is broken", address=name, why=str(error)) from error
-    keys = {"".join(key.lower().split()): value for key, value in keys.items()}
-    return _header(keys, size_bytes, name)
+        keys = {"".join(key.lower().split()): value for key, value in keys.items()}
+        return _header(keys, size_bytes, name)
+    except CorruptError:
+        raise
+    except Exception as error:  # pynrrd raises its own kinds, and Python's
+        raise CorruptError(
+            "this NRRD header is broken", address=name, why=str(error)[:200]
+        ) from error
 
 
 def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
@@ -204,8 +208,8 @@ def frame_of(header: Header, name: str = "") -> Frame:
     factors = [unit_um(word, name) if word.strip(' "') else 1.0 for word in units]
     factors += [factors[-1] if factors else 1.0] * (len(header.shape) - len(factors))
     spacing = tuple(s * f for s, f in zip(header.spacing, factors, strict=False))
-    rows = [row for row in _rows(keys.get("spacedirections")) if row is not None]
-    origin = _numbers(keys.get("spaceorigin"))
+    rows = [row for row in _rows(keys.get("spacedirections"), name) if row is not None]
+    origin = _numbers(keys.get("spaceorigin"), name)
     origin_um = tuple(o * factors[0] for o in origin) if len(origin) == 3 and factors else None
     signs = _SPACES.get(str(keys.get("space", "")).lower())
     if len(rows) != 3 or any(len(row) != 3 for row in rows):
@@ -230,21 +234,24 @@ def _words(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(word) for word in value or ()]
 
 
-def _numbers(value: Any) -> list[float]:
-    return [] if value is None else [float(part) for part in value]
+def _numbers(value: Any, name: str) -> list[float]:
+    try:
+        return [] if value is None else [float(part) for part in value]
+    except (TypeError, ValueError):
+        raise CorruptError("not a vector of numbers", address=name, why=str(value)[:60]) from None
 
 
-def _rows(value: Any) -> list[list[float] | None]:
+def _rows(value: Any, name: str) -> list[list[float] | None]:
     """Return rows of directions; None for an axis that has none, however pynrrd says that."""
     found: list[list[float] | None] = []
     for row in () if value is None else value:
-        numbers = _numbers(row)
+        numbers = _numbers(row, name)
         found.append(None if not numbers or any(map(math.isnan, numbers)) else numbers)
     return found
 
 
 def beside(folder: Path) -> Callable[[str], bytes]:
-    """Give a reader of data files that lie in one folder, and in no other.
+    """Return a reader of data files that lie in one folder, and in no other.
 
     Raises
     ------
@@ -316,7 +323,7 @@ def _from_bzip2(raw: bytes, size_bytes: int, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class NrrdCheck:
-    """Looks at a downloaded NRRD before it gets its name; a `openallen.plans.Check`.
+    """The check of a downloaded NRRD before it gets its name; a `openallen.plans.Check`.
 
     It needs nothing but the standard library: the data are decompressed, their check sum is
     compared, and their size with the product of the header's sizes.
@@ -328,12 +335,16 @@ class NrrdCheck:
         Raises
         ------
         IntegrityError
-            If it is no whole NRRD with its data in it.
+            If it is not a whole NRRD with its data in it.
         """
         data = path.read_bytes()
         lines, at = _lines(data, "")
         told = dict(_fields(lines))
-        shape = [int(word) for word in told.get("sizes", "").split() if word.isdigit()]
+        shape = [
+            int(word)
+            for word in told.get("sizes", "").split()
+            if word.isdecimal() and word.isascii() and len(word) < 20
+        ]
         kind = _TYPES.get(told.get("type", "").lower())
         if not shape or kind is None:
             raise CorruptError("this NRRD header is broken", why=f"sizes {shape}, type {kind}")

@@ -259,7 +259,7 @@ def _place(word: bytes, count: int) -> int:
 
 @dataclass(frozen=True)
 class ObjCheck:
-    """Checks a downloaded mesh before it gets its name; a `openallen.plans.Check`."""
+    """The check of a downloaded mesh before it gets its name; a `openallen.plans.Check`."""
 
     def __call__(self, path: Path) -> Mapping[str, Any]:
         """Read the file.

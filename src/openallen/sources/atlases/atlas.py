@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from openallen.display import card, facts_text
 from openallen.errors import CorruptError, NotFoundError, UsageError
@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["FACTS_NAME", "Atlas", "graph_name", "lone_volume"]
+
+
+_UNITS: Final = {
+    **dict.fromkeys(ANNOTATIONS, "structure id"),
+    **dict.fromkeys((*TEMPLATES, "nissl"), "grey level"),
+}
 
 
 def lone_volume(path: Path) -> xr.DataArray | None:
@@ -103,7 +109,7 @@ class Atlas:
         self._files = dict(found_parts(self.folder))
         self._files |= dict.fromkeys(sorted(volumes or (), key=order_of), self.folder)
         if not self._files:
-            raise NotFoundError("there is no atlas in this folder", address=str(self.folder))
+            raise NotFoundError("no atlas in this folder", address=str(self.folder))
         self._told = self._read_facts()
         self._labels: dict[str, Labels] = {}
         self._volumes: dict[str, xr.DataArray] = dict(volumes or {})
@@ -133,7 +139,7 @@ class Atlas:
         return tuple(self._files)
 
     def file(self, part: str) -> Path:
-        """Give the file that holds a part."""
+        """Return the file that holds a part."""
         return self._files[part]
 
     @property
@@ -158,7 +164,7 @@ class Atlas:
             raise NotFoundError(
                 "the ontology of this atlas is not here",
                 address=str(self.folder),
-                hint=f"openallen fetch atlas:{self.name} --to {self.folder}",
+                hint=f"openallen fetch atlas:{self.name} --to {shlex.quote(str(self.folder))}",
             )
         number = int(found[0].stem.rpartition("_")[2])
         return Structures.from_graph(found[0].read_bytes(), number)
@@ -166,7 +172,7 @@ class Atlas:
     # --- volumes --------------------------------------------------------------------------------
 
     def volume(self, part: str) -> xr.DataArray:
-        """Give one volume; read once, then kept.
+        """Return one volume; read once, then kept.
 
         Parameters
         ----------
@@ -228,7 +234,7 @@ class Atlas:
             "reference_space": self._told.get("reference_space"),
             "long_name": part,
             "simulated": bool(self._told.get("simulated")) or None,
-            "units": "structure id" if kind_of(part) in ANNOTATIONS else None,
+            "units": _UNITS.get(kind_of(part)),
         }
         return label(values, spacing, name=kind_of(part), attrs=about, where=str(path))
 
@@ -275,12 +281,7 @@ class Atlas:
             return found[0]
         if not found:
             wanted = f"{kinds[0]}/{resolution_um or 25:g}"
-            raise NotFoundError(
-                f"this atlas has no such {kinds[0]} here",
-                address=f"atlas:{self.name}",
-                why="here are " + ", ".join(self.parts),
-                hint=f"openallen fetch atlas:{self.name}/{wanted} --to {self.folder}",
-            )
+            raise self._absent(wanted)
         raise UsageError(
             f"which {kinds[0]}?",
             address=f"atlas:{self.name}",
@@ -293,7 +294,7 @@ class Atlas:
         return float(size) if size.isdigit() else spacing_of(self.volume(part))[0]
 
     def annotation(self, resolution_um: float | None = None) -> xr.DataArray:
-        """Give the annotation: the id of the structure each voxel is in, 0 for none.
+        """Return the annotation: the id of the structure each voxel is in, 0 for none.
 
         Parameters
         ----------
@@ -310,14 +311,14 @@ class Atlas:
         return self.volume(self._one_of(ANNOTATIONS, resolution_um))
 
     def annotation_like(self, resolution_um: float) -> xr.DataArray | None:
-        """Give the annotation whose voxels are nearest to a size; None where there is none."""
+        """Return the annotation whose voxels are nearest to a size; None where there is none."""
         found = [part for part in self._files if kind_of(part) in ANNOTATIONS]
         if not found:
             return None
         return self.volume(min(found, key=lambda part: abs(self._size_um(part) - resolution_um)))
 
     def template(self, resolution_um: float | None = None) -> xr.DataArray:
-        """Give the grey picture of the brain: the average template, or a reference space's Nissl.
+        """Return the grey picture of the brain: the average template, or a reference space's Nissl.
 
         Raises
         ------
@@ -327,7 +328,7 @@ class Atlas:
         return self.volume(self._one_of(TEMPLATES, resolution_um))
 
     def nissl(self, resolution_um: float | None = None) -> xr.DataArray:
-        """Give the Nissl volume in the Common Coordinate Framework.
+        """Return the Nissl volume in the Common Coordinate Framework.
 
         Raises
         ------
@@ -339,7 +340,7 @@ class Atlas:
     # --- structures -----------------------------------------------------------------------------
 
     def labels(self, resolution_um: float | None = None) -> Labels:
-        """Give the annotation with its ids numbered; made once."""
+        """Return the annotation with its ids numbered; made once."""
         part = self._one_of(ANNOTATIONS, resolution_um)
         if part not in self._labels:
             self._labels[part] = Labels(self.volume(part))
@@ -425,7 +426,7 @@ class Atlas:
         return replace(found, name=named)
 
     def unionizer(self, resolution_um: float | None = None, *, strict: bool = False) -> Unionizer:
-        """Give what sums volumes of the annotation's frame up by structure.
+        """Return the object that sums volumes in the annotation's frame by structure.
 
         Ids the ontology does not have count for nothing and are told in ``unknown``, unless it is
         to be `strict`.
@@ -433,7 +434,7 @@ class Atlas:
         return Unionizer(self.labels(resolution_um), self.structures, strict=strict)
 
     def ids_at(self, points_um: Any, resolution_um: float | None = None) -> np.ndarray[Any, Any]:
-        """Give the id of the structure at each point; 0 outside of all.
+        """Return the id of the structure at each point; 0 outside of all.
 
         Parameters
         ----------

@@ -112,7 +112,7 @@ def _main(packed: Zip, part: str) -> str:
     found = heads if len(heads) == 1 else named
     if len(found) != 1:
         raise CorruptError(
-            "which volume of this zip?" if heads else "there is no volume in this zip",
+            "which volume of this zip?" if heads else "no volume in this zip",
             address=packed.name,
             why=", ".join(heads or packed.names[:8]),
         )

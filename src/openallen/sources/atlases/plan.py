@@ -128,19 +128,19 @@ def _resolution(address: Address) -> int:
     if not told.isdigit() or int(told) not in RESOLUTIONS_UM:
         sizes = ", ".join(map(str, RESOLUTIONS_UM))
         raise UsageError(
-            f"there is no resolution '{told}'", address=str(address), why=f"there are {sizes} µm"
+            f"no resolution '{told}'", address=str(address), why=f"sizes are {sizes} µm"
         )
     return int(told)
 
 
 def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
-    """Give the kinds an address asks for: all of expression, or all of connectivity."""
+    """Return the kinds an address asks for: all of expression, or all of connectivity."""
     strange = [c.field for c in address.conditions if c.field not in {"include", "resolution"}]
     if strange:
         raise UsageError(
             f"grids have no option '{strange[0]}'",
             address=str(address),
-            hint=f"grid:{address.name}?include=energy",
+            hint=f"openallen fetch grid:{address.name} --include =energy",
         )
     told = address.option("include")
     connectivity = data_set is not None and data_set.connectivity
@@ -164,7 +164,7 @@ def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
         raise UsageError(
             f"this data set shows {shows}",
             address=str(address),
-            hint=f"grid:{address.name}?include={usual}",
+            hint=f"openallen fetch grid:{address.name} --include ={usual}",
         )
     _resolution(address)
     if kinds[0] in EXPRESSION and address.option("resolution") and (told or data_set):
@@ -237,7 +237,7 @@ class GridsJob:
         return report
 
     def result(self) -> list[Path]:
-        """Give the folders."""
+        """Return the folders."""
         return [self.plan.to / str(row["id"]) for row in self.rows]
 
 
@@ -274,7 +274,7 @@ def plan_grids(
 
 
 def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Give what is known of a data set: what was kept beside its files, else what is told.
+    """Return what is known of a data set: what was kept beside its files, else what is told.
 
     Raises
     ------
@@ -305,7 +305,7 @@ def _kept_row(client: Client, number: int, to: Path) -> dict[str, Any] | None:
 
 
 def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any], str]:
-    """Give the row of a data set, kept or asked for, and the query.
+    """Return the row of a data set, kept or asked for, and the query.
 
     Raises
     ------
@@ -321,7 +321,7 @@ def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any],
 
 
 def _own_folder(to: Path, address: Address, source: str) -> None:
-    """See that a folder does not hold something else already, or this from another source.
+    """Check that a folder does not hold something else already, or this from another source.
 
     What is here is vouched for by its path alone: a sample's volumes would pass for the service's.
 
@@ -404,7 +404,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         raise UsageError(
             f"atlases have no option '{address.conditions[0].field}'",
             address=str(address),
-            hint=f"atlas:{atlas.name}/{atlas.parts[0]}",
+            hint=f"openallen fetch atlas:{atlas.name}/{atlas.parts[0]}",
         )
     retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
     row: Mapping[str, Any] = {}
@@ -484,7 +484,9 @@ def _reference_space(client: Client, atlas: AtlasFacts) -> Mapping[str, Any]:
             "which reference space?" if rows else "the service has no such reference space",
             address=f"atlas:{atlas.name}",
             why=ids,
-            hint=f"atlas:{rows[0].get('id')}" if rows else "openallen list rma:ReferenceSpace",
+            hint=f"openallen fetch atlas:{rows[0].get('id')}"
+            if rows
+            else "openallen list rma:ReferenceSpace",
         )
     return rows[0]
 
@@ -501,7 +503,7 @@ def _space_files(
         raise UsageError(
             "files of a reference space have one name",
             address=f"atlas:{atlas.name}/{'/'.join(asked)}",
-            hint=f"atlas:{atlas.name}/{asked[0]}",
+            hint=f"openallen fetch atlas:{atlas.name}/{asked[0]}",
         )
     files = []
     for part in asked or atlas.parts:

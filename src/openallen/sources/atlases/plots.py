@@ -95,7 +95,7 @@ def plot_slices(
     depth, height, width = drawn.sizes_mm
     widths = [width, depth, width]
     figure = Figure(
-        figsize=(13.0, 12.5 * max(height, depth) / sum(widths) + 1.2), layout="constrained"
+        figsize=(13.0, 12.5 * max(height, depth) / sum(widths) + 0.9), layout="constrained"
     )
     axes = figure.subplots(1, 3, width_ratios=widths)
     shown = [drawn.view(axis, *view) for axis, view in zip(axes, _VIEWS, strict=True)]
@@ -128,7 +128,7 @@ def _quantity(volume: xr.DataArray) -> str:
 
 
 def _drawable(volume: xr.DataArray, atlas: Outlines | None) -> xr.DataArray:
-    """Give a volume in the order of `AXES`, in the frame of the atlas.
+    """Return a volume in the order of `AXES`, in the frame of the atlas.
 
     Raises
     ------
@@ -188,7 +188,7 @@ class _Slices:
         return [n * step / _MM for n, step in zip(self.volume.shape, self.spacing, strict=True)]
 
     def view(self, axis: Axes, name: str, cut: str, down: str, right: str) -> Any:
-        """Draw one view; gives the picture in it."""
+        """Draw one view; return the picture in it."""
         plane = self.volume.isel({cut: self.index[AXES.index(cut)]}).transpose(down, right)
         shown = self._picture(axis, plane.to_numpy(), down, right)
         if self.atlas is not None and self.colours is None:
@@ -241,7 +241,8 @@ class _Slices:
         lines.append(np.stack([columns + 1, rows, columns + 1, rows + 1], axis=1))
         scale = (steps[right] / _MM, steps[down] / _MM)
         segments = np.concatenate(lines).reshape(-1, 2, 2) * scale
-        style: dict[str, Any] = {"colors": "#9fe8ff", "linewidths": 0.6, "alpha": 0.9}
+        color = "#2a8cff" if self.cmap == "gray" else "#9fe8ff"  # seen on white as on black
+        style: dict[str, Any] = {"colors": color, "linewidths": 0.6, "alpha": 0.9}
         axis.add_collection(LineCollection(list(segments), **style))
 
 
@@ -287,7 +288,7 @@ def _limits(volume: xr.DataArray) -> tuple[float, float]:
 
 
 def _structure_colours(atlas: Outlines) -> Any:
-    """Give what turns ids into the colours of the atlas; white where there is no structure."""
+    """Return a function that turns ids into the colours of the atlas; white where there is no structure."""
     import numpy as np
 
     table = {s.id: tuple(int(s.color[i : i + 2], 16) for i in (0, 2, 4)) for s in atlas.structures}
@@ -313,7 +314,7 @@ def _title(drawn: _Slices, at_um: Any) -> str:
         lines[0] += " (simulated)"
     point = f"voxel centre {_place(drawn.point_um)} µm (AP, DV, ML)"
     if at_um is not None and _place(points_um(at_um)) != _place(drawn.point_um):
-        point += f", nearest to {_place(points_um(at_um))}"
+        point = f"point {_place(points_um(at_um))} µm, shown at its {point}"
     if atlas is not None:
         near = atlas.annotation_like(spacing_of(volume)[0])
         found = (

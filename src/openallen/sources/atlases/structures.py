@@ -192,7 +192,7 @@ class Structures(Collection[Structure]):
         except (ValueError, RecursionError) as error:
             raise AnswerError("an ontology that is not JSON", why=str(error)) from error
         nodes = told.get("msg") if isinstance(told, dict) else told
-        if isinstance(told, dict) and "id" in told:  # the root itself, as older files have it
+        if isinstance(told, dict) and "acronym" in told:  # the root itself, as older files have it
             nodes = [told]
         if not isinstance(nodes, list) or not all(isinstance(n, dict) for n in nodes):
             raise AnswerError("an ontology without structures", why=repr(nodes)[:80])
@@ -355,7 +355,7 @@ class Structures(Collection[Structure]):
         return found[where.reshape(values.shape)]
 
     def ancestors(self, what: StructureLike) -> tuple[Structure, ...]:
-        """Give what a structure is part of, from the nearest to the root."""
+        """Return what a structure is part of, from the nearest to the root."""
         found = []
         parent = self.find(what).parent_id
         while parent is not None:
@@ -364,11 +364,11 @@ class Structures(Collection[Structure]):
         return tuple(found)
 
     def children(self, what: StructureLike) -> tuple[Structure, ...]:
-        """Give the direct parts of a structure, in the order of the atlas."""
+        """Return the direct parts of a structure, in the order of the atlas."""
         return tuple(self.by_id[i] for i in self._children.get(self.find(what).id, ()))
 
     def descendants(self, what: StructureLike) -> tuple[Structure, ...]:
-        """Give all parts of a structure and their parts, in the order of the atlas."""
+        """Return all parts of a structure and their parts, in the order of the atlas."""
         found: set[int] = set()
         waiting = [self.find(what).id]
         while waiting:
@@ -378,7 +378,7 @@ class Structures(Collection[Structure]):
         return tuple(s for s in self._rows if s.id in found)
 
     def table(self) -> pd.DataFrame:
-        """Give a table; index ``id``, ``depth`` counted from the root."""
+        """Return a table; index ``id``, ``depth`` counted from the root."""
         import pandas as pd
 
         rows = [

@@ -66,7 +66,7 @@ class Labels:
         self.codes = rank[codes]
 
     def like(self, volumes: Any) -> Any:
-        """Give labelled volumes in the frame of the annotation: same order, same direction.
+        """Return labelled volumes in the frame of the annotation: same order, same direction.
 
         Raises
         ------
@@ -90,14 +90,14 @@ class Labels:
         return oriented(volumes, self.orientation) if self.orientation else volumes
 
     def flat(self, volumes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Give volumes (first axis) as rows of voxels in the order of `codes`."""
+        """Return volumes (first axis) as rows of voxels in the order of `codes`."""
         if self._backwards:
             volumes = volumes.transpose(0, *range(volumes.ndim - 1, 0, -1))
         found: np.ndarray[Any, Any] = volumes.reshape(len(volumes), -1)
         return found
 
     def mask(self, ids: Any) -> np.ndarray[Any, Any]:
-        """Give where the annotation is one of some ids, in its own shape."""
+        """Return where the annotation is one of some ids, in its own shape."""
         import numpy as np
 
         wanted = np.isin(self.ids, np.asarray(list(ids)))[self.codes]
@@ -200,9 +200,9 @@ class Unionizer:
         -------
         DataFrame
             For each structure (index ``id``; for several volumes the first axis before it)
-            ``acronym``, ``mean`` and ``sum`` of the values that are there, ``voxels`` that have
-            one, ``share`` of the structure's voxels that have one, and the structure's ``name``.
-            NaN where there is none. Parts count for what they are part of.
+            ``mean`` and ``sum`` of the values that are there, ``name`` and ``acronym``, ``voxels``
+            that have a value, and the ``share`` of the structure's voxels that have one. NaN if
+            there is none. Parts count for what they are part of.
 
         Raises
         ------
@@ -236,12 +236,12 @@ class Unionizer:
             for what in ("acronym", "name")
         }
         rows = ids if index is None else pd.MultiIndex.from_product([index, ids])
-        # The long name last: printed, it would push the numbers out of sight.
-        columns = {"acronym": named["acronym"], **made, "name": named["name"]}
-        return pd.DataFrame(columns, index=rows)
+        # Printed 80 characters wide, pandas leaves out the columns in the middle: the long name.
+        order = ("mean", "sum", "name", "share", "voxels", "acronym")
+        return pd.DataFrame({what: (made | named)[what] for what in order}, index=rows)
 
     def _several(self, volumes: Any) -> tuple[Any, Any]:
-        """Give volumes along a first axis, and the index of that axis, None where there was one."""
+        """Return volumes along a first axis, and the index of that axis, None where there was one."""
         import pandas as pd
 
         labels = self._labels
@@ -268,7 +268,7 @@ class Unionizer:
 
 
 def _distinct(words: list[str]) -> list[str]:
-    """Give words that all differ, as categories must; a second one of the same gets a number."""
+    """Return words that all differ, as categories must; a second one of the same gets a number."""
     seen: dict[str, int] = {}
     found = []
     for word in words:
@@ -284,7 +284,7 @@ def _array(volumes: Any) -> np.ndarray[Any, Any]:
 
 
 def _membership(structures: Structures, ids: list[int]) -> np.ndarray[Any, Any]:
-    """Give structures x labels: 1 where a label is the structure, or a part of it."""
+    """Return structures x labels: 1 where a label is the structure, or a part of it."""
     import numpy as np
 
     rows = {s.id: row for row, s in enumerate(structures)}
