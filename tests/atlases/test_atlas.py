@@ -239,7 +239,7 @@ def test_the_framework(ccf):
     assert (atlas.template().dtype, atlas.nissl().dtype) == ("uint16", "float32")
     with pytest.raises(UsageError, match="which annotation"):
         atlas.annotation()
-    with pytest.raises(NotFoundError, match="no such annotation"):
+    with pytest.raises(NotFoundError, match="no annotation/25 here"):
         atlas.annotation(25)
     with pytest.raises(NotFoundError, match="annotation/50") as caught:
         atlas.volume("annotation/25")

@@ -111,7 +111,7 @@ class Zip:
         return found[0]
 
     def beside(self, name: str) -> Callable[[str], bytes]:
-        """Return a reader of the files a member names: in its folder, else in one place somewhere."""
+        """Return a reader of the files a member names: there, else the only one so called."""
         folder = name.rpartition("/")[0]
 
         def read(file: str) -> bytes:

@@ -206,7 +206,11 @@ class Atlas:
 
     def _absent(self, part: str) -> NotFoundError:
         """Return the error that says that a part is not here, and what fetches it."""
-        fetch = f"openallen fetch atlas:{self.name}/{part} --to {shlex.quote(str(self.folder))}"
+        known = ATLASES.get(self.name)
+        sized = known is None or bool(known.annotation)
+        # Files of a reference space have names of their own, without a voxel size.
+        address = f"atlas:{self.name}/{part}" if sized else f"atlas:{self.name}"
+        fetch = f"openallen fetch {address} --to {shlex.quote(str(self.folder))}"
         return NotFoundError(
             f"this atlas has no {part} here",
             address=f"atlas:{self.name}",

@@ -163,7 +163,7 @@ def index_of(points_um: Any, spacing_um: Sequence[float]) -> np.ndarray[Any, Any
 
 
 def um_of(index: Any, spacing_um: Sequence[float]) -> np.ndarray[Any, Any]:
-    """Return the middle of voxels in µm from the corner of the volume; AP, DV, ML along the last."""
+    """Return the middle of voxels in µm from the corner of the volume; AP, DV, ML last."""
     import numpy as np
 
     found: np.ndarray[Any, Any] = (np.asarray(index) + 0.5) * np.asarray(spacing_um, float)

@@ -140,7 +140,7 @@ def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
         raise UsageError(
             f"grids have no option '{strange[0]}'",
             address=str(address),
-            hint=f"openallen fetch grid:{address.name} --include =energy",
+            hint=f"openallen fetch grid:{address.name} --include energy",
         )
     told = address.option("include")
     connectivity = data_set is not None and data_set.connectivity
@@ -164,7 +164,7 @@ def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
         raise UsageError(
             f"this data set shows {shows}",
             address=str(address),
-            hint=f"openallen fetch grid:{address.name} --include ={usual}",
+            hint=f"openallen fetch grid:{address.name} --include {usual}",
         )
     _resolution(address)
     if kinds[0] in EXPRESSION and address.option("resolution") and (told or data_set):

@@ -288,7 +288,7 @@ def _limits(volume: xr.DataArray) -> tuple[float, float]:
 
 
 def _structure_colours(atlas: Outlines) -> Any:
-    """Return a function that turns ids into the colours of the atlas; white where there is no structure."""
+    """Return a function that turns ids into the colours of the atlas; white outside of all."""
     import numpy as np
 
     table = {s.id: tuple(int(s.color[i : i + 2], 16) for i in (0, 2, 4)) for s in atlas.structures}

@@ -193,7 +193,7 @@ def _keep(path: Path, told: Mapping[str, Any]) -> None:
 
 
 def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignment:
-    """Return where the images of a section data set lie: from rows kept in `folder`, else asked for.
+    """Return where the images of a section data set lie: from rows in `folder`, else asked for.
 
     Raises
     ------

@@ -294,16 +294,16 @@ class Structures(Collection[Structure]):
         folded = text.casefold()
         words = folded.split()
         holding = [s for s in self._rows if words and all(w in s.name.casefold() for w in words)]
-        # Wholes before their parts: who writes "visual" means the visual areas.
-        holding.sort(key=lambda s: (s.id not in self._children, len(self.ancestors(s.id))))
+        # What has most parts first: who writes "visual" means the visual areas.
+        holding.sort(key=lambda s: (-len(self.descendants(s.id)), len(s.name)))
         by_word: dict[str, Structure] = {}
         for structure in self._rows:
             for word in (structure.name, structure.acronym):
                 by_word.setdefault(word.casefold(), structure)
         alike = [by_word[word] for word in get_close_matches(folded, by_word, _MOST_NEAR, 0.6)]
         alike.sort(key=lambda s: not s.acronym.casefold().startswith(folded[:3]))
-        first, second = (holding, alike) if len(folded) > 4 else (alike, holding)
-        return list(dict.fromkeys([*first[:3], *second, *first]))[:_MOST_NEAR]
+        first, second = (holding, alike) if len(folded) > 3 else (alike, holding)
+        return list(dict.fromkeys([*first[:4], *second, *first]))[:_MOST_NEAR]
 
     def _command(self, structure: Structure) -> str:
         plain = re.fullmatch(r"[A-Za-z0-9-]+", structure.acronym)

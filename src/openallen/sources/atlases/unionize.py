@@ -241,7 +241,7 @@ class Unionizer:
         return pd.DataFrame({what: (made | named)[what] for what in order}, index=rows)
 
     def _several(self, volumes: Any) -> tuple[Any, Any]:
-        """Return volumes along a first axis, and the index of that axis, None where there was one."""
+        """Return volumes along a first axis, and that axis's index; None if there was only one."""
         import pandas as pd
 
         labels = self._labels
