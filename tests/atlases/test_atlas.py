@@ -239,7 +239,7 @@ def test_the_framework(ccf):
     assert (atlas.template().dtype, atlas.nissl().dtype) == ("uint16", "float32")
     with pytest.raises(UsageError, match="which annotation"):
         atlas.annotation()
-    with pytest.raises(NotFoundError, match="no such annotation"):
+    with pytest.raises(NotFoundError, match="no annotation/25 here"):
         atlas.annotation(25)
     with pytest.raises(NotFoundError, match="annotation/50") as caught:
         atlas.volume("annotation/25")
@@ -545,7 +545,7 @@ def test_an_address_means_what_it_says(source, monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="hold no 'bogus'"):
         oa.open("grid:181777177?include=bogus")
     assert oa.open("structures:1/VISp").id == 385
-    with pytest.raises(NotFoundError, match="no structure"):
+    with pytest.raises(NotFoundError, match="no such structure"):
         oa.open("structures:1/NOPE")
     oa.fetch("atlas:p56/gridAnnotation")
     assert oa.open("atlas:P56").parts == oa.open("atlas:p56").parts == ("gridAnnotation",)

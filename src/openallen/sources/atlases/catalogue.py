@@ -98,7 +98,7 @@ ATLASES: Final[Mapping[str, AtlasFacts]] = MappingProxyType(_known())
 
 
 def find_atlas(name: str) -> AtlasFacts:
-    """Give an atlas by its name in any case, or by the number of a reference space.
+    """Return an atlas by its name in any case, or by the number of a reference space.
 
     Raises
     ------
@@ -113,9 +113,12 @@ def find_atlas(name: str) -> AtlasFacts:
     if found is None:
         near = get_close_matches(name.casefold(), by_name, 1)
         raise NotFoundError(
-            f"there is no atlas '{name}'",
+            "no such atlas",
+            address=f"atlas:{name}",
             why="known are " + ", ".join(ATLASES),
-            hint=f"atlas:{by_name[near[0]].name}" if near else "openallen list atlas:",
+            hint=f"openallen show atlas:{by_name[near[0]].name}"
+            if near
+            else "openallen list atlas:",
         )
     return found
 
@@ -176,10 +179,10 @@ def _resolution(atlas: AtlasFacts, kind: str, rest: list[str]) -> int:
     if not told.isdigit() or int(told) not in RESOLUTIONS_UM:
         sizes = ", ".join(map(str, RESOLUTIONS_UM))
         raise UsageError(
-            f"there is no voxel size '{told}'",
+            f"no voxel size '{told}'",
             address=f"atlas:{atlas.name}/{kind}",
             why=f"sizes are {sizes} µm",
-            hint=f"atlas:{atlas.name}/{kind}/25",
+            hint=f"openallen fetch atlas:{atlas.name}/{kind}/25",
         )
     return int(told)
 
@@ -189,7 +192,7 @@ def _no_part(atlas: AtlasFacts, part: str) -> UsageError:
         f"this atlas has no part '{part}'",
         address=f"atlas:{atlas.name}",
         why="parts are annotation, template, nissl, mask/ID, mesh/ID",
-        hint=f"atlas:{atlas.name}/annotation/25",
+        hint=f"openallen fetch atlas:{atlas.name}/annotation/25",
     )
 
 
@@ -213,6 +216,6 @@ def zip_named(files: list[Mapping[str, Any]], part: str, atlas: str) -> Mapping[
             f"{'several files are' if ending else 'no file is'} called {part}",
             address=f"atlas:{atlas}",
             why="files are " + (", ".join(sorted(ending or stems)) or "none"),
-            hint=f"atlas:{atlas}/{min(ending or stems)}" if stems else "",
+            hint=f"openallen fetch atlas:{atlas}/{min(ending or stems)}" if stems else "",
         )
     return stems[ending[0]]

@@ -23,8 +23,10 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.formats.nrrd import NrrdCheck
+from openallen.formats.obj import ObjCheck
 from openallen.plans import Plan, RemoteFile, Report, safe_name
-from openallen.sources.atlases.atlas import FACTS_NAME, Atlas, graph_name
+from openallen.sources.atlases.atlas import Atlas
+from openallen.sources.atlases.atlas_files import FACTS_NAME, graph_name
 from openallen.sources.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
 from openallen.sources.atlases.checks import OntologyCheck, VolumesCheck
 from openallen.sources.atlases.grids import facts_name, grid_name, open_grid
@@ -126,19 +128,19 @@ def _resolution(address: Address) -> int:
     if not told.isdigit() or int(told) not in RESOLUTIONS_UM:
         sizes = ", ".join(map(str, RESOLUTIONS_UM))
         raise UsageError(
-            f"there is no resolution '{told}'", address=str(address), why=f"there are {sizes} µm"
+            f"no resolution '{told}'", address=str(address), why=f"sizes are {sizes} µm"
         )
     return int(told)
 
 
 def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
-    """Give the kinds an address asks for: all of expression, or all of connectivity."""
+    """Return the kinds an address asks for: all of expression, or all of connectivity."""
     strange = [c.field for c in address.conditions if c.field not in {"include", "resolution"}]
     if strange:
         raise UsageError(
             f"grids have no option '{strange[0]}'",
             address=str(address),
-            hint=f"grid:{address.name}?include=energy",
+            hint=f"openallen fetch grid:{address.name} --include energy",
         )
     told = address.option("include")
     connectivity = data_set is not None and data_set.connectivity
@@ -162,7 +164,7 @@ def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
         raise UsageError(
             f"this data set shows {shows}",
             address=str(address),
-            hint=f"grid:{address.name}?include={usual}",
+            hint=f"openallen fetch grid:{address.name} --include {usual}",
         )
     _resolution(address)
     if kinds[0] in EXPRESSION and address.option("resolution") and (told or data_set):
@@ -235,7 +237,7 @@ class GridsJob:
         return report
 
     def result(self) -> list[Path]:
-        """Give the folders."""
+        """Return the folders."""
         return [self.plan.to / str(row["id"]) for row in self.rows]
 
 
@@ -272,7 +274,7 @@ def plan_grids(
 
 
 def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Give what is known of a data set: what was kept beside its files, else what is told.
+    """Return what is known of a data set: what was kept beside its files, else what is told.
 
     Raises
     ------
@@ -303,7 +305,7 @@ def _kept_row(client: Client, number: int, to: Path) -> dict[str, Any] | None:
 
 
 def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any], str]:
-    """Give the row of a data set, kept or asked for, and the query.
+    """Return the row of a data set, kept or asked for, and the query.
 
     Raises
     ------
@@ -319,7 +321,7 @@ def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any],
 
 
 def _own_folder(to: Path, address: Address, source: str) -> None:
-    """See that a folder does not hold something else already, or this from another source.
+    """Check that a folder does not hold something else already, or this from another source.
 
     What is here is vouched for by its path alone: a sample's volumes would pass for the service's.
 
@@ -402,7 +404,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         raise UsageError(
             f"atlases have no option '{address.conditions[0].field}'",
             address=str(address),
-            hint=f"atlas:{atlas.name}/{atlas.parts[0]}",
+            hint=f"openallen fetch atlas:{atlas.name}/{atlas.parts[0]}",
         )
     retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
     row: Mapping[str, Any] = {}
@@ -452,7 +454,7 @@ def _archive_files(
                 path=part.file,
                 kind="meshes" if mesh else "volumes",
                 expects=frozenset({"text"} if mesh else {"nrrd"}),
-                check=None if mesh else NrrdCheck(),
+                check=ObjCheck() if mesh else NrrdCheck(),
                 retry=retry,
             )
         )
@@ -482,7 +484,9 @@ def _reference_space(client: Client, atlas: AtlasFacts) -> Mapping[str, Any]:
             "which reference space?" if rows else "the service has no such reference space",
             address=f"atlas:{atlas.name}",
             why=ids,
-            hint=f"atlas:{rows[0].get('id')}" if rows else "openallen list rma:ReferenceSpace",
+            hint=f"openallen fetch atlas:{rows[0].get('id')}"
+            if rows
+            else "openallen list rma:ReferenceSpace",
         )
     return rows[0]
 
@@ -499,7 +503,7 @@ def _space_files(
         raise UsageError(
             "files of a reference space have one name",
             address=f"atlas:{atlas.name}/{'/'.join(asked)}",
-            hint=f"atlas:{atlas.name}/{asked[0]}",
+            hint=f"openallen fetch atlas:{atlas.name}/{asked[0]}",
         )
     files = []
     for part in asked or atlas.parts:

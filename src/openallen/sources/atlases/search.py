@@ -150,12 +150,12 @@ def _spelled(condition: Condition) -> str | tuple[str, ...]:
 
 
 def grid_row(row: Mapping[str, Any]) -> Row:
-    """Give a section data set as a flat row."""
+    """Return a section data set as a flat row."""
     return DataSet.from_row(row).to_dict()
 
 
 def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
-    """Ask what one section data set is; gives its row and the query.
+    """Ask what one section data set is; return its row and the query.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
     rows = list(client.rows(query, 1))
     if not rows:
         raise NotFoundError(
-            "there is no such section data set",
+            "no such section data set",
             address=f"grid:{data_set_id}",
             hint="openallen list grid: gene=Pdyn",
         )
@@ -174,7 +174,7 @@ def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
 
 
 def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
-    """Give an ontology: the one that is kept in `folder`, else asked for and kept there.
+    """Return an ontology: the one that is kept in `folder`, else asked for and kept there.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
     if not rows:
         known = ", ".join(f"{number} {name}" for number, name in GRAPHS.items())
         raise NotFoundError(
-            "there is no such ontology", address=f"structures:{graph_id}", why=f"known are {known}"
+            "no such ontology", address=f"structures:{graph_id}", why=f"known are {known}"
         )
     found = Structures.from_rows(rows, graph_id)
     _keep(folder / _NAME, {"source": client.source, "rows": rows})
@@ -199,7 +199,7 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
 
 
 def _kept(path: Path, source: str) -> dict[str, Any] | None:
-    """Give what was kept of a source; None where nothing was, or it is damaged."""
+    """Return what was kept of a source; None where nothing was, or it is damaged."""
     told = read_kept(path)
     return told if told.get("source") == source else None
 
@@ -210,7 +210,7 @@ def _keep(path: Path, told: Mapping[str, Any]) -> None:
 
 
 def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignment:
-    """Give where the images of a section data set lie: from rows kept in `folder`, else asked for.
+    """Return where the images of a section data set lie: from rows in `folder`, else asked for.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignme
     aligned = [row for row in sections if row.get("alignment2d")]
     if not aligned or not rows[0].get("alignment3d"):
         raise NotFoundError(
-            "this section data set is not aligned" if rows else "there is no such data set",
+            "this section data set is not aligned" if rows else "no such data set",
             address=f"grid:{data_set_id}",
         )
     found = _alignment(rows[0], aligned)
