@@ -80,8 +80,7 @@ class Blocks:
         try:
             found = Original(**json.loads(self._told_path.read_text("utf-8")))
             lines = self._log_path.read_bytes()
-            self._data = os.open(self._data_path, os.O_RDWR | _BINARY)
-            self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND | _BINARY)
+            self._open()
         except (OSError, ValueError, TypeError):
             self.close()
             return None
@@ -89,6 +88,14 @@ class Blocks:
         self._there = {n: (size, check) for n, size, check in _LINE.iter_unpack(lines[:whole])}
         same = (found.url, found.block_bytes) == (self._url, self._block_bytes)
         return found if same else None
+
+    def _open(self) -> None:
+        try:
+            self._data = os.open(self._data_path, os.O_RDWR | _BINARY)
+            self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND | _BINARY)
+        except OSError:  # a store that cannot be written to: its blocks are read, none is added
+            self.close()
+            self._data = os.open(self._data_path, os.O_RDONLY | _BINARY)
 
     def told(self) -> tuple[str, int] | None:
         """Give version mark and size of the file, None where nothing is remembered."""
@@ -145,7 +152,7 @@ class Blocks:
         # Under the lock from the look to the last write: a handle that another thread closed may
         # be another file's by now.
         with self._lock:
-            if self._data < 0 or self.original is None:
+            if self._data < 0 or self._log < 0 or self.original is None:
                 return
             try:
                 os.lseek(self._data, number * self.original.block_bytes, os.SEEK_SET)
