@@ -8,7 +8,7 @@ a listing that says it goes on must say where.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -153,8 +153,23 @@ class Bucket:
 
         return self.retry.run(ask)
 
-    def list(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
-        """Give every object whose key begins with `prefix`, in the order of keys.
+    def list(
+        self,
+        prefix: str = "",
+        page_keys: int = 1000,
+        *,
+        seen: Callable[[int], object] | None = None,
+    ) -> Iterator[Listed]:
+        """Return every object whose key begins with `prefix`, in the order of keys.
+
+        Parameters
+        ----------
+        prefix
+            Beginning of the keys.
+        page_keys
+            Keys asked for in one request.
+        seen
+            Called after each page with the number of keys seen so far, for progress.
 
         Raises
         ------
@@ -164,7 +179,7 @@ class Bucket:
             If the listing contradicts itself.
         """
         asked = f"list-type=2&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
-        yield from self._pages(asked, ("continuation-token", "NextContinuationToken"))
+        yield from self._pages(asked, ("continuation-token", "NextContinuationToken"), seen=seen)
 
     def level(
         self, prefix: str = "", page_keys: int = 1000
@@ -196,22 +211,30 @@ class Bucket:
                 last = folder
                 yield folder
 
-    def versions(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
-        """Give every version of every object whose key begins with `prefix`.
+    def versions(
+        self,
+        prefix: str = "",
+        page_keys: int = 1000,
+        *,
+        seen: Callable[[int], object] | None = None,
+    ) -> Iterator[Listed]:
+        """Return every version of every object whose key begins with `prefix`.
 
-        Raises
-        ------
-        As `list` does.
+        Parameters and errors are those of `list`.
         """
         asked = f"versions=&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
         yield from self._pages(
             asked,
             ("key-marker", "NextKeyMarker"),
             ("version-id-marker", "NextVersionIdMarker"),
+            seen=seen,
         )
 
-    def _pages(self, asked: str, *markers: tuple[str, str]) -> Iterator[Listed]:
+    def _pages(
+        self, asked: str, *markers: tuple[str, str], seen: Callable[[int], object] | None
+    ) -> Iterator[Listed]:
         last = ""
+        count = 0
         for url, page in self._turned(asked, *markers):
             for entry in page.entries:
                 if entry.key < last:
@@ -220,6 +243,9 @@ class Bucket:
                     )
                 last = entry.key
                 yield entry
+            count += len(page.entries)
+            if seen is not None:
+                seen(count)
 
     def _below(self, prefix: str, page_keys: int) -> Iterator[_Page]:
         """Give the pages of what lies directly below `prefix`."""
