@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
+from urllib.parse import unquote
 
 from openallen.address import Address
 from openallen.errors import NotFoundError, UsageError
@@ -91,7 +92,7 @@ def _whole(manifest: Manifest, kind: str, address: Address) -> Choice:
     named |= {"table": named["tables"]} | {name: (file,) for name, file in tables.items()}
     if kind in named:
         _no_conditions(address)
-        if not named[kind]:
+        if not named[kind] and kind in {"table", "tables"}:
             raise NotFoundError(
                 "this release has no tables", address=str(address), why=_kinds_text(manifest)
             )
@@ -188,9 +189,16 @@ def _by_path(manifest: Manifest, path: str, address: Address) -> ReleaseFile:
 
 
 def _by_key(manifest: Manifest, path: str) -> ReleaseFile | None:
-    """Return a file by its key, with or without the project's name before it."""
+    """Return a file by its key, with or without the project's name before it.
+
+    A key that was typed as listed, with a percent sign that reads as an encoded character, is
+    found too.
+    """
     keys = {path, f"{manifest.project.name}/{path}"}
-    return next((f for f in manifest.files if f.at.key in keys), None)
+    for file in manifest.files:
+        if file.at.key in keys:
+            return file
+    return next((f for f in manifest.files if unquote(f.path) == path), None)
 
 
 def _no_conditions(address: Address) -> None:
