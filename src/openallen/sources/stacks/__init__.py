@@ -1,9 +1,10 @@
 """One cell's brightfield image stack: found, planned, packaged, opened, converted."""
 
 from openallen.sources.stacks.models import StackFacts
-from openallen.sources.stacks.package import StackJob
+from openallen.sources.stacks.package import StackJob, repair_job
 from openallen.sources.stacks.plan import Options, parse_planes
 from openallen.sources.stacks.read import ImageStack
+from openallen.sources.stacks.recorded import repair_command, verify_stack
 from openallen.sources.stacks.search import describe, search_cells
 
 __all__ = [
@@ -13,5 +14,8 @@ __all__ = [
     "StackJob",
     "describe",
     "parse_planes",
+    "repair_command",
+    "repair_job",
     "search_cells",
+    "verify_stack",
 ]
