@@ -159,12 +159,17 @@ def test_odd_keys_are_left_out_and_the_plan_says_so(tmp_path):
     assert "4 keys left out: not safe as file names: 'p/a/../b'" in str(plan)
 
 
-def test_listing_millions_of_keys_tells_how_far_it_is(published):
+def test_listing_millions_of_keys_tells_how_far_it_is(published, tmp_path, monkeypatch):
+    from openallen.sources.releases import cache as rooms
+
+    monkeypatch.setattr(rooms, "_SEEN_KEYS", 5)
     for i in range(12):
         published.put(f"counted/{i:02}", b"x")
+    project = Project(name="counted", title="", bucket=published.bucket, form="listing")
+    seen: list[int] = []
     with Http() as http:
         bucket = Bucket(http=http, name=published.bucket, endpoint=published.endpoint)
-        for listed in (bucket.list, bucket.versions):
-            seen: list[int] = []
-            assert len(list(listed("counted/", page_keys=5, seen=seen.append))) == 12
-            assert seen == [5, 10, 12]
+        cache = rooms.ReleaseCache(project, bucket, tmp_path, seen=seen.append)
+        manifest = cache.manifest(cache.versions()[0])
+    assert len(manifest.files) == 12
+    assert seen == [5, 10, 12]

@@ -8,7 +8,7 @@ a listing that says it goes on must say where.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -153,23 +153,8 @@ class Bucket:
 
         return self.retry.run(ask)
 
-    def list(
-        self,
-        prefix: str = "",
-        page_keys: int = 1000,
-        *,
-        seen: Callable[[int], object] | None = None,
-    ) -> Iterator[Listed]:
-        """Return every object whose key begins with `prefix`, in the order of keys.
-
-        Parameters
-        ----------
-        prefix
-            Beginning of the keys.
-        page_keys
-            Keys asked for in one request.
-        seen
-            Called after each page with the number of keys seen so far, for progress.
+    def list(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
+        """Give every object whose key begins with `prefix`, in the order of keys.
 
         Raises
         ------
@@ -179,7 +164,7 @@ class Bucket:
             If the listing contradicts itself.
         """
         asked = f"list-type=2&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
-        yield from self._pages(asked, ("continuation-token", "NextContinuationToken"), seen=seen)
+        yield from self._pages(asked, ("continuation-token", "NextContinuationToken"))
 
     def level(
         self, prefix: str = "", page_keys: int = 1000
@@ -211,30 +196,22 @@ class Bucket:
                 last = folder
                 yield folder
 
-    def versions(
-        self,
-        prefix: str = "",
-        page_keys: int = 1000,
-        *,
-        seen: Callable[[int], object] | None = None,
-    ) -> Iterator[Listed]:
-        """Return every version of every object whose key begins with `prefix`.
+    def versions(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
+        """Give every version of every object whose key begins with `prefix`.
 
-        Parameters and errors are those of `list`.
+        Raises
+        ------
+        As `list` does.
         """
         asked = f"versions=&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
         yield from self._pages(
             asked,
             ("key-marker", "NextKeyMarker"),
             ("version-id-marker", "NextVersionIdMarker"),
-            seen=seen,
         )
 
-    def _pages(
-        self, asked: str, *markers: tuple[str, str], seen: Callable[[int], object] | None
-    ) -> Iterator[Listed]:
+    def _pages(self, asked: str, *markers: tuple[str, str]) -> Iterator[Listed]:
         last = ""
-        count = 0
         for url, page in self._turned(asked, *markers):
             for entry in page.entries:
                 if entry.key < last:
@@ -243,9 +220,6 @@ class Bucket:
                     )
                 last = entry.key
                 yield entry
-            count += len(page.entries)
-            if seen is not None:
-                seen(count)
 
     def _below(self, prefix: str, page_keys: int) -> Iterator[_Page]:
         """Give the pages of what lies directly below `prefix`."""

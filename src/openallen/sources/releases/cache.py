@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -37,7 +37,7 @@ from openallen.errors import (
 from openallen.plans import safe_path
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
 from openallen.store.disk import write_whole
-from openallen.transport.s3 import Bucket
+from openallen.transport.s3 import Bucket, Listed
 
 __all__ = ["ReleaseCache"]
 
@@ -46,6 +46,7 @@ _LAST_USED: Final = "_manifest_last_used.txt"
 _DOWNLOADED: Final = "_downloaded_data.json"
 _OWN: Final = "_openallen.json"
 _FEW_FILES: Final = 4
+_SEEN_KEYS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class ReleaseCache:
     mirror
         Whether the folder has the layout of the bucket: keys are paths, no records.
     seen
-        Called with the number of keys seen so far while a bucket is listed.
+        Called with the number of keys seen so far, every thousand and at the end of a listing.
     """
 
     project: Project
@@ -111,7 +112,7 @@ class ReleaseCache:
         if self.project.form == "listing":
             return (self._list_anew().version,)
         prefix = self.project.manifests_prefix
-        entries = self.bucket.list(prefix, seen=self.seen)
+        entries = self._counted(self.bucket.list(prefix))
         listed = (self.project.version_of(entry.key) for entry in entries)
         found = sorted({version for version in listed if version}, reverse=True)
         if not found:
@@ -121,10 +122,20 @@ class ReleaseCache:
         self._remember(versions=[str(v) for v in found])
         return tuple(found)
 
+    def _counted(self, entries: Iterable[Listed]) -> Iterator[Listed]:
+        """Yield entries of a listing, and report how many keys there were so far."""
+        count = 0
+        for count, entry in enumerate(entries, 1):
+            yield entry
+            if self.seen is not None and count % _SEEN_KEYS == 0:
+                self.seen(count)
+        if self.seen is not None:
+            self.seen(count)
+
     def _list_anew(self) -> Manifest:
         """List a bucket that has no manifests, and keep the listing in place of one."""
         prefix = self.project.files_prefix
-        listed_now = self.bucket.list(prefix, seen=self.seen)
+        listed_now = self._counted(self.bucket.list(prefix))
         entries = [e for e in listed_now if not e.key.endswith("/")]
         days = [e.modified for e in entries if e.modified]
         if not days:
@@ -318,7 +329,7 @@ class ReleaseCache:
         wanted = {_key(f) for f in files}
         sizes: dict[str, int] = {}
         for prefix in prefixes:
-            for entry in self.bucket.versions(prefix, seen=self.seen):
+            for entry in self._counted(self.bucket.versions(prefix)):
                 for name in (f"{entry.key}?{entry.version_id}", f"{entry.key}?"):
                     if name in wanted and (entry.latest or not name.endswith("?")):
                         sizes[name] = entry.size_bytes
