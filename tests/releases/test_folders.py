@@ -208,6 +208,38 @@ def run(command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_every_command_a_partial_fetch_prints_works_as_typed(release, tmp_path, monkeypatch):
+    import json
+    import shlex
+    import subprocess
+    import sys
+
+    monkeypatch.setenv("OPENALLEN_ATTEMPTS", "1")
+    to = tmp_path / "it's (mine) & yours"
+    open_release(f"{NAME}@0.2.0", to)
+    path = to / f"{PROJECT.name}_project_manifest_v0.2.0.json"
+    whole = path.read_bytes()
+    document = json.loads(whole)
+    key = next(k for k, e in document["data_files"].items() if "951980471" in e["url"])
+    document["data_files"][key]["file_hash"] = "0" * 128
+    path.write_text(json.dumps(document))
+    address = f"{NAME}@0.2.0/ophys_experiment?targeted_structure=VISp&imaging_depth__lt=400"
+    done = subprocess.run(
+        [sys.executable, "-m", "openallen", "fetch", address, "--to", str(to)],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    printed = [line.partition("try: ")[2] for line in lines if "try: openallen" in line]
+    assert len(printed) == 2
+    assert shlex.split(printed[1]) == ["openallen", "fetch", address, "--to", str(to)]
+    path.write_bytes(whole)
+    for hint in printed:
+        run(hint)
+    opened = open_release_folder(to, "0.2.0")
+    assert opened.fetch("ophys_experiment", 951980471)[0].is_file()
+
+
 # --- versions held --------------------------------------------------------------------------------
 
 

@@ -120,7 +120,7 @@ def test_a_column_that_is_not_there_is_told_with_the_nearest():
 
 def test_a_broken_line_is_told(tmp_path: Path):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n3\n")
-    with pytest.raises(CorruptError, match="broken line"):
+    with pytest.raises(CorruptError, match="malformed line"):
         list(read_rows(tmp_path / "t.csv"))
 
 

@@ -49,7 +49,7 @@ _ROOT: Final = "\x1fstore"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the index knows of one file.
+    """The record of one file.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Record:
 
 
 class Index:
-    """The index of a store. Threads may share it; a fetch goes on without it where need be.
+    """The index of a store. Threads may share it; a fetch continues without it where need be.
 
     Where it cannot be written (a read-only file system), it is read; where it cannot be opened, it
     starts empty. Either is logged once.
@@ -282,7 +282,7 @@ def _has_command(db: sqlite3.Connection) -> bool:
 
 
 def _moved(command: str, before: str, after: str) -> str:
-    """Return a command in which one folder stands for another, quoted anew."""
+    """Return a command in which one folder stands for another, quoted again."""
     if before not in command:
         return command
     try:

@@ -1,4 +1,4 @@
-"""Where things lie in the store: one folder per system, a tree people can read."""
+"""The layout of the store: one folder per scheme, a tree people can read."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ FOLDERS = {
 
 
 class Store:
-    """The folder that keeps what was fetched when no destination is named.
+    """The folder of everything fetched without a destination.
 
     Parameters
     ----------
     root
-        Its path; made when first written to.
+        Its path; created when first written to.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def folder(self, address: Address) -> Path:
-        """Give the folder of what `address` names: ``stacks/313862022``.
+        """Return the folder of what `address` names: ``stacks/313862022``.
 
         Raises
         ------
         UsageError
-            If it names no single thing that is kept in a folder.
+            If it does not name a single thing with a folder.
         """
         system = FOLDERS.get(address.scheme)
         if system is None or not address.name:
             raise UsageError(
-                "this names no single thing that can be kept",
+                "does not name a single thing",
                 address=str(address),
                 hint=f"openallen list {address}" if not address.name else "",
             )
@@ -61,7 +61,7 @@ class Store:
         return Path(elsewhere) if elsewhere else folder
 
     def point(self, address: Address, folder: Path) -> None:
-        """Keep a thing in a folder outside the store from now on."""
+        """Record that a thing is in a folder outside the store from now on."""
         write_whole(self._pointer(self.folder(address)), str(folder.absolute()).encode())
 
     @staticmethod
@@ -69,5 +69,5 @@ class Store:
         return folder.with_name(folder.name + ".folder")
 
     def index(self) -> Index:
-        """Open what is remembered of the files here and elsewhere."""
+        """Open the index of the files in the store, and of those fetched elsewhere."""
         return Index(self.root)

@@ -101,7 +101,7 @@ class Comparison:
         return card(f"{self.older.address} to {self.newer.version}", facts)
 
     def to_dict(self) -> dict[str, object]:
-        """Give the plain facts, ready for JSON."""
+        """Return the plain facts, ready for JSON."""
         return {
             "from": self.older.address,
             "to": self.newer.address,

@@ -87,7 +87,7 @@ class Project:
     name
         Its name, in addresses and in keys.
     title
-        What it is, in words.
+        Its title.
     bucket, region
         Where it lies.
     kinds
@@ -214,7 +214,7 @@ class Pipeline:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What one version of a project holds.
+    """The content of one version of a project.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ class Manifest:
     file_id_column
         The column of tables that names data files.
     other
-        What else the manifest says.
+        Other keys of the manifest.
     """
 
     project: Project

@@ -1,4 +1,4 @@
-"""The projects that are known, and those that settings add."""
+"""The known projects, and those that settings add."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a release's tables as plain Python, and which of them match conditions.
+"""Rows of a release's tables as plain Python, and filters on them.
 
 No table library is needed for this: listing and choosing files work in the bare install.
 """
@@ -20,7 +20,7 @@ from openallen.errors import CorruptError, UsageError
 __all__ = ["TEXT_COLUMNS", "check_fields", "literal_list", "matches", "read_rows"]
 
 TEXT_COLUMNS: Final = frozenset({"mouse_id"})
-"""Columns that look like numbers and are names."""
+"""Columns that look like numbers but are names."""
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _MISSING: Final = frozenset({"", "nan", "NaN", "None", "NA", "<NA>"})
@@ -30,7 +30,7 @@ _COMPARE: Final = {
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the rows of a CSV file with values as what they are: numbers, booleans, lists, None.
+    """Yield the rows of a CSV file with typed values: numbers, booleans, lists, None.
 
     Raises
     ------
@@ -42,11 +42,11 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         reader = csv.reader(file)
         header = next(reader, None)
         if not header:
-            raise CorruptError("a table without a header", address=str(path))
+            raise CorruptError("the table has no header", address=str(path))
         for cells in reader:
             if len(cells) != len(header):
                 raise CorruptError(
-                    "a table with a broken line",
+                    "the table has a malformed line",
                     address=str(path),
                     why=f"line {reader.line_num}: {len(cells)} cells, not {len(header)}",
                 )
@@ -67,7 +67,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def literal_list(text: str) -> Any:
-    """Read ``[1, 2]`` or ``['a', 'b']``; the text itself where it is no such list."""
+    """Read ``[1, 2]`` or ``['a', 'b']``; the text itself where it is not such a list."""
     try:
         found = json.loads(text.replace("'", '"')) if '"' not in text else json.loads(text)
     except json.JSONDecodeError:
@@ -76,7 +76,7 @@ def literal_list(text: str) -> Any:
 
 
 def check_fields(columns: Sequence[str], conditions: Sequence[Condition], address: str) -> None:
-    """See that every condition is on a column there is.
+    """Check that every condition is on an existing column.
 
     Raises
     ------
@@ -96,11 +96,11 @@ def check_fields(columns: Sequence[str], conditions: Sequence[Condition], addres
 
 
 def matches(row: dict[str, Any], conditions: Sequence[Condition]) -> bool:
-    """Tell whether a row matches all conditions; of a list, one member is enough."""
-    return all(_obeys(row.get(c.field), c) for c in conditions)
+    """Return whether a row matches all conditions; of a list, one member is enough."""
+    return all(_passes(row.get(c.field), c) for c in conditions)
 
 
-def _obeys(value: Any, condition: Condition) -> bool:
+def _passes(value: Any, condition: Condition) -> bool:
     if condition.op == "exists":
         return value is not None
     if isinstance(value, list):

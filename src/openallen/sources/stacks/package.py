@@ -132,7 +132,7 @@ class StackJob:
         Parameters
         ----------
         client
-            The service damaged files would come from; nothing is asked of it here.
+            The service that damaged files would come from; no request is sent to it here.
         folder
             The folder of the stack.
         options
@@ -312,8 +312,8 @@ class _Draft:
         known = self._known.get(path)
         if isinstance(known, PlaneEntry) and known.file_width_px and known.file_height_px:
             return {"file_width_px": known.file_width_px, "file_height_px": known.file_height_px}
-        told = inspect((self._to / path).read_bytes())
-        return {"file_width_px": told.width_px, "file_height_px": told.height_px}
+        found = inspect((self._to / path).read_bytes())
+        return {"file_width_px": found.width_px, "file_height_px": found.height_px}
 
     def _plane(self, plane: Plane) -> PlaneEntry:
         path = f"planes/{plane.file_name}"

@@ -85,14 +85,14 @@ def parse_planes(text: str) -> slice:
     if not (1 <= len(parts) <= 3 and all(re.fullmatch(r"-?\d+|", p.strip()) for p in parts)):
         dashed = re.fullmatch(r"(\d+)-(\d+)", text.strip())
         meant = f"{dashed[1]}:{int(dashed[2]) + 1}" if dashed else "100:200:2"
-        raise UsageError(f"'{text}' selects no planes", hint=f"--planes {meant}")
+        raise UsageError(f"'{text}' is not a slice of planes", hint=f"--planes {meant}")
     numbers = [int(p) if p.strip() else None for p in parts]
     if len(parts) == 1:
         if numbers[0] is None:
             raise UsageError("no planes selected", hint="--planes 100:200:2")
         return slice(numbers[0], None if numbers[0] == -1 else numbers[0] + 1)
     if len(parts) == 3 and numbers[2] == 0:
-        raise UsageError("planes cannot be taken in steps of 0")
+        raise UsageError("the step of a slice of planes is 0")
     return slice(*numbers)
 
 
