@@ -141,7 +141,7 @@ def test_conditions_no_row_matches_say_what_there_is(data, typed, why, better):
 
 def test_a_broken_line_is_told(tmp_path: Path):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n3\n")
-    with pytest.raises(CorruptError, match="broken line"):
+    with pytest.raises(CorruptError, match="malformed line"):
         list(read_rows(tmp_path / "t.csv"))
 
 

@@ -348,7 +348,7 @@ def test_offline_what_is_here_works_and_what_is_missing_is_listed(release, tmp_p
     assert str(again.version) == "0.2.0"
     assert [str(v) for v in again.versions()] == ["1.0.0", "0.2.0", "0.1.0"]
     assert again.fetch("ophys_experiment", 951980471) == [path]
-    with pytest.raises(OfflineError, match="are not here") as caught:
+    with pytest.raises(OfflineError, match="not here") as caught:
         oa.fetch(f"{NAME}@0.2.0", to=tmp_path)
     assert "kB" in caught.value.why
     assert caught.value.exit_code == 4
@@ -386,7 +386,7 @@ def test_verify_finds_damage_and_makes_the_index_anew(release, tmp_path):
         found = {c.path: c.status for c in verify(cache(tmp_path), index)}
         assert found.pop(spoilt) == "damaged"
         assert found.pop(stray) == "unknown"
-        assert set(found.values()) == {"right"}
+        assert set(found.values()) == {"intact"}
         assert index.recall(spoilt) is None
         assert all(index.recall(p) for p in found)
 
@@ -422,7 +422,7 @@ def test_adopting_leaves_behind_what_is_not_right(release, tmp_path):
     files[1].symlink_to(target)
     with Index(tmp_path / "index") as index:
         found = adopt(theirs, cache(tmp_path / "ours"), index)
-        assert [c.path for c in found.checked if c.status != "right"] == [files[0]]
+        assert [c.path for c in found.checked if c.status != "intact"] == [files[0]]
     ours = tmp_path / "ours" / files[1].relative_to(theirs)
     assert not ours.is_symlink()
     assert ours.samefile(target)

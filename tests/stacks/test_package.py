@@ -274,7 +274,8 @@ def test_one_picture_that_never_comes_is_named_and_the_rest_is_there(
     report = caught.value.report
     assert [o.file.path for o in report.failed] == ["planes/0017.jpg"]
     assert report.failed[0].file.retry == (
-        f"openallen fetch stack:313862022 --to {folder} --downsample 5 --source {url} --planes 15"
+        f"openallen fetch stack:313862022 --to {folder} --downsample 5"
+        f" --no-projections --no-morphology --source {url} --planes 15"
     )
     assert not (folder / "planes" / "0017.jpg").exists()
     told = manifest(folder)

@@ -21,7 +21,7 @@ from openallen.formats.marker import MarkerCheck
 from openallen.formats.png import PngCheck
 from openallen.formats.svg import SvgCheck
 from openallen.formats.swc import SwcCheck
-from openallen.plans import Check, Plan, RemoteFile, safe_name
+from openallen.plans import Check, Plan, RemoteFile, fetch_command, safe_name
 from openallen.transfer.job import FileJob
 
 __all__ = ["IMAGE_CONNECTIONS", "plan_file", "plan_image", "well_known"]
@@ -54,7 +54,7 @@ def plan_image(client: Client, address: Address, to: Path) -> FileJob:
         expects=_DRAWING if drawn else _PICTURE,
         ranges=False,
         check=SvgCheck() if drawn else JpegCheck(),
-        retry=f"openallen fetch {address} --to {to}",
+        retry=fetch_command(address, to=to, source=client.source),
     )
     return FileJob(_plan(client, address, to, f"image {request.image_id}", file))
 
@@ -74,7 +74,7 @@ def plan_file(client: Client, address: Address, to: Path) -> FileJob:
         kind="files",
         expects=expected(known),
         check=check_for(known),
-        retry=f"openallen fetch {address} --to {to}",
+        retry=fetch_command(address, to=to, source=client.source),
     )
     return FileJob(_plan(client, address, to, f"well-known file {address.id}", file))
 

@@ -1,4 +1,4 @@
-"""What the disk says, in the words of the error tree; small files written whole."""
+"""Errors of the disk as our errors; small files written whole."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def disk_error(error: OSError, path: Path) -> OpenAllenError:
-    """Give the error to raise for what went wrong while writing at `path`."""
+    """Return the error to raise for a failure to write at `path`."""
     why = error.strerror or str(error)
     if error.errno in _FULL:
         return SpaceError(
             "the disk is full",
             address=str(path),
             why=why,
-            hint="make room and run the same command again; it goes on where it stopped",
+            hint="free some space and run the same command again; it resumes",
         )
     return StoreError(
         "cannot write here", address=str(path), why=why, hint="choose another folder with --to DIR"
@@ -33,12 +33,12 @@ def disk_error(error: OSError, path: Path) -> OpenAllenError:
 
 
 def read_kept(path: Path) -> dict[str, Any]:
-    """Give the JSON object that was kept at `path`; empty where there is none, or it is damaged."""
+    """Return the JSON object stored at `path`; empty where there is none, or it is damaged."""
     try:
-        told = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_whole(path: Path, data: bytes) -> None:

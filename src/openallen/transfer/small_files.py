@@ -1,8 +1,8 @@
-"""The lane for small files: many requests from one thread, disk work in batches beside it.
+"""Small files in bulk: many requests from one thread, disk work in batches beside it.
 
-What does not go smoothly is left for the ordinary way, which asks again, waits, takes up parts
-and names what is wrong. The lane keeps its promises all the same: a lease before a request, bytes
-verified before they get their name.
+A file that fails is left for the general engine, which retries, waits, resumes parts and reports
+errors. The guarantees are the same: a lease before a request, bytes verified before they get their
+name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Batch = list[Any]
 
 
 class Done(NamedTuple):
-    """What a hand did of a batch: each file with an outcome, an entry, an error or nothing."""
+    """The result of a batch: each file with an outcome, an entry, an error or nothing."""
 
     found: list[tuple[RemoteFile, Any]]
     settled_bytes: int | None = None
@@ -42,17 +42,17 @@ SMALL_BYTES: Final = 1 << 20
 """Files up to this size are held in memory whole before anything is written."""
 
 WORTH_FILES: Final = 16
-"""Fewer small files than this are not worth a lane."""
+"""Fewer small files than this are fetched one by one."""
 
 _BATCH: Final = 8
-_MOST_HANDS: Final = 4
+_MOST_WORKERS: Final = 4
 _SLOW_S: Final = 0.002
 _MOST_HELD_BYTES: Final = 32 << 20
 _PATIENCE: Final = 8
 
 
 def fits(file: RemoteFile) -> bool:
-    """Tell whether a file may go by this way."""
+    """Return whether a file may be fetched in bulk."""
     return 0 < (file.size_bytes or 0) <= SMALL_BYTES and file.check is None
 
 
@@ -71,7 +71,7 @@ class _Workers:
         return ThreadPoolExecutor(1, thread_name_prefix="small")
 
     def submit(self, work: Callable[[Batch], Done], batch: Batch) -> Future[Done]:
-        """Let one of them do it."""
+        """Run a batch on one of the threads."""
         self._turn = (self._turn + 1) % len(self._threads)
         return self._threads[self._turn].submit(self._timed, work, batch)
 
@@ -82,33 +82,33 @@ class _Workers:
         finally:
             each_s = (time.perf_counter() - start) / len(batch)
             idle_s = each_s - (time.thread_time() - busy) / len(batch)
-            if idle_s > _SLOW_S and len(self._threads) < _MOST_HANDS:
+            if idle_s > _SLOW_S and len(self._threads) < _MOST_WORKERS:
                 self._threads.append(self._thread())
 
     def close(self) -> None:
-        """Let them end what they are at."""
+        """Wait for the batches under way."""
         for thread in self._threads:
             thread.shutdown(cancel_futures=True)
 
 
 @dataclass(kw_only=True)
 class SmallFiles:
-    """Fetches small files of a plan; what is missing from `outcomes` afterwards was left.
+    """Fetches small files of a plan; those not in `outcomes` afterwards were left.
 
     Parameters
     ----------
     plan
-        Whose files.
+        The plan.
     http
-        Who asks.
+        The HTTP client.
     admission
-        Lets them in.
+        Admits files.
     index
-        Remembers them.
+        The index.
     rate_limiter
-        How many requests at once.
+        The limit on requests at once.
     meter, observer
-        Are told.
+        Receive progress.
     verify
         Whether digests are compared now.
     """
@@ -133,7 +133,7 @@ class SmallFiles:
         self._left = 0
 
     def run(self, files: Iterable[RemoteFile]) -> None:
-        """Fetch what goes smoothly of `files`."""
+        """Fetch `files`, as far as that works at the first attempt."""
         self._todo = deque(files)
         self._files: dict[Hashable, RemoteFile] = {f.path: f for f in self._todo}
         many = Multiplexer(self.http, limit_bytes=SMALL_BYTES)
@@ -157,14 +157,14 @@ class SmallFiles:
                 self.admission.leave(entry)
 
     def _settle_ready(self, many: Multiplexer, workers: _Workers) -> None:
-        """Hand bodies over: in batches, or as they come where a hand would be idle."""
+        """Pass bodies to workers: in batches, or singly where a worker would be idle."""
         while len(self._ready) >= _BATCH or (self._ready and not self._settling):
             batch, self._ready = self._ready[:_BATCH], self._ready[_BATCH:]
             self._settling += 1
             self._hand_over(self._settle, batch, many, workers)
 
     def _let_in(self, many: Multiplexer, workers: _Workers) -> None:
-        """Prepare as many files as will be asked for soon."""
+        """Prepare as many files as will be requested soon."""
         ahead = many.waiting + _BATCH * len(self._work)
         while self._todo and ahead < self.rate_limiter.limit + _BATCH:
             batch = [self._todo.popleft() for _ in range(min(_BATCH, len(self._todo)))]
@@ -179,7 +179,7 @@ class SmallFiles:
         self._work.append(future)
 
     def _collect(self, many: Multiplexer | None) -> None:
-        """Take in what the workers have done; ask for files that were let in."""
+        """Collect results of workers; request files that were admitted."""
         for _ in range(len(self._work)):
             future = self._work.popleft()
             if future.cancelled():
@@ -210,7 +210,7 @@ class SmallFiles:
             self._leave(file, what)
 
     def _leave(self, file: RemoteFile, error: OpenAllenError | None = None) -> None:
-        """Leave a file for the ordinary way."""
+        """Leave a file for the general engine."""
         entry = self._entries.pop(file.path, None)
         if entry is not None:
             self.admission.leave(entry)
@@ -237,7 +237,7 @@ class SmallFiles:
         return Done(found)
 
     def _begun(self, entry: Entry) -> bool:
-        """Tell whether somebody left a part of the file, which the ordinary way goes on with."""
+        """Return whether a part of the file was left, which the general engine resumes."""
         return entry.lease.inherited or self.admission.leftovers.has(entry.lease.target)
 
     def _settle(self, batch: list[tuple[RemoteFile, Body]]) -> Done:
@@ -248,7 +248,7 @@ class SmallFiles:
             except OpenAllenError as error:
                 found.append((file, error))
             except OSError:
-                found.append((file, UnreachableError("cannot be written by this way")))
+                found.append((file, UnreachableError("could not be written in bulk")))
         return Done(found, sum(len(body.data) for _, body in batch))
 
     def _one(self, file: RemoteFile, body: Body) -> Outcome | OpenAllenError | None:
@@ -272,7 +272,11 @@ class SmallFiles:
             part.discard()
             raise
         record = self.index.remember(
-            entry.lease.target, digest=digest, source=file.url, address=file.address
+            entry.lease.target,
+            digest=digest,
+            source=file.url,
+            address=file.address,
+            command=file.retry,
         )
         self.admission.leave(entry)
         self.rate_limiter.done()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from openallen.errors import (
 )
 from openallen.formats.nrrd import NrrdCheck
 from openallen.formats.obj import ObjCheck
-from openallen.plans import Plan, RemoteFile, Report, safe_name
+from openallen.plans import Plan, RemoteFile, Report, fetch_command, safe_name
 from openallen.sources.atlases.atlas import Atlas
 from openallen.sources.atlases.atlas_files import FACTS_NAME, graph_name
 from openallen.sources.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
@@ -189,7 +188,7 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
     """
     _wanted(address, None)  # what makes no sense is said before anything is asked
     _own_folder(to, address, client.source)
-    retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
+    retry = fetch_command(address, to=to, source=client.source)
     facts, notes = _data_set(client, address.id, to)
     kinds = _wanted(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
     if kinds[0] in EXPRESSION:
@@ -258,7 +257,7 @@ def plan_grids(
         one = Address("grid", str(row["id"]), conditions=(Condition("include", "eq", kind),))
         folder = to / one.name
         _own_folder(folder, one, client.source)
-        retry = f"openallen fetch {shlex.quote(str(one))} --to {shlex.quote(str(folder))}"
+        retry = fetch_command(one, to=folder, source=client.source)
         file = _expression(client, one, (kind,), retry)
         files.append(replace(file, path=f"{one.name}/{file.path}"))
     plan = Plan(
@@ -406,7 +405,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
             address=str(address),
             hint=f"openallen fetch atlas:{atlas.name}/{atlas.parts[0]}",
         )
-    retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
+    retry = fetch_command(address, to=to, source=client.source)
     row: Mapping[str, Any] = {}
     if atlas.annotation:
         files = _archive_files(client, atlas, address, retry)

@@ -1,4 +1,4 @@
-"""Rows of a release's tables as plain Python, and which of them match conditions.
+"""Rows of a release's tables as plain Python, and filters on them.
 
 No table library is needed: listing and choosing files work in the bare install.
 """
@@ -43,11 +43,11 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         reader = csv.reader(file)
         header = next(reader, None)
         if not header:
-            raise CorruptError("a table without a header", address=str(path))
+            raise CorruptError("the table has no header", address=str(path))
         for cells in reader:
             if len(cells) != len(header):
                 raise CorruptError(
-                    "a table with a broken line",
+                    "the table has a malformed line",
                     address=str(path),
                     why=f"line {reader.line_num}: {len(cells)} cells, not {len(header)}",
                 )

@@ -44,7 +44,7 @@ Length = Annotated[float, Meta(gt=0)]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What each file here has in common. Without ``path`` it is known, but not here."""
+    """What all files have in common. Without ``path`` a file is known, but not here."""
 
     path: RelativePath | None = None
     url: Annotated[str, Meta(description="where it comes from, at the public service")]
@@ -120,7 +120,7 @@ class ZStepEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One question asked of the service."""
+    """One query sent to the service."""
 
     wanted: str
     rma: str
@@ -152,24 +152,40 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     reconstructions: tuple[ReconstructionEntry, ...] = ()
     morphology: tuple[FileEntry, ...] = ()
 
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every file: planes, projections, morphology; those without a path are not here."""
+        return (*self.planes, *self.projections, *self.morphology)
+
     def digests(self) -> dict[str, str]:
-        """Give the digest written down for each file, by path, as ``sha256:hex``."""
-        entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
-        return {e.path: f"sha256:{e.sha256}" for e in entries if e.path and e.sha256}
+        """Return the recorded digest of each file, by path, as ``sha256:hex``."""
+        return {e.path: f"sha256:{e.sha256}" for e in self.entries if e.path and e.sha256}
 
     def sizes(self) -> dict[str, int]:
-        """Give the size written down for each file in bytes, by path."""
-        entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
-        return {e.path: e.size_bytes for e in entries if e.path and e.size_bytes}
+        """Return the recorded size of each file in bytes, by path."""
+        return {e.path: e.size_bytes for e in self.entries if e.path and e.size_bytes}
+
+    def covers(self, projections: bool, morphology: bool) -> bool:
+        """Return whether all projections, and all morphology files, are here where asked for."""
+        wanted: tuple[Entry, ...] = (
+            *(self.projections if projections else ()),
+            *(self.morphology if morphology else ()),
+        )
+        return all(entry.path for entry in wanted)
 
     @property
     def downsample(self) -> int:
         """Halvings of the planes that are here; 0 if none is."""
         return next((plane.downsample for plane in self.planes if plane.path), 0)
 
+    @property
+    def quality(self) -> int | None:
+        """JPEG quality of the planes that are here; None for the service's best."""
+        return next((plane.quality for plane in self.planes if plane.path), None)
+
 
 def build_schema() -> dict[str, Any]:
-    """Make the JSON Schema (2020-12) of a manifest from its model."""
+    """Return the JSON Schema (2020-12) of a manifest, made from its model."""
     (_, definitions) = msgspec.json.schema_components([Manifest], ref_template="#/$defs/{name}")
     root = definitions.pop("Manifest")
     schema = msgspec.to_builtins(
@@ -184,7 +200,7 @@ def build_schema() -> dict[str, Any]:
 
 
 def shipped_schema() -> dict[str, Any]:
-    """Give the JSON Schema that comes with the package."""
+    """Return the JSON Schema that comes with the package."""
     file = resources.files("openallen.sources.stacks") / "stack-manifest-1.schema.json"
     schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return schema
@@ -209,28 +225,28 @@ def read_manifest(folder: Path) -> Manifest:
     NotFoundError
         If there is none.
     CorruptError
-        If it cannot be read as one.
+        If it cannot be read.
     """
     path = folder / MANIFEST_NAME
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError as error:
         raise NotFoundError(
-            "no stack here",
+            "no image stack in this folder",
             address=str(folder),
             why=f"there is no {MANIFEST_NAME}",
-            hint="openallen fetch stack:ID --to DIR",
+            hint="openallen fetch stack:313862022",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is the first
         raise CorruptError(
-            "this is no manifest of a stack", address=str(path), why=str(error)
+            "not a manifest of a stack", address=str(path), why=str(error)
         ) from error
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> bool:
-    """Write the manifest, whole or not at all; tell whether it differs from what was there.
+    """Write the manifest, whole or not at all; return whether it differs from what was there.
 
-    A manifest that says the same is left alone, to the byte and to the minute.
+    A manifest with the same content is left alone, to the byte and to the minute.
 
     Raises
     ------
