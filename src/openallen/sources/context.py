@@ -94,6 +94,12 @@ class Context:
             self._client = self._stack.enter_context(connected(self.settings))
         return self._client
 
+    def client_of(self, source: str) -> Client:
+        """Return a client of another service than the settings name; it ends with the context."""
+        if source == self.settings.source:
+            return self.client
+        return self._stack.enter_context(connected(replace(self.settings, source=source)))
+
     def bucket(self, name: str, *, region: str = "us-west-2") -> Bucket:
         """Return a bucket, where the settings say buckets are; it ends with the context."""
         from openallen.transport import Retry

@@ -218,8 +218,7 @@ class Facts:
         except ImportError:
             raise MissingExtraError("atlas", "a picture") from None
         figure = chosen.draw()
-        if figure.canvas is None:
-            FigureCanvasAgg(figure)
+        FigureCanvasAgg(figure)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=120)
         return path

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from openallen.address import Address, AddressLike, Condition
 from openallen.display import bytes_text
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from openallen.plans import Report
     from openallen.sources.stacks.models import StackFacts
     from openallen.sources.stacks.read import ImageStack
+    from openallen.store.checked import Checked
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
 
@@ -134,12 +135,10 @@ class StackSource(Source):
     # --- fetch and open ---------------------------------------------------------------------------
 
     def job(self, address: Address, to: Path, options: Options) -> Job:
-        """Return the job that packages a stack into a folder."""
+        """Return the job that packages a stack into a folder; offline by the manifest there."""
         from openallen.sources.stacks.package import StackJob
-        from openallen.sources.stacks.search import describe
 
-        client = self.context.client
-        return StackJob.of(client, describe(client, address.id), options, to)
+        return StackJob.prepare(self.context.client, address.id, options, to)
 
     def written(self, report: Report, options: Options) -> dict[str, Path]:
         """Return the manifest, and the table of planes where one was asked for."""
@@ -150,7 +149,8 @@ class StackSource(Source):
             from openallen.sources.stacks.read import ImageStack
             from openallen.sources.stacks.tables import write_table
 
-            found["table"] = write_table(ImageStack(report.plan.to), options.format)
+            form = cast("Literal['json', 'csv', 'parquet']", options.format)
+            found["table"] = write_table(ImageStack(report.plan.to), form)
         return found
 
     def open(self, address: Address, **options: Any) -> ImageStack:
@@ -180,6 +180,22 @@ class StackSource(Source):
         self.no_options(options, place.name)
         assert place.path is not None
         return ImageStack(place.path.parent if place.file else place.path)
+
+    # --- what is here -----------------------------------------------------------------------------
+
+    def verify(self, folder: Path) -> Iterator[Checked]:
+        """Compare every file of a folder with its manifest, wherever it was moved or copied."""
+        from openallen.sources.stacks.recorded import verify_stack
+
+        return verify_stack(folder if folder.is_dir() else folder.parent)
+
+    def repair_job(self, folder: Path) -> Job | None:
+        """Return the job that fetches what is damaged or missing, as the manifest has it."""
+        from openallen.sources.stacks.manifest import read_manifest
+        from openallen.sources.stacks.package import repair_job
+
+        source = read_manifest(folder).source
+        return repair_job(self.context.client_of(source), folder)
 
 
 def _some(note: str) -> tuple[str, ...]:
