@@ -13,7 +13,8 @@ from openallen.formats.parallel import ordered_map
 from openallen.plans import safe_path
 from openallen.sources.stacks.manifest import Entry, Manifest, PlaneEntry, read_manifest
 from openallen.sources.stacks.models import Plane, Projection, Reconstruction, StackFacts, ZStep
-from openallen.sources.stacks.plan import Options, stack_command
+from openallen.sources.stacks.options import Options
+from openallen.sources.stacks.plan import stack_command
 from openallen.store.checked import Checked, compare_digest
 
 __all__ = ["facts_of", "options_of", "repair_command", "verify_stack"]
