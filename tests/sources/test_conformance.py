@@ -265,10 +265,10 @@ def fetched(where: str) -> None:
 
 
 @pytest.mark.parametrize("where", FETCHED)
-def test_offline_with_everything_here(world, cli, monkeypatch, where):
+def test_offline_with_everything_here(switch, cli, monkeypatch, where):
     fetched(where)
+    switch.off()
     monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
-    monkeypatch.setenv("OPENALLEN_SOURCE", "live")
     monkeypatch.delenv("OPENALLEN_S3_ENDPOINT")
     works_offline(cli, where)
 

@@ -12,7 +12,13 @@ from openallen.brainmap.answers import Answer, Row, read_answer
 from openallen.brainmap.language import Format, ModelStage, Order, Query, ServiceStage
 from openallen.brainmap.paging import Paging, Short, final
 from openallen.brainmap.schema import schema
-from openallen.errors import AnswerError, NotFoundError
+from openallen.errors import (
+    AnswerError,
+    NotFoundError,
+    OfflineError,
+    StalledError,
+    UnreachableError,
+)
 from openallen.transport import Http, Retry
 
 __all__ = ["LIVE_URL", "PAGE_ROWS", "Client", "connect"]
@@ -209,6 +215,8 @@ def connect(
         about = client.retry.run(lambda: _about(client))
     except NotFoundError:
         return client  # a service of another kind, without a description
+    except (UnreachableError, StalledError, OfflineError):
+        return client  # what is here already needs no service; whatever else is asked will say so
     notes = tuple(str(note) for note in about.get("notes", ()))
     return replace(client, notes=notes, simulated=about.get("simulated_pixels") is True)
 

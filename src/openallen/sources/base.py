@@ -219,7 +219,7 @@ class Source(ABC):
             If the address names nothing that can be listed, or a condition is on no column.
         """
         del conditions, options, limit
-        raise self._cannot("listed", address, f"openallen show {self.example()}")
+        raise self.cannot("listed", address, f"openallen show {self.example()}")
 
     def facts(self, address: Address, options: Any) -> Facts:
         """Return what is known of one thing, without fetching it.
@@ -230,7 +230,7 @@ class Source(ABC):
             If there is no such thing.
         """
         del options
-        raise self._cannot("shown", address, f"openallen list {self.scheme}:")
+        raise self.cannot("shown", address, f"openallen list {self.scheme}:")
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches a thing into a folder; only plans are made here.
@@ -243,7 +243,7 @@ class Source(ABC):
             If the folder holds something else.
         """
         del to, options
-        raise self._cannot("fetched", address, f"openallen show {address}")
+        raise self.cannot("fetched", address, f"openallen show {address}")
 
     def open(self, address: Address, **options: Any) -> Any:
         """Open a thing: what is here, or what can be read where it lies.
@@ -254,7 +254,7 @@ class Source(ABC):
             If it is neither here nor readable remotely, with the command that fetches it.
         """
         del options
-        raise self._cannot("opened", address, f"openallen show {address}")
+        raise self.cannot("opened", address, f"openallen show {address}")
 
     @classmethod
     def recognise(cls, place: Place) -> int:
@@ -275,7 +275,7 @@ class Source(ABC):
 
     def views(self, address: Address) -> list[View]:
         """Return pages of viewers in which a thing can be looked at; none where there are none."""
-        raise self._cannot("viewed", address, f"openallen show {address}")
+        raise self.cannot("viewed", address, f"openallen show {address}")
 
     def written(self, report: Report, options: Any) -> dict[str, Path]:
         """Return files a fetch wrote beside the fetched ones, by what they are; may write them."""
@@ -398,7 +398,8 @@ class Source(ABC):
             thing=opened,
         )
 
-    def _cannot(self, done: str, address: Address, hint: str) -> UsageError:
+    def cannot(self, done: str, address: Address, hint: str) -> UsageError:
+        """Return the error for what addresses of this source are not made for."""
         return UsageError(
             f"'{self.scheme}:' addresses cannot be {done}", address=str(address), hint=hint
         )

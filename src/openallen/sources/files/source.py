@@ -10,7 +10,7 @@ from openallen.address import Address
 from openallen.errors import NotFoundError
 from openallen.sources.base import Example, Facts, Place, Source
 from openallen.sources.files.contents import open_contents, sureness
-from openallen.sources.files.rows import row_facts
+from openallen.sources.files.rows import fetched_file, row_facts
 
 if TYPE_CHECKING:
     from openallen.transfer.job import Job
@@ -44,9 +44,7 @@ class FileSource(Source):
     def facts(self, address: Address, options: Any) -> Facts:
         """Return the row of a file."""
         del options
-        return row_facts(
-            self.context.client, address, "WellKnownFile", include="well_known_file_type"
-        )
+        return row_facts(self, address, "WellKnownFile", include="well_known_file_type")
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches the file."""
@@ -76,8 +74,7 @@ def is_service(host: str) -> bool:
 
 def open_fetched(source: Source, address: Address, **options: Any) -> Any:
     """Open the one file that was fetched for an address."""
-    folder = source.context.folder(address)
-    found = sorted(p for p in folder.glob("*") if p.suffix not in {".part", ".lease", ".json"})
-    if not found:
+    found = fetched_file(source, address)
+    if found is None:
         raise source.not_here(address, NotFoundError("nothing was fetched"))
-    return source.context.open_place(source.context.place(found[0]), **options)
+    return source.context.open_place(source.context.place(found), **options)

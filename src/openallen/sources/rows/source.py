@@ -140,7 +140,7 @@ class RmaSource(Source):
 
         del options
         if not address.name:
-            raise self._cannot("shown as a whole", address, "openallen list rma:")
+            raise self.cannot("shown as a whole", address, "openallen list rma:")
         if address.conditions:
             raise UsageError(
                 "a model is shown, its rows are listed",

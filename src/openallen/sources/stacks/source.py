@@ -84,7 +84,7 @@ class StackSource(Source):
         from openallen.sources.stacks.search import cell_row, no_cells, planes_note, search_cells
 
         if address.name:
-            raise self._cannot("listed", address, f"openallen show {address}")
+            raise self.cannot("listed", address, f"openallen show {address}")
         wanted = [*address.conditions, *conditions]
         asked = search_cells(wanted)
         client = self.context.client
@@ -130,7 +130,7 @@ class StackSource(Source):
 
     def _one(self, address: Address) -> None:
         if not address.name:
-            raise self._cannot("shown as a whole", address, f"openallen list {self.scheme}:")
+            raise self.cannot("shown as a whole", address, f"openallen list {self.scheme}:")
 
     # --- fetch and open ---------------------------------------------------------------------------
 
