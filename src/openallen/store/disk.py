@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import secrets
@@ -14,6 +15,8 @@ from openallen.errors import OpenAllenError, SpaceError, StoreError
 
 __all__ = ["disk_error", "read_kept", "write_whole"]
 
+_ATTEMPTS: Final = 5
+_TOKEN: Final = "[0-9a-f]" * 8
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -44,20 +47,36 @@ def read_kept(path: Path) -> dict[str, Any]:
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file so that it is there whole, and on the disk, or not at all.
 
+    Drafts that a killed process left beside it are removed.
+
     Raises
     ------
     StoreError, SpaceError
         If it cannot be written.
     """
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
+    for attempt in range(_ATTEMPTS):
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            _write(draft, path, data)
+        except FileNotFoundError as error:
+            # Another process wrote the same file and took the draft for a leftover.
+            if attempt == _ATTEMPTS - 1:
+                raise disk_error(error, path) from error
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
+            raise disk_error(error, path) from error
+        else:
+            break
+    for left in path.parent.glob(f"{glob.escape(path.name)}.{_TOKEN}.part"):
         with suppress(OSError):
-            draft.unlink()
-        raise disk_error(error, path) from error
+            left.unlink()
+
+
+def _write(draft: Path, path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
