@@ -29,6 +29,7 @@ from farstores import (
     upload,
     write_v2,
 )
+from openallen.verbs.asset import recordings_of
 
 import openallen as oa
 from openallen.address import Address
@@ -50,7 +51,6 @@ from openallen.sources.recordings import open_recording
 from openallen.store.objects import KeptObjects
 from openallen.transport import Http
 from openallen.transport.objects import RemoteObjects
-from openallen.verbs.asset import recordings_of
 
 DATA = Path(__file__).parents[1] / "data"
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")

@@ -414,7 +414,7 @@ def test_all_missing_is_no_number(source, tmp_path, p56):
 
 
 def test_the_graph_and_the_tree(source, tmp_path):
-    from openallen.verbs.source import connected
+    from openallen.sources.context import connected
 
     def ask(path: str):
         with connected(source=source) as client, client.http.get(client.base_url + path) as answer:
@@ -592,7 +592,7 @@ def test_what_is_here_needs_no_network(tmp_path, monkeypatch):
     from openallen.archive.server import serving
 
     monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path))
-    from openallen.verbs import source as place
+    from openallen.sources import context as place
 
     with serving(archive_app("sample")) as url:
         monkeypatch.setattr(place, "_base_url", lambda source: url)

@@ -2,20 +2,288 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.sources.base import Example, Source
+from openallen.address import Address, Condition
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.sources.atlases.options import GridOptions, GridShowOptions, asked_for
+from openallen.sources.base import Example, Facts, Field, Picture, Place, Rows, Source
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from openallen.sources.atlases.grids import ConnectivityGrid, ExpressionGrid
+    from openallen.sources.atlases.models import DataSet
+    from openallen.transfer.job import Job
+    from openallen.web_address import WebAddress
+
+    Grid = ExpressionGrid | ConnectivityGrid
 
 __all__ = ["GridSource"]
 
 
 class GridSource(Source):
-    """Expression grid of a section data set."""
+    """Expression or projection of one section data set, as a grid of voxels."""
 
     scheme: ClassVar[str] = "grid"
-    title: ClassVar[str] = "expression grid of a section data set"
+    title: ClassVar[str] = "expression or projection grid of a section data set"
     numeric: ClassVar[bool] = True
     folder: ClassVar[str] = "grids"
     examples: ClassVar[tuple[Example, ...]] = (
-        Example("grid:69855739", "expression of Pdyn in the adult mouse"),
+        Example(
+            "grid:69855739",
+            "expression energy in the adult mouse",
+            sample=True,
+            web=(
+                "http://api.brain-map.org/grid_data/download/69855739",
+                "https://mouse.brain-map.org/experiment/show/69855739",
+            ),
+        ),
+        Example(
+            "grid:69855739?include=energy,density",
+            "two volumes of it",
+            sample=True,
+            web=("http://api.brain-map.org/grid_data/download/69855739?include=energy,density",),
+        ),
+        Example(
+            "grid:181777177?include=data_mask&resolution=100",
+            "connectivity, in voxels of 100 µm",
+            sample=True,
+            web=(
+                "http://api.brain-map.org/grid_data/download_file/181777177"
+                "?image=data_mask&resolution=100",
+            ),
+        ),
+    )
+    fetch_options: ClassVar[type] = GridOptions
+    show_options: ClassVar[type] = GridShowOptions
+    columns: ClassVar[tuple[str, ...]] = (
+        "id",
+        "gene",
+        "plane",
+        "product",
+        "age",
+        "reference_space_id",
+        "specimen_id",
+    )
+
+    @classmethod
+    def from_web(cls, web: WebAddress) -> Address | None:
+        """Read the address of a grid's download, or of a portal's page of its data set."""
+        from openallen.sources.atlases.web import grid_address
+
+        return grid_address(web)
+
+    # --- list -------------------------------------------------------------------------------------
+
+    def rows(
+        self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
+    ) -> Rows:
+        """Return section data sets; those that failed quality control only if asked for."""
+        from openallen.sources.atlases.search import grid_row, search_grids
+
+        del options
+        if address.name:
+            raise self._cannot("listed", address, f"openallen show {address}")
+        wanted = [*address.conditions, *conditions]
+        asked = search_grids(wanted)
+        client = self.context.client
+        return Rows(
+            map(grid_row, client.rows(asked, limit)),
+            self.columns,
+            noun="section data set",
+            total=None if limit is None else client.count(asked),
+            empty=lambda: self._none(address, wanted),
+        )
+
+    def _none(self, address: Address, wanted: Sequence[Condition]) -> NotFoundError:
+        """Return the error for filters that no data set matches."""
+        flag = self.context.source_flag
+        if not any(c.field in {"gene", "gene_name"} and c.op == "eq" for c in wanted):
+            return self.nothing(address, " ".join(map(str, wanted)))
+        # Genes are written as the service writes them: perhaps it is but the case.
+        loose = [
+            replace(c, op="ilike") if c.field in {"gene", "gene_name"} and c.op == "eq" else c
+            for c in wanted
+        ]
+        filters = " ".join(map(_typed, loose))
+        return self.nothing(
+            address,
+            f"{' '.join(map(str, wanted))}; genes are written as the service does: Pdyn",
+            f"openallen list grid: {filters}{flag}",
+        )
+
+    # --- show -------------------------------------------------------------------------------------
+
+    def facts(self, address: Address, options: GridShowOptions) -> Facts:
+        """Return what is known of a section data set, and the plan of the volumes asked for."""
+        from openallen.sources.atlases.models import DataSet
+        from openallen.sources.atlases.plan import data_set_row, plan_grid
+
+        asked = asked_for(self._one(address), options)
+        folder = self.context.folder(address)
+        client = self.context.client
+        work = plan_grid(client, asked, folder)
+        row, query = work.facts["row"], str(work.facts.get("query") or "")
+        here = _here(folder)
+        if row is None and here is not None:
+            found = self.facts_of(here, str(asked))
+        else:
+            if row is None:  # asked once more, for the reason
+                row, query = data_set_row(client, address.id, folder)
+            found = _facts(DataSet.from_row(row), query, here)
+        slices = Picture("slices", lambda: self._draw(asked, options))
+        return replace(
+            found,
+            address=str(asked),
+            pictures=(slices,),
+            plan=self.context.plan(work),
+            notes=work.plan.notes,
+        )
+
+    def _one(self, address: Address) -> Address:
+        if not address.name:
+            raise self._cannot("shown as a whole", address, f"openallen list {self.scheme}:")
+        return address
+
+    def _draw(self, asked: Address, options: GridShowOptions) -> Figure:
+        """Draw a grid, fetched first where it is not here."""
+        from openallen.sources.atlases.grids import open_grid
+        from openallen.sources.atlases.pictures import draw_grid, fetch_missing
+        from openallen.sources.atlases.plan import plan_grid
+
+        folder = self.context.folder(asked)
+        grid = _here(folder, options)
+        if grid is None:
+            fetch_missing(self.context, plan_grid(self.context.client, asked, folder))
+            grid = open_grid(folder, options.include or (), options.resolution)
+        return draw_grid(self.context, grid, options)
+
+    # --- fetch and open ---------------------------------------------------------------------------
+
+    def job(self, address: Address, to: Path, options: GridOptions) -> Job:
+        """Return the job that fetches volumes of a section data set."""
+        from openallen.sources.atlases.plan import plan_grid
+
+        if not address.name:
+            raise self._cannot("fetched as a whole", address, f"openallen list {self.scheme}:")
+        return plan_grid(self.context.client, asked_for(address, options), to)
+
+    def open(self, address: Address, **options: Any) -> Grid:
+        """Open a grid that was fetched into the store; `include` and `resolution` must be in it."""
+        from openallen.sources.atlases.grids import open_grid
+
+        chosen, plain = self.options(GridOptions, address, options)
+        asked = asked_for(plain, chosen)
+        folder = self.context.folder(asked)
+        try:
+            grid = open_grid(folder, chosen.include or (), chosen.resolution)
+        except NotFoundError as error:
+            raise self.not_here(asked, error) from error
+        _one_size(grid, chosen, str(asked))
+        return grid
+
+    @classmethod
+    def recognise(cls, place: Place) -> int:
+        """Tell by the names of files, or the volumes in a zip."""
+        from openallen.sources.atlases.places import grid_sureness
+
+        return grid_sureness(place)
+
+    def open_place(self, place: Place, **options: Any) -> Grid:
+        """Open a folder that was fetched, or one of its files."""
+        from openallen.sources.atlases.grids import open_grid
+        from openallen.sources.options import read_options
+
+        assert place.path is not None
+        chosen = read_options(GridOptions, options, place.name)
+        grid = open_grid(place.path, chosen.include or (), chosen.resolution)
+        _one_size(grid, chosen, place.name)
+        return grid
+
+    def place_facts(self, place: Place, options: GridShowOptions) -> Facts:
+        """Return what a folder or file holds, with a picture."""
+        from openallen.sources.atlases.pictures import draw_grid
+
+        grid = self.open_place(place, include=options.include, resolution=options.resolution)
+        slices = Picture("slices", lambda: draw_grid(self.context, grid, options))
+        return replace(self.facts_of(grid, place.name), pictures=(slices,))
+
+
+def _here(folder: Path, options: GridOptions | None = None) -> Grid | None:
+    """Return what is in the store already, whichever fetch brought it; None where it is not."""
+    from openallen.sources.atlases.grids import open_grid
+
+    chosen = options or GridOptions()
+    try:
+        return open_grid(folder, chosen.include or (), chosen.resolution)
+    except OpenAllenError:
+        return None
+
+
+def _one_size(grid: Grid, options: GridOptions, address: str) -> None:
+    """See that no voxel size is asked for where there is but one.
+
+    Raises
+    ------
+    UsageError
+        If it is.
+    """
+    from openallen.sources.atlases.grids import ExpressionGrid
+
+    if options.resolution is not None and isinstance(grid, ExpressionGrid):
+        raise UsageError(
+            "expression grids come in one size",
+            address=address,
+            hint="resolution= goes with projection_density and its like",
+        )
+
+
+def _typed(condition: Condition) -> str:
+    """Write a condition as it is typed on a command line."""
+    if condition.op == "exists":
+        return condition.field
+    value = condition.value if isinstance(condition.value, str) else ",".join(condition.value)
+    name = condition.field if condition.op == "eq" else f"{condition.field}__{condition.op}"
+    return shlex.quote(f"{name}={value}")
+
+
+def _facts(known: DataSet, query: str, here: Grid | None) -> Facts:
+    from openallen.sources.atlases.models import CITATION, TERMS
+
+    kinds = [] if here is None else list(here.kinds)
+    thickness = known.section_thickness_um
+    fields = (
+        Field("data set", known.id, key="id"),
+        Field("gene", known.gene),
+        Field("gene name", known.gene_name),
+        Field("plane of section", known.plane, key="plane"),
+        Field("product", known.product),
+        Field("age", known.age),
+        Field("reference space", known.reference_space),
+        Field("reference space id", known.reference_space_id),
+        Field(
+            "section thickness",
+            thickness,
+            None if thickness is None else f"{thickness:g} µm",
+            "section_thickness_um",
+        ),
+        Field("specimen", known.specimen_id, key="specimen_id"),
+        Field("failed", known.failed),
+        Field("connectivity", known.connectivity),
+        Field("here", kinds, ", ".join(kinds) or "nothing"),
+        Field("query", query, query or None),
+    )
+    return Facts(
+        address="",
+        title=f"Section data set {known.id}",
+        kind="section data set",
+        fields=fields,
+        citation=CITATION,
+        terms=TERMS,
+        ids=(known.id,),
     )

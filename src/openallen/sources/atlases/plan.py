@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,19 +17,20 @@ from openallen.errors import (
     OfflineError,
     RefusedError,
     ServiceError,
-    StoreError,
     UsageError,
 )
 from openallen.formats.nrrd import NrrdCheck
 from openallen.plans import Plan, RemoteFile, Report, safe_name
-from openallen.sources.atlases.atlas import FACTS_NAME, Atlas, graph_name
+from openallen.sources.atlases.atlas import FACTS_NAME, Atlas
 from openallen.sources.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
-from openallen.sources.atlases.checks import OntologyCheck, VolumesCheck
+from openallen.sources.atlases.checks import VolumesCheck
 from openallen.sources.atlases.grids import facts_name, grid_name, open_grid
+from openallen.sources.atlases.kept import keep_facts
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, RESOLUTIONS_UM, DataSet
+from openallen.sources.atlases.ontologies import fetched_structures, ontology_file
 from openallen.sources.atlases.search import describe_data_set
 from openallen.sources.atlases.structures import Structures
-from openallen.store.disk import read_kept, write_whole
+from openallen.store.disk import read_kept
 from openallen.transfer.job import Means
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class GridJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            _keep(self.plan.to / facts_name(self.data_set_id), self.facts)
+            keep_facts(self.plan.to / facts_name(self.data_set_id), self.facts)
         return report
 
     def result(self) -> object:
@@ -100,22 +99,12 @@ class AtlasJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            _keep(self.plan.to / FACTS_NAME, self.facts)
+            keep_facts(self.plan.to / FACTS_NAME, self.facts)
         return report
 
     def result(self) -> object:
         """Open the atlas."""
         return Atlas(self.plan.to)
-
-
-def _keep(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write facts beside the files they are of; a file that says the same is left alone."""
-    told = json.dumps(facts, indent=1, ensure_ascii=False, default=str).encode()
-    with suppress(OSError):
-        if path.read_bytes() == told:
-            return
-    with suppress(StoreError):  # the volumes are there, and can be opened without
-        write_whole(path, told)
 
 
 # --- grids --------------------------------------------------------------------------------------
@@ -231,7 +220,7 @@ class GridsJob:
             folder = self.plan.to / str(row["id"])
             if folder.is_dir():
                 facts = {"row": row, "source": self.plan.source, "simulated": self.simulated}
-                _keep(folder / facts_name(int(row["id"])), facts)
+                keep_facts(folder / facts_name(int(row["id"])), facts)
         return report
 
     def result(self) -> list[Path]:
@@ -407,7 +396,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
     retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
     row: Mapping[str, Any] = {}
     if atlas.annotation:
-        files = _archive_files(client, atlas, address, retry)
+        files = _archive_files(client, atlas, address, retry, to)
     else:
         row = read_kept(to / FACTS_NAME).get("row") or {}
         if row.get("source") != client.source:
@@ -418,7 +407,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         title=atlas.title,
         source=client.source,
         to=to,
-        files=(*files, _ontology(client, atlas, retry)),
+        files=(*files, ontology_file(client, atlas.graph_id, retry)),
         notes=client.notes,
         connections=_CONNECTIONS,
     )
@@ -436,14 +425,14 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
 
 
 def _archive_files(
-    client: Client, atlas: AtlasFacts, address: Address, retry: str
+    client: Client, atlas: AtlasFacts, address: Address, retry: str, to: Path
 ) -> tuple[RemoteFile, ...]:
     live = client.base_url == LIVE_URL
     root = _DOWNLOADS if live else f"{client.base_url}/informatics-archive"
     asked = [address.path] if address.path else [tuple(p.split("/")) for p in atlas.parts]
     files = []
     for parts in asked:
-        part = nrrd_part(atlas, _by_id(client, atlas, parts))
+        part = nrrd_part(atlas, _by_id(client, atlas, parts, to))
         mesh = part.file.endswith(".obj")
         files.append(
             RemoteFile(
@@ -459,13 +448,15 @@ def _archive_files(
     return tuple(files)
 
 
-def _by_id(client: Client, atlas: AtlasFacts, parts: tuple[str, ...]) -> tuple[str, ...]:
+def _by_id(client: Client, atlas: AtlasFacts, parts: tuple[str, ...], to: Path) -> tuple[str, ...]:
     """Write the structure of a mask or mesh as its id, which is what its file is called by."""
     if len(parts) < 2 or parts[0] not in {"mask", "mesh"} or parts[1].isdigit():
         return parts
-    rows = client.rows(Search.of("Structure").where(graph_id=atlas.graph_id).query)
-    found = Structures.from_rows(rows, atlas.graph_id).find(parts[1])
-    return (parts[0], str(found.id), *parts[2:])
+    known = fetched_structures(to, atlas.graph_id, client.source)  # needs no network
+    if known is None:
+        rows = client.rows(Search.of("Structure").where(graph_id=atlas.graph_id).query)
+        known = Structures.from_rows(rows, atlas.graph_id)
+    return (parts[0], str(known.find(parts[1]).id), *parts[2:])
 
 
 def _reference_space(client: Client, atlas: AtlasFacts) -> Mapping[str, Any]:
@@ -517,15 +508,3 @@ def _space_files(
             )
         )
     return tuple(files)
-
-
-def _ontology(client: Client, atlas: AtlasFacts, retry: str) -> RemoteFile:
-    return RemoteFile(
-        address=f"structures:{atlas.graph_id}",
-        url=f"{client.base_url}/api/v2/structure_graph_download/{atlas.graph_id}.json",
-        path=graph_name(atlas.graph_id),
-        kind="ontology",
-        expects=frozenset({"json"}),
-        check=OntologyCheck(),
-        retry=retry,
-    )
