@@ -125,7 +125,9 @@ def find_atlas(name: str) -> AtlasFacts:
         raise NotFoundError(
             f"there is no atlas '{name}'",
             why="known are " + ", ".join(ATLASES),
-            hint=f"atlas:{by_name[near[0]].name}" if near else "openallen list atlas:",
+            hint=f"openallen show atlas:{by_name[near[0]].name}"
+            if near
+            else "openallen list atlas:",
         )
     return found
 
@@ -189,7 +191,7 @@ def _resolution(atlas: AtlasFacts, kind: str, rest: list[str]) -> int:
             f"there is no voxel size '{told}'",
             address=f"atlas:{atlas.name}/{kind}",
             why=f"sizes are {sizes} µm",
-            hint=f"atlas:{atlas.name}/{kind}/25",
+            hint=f"openallen show atlas:{atlas.name}/{_KINDS.get(kind, 'annotation/25')}",
         )
     return int(told)
 
@@ -201,7 +203,7 @@ def _no_part(atlas: AtlasFacts, part: str) -> UsageError:
         f"this atlas has no part '{part}'",
         address=f"atlas:{atlas.name}",
         why="parts are annotation, template, nissl, mask/ID, mesh/ID",
-        hint=f"atlas:{atlas.name}/{_KINDS[near]}",
+        hint=f"openallen show atlas:{atlas.name}/{_KINDS[near]}",
     )
 
 
@@ -225,6 +227,6 @@ def zip_named(files: list[Mapping[str, Any]], part: str, atlas: str) -> Mapping[
             f"{'several files are' if ending else 'no file is'} called {part}",
             address=f"atlas:{atlas}",
             why="files are " + (", ".join(sorted(ending or stems)) or "none"),
-            hint=f"atlas:{atlas}/{min(ending or stems)}" if stems else "",
+            hint=f"openallen show atlas:{atlas}/{min(ending or stems)}" if stems else "",
         )
     return stems[ending[0]]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, Condition
-from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
 from openallen.sources.atlases.options import GridOptions, GridShowOptions, asked_for
 from openallen.sources.base import Example, Facts, Field, Picture, Place, Rows, Source
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from openallen.sources.atlases.grids import ConnectivityGrid, ExpressionGrid
     from openallen.sources.atlases.models import DataSet
+    from openallen.sources.atlases.plan import GridJob
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
 
@@ -102,19 +102,16 @@ class GridSource(Source):
 
     def _none(self, address: Address, wanted: Sequence[Condition]) -> NotFoundError:
         """Return the error for filters that no data set matches."""
-        flag = self.context.source_flag
-        if not any(c.field in {"gene", "gene_name"} and c.op == "eq" for c in wanted):
-            return self.nothing(address, " ".join(map(str, wanted)))
-        # Genes are written as the service writes them: perhaps it is but the case.
-        loose = [
-            replace(c, op="ilike") if c.field in {"gene", "gene_name"} and c.op == "eq" else c
-            for c in wanted
-        ]
-        filters = " ".join(map(_typed, loose))
+        from openallen.sources.atlases.plain_rows import any_case
+        from openallen.sources.atlases.search import GENES
+
+        asked, loose = " ".join(map(str, wanted)), any_case(wanted, GENES)
+        if not loose:
+            return self.nothing(address, asked)
         return self.nothing(
             address,
-            f"{' '.join(map(str, wanted))}; genes are written as the service does: Pdyn",
-            f"openallen list grid: {filters}{flag}",
+            f"{asked}; genes are written as the service does: Pdyn",
+            f"openallen list grid: {loose}{self.context.source_flag}",
         )
 
     # --- show -------------------------------------------------------------------------------------
@@ -122,33 +119,42 @@ class GridSource(Source):
     def facts(self, address: Address, options: GridShowOptions) -> Facts:
         """Return what is known of a section data set, and the plan of the volumes asked for."""
         from openallen.sources.atlases.models import DataSet
-        from openallen.sources.atlases.plan import data_set_row, plan_grid
+        from openallen.sources.atlases.plan import data_set_row
 
-        asked = asked_for(self._one(address), options)
+        asked = self._asked(address, options, "shown as a whole")
         folder = self.context.folder(address)
-        client = self.context.client
-        work = plan_grid(client, asked, folder)
-        row, query = work.facts["row"], str(work.facts.get("query") or "")
+        work, notes = self._planned(asked, folder)
+        told = {} if work is None else work.facts
+        row, query = told.get("row"), str(told.get("query") or "")
         here = _here(folder)
         if row is None and here is not None:
             found = self.facts_of(here, str(asked))
         else:
             if row is None:  # asked once more, for the reason
-                row, query = data_set_row(client, address.id, folder)
+                row, query = data_set_row(self.context.client, address.id, folder)
             found = _facts(DataSet.from_row(row), query, here)
         slices = Picture("slices", lambda: self._draw(asked, options))
-        return replace(
-            found,
-            address=str(asked),
-            pictures=(slices,),
-            plan=self.context.plan(work),
-            notes=work.plan.notes,
-        )
+        plan = None if work is None else self.context.plan(work)
+        return replace(found, address=str(asked), pictures=(slices,), plan=plan, notes=notes)
 
-    def _one(self, address: Address) -> Address:
+    def _planned(self, asked: Address, folder: Path) -> tuple[GridJob | None, tuple[str, ...]]:
+        """Return the job of what is asked for; why there is none, where the folder is taken."""
+        from openallen.sources.atlases.plan import plan_grid
+
+        try:
+            return plan_grid(self.context.client, asked, folder), ()
+        except RefusedError as error:
+            return None, (f"no plan: {error.what} ({error.why})",)
+
+    def _asked(self, address: Address, options: GridOptions, done: str) -> Address:
+        """Return the address of a data set with its options, seen to make sense before all else."""
+        from openallen.sources.atlases.plan import wanted_kinds
+
         if not address.name:
-            raise self._cannot("shown as a whole", address, f"openallen list {self.scheme}:")
-        return address
+            raise self._cannot(done, address, f"openallen list {self.scheme}:")
+        asked = asked_for(address, options)
+        wanted_kinds(asked, None)
+        return asked
 
     def _draw(self, asked: Address, options: GridShowOptions) -> Figure:
         """Draw a grid, fetched first where it is not here."""
@@ -169,9 +175,8 @@ class GridSource(Source):
         """Return the job that fetches volumes of a section data set."""
         from openallen.sources.atlases.plan import plan_grid
 
-        if not address.name:
-            raise self._cannot("fetched as a whole", address, f"openallen list {self.scheme}:")
-        return plan_grid(self.context.client, asked_for(address, options), to)
+        asked = self._asked(address, options, "fetched as a whole")
+        return plan_grid(self.context.client, asked, to)
 
     def open(self, address: Address, **options: Any) -> Grid:
         """Open a grid that was fetched into the store; `include` and `resolution` must be in it."""
@@ -241,15 +246,6 @@ def _one_size(grid: Grid, options: GridOptions, address: str) -> None:
             address=address,
             hint="resolution= goes with projection_density and its like",
         )
-
-
-def _typed(condition: Condition) -> str:
-    """Write a condition as it is typed on a command line."""
-    if condition.op == "exists":
-        return condition.field
-    value = condition.value if isinstance(condition.value, str) else ",".join(condition.value)
-    name = condition.field if condition.op == "eq" else f"{condition.field}__{condition.op}"
-    return shlex.quote(f"{name}={value}")
 
 
 def _facts(known: DataSet, query: str, here: Grid | None) -> Facts:

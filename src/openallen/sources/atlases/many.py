@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, AddressLike, Condition
 from openallen.errors import NotFoundError, UsageError
+from openallen.sources.atlases.grid_source import GridSource
 from openallen.sources.context import Context, folder_for
 from openallen.verbs import condition_of
 
@@ -53,9 +54,12 @@ def alignment(
     from openallen.sources.atlases.search import load_alignment
 
     number = str(data_set)
-    where = Address.parse(f"grid:{number}" if number.isdigit() else number)
-    if where.scheme != "grid":
-        raise UsageError("this is not a section data set", address=str(where), hint="grid:123")
+    scheme = GridSource.scheme
+    where = Address.parse(f"{scheme}:{number}" if number.isdigit() else number)
+    if where.scheme != scheme:
+        raise UsageError(
+            "this is not a section data set", address=str(where), hint=GridSource.example()
+        )
     with Context(settings, source=source) as context:
         return load_alignment(context.client, where.id, context.folder(where))
 
@@ -151,7 +155,8 @@ def _expression(
         If none matches.
     """
     from openallen.sources.atlases.models import DataSet
-    from openallen.sources.atlases.search import search_grids
+    from openallen.sources.atlases.plain_rows import any_case
+    from openallen.sources.atlases.search import GENES, search_grids
 
     found = sorted(context.client.rows(search_grids(wanted)), key=lambda row: int(row["id"]))
     rows = [row for row in found if not DataSet.from_row(row).connectivity][:limit]
@@ -160,6 +165,6 @@ def _expression(
             "no section data set matches",
             address="grid:",
             why=" ".join(map(str, wanted)),
-            hint=f"openallen list grid: 'gene__ilike=pdyn'{context.source_flag}",
+            hint=f"openallen list grid: {any_case(wanted, GENES)}{context.source_flag}",
         )
     return rows

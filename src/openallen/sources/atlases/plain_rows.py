@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import fnmatch
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
 from openallen.address import Condition
 from openallen.errors import UsageError
 
-__all__ = ["check_columns", "matching", "values_text"]
+__all__ = ["any_case", "check_columns", "matching", "typed", "values_text"]
 
 _COMPARE: Final = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge}
 _NOTHING: Final = frozenset({"", "null", "none"})
 _FEW: Final = 12
 
 
-def check_columns(conditions: Iterable[Condition], columns: Sequence[str], address: str) -> None:
-    """See that every condition is on a column there is.
+def typed(condition: Condition) -> str:
+    """Return a condition as it is typed on a command line."""
+    if condition.op == "exists":
+        return condition.field
+    value = condition.value if isinstance(condition.value, str) else ",".join(condition.value)
+    name = condition.field if condition.op == "eq" else f"{condition.field}__{condition.op}"
+    return shlex.quote(f"{name}={value}")
+
+
+def any_case(conditions: Iterable[Condition], fields: Collection[str]) -> str:
+    """Return conditions as they are typed, those on some fields in any case; empty if none is."""
+    told = list(conditions)
+    loose = [replace(c, op="ilike") if c.op == "eq" and c.field in fields else c for c in told]
+    return " ".join(map(typed, loose)) if loose != told else ""
+
+
+def check_columns(
+    conditions: Iterable[Condition], columns: Sequence[str], address: str, flag: str = ""
+) -> None:
+    """See that every condition is on a column there is; `flag` ends the command of the hint.
 
     Raises
     ------
@@ -29,11 +49,12 @@ def check_columns(conditions: Iterable[Condition], columns: Sequence[str], addre
     for condition in conditions:
         if condition.field not in columns:
             near = get_close_matches(condition.field, columns, 1)
+            meant = f" {typed(replace(condition, field=near[0]))}" if near else ""
             raise UsageError(
                 f"there is no column '{condition.field}'",
                 address=address,
                 why="columns are " + ", ".join(columns),
-                hint=f"openallen list {address} {near[0]}=…" if near else "",
+                hint=f"openallen list {address}{meant}{flag}",
             )
 
 

@@ -44,6 +44,7 @@ __all__ = [
     "plan_atlas",
     "plan_grid",
     "plan_grids",
+    "wanted_kinds",
 ]
 
 _DOWNLOADS: Final = "https://download.alleninstitute.org/informatics-archive"
@@ -120,8 +121,14 @@ def _resolution(address: Address) -> int:
     return int(told)
 
 
-def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
-    """Give the kinds an address asks for: all of expression, or all of connectivity."""
+def wanted_kinds(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
+    """Return the kinds an address asks for: all of expression, or all of connectivity.
+
+    Raises
+    ------
+    UsageError
+        If they make no sense, for a data set that is not known yet (None), or for this one.
+    """
     strange = [c.field for c in address.conditions if c.field not in {"include", "resolution"}]
     if strange:
         raise UsageError(
@@ -174,11 +181,11 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
     UsageError
         If something is asked for that grids do not hold.
     """
-    _wanted(address, None)  # what makes no sense is said before anything is asked
+    wanted_kinds(address, None)  # what makes no sense is said before anything is asked
     _own_folder(to, address, client.source)
     retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
     facts, notes = _data_set(client, address.id, to)
-    kinds = _wanted(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
+    kinds = wanted_kinds(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
     if kinds[0] in EXPRESSION:
         files: tuple[RemoteFile, ...] = (_expression(client, address, kinds, retry),)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, Condition
-from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
+from openallen.errors import NotFoundError, OfflineError, OpenAllenError, RefusedError, UsageError
 from openallen.sources.atlases.options import AtlasShowOptions
 from openallen.sources.base import (
     Example,
@@ -96,13 +96,12 @@ class AtlasSource(Source):
             for atlas in ATLASES.values()
         ]
         wanted = [*address.conditions, *conditions]
-        check_columns(wanted, tuple(rows[0]), f"{self.scheme}:")
+        check_columns(wanted, tuple(rows[0]), f"{self.scheme}:", self.context.source_flag)
         found = matching(rows, wanted)
         return Rows(
             found[:limit],
             self.columns,
             id_column="atlas",
-            noun="atlas",
             total=len(found),
             notes=("one of them: openallen show atlas:ccf-2017",),
             empty=lambda: self.nothing(address, values_text(rows, wanted)),
@@ -124,9 +123,8 @@ class AtlasSource(Source):
         notes: tuple[str, ...] = ()
         try:
             plan = self.context.plan(self.job(address, folder, NoOptions()))
-            notes = plan.notes
-        except OfflineError as error:  # what is known here, is said
-            notes = (f"no plan: {error.what}",)
+        except (OfflineError, RefusedError) as error:  # what is known here is said all the same
+            notes = (f"no plan: {error.what}" + (f" ({error.why})" if error.why else ""),)
         drawn = address.path[:1] != ("mesh",)
         slices = Picture("slices", lambda: self._draw(address, options))
         return Facts(

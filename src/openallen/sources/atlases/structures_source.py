@@ -64,14 +64,15 @@ class StructuresSource(Source):
         del options
         wanted = [*address.conditions, *conditions]
         plain = replace(self.canonical(address), conditions=())
-        check_columns(wanted, _COLUMNS if address.name else _GRAPH_COLUMNS, str(plain))
+        columns = _COLUMNS if address.name else _GRAPH_COLUMNS
+        check_columns(wanted, columns, str(plain), self.context.source_flag)
         rows: list[dict[str, Any]] = self._structures(plain) if address.name else _graphs()
         found = matching(rows, wanted)
         return Rows(
             found[:limit],
             self.columns if address.name else ("graph_id", "title"),
             id_column="id" if address.name else "graph_id",
-            noun="structure" if address.name else "ontology",
+            noun="structure" if address.name else "structure graph",
             total=len(found),
             notes=() if address.name else ("one of them: openallen list structures:1",),
             empty=lambda: self.nothing(
@@ -126,11 +127,14 @@ class StructuresSource(Source):
         try:
             return found, found.find(address.path[0])
         except NotFoundError as error:
+            flag = self.context.source_flag
+            command = error.hint if error.hint.startswith("openallen ") else ""
+            near = f"near are {error.hint}" if error.hint and not command else ""
             raise NotFoundError(
                 error.what,
                 address=str(address),
-                why=error.why,
-                hint=error.hint or f"openallen list {plain}{self.context.source_flag}",
+                why=error.why or near,
+                hint=f"{command or f'openallen list {plain}'}{flag}",
             ) from error
 
     def _beside_an_atlas(self, graph_id: int) -> Structures | None:
@@ -221,7 +225,7 @@ def _facts(found: Structures, chosen: Structure | None, address: str) -> Facts:
             Field("part of", above, ", ".join(above) or "nothing", "ancestors"),
         ]
         tree = found.tree(chosen.id, 9)
-    fields.append(Field("number of structures", len(listed), f"{len(listed):,}", "count"))
+    fields.append(Field("structures", len(listed), f"{len(listed):,}", "count"))
     return Facts(
         address=address,
         title=title,
