@@ -90,6 +90,8 @@ def _is_atlas(facts: Path) -> bool:
 def open_lone(path: Path) -> xr.DataArray:
     """Open the one volume that a file holds, labelled: AP x DV x ML, in µm.
 
+    Every reader of a lone volume is called from here, and from nowhere else.
+
     Raises
     ------
     UsageError
