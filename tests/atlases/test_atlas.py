@@ -344,7 +344,7 @@ def test_data_sets_are_found_by_gene_plane_and_product(source):
     assert [r["age"] for r in oa.search("grid:?product=DevMouse")] == ["E15.5"]
     assert {r["gene"] for r in oa.search("grid:", gene=["Pdyn", "Adora2a"])} == {"Pdyn", "Adora2a"}
     assert oa.search("grid:", gene="Nosuch") == []
-    with pytest.raises(UsageError, match="no 'gen'"):
+    with pytest.raises(UsageError, match="no column 'gen'"):
         oa.search("grid:", gen="Pdyn")
     done = run("list", "grid:", "gene=Pdyn", "plane=coronal", "product=Mouse", "--json")
     assert json.loads(done.stdout)["plane"] == "coronal"
@@ -414,7 +414,7 @@ def test_all_missing_is_no_number(source, tmp_path, p56):
 
 
 def test_the_graph_and_the_tree(source, tmp_path):
-    from openallen.verbs.source import connected
+    from openallen.sources.context import connected
 
     def ask(path: str):
         with connected(source=source) as client, client.http.get(client.base_url + path) as answer:
@@ -592,7 +592,7 @@ def test_what_is_here_needs_no_network(tmp_path, monkeypatch):
     from openallen.archive.server import serving
 
     monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path))
-    from openallen.verbs import source as place
+    from openallen.sources import context as place
 
     with serving(archive_app("sample")) as url:
         monkeypatch.setattr(place, "_base_url", lambda source: url)

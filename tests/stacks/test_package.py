@@ -397,8 +397,8 @@ def test_options_out_of_range_fail_before_any_request(options):
 def test_unknown_options_and_things_that_cannot_be_fetched(tmp_path, sample_url):
     with pytest.raises(UsageError, match="with stacks only"):
         oa.fetch("image:321549654", to=tmp_path, source=sample_url, downsample=3)
-    with pytest.raises(UsageError, match="cannot be fetched yet"):
-        oa.fetch("structures:1", to=tmp_path, source=sample_url)
+    with pytest.raises(UsageError, match="cannot be fetched"):
+        oa.fetch("rma:Specimen", to=tmp_path, source=sample_url)
 
 
 # --- plans, facts, search -------------------------------------------------------------------------

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,21 +16,22 @@ from openallen.errors import (
     OfflineError,
     RefusedError,
     ServiceError,
-    StoreError,
     UsageError,
 )
 from openallen.formats.nrrd import NrrdCheck
 from openallen.formats.obj import ObjCheck
 from openallen.plans import Plan, RemoteFile, Report, fetch_command, safe_name
 from openallen.sources.atlases.atlas import Atlas
-from openallen.sources.atlases.atlas_files import FACTS_NAME, graph_name
+from openallen.sources.atlases.atlas_files import FACTS_NAME
 from openallen.sources.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
-from openallen.sources.atlases.checks import OntologyCheck, VolumesCheck
+from openallen.sources.atlases.checks import VolumesCheck
 from openallen.sources.atlases.grids import facts_name, grid_name, open_grid
+from openallen.sources.atlases.kept import keep_facts
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, RESOLUTIONS_UM, DataSet
+from openallen.sources.atlases.ontologies import fetched_structures, ontology_file
 from openallen.sources.atlases.search import describe_data_set
 from openallen.sources.atlases.structures import Structures
-from openallen.store.disk import read_kept, write_whole
+from openallen.store.disk import read_kept
 from openallen.transfer.job import Means
 
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ __all__ = [
     "plan_atlas",
     "plan_grid",
     "plan_grids",
+    "wanted_kinds",
 ]
 
 _DOWNLOADS: Final = "https://download.alleninstitute.org/informatics-archive"
@@ -74,7 +74,7 @@ class GridJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            _keep(self.plan.to / facts_name(self.data_set_id), self.facts)
+            keep_facts(self.plan.to / facts_name(self.data_set_id), self.facts)
         return report
 
     def result(self) -> object:
@@ -101,22 +101,12 @@ class AtlasJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            _keep(self.plan.to / FACTS_NAME, self.facts)
+            keep_facts(self.plan.to / FACTS_NAME, self.facts)
         return report
 
     def result(self) -> object:
         """Open the atlas."""
         return Atlas(self.plan.to)
-
-
-def _keep(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write facts beside the files they are of; a file that says the same is left alone."""
-    told = json.dumps(facts, indent=1, ensure_ascii=False, default=str).encode()
-    with suppress(OSError):
-        if path.read_bytes() == told:
-            return
-    with suppress(StoreError):  # the volumes are there, and can be opened without
-        write_whole(path, told)
 
 
 # --- grids --------------------------------------------------------------------------------------
@@ -132,8 +122,14 @@ def _resolution(address: Address) -> int:
     return int(told)
 
 
-def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
-    """Return the kinds an address asks for: all of expression, or all of connectivity."""
+def wanted_kinds(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
+    """Return the kinds an address asks for: all of expression, or all of connectivity.
+
+    Raises
+    ------
+    UsageError
+        If they make no sense, for a data set that is not known yet (None), or for this one.
+    """
     strange = [c.field for c in address.conditions if c.field not in {"include", "resolution"}]
     if strange:
         raise UsageError(
@@ -186,11 +182,11 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
     UsageError
         If something is asked for that grids do not hold.
     """
-    _wanted(address, None)  # what makes no sense is said before anything is asked
+    wanted_kinds(address, None)  # what makes no sense is said before anything is asked
     _own_folder(to, address, client.source)
     retry = fetch_command(address, to=to, source=client.source)
     facts, notes = _data_set(client, address.id, to)
-    kinds = _wanted(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
+    kinds = wanted_kinds(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
     if kinds[0] in EXPRESSION:
         files: tuple[RemoteFile, ...] = (_expression(client, address, kinds, retry),)
     else:
@@ -232,7 +228,7 @@ class GridsJob:
             folder = self.plan.to / str(row["id"])
             if folder.is_dir():
                 facts = {"row": row, "source": self.plan.source, "simulated": self.simulated}
-                _keep(folder / facts_name(int(row["id"])), facts)
+                keep_facts(folder / facts_name(int(row["id"])), facts)
         return report
 
     def result(self) -> list[Path]:
@@ -408,7 +404,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
     retry = fetch_command(address, to=to, source=client.source)
     row: Mapping[str, Any] = {}
     if atlas.annotation:
-        files = _archive_files(client, atlas, address, retry)
+        files = _archive_files(client, atlas, address, retry, to)
     else:
         row = read_kept(to / FACTS_NAME).get("row") or {}
         if row.get("source") != client.source:
@@ -419,7 +415,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         title=atlas.title,
         source=client.source,
         to=to,
-        files=(*files, _ontology(client, atlas, retry)),
+        files=(*files, ontology_file(client, atlas.graph_id, retry)),
         notes=client.notes,
         connections=_CONNECTIONS,
     )
@@ -437,14 +433,14 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
 
 
 def _archive_files(
-    client: Client, atlas: AtlasFacts, address: Address, retry: str
+    client: Client, atlas: AtlasFacts, address: Address, retry: str, to: Path
 ) -> tuple[RemoteFile, ...]:
     live = client.base_url == LIVE_URL
     root = _DOWNLOADS if live else f"{client.base_url}/informatics-archive"
     asked = [address.path] if address.path else [tuple(p.split("/")) for p in atlas.parts]
     files = []
     for parts in asked:
-        part = nrrd_part(atlas, _by_id(client, atlas, parts))
+        part = nrrd_part(atlas, _by_id(client, atlas, parts, to))
         mesh = part.file.endswith(".obj")
         files.append(
             RemoteFile(
@@ -460,13 +456,15 @@ def _archive_files(
     return tuple(files)
 
 
-def _by_id(client: Client, atlas: AtlasFacts, parts: tuple[str, ...]) -> tuple[str, ...]:
+def _by_id(client: Client, atlas: AtlasFacts, parts: tuple[str, ...], to: Path) -> tuple[str, ...]:
     """Write the structure of a mask or mesh as its id, which is what its file is called by."""
     if len(parts) < 2 or parts[0] not in {"mask", "mesh"} or parts[1].isdigit():
         return parts
-    rows = client.rows(Search.of("Structure").where(graph_id=atlas.graph_id).query)
-    found = Structures.from_rows(rows, atlas.graph_id).find(parts[1])
-    return (parts[0], str(found.id), *parts[2:])
+    known = fetched_structures(to, atlas.graph_id, client.source)  # needs no network
+    if known is None:
+        rows = client.rows(Search.of("Structure").where(graph_id=atlas.graph_id).query)
+        known = Structures.from_rows(rows, atlas.graph_id)
+    return (parts[0], str(known.find(parts[1]).id), *parts[2:])
 
 
 def _reference_space(client: Client, atlas: AtlasFacts) -> Mapping[str, Any]:
@@ -520,15 +518,3 @@ def _space_files(
             )
         )
     return tuple(files)
-
-
-def _ontology(client: Client, atlas: AtlasFacts, retry: str) -> RemoteFile:
-    return RemoteFile(
-        address=f"structures:{atlas.graph_id}",
-        url=f"{client.base_url}/api/v2/structure_graph_download/{atlas.graph_id}.json",
-        path=graph_name(atlas.graph_id),
-        kind="ontology",
-        expects=frozenset({"json"}),
-        check=OntologyCheck(),
-        retry=retry,
-    )

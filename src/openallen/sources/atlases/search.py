@@ -16,6 +16,7 @@ from openallen.brainmap.near import values_hint
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
 from openallen.near import nothing_matches, unknown_column
 from openallen.sources.atlases.models import DataSet
+from openallen.sources.atlases.ontologies import GRAPHS, fetched_structures, no_ontology
 from openallen.sources.atlases.structures import Structures
 from openallen.sources.atlases.sync import ImageAlignment, SetAlignment
 from openallen.store.disk import read_kept, write_whole
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "GENES",
     "GRAPHS",
     "describe_data_set",
     "grid_row",
@@ -54,6 +56,9 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 )
 """Filters of ``list grid:``: the association each is on, and the service's name for it."""
 
+GENES: Final = frozenset({"gene", "gene_name"})
+"""Those that compare with the service's own spelling of a gene."""
+
 _INCLUDED: Final = (
     "genes",
     "plane_of_section",
@@ -61,14 +66,6 @@ _INCLUDED: Final = (
     "reference_space",
     "specimen.donor.age",
 )
-
-GRAPHS: Final = {
-    1: "adult mouse",
-    10: "human",
-    16: "developing human",
-    17: "developing mouse",
-}
-"""Ontologies of brain-map.org by their graph id."""
 
 _NAME: Final = "structures.json"
 _LIST: Final = "openallen list grid:"
@@ -174,7 +171,7 @@ def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
 
 
 def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
-    """Return an ontology: the one that is kept in `folder`, else asked for and kept there.
+    """Return an ontology: the one that is kept or fetched in `folder`, else asked for and kept.
 
     Raises
     ------
@@ -187,12 +184,12 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
     if kept is not None:
         with suppress(AnswerError, KeyError, TypeError):
             return Structures.from_rows(kept["rows"], graph_id)
+    fetched = fetched_structures(folder, graph_id, client.source)
+    if fetched is not None:
+        return fetched
     rows = [dict(row) for row in client.rows(Search.of("Structure").where(graph_id=graph_id).query)]
     if not rows:
-        known = ", ".join(f"{number} {name}" for number, name in GRAPHS.items())
-        raise NotFoundError(
-            "no such ontology", address=f"structures:{graph_id}", why=f"known are {known}"
-        )
+        raise no_ontology(graph_id)
     found = Structures.from_rows(rows, graph_id)
     _keep(folder / _NAME, {"source": client.source, "rows": rows})
     return found
