@@ -151,7 +151,7 @@ class Settings:
         return cls(**values, origins=MappingProxyType(origins))
 
     def to_dict(self) -> dict[str, object]:
-        """Give the values by name, without their origins."""
+        """Return the values by name, without their origins."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "origins"}
 
 
@@ -175,7 +175,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
 
 
 def user_file() -> Path:
-    """Give the path of the user's settings file, whether it exists or not."""
+    """Return the path of the user's settings file, whether it exists or not."""
     import platformdirs
 
     return Path(platformdirs.user_config_dir("openallen", appauthor=False)) / "config.toml"

@@ -134,7 +134,7 @@ def _made_up() -> tuple[str, ...]:
 
 
 def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, float, float | None]:
-    """Give samples x channels, samples a second, and µV of one of their units."""
+    """Return samples x channels, samples a second, and µV of one of their units."""
     import numpy as np
 
     seconds, start = options["seconds"], options["start"]

@@ -25,7 +25,7 @@ _EVERY = 1000
 
 
 def progress_for(*, quiet: bool, verbose: int) -> LiveProgress | PlainProgress:
-    """Give what fits the terminal: a live bar, or a line every few seconds."""
+    """Return what fits the terminal: a live bar, or a line every few seconds."""
     if sys.stderr.isatty() and not quiet:
         return LiveProgress(verbose=verbose)
     return PlainProgress(quiet=quiet, verbose=verbose)

@@ -25,7 +25,7 @@ __all__ = ["JpegCodec", "ReshapeCodec"]
 
 @dataclass(frozen=True)
 class ReshapeCodec(ArrayArrayCodec):
-    """Gives a chunk another shape of the same size, in C order.
+    """Returns a chunk another shape of the same size, in C order.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class ReshapeCodec(ArrayArrayCodec):
         return cls(tuple(int(n) for n in data["configuration"]["shape"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the codec as metadata has it."""
+        """Return the codec as metadata has it."""
         return {"name": "reshape", "configuration": {"shape": list(self.shape)}}
 
     def resolve_metadata(self, chunk_spec: ArraySpec) -> ArraySpec:
@@ -51,20 +51,20 @@ class ReshapeCodec(ArrayArrayCodec):
         return replace(chunk_spec, shape=self.shape)
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """Give the size behind this codec: unchanged."""
+        """Return the size behind this codec: unchanged."""
         del chunk_spec
         return input_byte_length
 
     async def decode(
         self, chunks_and_specs: Iterable[tuple[NDBuffer | None, ArraySpec]]
     ) -> Iterable[NDBuffer | None]:
-        """Give chunks their own shape back."""
+        """Return chunks their own shape back."""
         return [c if c is None else c.reshape(s.shape) for c, s in chunks_and_specs]
 
     async def encode(
         self, chunks_and_specs: Iterable[tuple[NDBuffer | None, ArraySpec]]
     ) -> Iterable[NDBuffer | None]:
-        """Give chunks the shape of the codec."""
+        """Return chunks the shape of the codec."""
         return [c if c is None else c.reshape(self.shape) for c, _ in chunks_and_specs]
 
 
@@ -93,7 +93,7 @@ class JpegCodec(ArrayBytesCodec):
         return cls(quality, tuple((k, _frozen(v)) for k, v in given.items()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the codec as metadata has it."""
+        """Return the codec as metadata has it."""
         rest = {name: _thawed(value) for name, value in self.settings}
         return {"name": "jpeg", "configuration": {"quality": self.quality, **rest}}
 

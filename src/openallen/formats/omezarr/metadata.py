@@ -13,14 +13,14 @@ _COLOURS = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
 
 
 def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the document of a group."""
+    """Return the document of a group."""
     return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
 
 
 def array_document(
     shape: Sequence[int], chunk: Sequence[int], codecs: Sequence[Any], axes: Sequence[str]
 ) -> dict[str, Any]:
-    """Give the document of an array of uint8 whose missing chunks are 0.
+    """Return the document of an array of uint8 whose missing chunks are 0.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def array_document(
 
 
 def sharded(inner: Sequence[int], codecs: Sequence[Any]) -> list[dict[str, Any]]:
-    """Give the codec that keeps many inner chunks in one object, its index at the end."""
+    """Return the codec that keeps many inner chunks in one object, its index at the end."""
     return [
         {
             "name": "sharding_indexed",
@@ -66,7 +66,7 @@ def sharded(inner: Sequence[int], codecs: Sequence[Any]) -> list[dict[str, Any]]
 
 
 def zstd_codecs(level: int) -> list[dict[str, Any]]:
-    """Give the codecs of a compressed chunk of uint8."""
+    """Return the codecs of a compressed chunk of uint8."""
     return [
         {"name": "bytes"},
         {"name": "zstd", "configuration": {"level": level, "checksum": False}},
@@ -74,7 +74,7 @@ def zstd_codecs(level: int) -> list[dict[str, Any]]:
 
 
 def jpeg_codecs(chunk: Sequence[int], quality: int) -> list[dict[str, Any]]:
-    """Give the codecs of a chunk that is one JPEG.
+    """Return the codecs of a chunk that is one JPEG.
 
     As the zarr-extensions registry proposes ``jpeg``: it takes (y, x) or (y, x, 3), so the axes in
     front are moved and folded away first.
@@ -96,7 +96,7 @@ def jpeg_codecs(chunk: Sequence[int], quality: int) -> list[dict[str, Any]]:
 def image_attributes(
     name: str, geometry: Geometry, *, projections: bool, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give the attributes of the image group.
+    """Return the attributes of the image group.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def image_attributes(
 
 
 def projection_attributes(name: str, axes: str, scale_um: Sequence[float]) -> dict[str, Any]:
-    """Give the attributes of one projection, an image of its own with one level.
+    """Return the attributes of one projection, an image of its own with one level.
 
     Parameters
     ----------

@@ -184,7 +184,7 @@ def _composed(
 
 
 def _placed(level: Level, first: Level, axes: Sequence[Axis], *, sampled: bool) -> Level:
-    """Give a level with the centre of its first pixel in the frame of the first level.
+    """Return a level with the centre of its first pixel in the frame of the first level.
 
     A pixel that is the mean of n pixels has its centre (n - 1) / 2 of them further on. Where the
     metadata say so already, they are left alone; where all levels are said to begin at one place,

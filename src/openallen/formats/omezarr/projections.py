@@ -86,7 +86,7 @@ class Projections:
         self._recent[rows] = 0
 
     def results(self) -> dict[str, NDArray[np.uint8]]:
-        """Give each projection by name (``min_xy``, …): uint8, axes as `AXES` says.
+        """Return each projection by name (``min_xy``, …): uint8, axes as `AXES` says.
 
         Means are rounded to the nearest. Planes that were never added count for nothing; their
         lines in xz and yz are 0.

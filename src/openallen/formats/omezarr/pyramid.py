@@ -14,7 +14,7 @@ _BAND_ROWS: Final = 64
 
 
 def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give the plane at half its size.
+    """Return the plane at half its size.
 
     Means are rounded to the nearest, halves up. At an odd edge the last row or column counts
     twice, so a side of n pixels becomes one of (n + 1) // 2.

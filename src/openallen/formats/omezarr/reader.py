@@ -100,7 +100,7 @@ class OmeZarr:
         return self._hierarchy.array(path)
 
     def level(self, number: int = 0, *, origin: str = "centre") -> xr.DataArray:
-        """Give a level as a labelled array; its values are read when they are wanted.
+        """Return a level as a labelled array; its values are read when they are wanted.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class OmeZarr:
         return found
 
     def level_for(self, pixel_um: float) -> int:
-        """Give the smallest level whose pixels are no larger than `pixel_um` in the plane.
+        """Return the smallest level whose pixels are no larger than `pixel_um` in the plane.
 
         Level 0 where none is that fine.
         """

@@ -19,7 +19,7 @@ _ABSENT: Final = 2**64 - 1
 
 
 def checksum(data: bytes) -> int:
-    """Give the CRC-32C of `data`.
+    """Return the CRC-32C of `data`.
 
     Raises
     ------

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Converted", "PlaneSource", "fitting_workers", "write_stack"]
 
 PlaneSource = Callable[[], bytes]
-"""Gives the JPEG of a plane; called once, from a worker thread."""
+"""Returns the JPEG of a plane; called once, from a worker thread."""
 
 _TILE_QUALITY: Final = 85
 _MEMORY_BYTES: Final = 900_000_000
@@ -141,7 +141,7 @@ def write_stack(
 
 
 def _put_in_place(draft: Path, to: Path) -> None:
-    """Give a finished store its name; one that is there is removed only when it has."""
+    """Return a finished store its name; one that is there is removed only when it has."""
     aside = to.with_name(to.name + ".old")
     shutil.rmtree(aside, ignore_errors=True)
     if to.exists():
@@ -151,7 +151,7 @@ def _put_in_place(draft: Path, to: Path) -> None:
 
 
 def fitting_workers(geometry: Geometry) -> int:
-    """Give the number of threads that use all cores and stay under 1 GB; one at least."""
+    """Return the number of threads that use all cores and stay under 1 GB; one at least."""
     pixels = geometry.width_px * geometry.height_px
     left = _MEMORY_BYTES - pixels * _SHARED_BYTES
     return max(1, min(cores(), int(left / (pixels * _THREAD_BYTES[geometry.channels]))))
@@ -197,7 +197,7 @@ class _Writer:
         return found
 
     def _inner(self, colour: tuple[int, ...]) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
-        """Give shape and codecs of the chunks inside a shard."""
+        """Return shape and codecs of the chunks inside a shard."""
         side = self._geometry.chunk_px
         if self._keep_jpeg:
             chunk = (*colour, 1, side, side)
@@ -266,7 +266,7 @@ class _Writer:
             shard.add(channel * rows * columns + place, compressor.compress(tile.data))
 
     def _compressor(self) -> zstandard.ZstdCompressor:
-        """Give this thread's own compressor: one may not be shared, and making one is dear."""
+        """Return this thread's own compressor: one may not be shared, and making one is dear."""
         import zstandard
 
         if not hasattr(self._own, "compressor"):
@@ -303,7 +303,7 @@ class _Writer:
 def _tiles(
     pixels: NDArray[np.uint8], side: int, fill: Literal["constant", "edge"] = "constant"
 ) -> Iterator[NDArray[np.uint8]]:
-    """Give the square tiles of a plane in C order; those at the edges are filled up.
+    """Return the square tiles of a plane in C order; those at the edges are filled up.
 
     With 0 by default; with the last pixels for JPEG, where a hard edge would ring.
     """

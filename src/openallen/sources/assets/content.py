@@ -37,7 +37,7 @@ class Content:
 
 
 def contents(place: RemoteObjects, notes: list[str]) -> Iterator[Content]:
-    """Give what can be opened below a place, level by level; stores are not entered.
+    """Return what can be opened below a place, level by level; stores are not entered.
 
     A listing for each folder that is none, and what describes each store, are all that is read.
     """

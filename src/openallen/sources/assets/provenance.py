@@ -53,17 +53,17 @@ class Family:
     members: tuple[Member, ...]
 
     def sources(self, name: str = "") -> tuple[str, ...]:
-        """Give what an asset was made from, directly."""
+        """Return what an asset was made from, directly."""
         wanted = name or self.name
         return next((m.sources for m in self.members if m.name == wanted), ())
 
     def derived(self, name: str = "") -> tuple[str, ...]:
-        """Give what was made from an asset, directly."""
+        """Return what was made from an asset, directly."""
         wanted = name or self.name
         return tuple(m.name for m in self.members if wanted in m.sources)
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Give a row for each: name, what it is, what it was made from, how that is known."""
+        """Return a row for each: name, what it is, what it was made from, how that is known."""
         return [
             {
                 "name": member.name,
@@ -79,7 +79,7 @@ class Family:
         ]
 
     def told_apart(self, look: Callable[[str], tuple[str, ...]]) -> Family:
-        """Give the same, with what is inside those that carry one label and have one source.
+        """Return the same, with what is inside those that carry one label and have one source.
 
         A session may have several ``_processed_`` assets, whose names differ by the time only.
 
@@ -124,7 +124,7 @@ class Family:
         return "\n".join(lines)
 
     def to_dot(self) -> str:
-        """Give the graph in the language of Graphviz."""
+        """Return the graph in the language of Graphviz."""
 
         def quoted(text: str) -> str:
             return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

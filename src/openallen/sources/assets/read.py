@@ -40,13 +40,13 @@ _WILD: Final = re.compile(r"[*?\[]")
 
 
 def static_prefix(pattern: str) -> str:
-    """Give the part of a pattern that stands before its first wildcard, up to a slash."""
+    """Return the part of a pattern that stands before its first wildcard, up to a slash."""
     head = _WILD.split(pattern, maxsplit=1)[0]
     return head if head == pattern else head.rpartition("/")[0] + ("/" if "/" in head else "")
 
 
 def matches(key: str, pattern: str) -> bool:
-    """Tell whether a key (below the asset) is one a pattern means.
+    """Return whether a key (below the asset) is one a pattern means.
 
     ``*`` and ``?`` stay within a folder, ``**`` does not; a pattern without wildcards means a file,
     or all that lies below a folder; one that ends in ``/*`` means all that lies below, too.
@@ -178,12 +178,12 @@ class Asset:
         return made
 
     def exists(self) -> bool:
-        """Tell whether there is anything of that name; asks for one entry."""
+        """Return whether there is anything of that name; asks for one entry."""
         with self._connect() as bucket:
             return next(iter(bucket.list(self.prefix, page_keys=1)), None) is not None
 
     def missing(self) -> NotFoundError:
-        """Give the error that says there is no such asset."""
+        """Return the error that says there is no such asset."""
         subject = self.name.subject_id
         return NotFoundError(
             "there is no such asset",
@@ -195,7 +195,7 @@ class Asset:
     # --- files ----------------------------------------------------------------------------------
 
     def files(self, pattern: str = "") -> Iterator[Listed]:
-        """Give its files in the order of keys, with sizes and entity tags.
+        """Return its files in the order of keys, with sizes and entity tags.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class Asset:
     def folders(
         self, depth: int = 1, seen: Callable[[object], object] = lambda _: None
     ) -> dict[str, tuple[int, int]]:
-        """Give files and bytes by folder, `depth` levels down; files at the top count for ``.``.
+        """Return files and bytes by folder, `depth` levels down; files at the top count for ``.``.
 
         Parameters
         ----------
@@ -255,7 +255,7 @@ class Asset:
         return (*found, *((prefix + n).removeprefix(self.prefix) for n in files))
 
     def contents(self) -> list[Content]:
-        """Give what in it can be opened: images, sessions, recordings, tables.
+        """Return what in it can be opened: images, sessions, recordings, tables.
 
         Raises
         ------

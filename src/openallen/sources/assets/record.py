@@ -1,10 +1,10 @@
-"""The metadata of an asset, whatever the version they were written in.
+"""The metadata of an asset, in any version of the schema.
 
 A record is a dict of core files (``data_description``, ``subject``, ``session`` or ``acquisition``,
-``rig`` or ``instrument``, ``procedures``, ``processing``, ``quality_control``), as DocDB has it and
-as ``metadata.nd.json`` holds it. Nearly half of the real ones mix versions, so nothing goes by a
-version number: each question looks at every place an answer was ever written to. What cannot be
-read is named in ``problems``; nothing raises. The dict itself stays at hand as ``raw``.
+``rig`` or ``instrument``, ``procedures``, ``processing``, ``quality_control``), as in DocDB and in
+``metadata.nd.json``. Nearly half of the real records mix schema versions, so version numbers are
+not relied on: each attribute looks in every place where any version stored it. Values that cannot
+be read are listed in ``problems``; nothing raises. The dict itself is available as ``raw``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CORE_FILES: Final = (
     "quality_control",
     "model",
 )
-"""Sidecars of all generations, by their names without ``.json``."""
+"""Names of the sidecar files of all schema versions, without ``.json``."""
 
 PUBLIC_BUCKET: Final = "aind-open-data"
 _MODALITY_OF: Final[Mapping[str, str]] = {
@@ -41,17 +41,17 @@ _MODALITY_OF: Final[Mapping[str, str]] = {
     "multiplane-ophys": "pophys", "single-plane-ophys": "pophys", "ophys": "pophys",
     "slap": "slap2", "fip": "fib", "hsfp": "fib",
 }  # fmt: skip
-"""Words that stand where a modality should: platforms, and names that were changed."""
+"""Platforms and former names that are found where a modality belongs."""
 
 _REPR: Final = re.compile(r"abbreviation=['\"]([^'\"]+)['\"]")
 _LEVELS: Final = {"raw": "raw", "raw data": "raw", "derived": "derived", "derived data": "derived"}
 
 
 def read_time(text: object, day: object = None) -> datetime | None:
-    """Read a time in any of the spellings records have; None for what is none.
+    """Read a time in any of the notations found in records; None for anything else.
 
-    With an offset, ``Z``, microseconds or without a zone; a blank for the ``T``; dashes between
-    hours, minutes and seconds; or a time of day alone, for which `day` tells the date.
+    With an offset, ``Z``, microseconds or without a zone; a blank in place of the ``T``; dashes
+    between hours, minutes and seconds; or a time of day alone, with its date in `day`.
 
     Examples
     --------
@@ -77,19 +77,19 @@ class Step:
     Parameters
     ----------
     name
-        What was done, in the vocabulary of the schema (``Spike sorting``).
+        Name of the process, in the vocabulary of the schema (``Spike sorting``).
     started, ended
-        When, where that is told.
+        Start and end, where recorded.
     version
         Version of the software.
     code_url
-        Where its code is.
+        URL of the code.
     parameters
-        What it was given.
+        Parameters it ran with.
     inputs, outputs
-        Locations it read and wrote.
+        Input and output locations.
     notes
-        What was written to it.
+        Notes.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Step:
 
     @property
     def duration_s(self) -> float | None:
-        """How long it took; None where that is not told."""
+        """Duration in seconds; None where start or end is not recorded."""
         if self.started is None or self.ended is None:
             return None
         if (self.started.tzinfo is None) != (self.ended.tzinfo is None):
@@ -114,24 +114,24 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One measure of quality.
+    """One quality-control metric.
 
     Parameters
     ----------
     name
-        What it measures.
+        Name of the metric.
     status
-        ``Pass``, ``Fail`` or ``Pending``: the last one given; empty where none was.
+        ``Pass``, ``Fail`` or ``Pending``: the latest status; empty where there is none.
     value
-        What was measured.
+        Measured value.
     group
-        The evaluation it was part of, or its tags.
+        Name of its evaluation, or its tags.
     stage, modality
-        Where in the life of the data, and of what.
+        Stage of the data (raw, processing, analysis), and modality.
     given
-        When the status was given.
+        Time of the latest status.
     reference
-        The file that shows it.
+        File that documents it.
     """
 
     name: str
@@ -152,12 +152,12 @@ class Record:
     raw
         A record of DocDB, the content of ``metadata.nd.json``, or core files by name.
     name
-        Name of the asset, where `raw` does not tell it.
+        Name of the asset, where `raw` does not have it.
 
     Attributes
     ----------
     raw : mapping
-        As it was given.
+        The dict, unchanged.
     """
 
     def __init__(self, raw: Mapping[str, Any], name: str = "") -> None:
@@ -167,22 +167,22 @@ class Record:
     # --- where things are -----------------------------------------------------------------------
 
     def core(self, name: str) -> Mapping[str, Any]:
-        """Give a core file as it is; empty where there is none."""
+        """Return a core file as it is; an empty mapping where there is none."""
         found = self.raw.get(name)
         return found if isinstance(found, Mapping) else {}
 
     @property
     def core_files(self) -> tuple[str, ...]:
-        """The core files there are."""
+        """Names of the core files it has."""
         return tuple(name for name in CORE_FILES if self.core(name))
 
     @property
     def versions(self) -> dict[str, str]:
-        """The schema version each core file says it has; empty where it says nothing."""
+        """Schema version of each core file; empty where it has none."""
         return {n: _text(self.core(n).get("schema_version")) for n in self.core_files}
 
     def _first(self, *places: tuple[str, str]) -> Any:
-        """Give the first value that is there, of (core file, field)."""
+        """Return the first value that is not empty, of (core file, field)."""
         for core, field in places:
             found = (self.core(core) if core else self.raw).get(field)
             if found not in (None, "", [], {}):
@@ -193,7 +193,7 @@ class Record:
 
     @cached_property
     def name(self) -> str:
-        """The name of the asset: what the record says, else its folder, else its description's."""
+        """Name of the asset: from the record, else its folder, else its data description."""
         if self._name:
             return self._name
         told = _text(self.raw.get("name"))
@@ -202,32 +202,32 @@ class Record:
 
     @cached_property
     def parsed(self) -> AssetName:
-        """The name, taken apart."""
+        """The parsed name."""
         return parse_name(self.name)
 
     @property
     def location(self) -> str:
-        """URI of its folder; empty where it is not told."""
+        """URI of its folder; empty where unknown."""
         return _text(self.raw.get("location"))
 
     @property
     def public(self) -> bool | None:
-        """Whether anybody can read it; None where its location is not told."""
+        """Whether it is in the public bucket; None where its location is unknown."""
         if not self.location:
             return None
         return self.location.startswith(f"s3://{PUBLIC_BUCKET}/")
 
     @property
     def level(self) -> str:
-        """``raw``, ``derived``, ``simulated``, …: what is told, else what the name says."""
+        """``raw``, ``derived``, ``simulated``, …: from the metadata, else from the name."""
         told = _text(self.core("data_description").get("data_level")).lower()
         found = _LEVELS.get(told, told) or self.parsed.level
-        # Descriptions of raw assets are sometimes copied into what was made from them.
+        # Descriptions of raw assets are sometimes copied into derived assets.
         return "derived" if found == "raw" and self.parsed.level == "derived" else found
 
     @property
     def subject_id(self) -> str:
-        """The subject; empty where nothing tells it."""
+        """Id of the subject; empty where unknown."""
         told = self._first(
             ("subject", "subject_id"),
             ("data_description", "subject_id"),
@@ -241,7 +241,7 @@ class Record:
     def modalities(self) -> tuple[str, ...]:
         """Abbreviations of the modalities, in the current spelling where it is known.
 
-        Where the metadata tell none, what the first word of the name means.
+        From the first word of the name where the metadata have none.
         """
         told = self._first(("data_description", "modalities"), ("data_description", "modality"))
         found = [_modality(item) for item in _listed(told) or [self.parsed.platform]]
@@ -249,7 +249,7 @@ class Record:
 
     @property
     def platform(self) -> str:
-        """The platform or type of experiment; current records have none but in their name."""
+        """The platform or type of experiment; current records have it in their name only."""
         told = self._first(
             ("data_description", "platform"), ("data_description", "experiment_type")
         )
@@ -262,7 +262,7 @@ class Record:
 
     @property
     def funders(self) -> tuple[str, ...]:
-        """Abbreviations of those who paid."""
+        """Abbreviations of the funders."""
         told = _listed(self.core("data_description").get("funding_source"))
         found = [_abbreviation(item.get("funder")) for item in told if isinstance(item, Mapping)]
         return tuple(dict.fromkeys(word for word in found if word))
@@ -275,7 +275,7 @@ class Record:
 
     @property
     def experimenters(self) -> tuple[str, ...]:
-        """Names of those who did it."""
+        """Names of the experimenters."""
         told = self._first(
             ("acquisition", "experimenters"),
             ("acquisition", "experimenter_full_name"),
@@ -290,17 +290,17 @@ class Record:
 
     @property
     def license(self) -> str:
-        """The licence the data are under."""
+        """License of the data."""
         return _text(self.core("data_description").get("license"))
 
     @property
     def summary(self) -> str:
-        """What the description says of the data."""
+        """Summary in the data description."""
         return _text(self.core("data_description").get("data_summary"))
 
     @property
     def instrument_id(self) -> str:
-        """The rig or instrument."""
+        """Id of the rig or instrument."""
         told = self._first(
             ("instrument", "instrument_id"),
             ("rig", "rig_id"),
@@ -313,7 +313,7 @@ class Record:
 
     @cached_property
     def created(self) -> datetime | None:
-        """When the data were made: what the description says, else what the name says."""
+        """Creation time: from the data description, else from the name."""
         told = self.core("data_description")
         found = read_time(told.get("creation_time"), told.get("creation_date"))
         return found or self.parsed.created or self.parsed.acquired
@@ -354,7 +354,7 @@ class Record:
 
     @property
     def genotype(self) -> str:
-        """The genotype as it is written."""
+        """The genotype, as written."""
         return _text(self._of_subject("genotype"))
 
     @property
@@ -370,7 +370,7 @@ class Record:
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Names of the assets it was made from: those told, else the one its own name begins with.
+        """Names of its source assets: from the metadata, else from the beginning of its own name.
 
         Empty for raw assets.
         """
@@ -386,7 +386,7 @@ class Record:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The steps of processing, in the order they are written."""
+        """The processing steps, in the order they are listed."""
         processing = self.core("processing")
         pipeline = processing.get("processing_pipeline")
         told = _listed(processing.get("data_processes"))
@@ -396,7 +396,7 @@ class Record:
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        """The measures of quality."""
+        """The quality-control metrics."""
         quality = self.core("quality_control")
         found = [_metric(m, "") for m in _mappings(quality.get("metrics"))]
         for evaluation in _mappings(quality.get("evaluations")):
@@ -409,7 +409,7 @@ class Record:
 
     @property
     def quality(self) -> str:
-        """``Fail`` if any measure failed, else ``Pending`` if any is, else ``Pass``; or empty."""
+        """``Fail`` if any metric failed, else ``Pending`` if any is pending, else ``Pass``; or empty."""
         told = {metric.status for metric in self.metrics}
         status = self.core("quality_control").get("status")
         told |= {_text(s) for s in status.values()} if isinstance(status, Mapping) else set()
@@ -417,46 +417,48 @@ class Record:
 
     @property
     def links(self) -> dict[str, tuple[str, ...]]:
-        """Ids it has elsewhere, by system (``Code Ocean``)."""
+        """Ids in other systems, by system (``Code Ocean``)."""
         told = self.raw.get("other_identifiers") or self.raw.get("external_links")
         if not isinstance(told, Mapping):
             return {}
         return {str(k): tuple(map(_text, _listed(v))) for k, v in told.items()}
 
-    # --- what is odd ----------------------------------------------------------------------------
+    # --- problems -------------------------------------------------------------------------------
 
     @cached_property
     def problems(self) -> tuple[str, ...]:
-        """What is missing, contradicts itself, or is written in an odd way."""
+        """Metadata that are missing, contradictory, or not as the schema has them."""
         found = list(self.parsed.problems)
         description = self.core("data_description")
         if not description:
             found.append("no data_description")
         told = _text(description.get("name"))
         if told and told != self.name:
-            found.append(f"the description calls it {told}")
+            found.append(f"data_description has another name: {told}")
         folder = self.location.rstrip("/").rpartition("/")[2]
         if folder and folder != self.name:
-            found.append(f"its folder is called {folder}")
+            found.append(f"folder has another name: {folder}")
         majors = {v.partition(".")[0] for v in self.versions.values() if v}
         if len(majors) > 1:
-            found.append(f"core files of major versions {', '.join(sorted(majors))}")
+            found.append(
+                f"core files mix schema versions {', '.join(f'{m}.x' for m in sorted(majors))}"
+            )
         modality = self._first(("data_description", "modalities"), ("data_description", "modality"))
         if description and not _listed(modality):
             found.append("no modality")
         elif isinstance(modality, str) or any(isinstance(m, str) for m in _listed(modality)):
-            found.append(f"modality written as text: {str(modality)[:60]}")
+            found.append(f"modality is plain text: {str(modality)[:60]}")
         time = description.get("creation_time")
         if time and read_time(time, description.get("creation_date")) is None:
-            found.append(f"creation_time cannot be read: {time}")
+            found.append(f"creation_time is not a time: {time}")
         if self.level == "derived" and not any(
             description.get(n) for n in ("source_data", "input_data_name", "related_data")
         ):
-            found.append("nothing but its name says what it was made from")
+            found.append("source known from its name only")
         return tuple(found)
 
     def to_row(self) -> dict[str, Any]:
-        """Give it as a row of the catalogue."""
+        """Return the row of the catalogue."""
         start = self.acquired[0]
         return {
             "name": self.name,
@@ -484,12 +486,12 @@ class Record:
             "acquired": start.isoformat(" ", "minutes") if start else None,
             "project": self.project or None,
             "investigators": ", ".join(self.investigators) or None,
-            "made from": ", ".join(self.sources) or None,
-            "steps": ", ".join(dict.fromkeys(step.name for step in self.steps)) or None,
+            "source assets": ", ".join(self.sources) or None,
+            "processing": ", ".join(dict.fromkeys(step.name for step in self.steps)) or None,
             "quality": self.quality or None,
             "location": self.location or None,
             "public": {True: "yes", False: "no", None: None}[self.public],
-            "licence": self.license or None,
+            "license": self.license or None,
             "problems": "; ".join(self.problems) or None,
         }
 
@@ -500,7 +502,7 @@ class Record:
         return card(self.name or "an asset", self._facts())
 
 
-# --- reading whatever is there ------------------------------------------------------------------
+# --- reading values of any form -----------------------------------------------------------------
 
 
 def _text(value: object) -> str:
@@ -516,7 +518,7 @@ def _listed(value: object) -> list[Any]:
 
 
 def _flat(values: Sequence[Any]) -> Iterator[Any]:
-    """Give the items of lists within lists, as some pipelines nest their steps."""
+    """Iterate over the items of nested lists, as some pipelines nest their steps."""
     for value in values:
         if isinstance(value, list):
             yield from _flat(value)

@@ -15,7 +15,7 @@ _MOST_ERRORS = 20
 
 
 def _model(core: str) -> Any:
-    """Give the class of a core file, None where this release has none (session, rig)."""
+    """Return the class of a core file, None where this release has none (session, rig)."""
     name = "".join(word.capitalize() for word in core.split("_"))
     try:
         return getattr(importlib.import_module(f"aind_data_schema.core.{core}"), name, None)

@@ -104,7 +104,7 @@ def _csv(place: Objects, key: str, columns: Sequence[str] | None, nrows: int | N
 
 
 def _head(place: Objects, key: str, nrows: int) -> bytes:
-    """Give whole lines from the beginning: enough for so many rows, if there are so many."""
+    """Return whole lines from the beginning: enough for so many rows, if there are so many."""
     size = max(1 << 16, _ROW_BYTES * (nrows + 1))
     while True:
         body = place.get(key, 0, size)

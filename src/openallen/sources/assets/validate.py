@@ -52,7 +52,7 @@ class Verdict:
     errors: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the plain values."""
+        """Return the plain values."""
         return asdict(self) | {"errors": list(self.errors)}
 
     def __str__(self) -> str:
@@ -111,9 +111,7 @@ def validate(
     except subprocess.TimeoutExpired as error:
         raise OpenAllenError("validation takes too long", address=chosen) from error
     if done.returncode == 3:
-        missing = MissingExtraError("schema", "validation with aind-data-schema")
-        missing.hint = _HOW
-        raise missing
+        raise MissingExtraError("aind-data-schema", "validation of metadata", hint=_HOW)
     try:
         rows = json.loads(done.stdout)
     except ValueError as error:

@@ -53,7 +53,7 @@ class View:
 
 
 def views(place: RemoteObjects, bucket: str) -> Iterator[View]:
-    """Give the states an asset holds, those that lie higher first.
+    """Return the states an asset holds, those that lie higher first.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def views(place: RemoteObjects, bucket: str) -> Iterator[View]:
 
 
 def view_of(place: RemoteObjects, path: str, address: str) -> Iterator[View]:
-    """Give what one document shows: nothing, if it is no state and holds no links.
+    """Return what one document shows: nothing, if it is no state and holds no links.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def _is_link(text: str) -> bool:
 
 
 def _links(told: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Give every web address in a document, with what it is called there."""
+    """Return every web address in a document, with what it is called there."""
     if isinstance(told, str) and _is_link(told):
         yield name, told
     elif isinstance(told, dict):

@@ -89,7 +89,7 @@ def open_binary(place: Objects, name: str) -> Recording:
 def _traces(
     place: Objects, file: str, dtype: np.dtype[Any], count: int, *, offset: int, time_axis: int
 ) -> Any:
-    """Give samples x channels of one file, read as they are sliced."""
+    """Return samples x channels of one file, read as they are sliced."""
     import numpy as np
 
     where = f"{place.name}/{file}"

@@ -14,7 +14,7 @@ __all__ = ["locations_um", "one_each"]
 
 
 def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, Any] | None:
-    """Give a number for each channel; one for all of them may be a single one.
+    """Return a number for each channel; one for all of them may be a single one.
 
     Raises
     ------

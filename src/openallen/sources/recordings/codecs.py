@@ -26,7 +26,7 @@ class Engine(Protocol):
         ...
 
     def decode(self, packed: Any) -> Any:
-        """Give bytes again."""
+        """Return bytes again."""
         ...
 
 
@@ -74,7 +74,7 @@ class _WavPack:
 
 
 def wavpack(level: int, bps: float = 0.0) -> Engine:
-    """Give WavPack, lossless or of so many bits a sample."""
+    """Return WavPack, lossless or of so many bits a sample."""
     return _WavPack(level, bps)
 
 
@@ -85,9 +85,9 @@ class _Flac:
         try:
             module = importlib.import_module("flac_numcodecs")
         except ImportError:
-            missing = MissingExtraError("flac_numcodecs", "packing with this codec")
-            missing.hint = "pip install flac-numcodecs"
-            raise missing from None
+            raise MissingExtraError(
+                "flac-numcodecs", "compression with FLAC", hint="pip install flac-numcodecs"
+            ) from None
         self._codec = module.Flac(level=level)
 
     def encode(self, data: np.ndarray[Any, Any]) -> Any:
@@ -154,7 +154,7 @@ CODECS: Final[Mapping[str, Codec]] = {
 
 
 def find_codec(name: str) -> Codec:
-    """Give a codec by its name.
+    """Return a codec by its name.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def find_codec(name: str) -> Codec:
 
 
 def engine_of(name: str, level: str, shuffle: str) -> Engine:
-    """Give what packs with a codec.
+    """Return what packs with a codec.
 
     Raises
     ------

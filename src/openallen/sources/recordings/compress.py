@@ -111,7 +111,7 @@ class Measured:
     published: dict[str, tuple[float, ...]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the plain values."""
+        """Return the plain values."""
         told = asdict(self)
         more = told.pop("settings")
         more.pop("codec")
@@ -173,7 +173,7 @@ def lsb_corrected(
 
 
 def _step(centred: np.ndarray[Any, Any]) -> int:
-    """Give the greatest number that divides all of them; 1 where all are nothing."""
+    """Return the greatest number that divides all of them; 1 where all are nothing."""
     import numpy as np
 
     step = int(np.gcd.reduce(np.unique(np.abs(centred[: 1 << 16])))) or 1
@@ -189,7 +189,7 @@ def settings_of(
     deltas: Iterable[str] = ("none",),
     bands: Iterable[str] = ("none",),
 ) -> list[Settings]:
-    """Give every combination that makes sense.
+    """Return every combination that makes sense.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def settings_of(
 
 
 def lossy_ways() -> list[Settings]:
-    """Give the lossy ways that were tried: fewer bits, and WavPack that keeps so many."""
+    """Return the lossy ways that were tried: fewer bits, and WavPack that keeps so many."""
     zstd = {"codec": "blosc-zstd", "level": "high", "shuffle": "bit"}
     audio = {"codec": "wavpack", "level": "high", "shuffle": "none"}
     return [

@@ -28,7 +28,7 @@ _BLOCK: Final = 1 << 17
 
 
 def delta(samples: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
-    """Give differences in the type of the samples; what overflows wraps, and comes back.
+    """Return differences in the type of the samples; what overflows wraps, and comes back.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def delta(samples: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
 
 
 def undone(differences: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
-    """Give the samples again."""
+    """Return the samples again."""
     import numpy as np
 
     return np.ascontiguousarray(_along(differences, kind, _sums))
@@ -107,7 +107,7 @@ def bandpassed(
 def _response(
     count: int, rate_hz: float, low_hz: float, high_hz: float | None
 ) -> np.ndarray[Any, Any]:
-    """Give the squared magnitude of the digital filter at each frequency of a transform."""
+    """Return the squared magnitude of the digital filter at each frequency of a transform."""
     import numpy as np
 
     def warped(hz: Any) -> Any:

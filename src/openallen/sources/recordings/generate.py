@@ -103,7 +103,7 @@ def generate(
 def _shared(
     random: np.random.Generator, count: int, channels: int, apart: int
 ) -> np.ndarray[Any, Any]:
-    """Give noise that channels less than `apart` from each other share."""
+    """Return noise that channels less than `apart` from each other share."""
     import numpy as np
 
     few = random.standard_normal((count, channels // apart + 2))
@@ -124,7 +124,7 @@ def _filtered(
 
 
 def _amplified(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Give what an amplifier lets through: 300 to 6000 Hz, falling off gently."""
+    """Return what an amplifier lets through: 300 to 6000 Hz, falling off gently."""
     import numpy as np
 
     low = np.sqrt(1 + (300 / np.maximum(hz, 1e-9)) ** 4)
@@ -133,7 +133,7 @@ def _amplified(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _field(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Give the spectrum of field potentials: falling with frequency, nothing above 300 Hz."""
+    """Return the spectrum of field potentials: falling with frequency, nothing above 300 Hz."""
     import numpy as np
 
     inside = (hz > 0) & (hz < 300)

@@ -16,7 +16,7 @@ __all__ = ["is_mearec", "open_mearec"]
 
 
 def is_mearec(path: Path) -> bool:
-    """Tell whether a file is one of MEArec, by what is in it."""
+    """Return whether a file is one of MEArec, by what is in it."""
     try:
         tree = open_h5(path, str(path))
     except OpenAllenError:

@@ -26,7 +26,7 @@ def _told() -> dict[str, Any]:
 def lossless(
     codec: str, level: str, shuffle: str, *, lsb: bool = True, columns: int = 0
 ) -> dict[str, tuple[float, float, float]]:
-    """Give what a codec did to chunks of 1 s.
+    """Return what a codec did to chunks of 1 s.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def lossless(
 
 
 def lossy(way: str, factor: float) -> dict[str, tuple[float, float]]:
-    """Give what a lossy way did to one recording of each probe, of May 2022.
+    """Return what a lossy way did to one recording of each probe, of May 2022.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ class Segment(Protocol):
         ...
 
     def __getitem__(self, key: Any) -> Any:
-        """Give a part."""
+        """Return a part."""
         ...
 
 
@@ -94,7 +94,7 @@ class Recording:
         segment: int = 0,
         scaled: bool = True,
     ) -> xr.DataArray:
-        """Give a part of the traces.
+        """Return a part of the traces.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class Recording:
         )
 
     def _labels(self, columns: list[int]) -> dict[str, Any]:
-        """Give what is known of channels, as coordinates."""
+        """Return what is known of channels, as coordinates."""
         found: dict[str, Any] = {"channel": [self.channel_ids[i] for i in columns]}
         if self.locations_um is not None:
             for axis, name in enumerate(("x_um", "y_um")):
@@ -157,7 +157,7 @@ class Recording:
         return {"units": "µV" if scaled else "1", "sampling_frequency_hz": rate}
 
     def lazy(self, segment: int = 0, *, scaled: bool = True) -> xr.DataArray:
-        """Give all traces of a segment as one array that is read as it is sliced.
+        """Return all traces of a segment as one array that is read as it is sliced.
 
         Parameters
         ----------
@@ -217,7 +217,7 @@ class Recording:
         return self.segments[number]
 
     def _span(self, segment: int, start_s: float, end_s: float | None) -> tuple[int, int]:
-        """Give the samples from and to."""
+        """Return the samples from and to."""
         count = self.segments[segment].shape[0]
         first = max(0, round(start_s * self.sampling_frequency_hz))
         last = count if end_s is None else min(count, round(end_s * self.sampling_frequency_hz))
@@ -314,6 +314,8 @@ class Recording:
 
 
 def _missing(package: str) -> MissingExtraError:
-    missing = MissingExtraError(package.lower(), "a recording of SpikeInterface")
-    missing.hint = f"pip install {package}, in an environment without zarr 3"
-    return missing
+    return MissingExtraError(
+        package,
+        "opening a recording with SpikeInterface",
+        hint=f"pip install {package}, in an environment with zarr below 3",
+    )

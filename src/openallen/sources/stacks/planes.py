@@ -45,7 +45,7 @@ class PlaneImage:
         return self.entry.z_um
 
     def jpeg(self) -> bytes:
-        """Give the JPEG as the service sent it.
+        """Return the JPEG as the service sent it.
 
         Raises
         ------

@@ -84,12 +84,12 @@ class ImageStack:
         return self.folder / safe_path(entry.path or "")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give the table of planes as plain rows, known but missing planes included."""
+        """Return the table of planes as plain rows, known but missing planes included."""
         rows: list[dict[str, Any]] = msgspec.to_builtins(self.manifest.planes)
         return [{"id": row.pop("id"), **row} for row in rows]
 
     def table(self) -> pd.DataFrame:
-        """Give the table of planes as a DataFrame indexed by image id.
+        """Return the table of planes as a DataFrame indexed by image id.
 
         Lengths are in the unit their column names; planes without a ``path`` are not here.
 
@@ -136,7 +136,7 @@ class ImageStack:
         )
 
     def file(self, kind: str) -> Path:
-        """Give the path of a morphology file by its type: ``3DNeuronReconstruction``, ….
+        """Return the path of a morphology file by its type: ``3DNeuronReconstruction``, ….
 
         Raises
         ------
