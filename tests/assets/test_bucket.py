@@ -100,7 +100,7 @@ def test_names_and_patterns_that_make_no_sense(bucket):
     for name in ("..", "", "a/b", "con", "a\\b"):
         with pytest.raises(UsageError, match="no name of an asset"):
             open_asset(name)
-    with pytest.raises(UsageError, match="no pattern"):
+    with pytest.raises(UsageError, match="invalid pattern"):
         matches("a/b", "[z-a]/*.csv")
 
 
@@ -303,7 +303,7 @@ def test_sidecars_are_kept_and_asked_for_again_when_they_change(bucket, tmp_path
     try:
         asset = open_asset(name)
         assert asset.record.project in {"one", "zero"}
-        assert "subject.json is no JSON" in asset.notes[0]
+        assert "subject.json is not valid JSON" in asset.notes[0]
         kept = list((tmp_path / "store").rglob("data_description.json"))
         assert len(kept) == 1
         time.sleep(1.1)  # times of objects are whole seconds

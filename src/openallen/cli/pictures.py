@@ -1,4 +1,4 @@
-"""Pictures the command line draws into files."""
+"""Write figures to files."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _KINDS = (".png", ".svg", ".pdf")
 
 
 def checked(picture: Path | None) -> None:
-    """See that a picture of this kind can be drawn, before anything is read for it.
+    """Check the file name of a figure before any data are read.
 
     Raises
     ------
     UsageError
-        If it cannot.
+        If its format is not supported.
     """
     if picture is not None and picture.suffix.lower() not in _KINDS:
         raise UsageError(
-            "pictures of this kind are not drawn", address=str(picture), hint=", ".join(_KINDS)
+            "unsupported picture format", address=str(picture), why=f"use {', '.join(_KINDS)}"
         )
 
 
 def save(draw: Callable[[], Figure], picture: Path) -> Path:
-    """Draw into a file, without a screen.
+    """Write a figure to a file, without a display, and return the path.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def save(draw: Callable[[], Figure], picture: Path) -> Path:
     try:
         import matplotlib as mpl
     except ImportError:
-        raise MissingExtraError("atlas", "a picture") from None
+        raise MissingExtraError("atlas", "plotting") from None
     mpl.use("agg")
     figure = draw()
     picture.parent.mkdir(parents=True, exist_ok=True)

@@ -290,7 +290,7 @@ class Record:
 
     @property
     def license(self) -> str:
-        """License of the data."""
+        """Licence of the data."""
         return _text(self.core("data_description").get("license"))
 
     @property
@@ -409,7 +409,7 @@ class Record:
 
     @property
     def quality(self) -> str:
-        """``Fail`` if any metric failed, else ``Pending`` if any is pending, else ``Pass``; or empty."""
+        """``Fail`` if any metric failed, else ``Pending`` if any is pending, else ``Pass``."""
         told = {metric.status for metric in self.metrics}
         status = self.core("quality_control").get("status")
         told |= {_text(s) for s in status.values()} if isinstance(status, Mapping) else set()
@@ -491,7 +491,7 @@ class Record:
             "quality": self.quality or None,
             "location": self.location or None,
             "public": {True: "yes", False: "no", None: None}[self.public],
-            "license": self.license or None,
+            "licence": self.license or None,
             "problems": "; ".join(self.problems) or None,
         }
 
