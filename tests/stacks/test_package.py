@@ -602,3 +602,17 @@ def test_without_the_extra_it_says_which(packaged, monkeypatch):
     with pytest.raises(MissingExtraError, match="images") as caught:
         oa.open(packaged).planes[0].read()
     assert caught.value.hint.endswith("[images]'")
+
+
+def test_the_reconstruction_lies_on_the_dark_pixels_of_the_projection(packaged):
+    stack = oa.open(packaged)
+    image = stack.projection("min", "xy").astype(float)
+    pixels = stack.morphology.points_um()[:, :2] / stack.resolution_um_per_px
+
+    def mean_at(shift: int) -> float:
+        columns, rows = np.rint(pixels + shift).astype(int).T
+        return float(image[rows, columns].mean())
+
+    there = mean_at(0)
+    assert there < 0.8 * image.mean()
+    assert all(there < mean_at(shift) for shift in (-4, -2, 2, 4))

@@ -273,7 +273,7 @@ class Recording:
 
     @property
     def _size(self) -> dict[str, str]:
-        """Channels, sampling, segments, samples, duration, type, size: the line of SpikeInterface."""
+        """The parts of the title, in the order of SpikeInterface."""
         samples = sum(segment.shape[0] for segment in self.segments)
         dtype = self.segments[0].dtype
         return {
