@@ -210,6 +210,7 @@ def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, floa
         raise NotFoundError(
             "no such file or folder",
             address=place,
+            why=f"simulated recordings: {', '.join(PROBES)}",
             hint="openallen bench compression NP2 --codecs blosc-zstd",
         )
     if place.startswith(("asset:", "recording:")):

@@ -145,9 +145,9 @@ class Bucket:
 
         def ask() -> bytes:
             with self.http.get(self.url(key, version_id)) as response:
-                told = response.length_bytes
+                length = response.length_bytes
                 body = response.read(limit_bytes)
-            if told is not None and len(body) != told:
+            if length is not None and len(body) != length:
                 raise AnswerError("truncated object", address=self.url(key), why=f"{len(body):,}")
             return body
 
@@ -242,7 +242,7 @@ class Bucket:
             yield url, page
             if not page.truncated:
                 return
-            given = {name: page.facts.get(told, "") for name, told in markers}
+            given = {name: page.facts.get(tag, "") for name, tag in markers}
             onward = "".join(f"&{n}={quote(v, safe='')}" for n, v in given.items() if v)
             if not onward or onward in seen:
                 raise AnswerError("a truncated listing without a continuation token", address=url)
@@ -267,12 +267,12 @@ class Bucket:
                 raise
             raise self._no_bucket(error.why) from error
         page = _Page.read(body, url)
-        told = page.facts.get("KeyCount", "")
-        if told.isdigit() and int(told) != len(page.entries) + len(page.folders):
+        announced = page.facts.get("KeyCount", "")
+        if announced.isdigit() and int(announced) != len(page.entries) + len(page.folders):
             raise AnswerError(
                 "a listing with another number of keys than announced",
                 address=url,
-                why=f"{told} keys announced, {len(page.entries) + len(page.folders)} received",
+                why=f"{announced} keys announced, {len(page.entries) + len(page.folders)} received",
             )
         return page
 

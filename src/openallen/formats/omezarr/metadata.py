@@ -115,8 +115,8 @@ def image_attributes(
     ]
     ome = _multiscale(name, geometry.axes, datasets)
     ome["omero"] = {"name": name, "channels": _channels(geometry.channels)}
-    told = {**extra, **({"projections": "projections"} if projections else {})}
-    return {"ome": ome, "openallen": told}
+    own = {**extra, **({"projections": "projections"} if projections else {})}
+    return {"ome": ome, "openallen": own}
 
 
 def projection_attributes(name: str, axes: str, scale_um: Sequence[float]) -> dict[str, Any]:

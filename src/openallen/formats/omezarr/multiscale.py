@@ -105,33 +105,33 @@ def read_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
         If there is none, or its metadata are invalid.
     """
     ome = attributes.get("ome")
-    told = ome if isinstance(ome, dict) else attributes
+    meta = ome if isinstance(ome, dict) else attributes
     try:
-        first = told["multiscales"][0]
+        first = meta["multiscales"][0]
         notes: list[str] = []
         axes = _axes(first.get("axes"), notes)
         levels = _levels(first, axes, notes)
-        version = str(first.get("version") or told.get("version") or "")
+        version = str(first.get("version") or meta.get("version") or "")
         name = str(first.get("name") or "")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise CorruptError("not an OME-Zarr image", address=where, why=repr(error)[:200]) from error
-    return Multiscale(name, version, axes, levels, tuple(notes), _channels(told.get("omero")))
+    return Multiscale(name, version, axes, levels, tuple(notes), _channels(meta.get("omero")))
 
 
-def _axes(told: Any, notes: list[str]) -> tuple[Axis, ...]:
-    if told is None:
+def _axes(meta: Any, notes: list[str]) -> tuple[Axis, ...]:
+    if meta is None:
         notes.append("no axes: assumed t c z y x")
-        told = list("tczyx")
-    return tuple(_axis(one, notes) for one in told)
+        meta = list("tczyx")
+    return tuple(_axis(one, notes) for one in meta)
 
 
-def _axis(told: Any, notes: list[str]) -> Axis:
-    if isinstance(told, str):
-        told = {"name": told}
-    name = str(told["name"])
-    kind = str(told.get("type") or {"t": "time", "c": "channel"}.get(name) or "")
+def _axis(meta: Any, notes: list[str]) -> Axis:
+    if isinstance(meta, str):
+        meta = {"name": meta}
+    name = str(meta["name"])
+    kind = str(meta.get("type") or {"t": "time", "c": "channel"}.get(name) or "")
     kind = kind or ("space" if name in {"z", "y", "x"} else "")
-    unit = str(told.get("unit") or "").lower().replace("metre", "meter")
+    unit = str(meta.get("unit") or "").lower().replace("metre", "meter")
     known = _UM if kind == "space" else _S if kind == "time" else {}
     if unit in known:
         return Axis(name, kind, "µm" if kind == "space" else "s", known[unit])
@@ -142,11 +142,11 @@ def _axis(told: Any, notes: list[str]) -> Axis:
     return Axis(name, kind, "")
 
 
-def _levels(told: Mapping[str, Any], axes: Sequence[Axis], notes: list[str]) -> tuple[Level, ...]:
-    datasets = told["datasets"]
+def _levels(meta: Mapping[str, Any], axes: Sequence[Axis], notes: list[str]) -> tuple[Level, ...]:
+    datasets = meta["datasets"]
     if not datasets:
         raise ValueError("no levels")
-    whole = told.get("coordinateTransformations") or []
+    whole = meta.get("coordinateTransformations") or []
     found = []
     for dataset in datasets:
         steps = dataset.get("coordinateTransformations") or []
@@ -157,7 +157,7 @@ def _levels(told: Mapping[str, Any], axes: Sequence[Axis], notes: list[str]) -> 
         scale = tuple(s * f for s, f in zip(scale, factors, strict=True))
         stored = tuple(t * f for t, f in zip(stored, factors, strict=True))
         found.append(Level(str(dataset["path"]), scale, stored, stored))
-    sampled = str(told.get("type") or "").lower().startswith(_SAMPLED)
+    sampled = str(meta.get("type") or "").lower().startswith(_SAMPLED)
     return tuple(_placed(level, found[0], axes, sampled=sampled) for level in found)
 
 
@@ -201,7 +201,7 @@ def _placed(level: Level, first: Level, axes: Sequence[Axis], *, sampled: bool) 
 
 
 def _channels(omero: Any) -> tuple[str, ...]:
-    told = omero.get("channels") if isinstance(omero, dict) else None
-    if not isinstance(told, list):
+    meta = omero.get("channels") if isinstance(omero, dict) else None
+    if not isinstance(meta, list):
         return ()
-    return tuple(str(one.get("label") or "") if isinstance(one, dict) else "" for one in told)
+    return tuple(str(one.get("label") or "") if isinstance(one, dict) else "" for one in meta)

@@ -191,8 +191,8 @@ class _Writer:
         """Write the projections, and last the metadata of the group."""
         found = self.projections.results()
         _write_projections(self._root, found, self._geometry, name)
-        told = image_attributes(name, self._geometry, projections=True, extra=extra)
-        _write_json(self._root, group_document(told))
+        document = image_attributes(name, self._geometry, projections=True, extra=extra)
+        _write_json(self._root, group_document(document))
         return found
 
     def _inner(self, colour: tuple[int, ...]) -> tuple[tuple[int, ...], list[dict[str, Any]]]:

@@ -98,9 +98,9 @@ class AssetName:
         return self.text
 
     def __repr__(self) -> str:
-        told = [f"{self.level}"]
-        told += [f"{n}={v!r}" for n, v in self.parts.items() if v]
-        return f"AssetName({self.text!r}: {', '.join(told)})"
+        shown = [f"{self.level}"]
+        shown += [f"{n}={v!r}" for n, v in self.parts.items() if v]
+        return f"AssetName({self.text!r}: {', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AssetName) and other.text == self.text
@@ -181,8 +181,8 @@ def _parse(text: str) -> AssetName:
     problems = [_problem(stamp) for stamp in stamps if not _is_whole(stamp.text)]
     timed = [stamp for stamp in stamps if "_" in stamp.text]
     if not timed:
-        told = "a date without a time" if stamps else "no timestamp"
-        return AssetName(text, "unknown", *_head(text, None)[:2], problems=(told,))
+        reason = "a date without a time" if stamps else "no timestamp"
+        return AssetName(text, "unknown", *_head(text, None)[:2], problems=(reason,))
     first, last = timed[0], stamps[-1]
     prefix, subject, more = _head(text, first)
     level: Level = "raw"
@@ -232,11 +232,11 @@ def _head(text: str, stamp: _Stamp | None) -> tuple[str, str, dict[str, str]]:
         if known or first.partition("-")[0].lower() in _VOCABULARY:
             return first, "", {"subject": "no subject"}
         return "", first, {}
-    told: dict[str, str] = {}
+    wrong: dict[str, str] = {}
     if not known and not (len(words) == 2 and _SUBJECT.fullmatch(rest)):
         return first, "", {"analysis": rest}
     if not known:
-        told["prefix"] = f"unknown prefix: {first}"
+        wrong["prefix"] = f"unknown prefix: {first}"
     if len(words) > 2:
-        told["subject"] = f"subject id with an underscore: {rest}"
-    return first, rest, told
+        wrong["subject"] = f"subject id with an underscore: {rest}"
+    return first, rest, wrong

@@ -181,8 +181,8 @@ def family_of(name: str, rows: Iterable[Mapping[str, Any]]) -> Family:
 
 
 def _sources(name: str, row: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    told = tuple(str(source) for source in row.get("sources") or () if source != name)
+    listed = tuple(str(source) for source in row.get("sources") or () if source != name)
     by_name = parse_name(name).source
-    if told and told != (by_name,):
-        return told, "metadata"
+    if listed and listed != (by_name,):
+        return listed, "metadata"
     return ((by_name,), "name") if by_name else ((), "")

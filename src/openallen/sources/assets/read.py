@@ -158,11 +158,11 @@ class Asset:
                 with suppress(StoreError):
                     write_whole(kept, body)
         try:
-            told = json.loads(body)
+            data = json.loads(body)
         except ValueError as error:
             self.notes.append(f"{name} is not valid JSON: {error}")
             return {}
-        return told if isinstance(told, dict) else {}
+        return data if isinstance(data, dict) else {}
 
     def _joined(self, found: Mapping[str, tuple[Listed, Any]]) -> dict[str, Any]:
         combined = next((found[name] for name in _COMBINED if name in found), None)
@@ -170,10 +170,10 @@ class Asset:
         for name in CORE_FILES:
             if f"{name}.json" not in found:
                 continue
-            entry, told = found[f"{name}.json"]
+            entry, core = found[f"{name}.json"]
             newer = combined is None or not made.get(name) or _later(entry, combined[0])
-            if newer and told:
-                made[name] = told
+            if newer and core:
+                made[name] = core
         made.setdefault("name", str(self.name))
         return made
 
@@ -294,12 +294,12 @@ class Asset:
         return card(f"asset {self.name}", self._facts())
 
     def _facts(self) -> dict[str, object]:
-        told = self.__dict__.get("record")
+        read = self.__dict__.get("record")
         return {
             "level": self.name.level,
             "subject": self.name.subject_id or None,
             "source asset": self.name.source or None,
-            "metadata": ", ".join(told.core_files) if isinstance(told, Record) else "not read yet",
+            "metadata": ", ".join(read.core_files) if isinstance(read, Record) else "not read yet",
         }
 
 

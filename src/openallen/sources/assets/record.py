@@ -60,12 +60,12 @@ def read_time(text: object, day: object = None) -> datetime | None:
     """
     if not isinstance(text, str):
         return None
-    told = text.strip()
-    if re.match(r"\d{2}[:-]\d{2}[:-]\d{2}", told) and isinstance(day, str):
-        told = f"{day.strip()[:10]}T{told}"
-    told = re.sub(r"^(\d{4}-\d{2}-\d{2})[ _T](\d{2})-(\d{2})-(\d{2})", r"\1T\2:\3:\4", told)
+    value = text.strip()
+    if re.match(r"\d{2}[:-]\d{2}[:-]\d{2}", value) and isinstance(day, str):
+        value = f"{day.strip()[:10]}T{value}"
+    value = re.sub(r"^(\d{4}-\d{2}-\d{2})[ _T](\d{2})-(\d{2})-(\d{2})", r"\1T\2:\3:\4", value)
     try:
-        return datetime.fromisoformat(told)
+        return datetime.fromisoformat(value)
     except ValueError:
         return None
 
@@ -196,9 +196,9 @@ class Record:
         """Name of the asset: from the record, else its folder, else its data description."""
         if self._name:
             return self._name
-        told = _text(self.raw.get("name"))
+        value = _text(self.raw.get("name"))
         folder = self.location.rstrip("/").rpartition("/")[2]
-        return told or folder or _text(self.core("data_description").get("name"))
+        return value or folder or _text(self.core("data_description").get("name"))
 
     @cached_property
     def parsed(self) -> AssetName:
@@ -220,22 +220,22 @@ class Record:
     @property
     def level(self) -> str:
         """``raw``, ``derived``, ``simulated``, …: from the metadata, else from the name."""
-        told = _text(self.core("data_description").get("data_level")).lower()
-        found = _LEVELS.get(told, told) or self.parsed.level
+        value = _text(self.core("data_description").get("data_level")).lower()
+        found = _LEVELS.get(value, value) or self.parsed.level
         # Descriptions of raw assets are sometimes copied into derived assets.
         return "derived" if found == "raw" and self.parsed.level == "derived" else found
 
     @property
     def subject_id(self) -> str:
         """Id of the subject; empty where unknown."""
-        told = self._first(
+        value = self._first(
             ("subject", "subject_id"),
             ("data_description", "subject_id"),
             ("session", "subject_id"),
             ("acquisition", "subject_id"),
             ("procedures", "subject_id"),
         )
-        return _text(told) or self.parsed.subject_id
+        return _text(value) or self.parsed.subject_id
 
     @cached_property
     def modalities(self) -> tuple[str, ...]:
@@ -243,17 +243,17 @@ class Record:
 
         From the first word of the name where the metadata have none.
         """
-        told = self._first(("data_description", "modalities"), ("data_description", "modality"))
-        found = [_modality(item) for item in _listed(told) or [self.parsed.platform]]
+        value = self._first(("data_description", "modalities"), ("data_description", "modality"))
+        found = [_modality(item) for item in _listed(value) or [self.parsed.platform]]
         return tuple(dict.fromkeys(word for word in found if word))
 
     @property
     def platform(self) -> str:
         """The platform or type of experiment; current records have it in their name only."""
-        told = self._first(
+        value = self._first(
             ("data_description", "platform"), ("data_description", "experiment_type")
         )
-        return _abbreviation(told) or self.parsed.platform
+        return _abbreviation(value) or self.parsed.platform
 
     @property
     def institution(self) -> str:
@@ -263,25 +263,25 @@ class Record:
     @property
     def funders(self) -> tuple[str, ...]:
         """Abbreviations of the funders."""
-        told = _listed(self.core("data_description").get("funding_source"))
-        found = [_abbreviation(item.get("funder")) for item in told if isinstance(item, Mapping)]
+        value = _listed(self.core("data_description").get("funding_source"))
+        found = [_abbreviation(item.get("funder")) for item in value if isinstance(item, Mapping)]
         return tuple(dict.fromkeys(word for word in found if word))
 
     @property
     def investigators(self) -> tuple[str, ...]:
         """Names of the investigators."""
-        told = _listed(self.core("data_description").get("investigators"))
-        return tuple(dict.fromkeys(name for item in told if (name := _person(item))))
+        value = _listed(self.core("data_description").get("investigators"))
+        return tuple(dict.fromkeys(name for item in value if (name := _person(item))))
 
     @property
     def experimenters(self) -> tuple[str, ...]:
         """Names of the experimenters."""
-        told = self._first(
+        value = self._first(
             ("acquisition", "experimenters"),
             ("acquisition", "experimenter_full_name"),
             ("session", "experimenter_full_name"),
         )
-        return tuple(dict.fromkeys(name for item in _listed(told) if (name := _person(item))))
+        return tuple(dict.fromkeys(name for item in _listed(value) if (name := _person(item))))
 
     @property
     def project(self) -> str:
@@ -301,21 +301,21 @@ class Record:
     @property
     def instrument_id(self) -> str:
         """Id of the rig or instrument."""
-        told = self._first(
+        value = self._first(
             ("instrument", "instrument_id"),
             ("rig", "rig_id"),
             ("acquisition", "instrument_id"),
             ("session", "rig_id"),
         )
-        return _text(told)
+        return _text(value)
 
     # --- when -----------------------------------------------------------------------------------
 
     @cached_property
     def created(self) -> datetime | None:
         """Creation time: from the data description, else from the name."""
-        told = self.core("data_description")
-        found = read_time(told.get("creation_time"), told.get("creation_date"))
+        value = self.core("data_description")
+        found = read_time(value.get("creation_time"), value.get("creation_date"))
         return found or self.parsed.created or self.parsed.acquired
 
     @cached_property
@@ -344,8 +344,8 @@ class Record:
     @property
     def species(self) -> str:
         """Scientific name of the species."""
-        told = self._of_subject("species")
-        return _text(told.get("name")) if isinstance(told, Mapping) else _text(told)
+        value = self._of_subject("species")
+        return _text(value.get("name")) if isinstance(value, Mapping) else _text(value)
 
     @property
     def sex(self) -> str:
@@ -360,9 +360,9 @@ class Record:
     @property
     def date_of_birth(self) -> date | None:
         """Day of birth."""
-        told = _text(self._of_subject("date_of_birth"))
+        value = _text(self._of_subject("date_of_birth"))
         try:
-            return date.fromisoformat(told[:10])
+            return date.fromisoformat(value[:10])
         except ValueError:
             return None
 
@@ -375,10 +375,10 @@ class Record:
         Empty for raw assets.
         """
         description = self.core("data_description")
-        told = [*_listed(description.get("source_data")), description.get("input_data_name")]
+        value = [*_listed(description.get("source_data")), description.get("input_data_name")]
         related = _mappings(description.get("related_data"))
-        told += [item.get("related_data_path") for item in related]
-        found = [parse_name(_text(item)).text for item in told if _text(item)]
+        value += [item.get("related_data_path") for item in related]
+        found = [parse_name(_text(item)).text for item in value if _text(item)]
         found = [name for name in found if name != self.name]
         if not found and self.parsed.source:
             found = [self.parsed.source]
@@ -389,10 +389,10 @@ class Record:
         """The processing steps, in the order they are listed."""
         processing = self.core("processing")
         pipeline = processing.get("processing_pipeline")
-        told = _listed(processing.get("data_processes"))
-        if not told and isinstance(pipeline, Mapping):
-            told = _listed(pipeline.get("data_processes"))
-        return tuple(_step(item) for item in _flat(told) if isinstance(item, Mapping))
+        value = _listed(processing.get("data_processes"))
+        if not value and isinstance(pipeline, Mapping):
+            value = _listed(pipeline.get("data_processes"))
+        return tuple(_step(item) for item in _flat(value) if isinstance(item, Mapping))
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
@@ -410,18 +410,18 @@ class Record:
     @property
     def quality(self) -> str:
         """``Fail`` if any metric failed, else ``Pending`` if any is pending, else ``Pass``."""
-        told = {metric.status for metric in self.metrics}
+        value = {metric.status for metric in self.metrics}
         status = self.core("quality_control").get("status")
-        told |= {_text(s) for s in status.values()} if isinstance(status, Mapping) else set()
-        return next((word for word in ("Fail", "Pending", "Pass") if word in told), "")
+        value |= {_text(s) for s in status.values()} if isinstance(status, Mapping) else set()
+        return next((word for word in ("Fail", "Pending", "Pass") if word in value), "")
 
     @property
     def links(self) -> dict[str, tuple[str, ...]]:
         """Ids in other systems, by system (``Code Ocean``)."""
-        told = self.raw.get("other_identifiers") or self.raw.get("external_links")
-        if not isinstance(told, Mapping):
+        value = self.raw.get("other_identifiers") or self.raw.get("external_links")
+        if not isinstance(value, Mapping):
             return {}
-        return {str(k): tuple(map(_text, _listed(v))) for k, v in told.items()}
+        return {str(k): tuple(map(_text, _listed(v))) for k, v in value.items()}
 
     # --- problems -------------------------------------------------------------------------------
 
@@ -432,9 +432,9 @@ class Record:
         description = self.core("data_description")
         if not description:
             found.append("no data_description")
-        told = _text(description.get("name"))
-        if told and told != self.name:
-            found.append(f"data_description has another name: {told}")
+        value = _text(description.get("name"))
+        if value and value != self.name:
+            found.append(f"data_description has another name: {value}")
         folder = self.location.rstrip("/").rpartition("/")[2]
         if folder and folder != self.name:
             found.append(f"folder has another name: {folder}")
@@ -539,44 +539,44 @@ def _abbreviation(value: object) -> str:
 
 
 def _modality(value: object) -> str:
-    told = _abbreviation(value)
-    return _MODALITY_OF.get(told.lower(), told)
+    name = _abbreviation(value)
+    return _MODALITY_OF.get(name.lower(), name)
 
 
 def _person(value: object) -> str:
     return _text(value.get("name")) if isinstance(value, Mapping) else _text(value)
 
 
-def _step(told: Mapping[str, Any]) -> Step:
-    code = told.get("code")
+def _step(data: Mapping[str, Any]) -> Step:
+    code = data.get("code")
     code = code if isinstance(code, Mapping) else {}
-    parameters = told.get("parameters") or code.get("parameters")
-    versions = (code.get("version"), told.get("software_version"), told.get("code_version"))
+    parameters = data.get("parameters") or code.get("parameters")
+    versions = (code.get("version"), data.get("software_version"), data.get("code_version"))
     return Step(
-        name=_text(told.get("process_type")) or _text(told.get("name")),
-        started=read_time(told.get("start_date_time")),
-        ended=read_time(told.get("end_date_time")),
-        version=next((v for v in map(_text, versions) if v), _text(told.get("version"))),
-        code_url=_text(code.get("url")) or _text(told.get("code_url")),
+        name=_text(data.get("process_type")) or _text(data.get("name")),
+        started=read_time(data.get("start_date_time")),
+        ended=read_time(data.get("end_date_time")),
+        version=next((v for v in map(_text, versions) if v), _text(data.get("version"))),
+        code_url=_text(code.get("url")) or _text(data.get("code_url")),
         parameters=parameters if isinstance(parameters, Mapping) else {},
-        inputs=_text(told.get("input_location")),
-        outputs=_text(told.get("output_location")) or _text(told.get("output_path")),
-        notes=_text(told.get("notes")),
+        inputs=_text(data.get("input_location")),
+        outputs=_text(data.get("output_location")) or _text(data.get("output_path")),
+        notes=_text(data.get("notes")),
     )
 
 
-def _metric(told: Mapping[str, Any], group: str, modality: object = None) -> Metric:
-    history = _mappings(told.get("status_history"))
+def _metric(data: Mapping[str, Any], group: str, modality: object = None) -> Metric:
+    history = _mappings(data.get("status_history"))
     last = history[-1] if history else {}
-    tags = told.get("tags")
+    tags = data.get("tags")
     named = list(tags.values()) if isinstance(tags, Mapping) else _listed(tags)
     return Metric(
-        name=_text(told.get("name")),
+        name=_text(data.get("name")),
         status=_text(last.get("status")),
-        value=told.get("value"),
+        value=data.get("value"),
         group=group or ", ".join(_text(tag) for tag in named if _text(tag)),
-        stage=_text(told.get("stage")),
-        modality=_modality(told.get("modality") or modality),
+        stage=_text(data.get("stage")),
+        modality=_modality(data.get("modality") or modality),
         given=read_time(last.get("timestamp")),
-        reference=_text(told.get("reference")),
+        reference=_text(data.get("reference")),
     )

@@ -23,15 +23,15 @@ def _model(core: str) -> Any:
         return None
 
 
-def verdict(core: str, told: dict[str, Any]) -> dict[str, Any]:
+def verdict(core: str, content: dict[str, Any]) -> dict[str, Any]:
     """Validate one core file against the schema of the installed release."""
     model = _model(core)
-    found: dict[str, Any] = {"core_file": core, "version": told.get("schema_version")}
+    found: dict[str, Any] = {"core_file": core, "version": content.get("schema_version")}
     if model is None:
         return found | {"shipped": None, "valid": None, "errors": ["no schema in this release"]}
     shipped = model.model_fields["schema_version"].default
     try:
-        model.model_validate(told)
+        model.model_validate(content)
     except ValueError as error:
         list_errors = getattr(error, "errors", None)
         if list_errors is None:
@@ -53,7 +53,7 @@ def main() -> None:
     except ImportError:
         sys.exit(3)
     given = json.load(sys.stdin)
-    found = [verdict(core, told) for core, told in given.items()]
+    found = [verdict(core, content) for core, content in given.items()]
     json.dump(found, sys.stdout)
 
 

@@ -124,17 +124,17 @@ def _parquet(file: Any, where: str, columns: Sequence[str] | None, nrows: int | 
     if file is None:
         raise NotFoundError("no such file", address=where)
     try:
-        told = pq.ParquetFile(file)
-        _known(columns, told.schema_arrow.names, where)
+        parquet = pq.ParquetFile(file)
+        _known(columns, parquet.schema_arrow.names, where)
         wanted = None if columns is None else list(columns)
         if nrows is None:
-            return told.read(columns=wanted).to_pandas()
+            return parquet.read(columns=wanted).to_pandas()
         found: list[Any] = []
-        for batch in told.iter_batches(batch_size=max(1, nrows), columns=wanted):
+        for batch in parquet.iter_batches(batch_size=max(1, nrows), columns=wanted):
             found.append(batch)
             if sum(len(one) for one in found) >= nrows:
                 break
-        schema = found[0].schema if found else told.schema_arrow
+        schema = found[0].schema if found else parquet.schema_arrow
         return pa.Table.from_batches(found, schema).slice(0, nrows).to_pandas()
     except (pa.ArrowException, OSError) as error:
         below = getattr(file, "error", None)

@@ -122,8 +122,8 @@ def validate(
     try:
         rows = json.loads(done.stdout)
     except ValueError as error:
-        told = done.stderr.strip().splitlines()
+        lines = done.stderr.strip().splitlines()
         raise OpenAllenError(
-            "validation failed", address=chosen, why=told[-1] if told else "no output"
+            "validation failed", address=chosen, why=lines[-1] if lines else "no output"
         ) from error
     return [Verdict(**{**row, "errors": tuple(row["errors"])}) for row in rows]

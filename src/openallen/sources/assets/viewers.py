@@ -89,20 +89,20 @@ def view_of(place: RemoteObjects, path: str, address: str) -> Iterator[View]:
         Its address for viewers: ``s3://…``.
     """
     try:
-        told = json.loads(place.get(path) or b"")
+        document = json.loads(place.get(path) or b"")
     except ValueError:
         return
-    if not isinstance(told, dict):
+    if not isinstance(document, dict):
         return
-    layers = told.get("layers")
+    layers = document.get("layers")
     names = tuple(str(one.get("name", "")) for one in layers or () if isinstance(one, dict))
-    link = told.get("ng_link")
+    link = document.get("ng_link")
     if isinstance(link, str) and _is_link(link):
         yield View(link, path, names)
     elif isinstance(layers, list):
         yield View(f"{VIEWER}/#!{quote(address, safe=':/')}", path, names)
     else:
-        for name, url in _links(told):
+        for name, url in _links(document):
             yield View(url, path, (name,) if name else ())
 
 
@@ -110,15 +110,15 @@ def _is_link(text: str) -> bool:
     return text.startswith(("https://", "http://"))
 
 
-def _links(told: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def _links(document: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Iterate over the URLs in a document, with their names."""
-    if isinstance(told, str) and _is_link(told):
-        yield name, told
-    elif isinstance(told, dict):
-        for key, value in told.items():
+    if isinstance(document, str) and _is_link(document):
+        yield name, document
+    elif isinstance(document, dict):
+        for key, value in document.items():
             yield from _links(value, f"{name}/{key}".lstrip("/"))
-    elif isinstance(told, list):
-        for value in told:
+    elif isinstance(document, list):
+        for value in document:
             yield from _links(value, name)
 
 

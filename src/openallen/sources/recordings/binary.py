@@ -24,11 +24,11 @@ def _json(place: Objects, key: str) -> dict[str, Any]:
     if body is None:
         return {}
     try:
-        told = json.loads(body)
+        document = json.loads(body)
     except ValueError as error:
         where = f"{place.name}/{key}"
         raise CorruptError("not valid JSON", address=where, why=str(error)) from error
-    return told if isinstance(told, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def open_binary(place: Objects, name: str) -> Recording:
@@ -45,8 +45,8 @@ def open_binary(place: Objects, name: str) -> Recording:
     """
     import numpy as np
 
-    told = _json(place, name)
-    given = told.get("kwargs") or {}
+    document = _json(place, name)
+    given = document.get("kwargs") or {}
     try:
         count = int(given["num_channels"] if "num_channels" in given else given["num_chan"])
         dtype = np.dtype(str(given["dtype"]))
@@ -71,7 +71,7 @@ def open_binary(place: Objects, name: str) -> Recording:
         _traces(place, file, dtype, count, offset=offset, time_axis=time_axis) for file in files
     )
     about = {
-        **told.get("annotations", {}),
+        **document.get("annotations", {}),
         **_json(place, "si_folder.json").get("annotations", {}),
     }
     probe = _json(place, "probegroup.json") or _json(place, "probe.json")
@@ -95,10 +95,10 @@ def _traces(
     import numpy as np
 
     where = f"{place.name}/{file}"
-    told = place.stat(file)
-    if told is None:
+    found = place.stat(file)
+    if found is None:
         raise NotFoundError("traces file missing", address=where)
-    size = told[0] - offset
+    size = found[0] - offset
     step = dtype.itemsize * count
     if size < 0 or size % step:
         raise TruncatedError(
@@ -120,7 +120,7 @@ def _traces(
             address=where,
             hint="openallen fetch recording:NAME (or asset:NAME)",
         )
-    return _RemoteRows(place, file, told[1], dtype, shape=(samples, count), offset=offset)
+    return _RemoteRows(place, file, found[1], dtype, shape=(samples, count), offset=offset)
 
 
 class _RemoteRows:

@@ -39,11 +39,11 @@ def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, A
     return values
 
 
-def locations_um(told: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | None:
+def locations_um(probegroup: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | None:
     """Return the locations of the channels in µm, shape (channels, 2); None where incomplete."""
     import numpy as np
 
-    probes = [probe for probe in told.get("probes") or () if isinstance(probe, dict)]
+    probes = [probe for probe in probegroup.get("probes") or () if isinstance(probe, dict)]
     if not probes:
         return None
     places = np.full((count, 2), np.nan)

@@ -129,10 +129,10 @@ class Measured:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as plain types, by the names of the JSON output."""
-        told = asdict(self)
-        more = told.pop("settings")
+        values = asdict(self)
+        more = values.pop("settings")
         more.pop("codec")
-        known = told.pop("published")
+        known = values.pop("published")
         lossy = bool(self.settings.lossy)
         ratios = {
             f"published_ratio_{p.lower()}": known[p][0] if p in known else None for p in _PROBES
@@ -142,7 +142,7 @@ class Measured:
             for p in _PROBES
         }
         source = {"published_source": self.published_source or None}
-        return {**told, **ratios, **errors, **source, **more}
+        return {**values, **ratios, **errors, **source, **more}
 
 
 _PROBES: Final = ("NP1", "NP2")
@@ -284,16 +284,16 @@ def measure(
     if size < 1 or not len(samples):
         raise UsageError("an empty chunk", why=f"{chunk_s} s of {len(samples)} samples")
     samples = preprocessed(samples, rate_hz, settings.band)
-    told = _tallied(samples, settings, size)
+    tally = _tallied(samples, settings, size)
     seconds = len(samples) / rate_hz
     return Measured(
         codec=settings.name,
         settings=settings,
-        compression_ratio=samples.nbytes / told.compressed_bytes,
-        compression_speed_x_real_time=seconds / told.compression_s,
-        decompression_speed_x_real_time=seconds / told.decompression_s,
-        compressed_bytes=told.compressed_bytes,
-        rmse_uv=_error_uv(told.lost, rate_hz, uv_per_step),
+        compression_ratio=samples.nbytes / tally.compressed_bytes,
+        compression_speed_x_real_time=seconds / tally.compression_s,
+        decompression_speed_x_real_time=seconds / tally.decompression_s,
+        compressed_bytes=tally.compressed_bytes,
+        rmse_uv=_error_uv(tally.lost, rate_hz, uv_per_step),
         published=_published(settings, lsb=lsb),
     )
 
@@ -313,21 +313,21 @@ def _tallied(samples: np.ndarray[Any, Any], settings: Settings, size: int) -> _T
     import numpy as np
 
     engine = _engine(settings)
-    told = _Tally(np.zeros(samples.shape, samples.dtype) if settings.lossy else None)
+    tally = _Tally(np.zeros(samples.shape, samples.dtype) if settings.lossy else None)
     for where in _chunks(samples.shape, size, find_codec(settings.codec).columns):
         chunk = np.ascontiguousarray(samples[where])
         start = time.perf_counter()
         packed = engine.encode(_before(chunk, settings))
         middle = time.perf_counter()
         back = _after(engine.decode(packed), chunk, settings)
-        told.compression_s += middle - start
-        told.decompression_s += time.perf_counter() - middle
-        told.compressed_bytes += memoryview(packed).nbytes
-        if told.lost is not None:
-            told.lost[where] = back - chunk
+        tally.compression_s += middle - start
+        tally.decompression_s += time.perf_counter() - middle
+        tally.compressed_bytes += memoryview(packed).nbytes
+        if tally.lost is not None:
+            tally.lost[where] = back - chunk
         elif not np.array_equal(back, chunk):
             raise CorruptError("decompressed samples differ from the original", why=settings.name)
-    return told
+    return tally
 
 
 def _engine(settings: Settings) -> Engine:
@@ -379,10 +379,10 @@ def _published(settings: Settings, *, lsb: bool) -> dict[str, tuple[float, ...]]
         factor = 2.0 if settings.factor == 2.25 else settings.factor
         return dict(published.lossy(settings.lossy, factor)) if lsb else {}
     columns = find_codec(settings.codec).columns
-    told = published.lossless(
+    known = published.lossless(
         settings.codec, settings.level, settings.shuffle, lsb=lsb, columns=columns
     )
-    return dict(told)
+    return dict(known)
 
 
 def measure_all(
@@ -452,13 +452,13 @@ def out_of_order(found: Iterable[Measured], probe: str) -> list[str]:
     probe
         ``NP1`` or ``NP2``.
     """
-    told = [
+    ranked = [
         (m, m.published[probe][0]) for m in found if probe in m.published and not m.settings.lossy
     ]
     return [
         f"{one.codec} ({one.compression_ratio:.2f}) before {other.codec} "
         f"({other.compression_ratio:.2f}); published {was:.2f} and {better:.2f}"
-        for n, (one, was) in enumerate(told)
-        for other, better in told[n + 1 :]
+        for n, (one, was) in enumerate(ranked)
+        for other, better in ranked[n + 1 :]
         if was < better
     ]

@@ -75,12 +75,12 @@ def generate(
 
     if probe not in PROBES:
         raise UsageError(f"no probe '{probe}'", why=f"one of {', '.join(PROBES)}")
-    told = PROBES[probe]
+    model = PROBES[probe]
     random = np.random.default_rng(seed)
     count = max(1, round(duration_s * _RATE_HZ))
     own = random.standard_normal((count, channels))
     uv = _filtered(0.92 * own + 0.4 * _shared(random, count, channels, 8), _amplified)
-    uv *= told.noise_uv / float(uv.std())
+    uv *= model.noise_uv / float(uv.std())
     slow = _filtered(_shared(random, count, channels, 16), _field)
     uv += slow * (_FIELD_UV / max(float(slow.std()), 1e-9))
     wave = np.concatenate(
@@ -94,9 +94,9 @@ def generate(
         falls = np.exp(-np.abs(np.arange(low, high) - middle) / 2)
         piece = uv[at : at + len(wave), low:high]
         piece += size * wave[: len(piece), None] * falls
-    steps = np.rint(uv / (told.gain_uv * told.step))
+    steps = np.rint(uv / (model.gain_uv * model.step))
     offsets = random.integers(-3, 4, channels)
-    found: np.ndarray[Any, Any] = (np.clip(steps, -511, 511) * told.step + offsets).astype("int16")
+    found: np.ndarray[Any, Any] = (np.clip(steps, -511, 511) * model.step + offsets).astype("int16")
     return found
 
 

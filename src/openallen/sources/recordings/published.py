@@ -21,8 +21,8 @@ def _told() -> dict[str, Any]:
         .joinpath("published.json")
         .read_text("utf-8")
     )
-    told: dict[str, Any] = json.loads(text)
-    return told
+    tables: dict[str, Any] = json.loads(text)
+    return tables
 
 
 def lossless(

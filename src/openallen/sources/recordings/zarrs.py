@@ -22,10 +22,10 @@ class _Chunks:
     """Traces in Zarr, opened when they are first sliced, as a codec may be missing."""
 
     def __init__(self, hierarchy: Any, path: str) -> None:
-        told = hierarchy.described(path)
+        meta = hierarchy.described(path)
         try:
-            self.shape = tuple(int(size) for size in told["shape"])
-            chunks = told.get("chunks") or told["chunk_grid"]["configuration"]["chunk_shape"]
+            self.shape = tuple(int(size) for size in meta["shape"])
+            chunks = meta.get("chunks") or meta["chunk_grid"]["configuration"]["chunk_shape"]
             lengths = [int(size) for size in chunks]
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(
@@ -38,7 +38,7 @@ class _Chunks:
             raise CorruptError("traces must have two axes", address=hierarchy.name, why=why)
         self._hierarchy = hierarchy
         self._path = path
-        self._told = told
+        self._meta = meta
 
     @functools.cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -46,7 +46,7 @@ class _Chunks:
         import numpy as np
 
         try:
-            found: np.dtype[Any] = np.dtype(self._told.get("dtype") or self._told.get("data_type"))
+            found: np.dtype[Any] = np.dtype(self._meta.get("dtype") or self._meta.get("data_type"))
         except TypeError:
             found = np.dtype(self._array.dtype)
         return found
@@ -79,10 +79,10 @@ def open_zarr(place: Objects) -> Recording:
         raise MissingExtraError("ephys", "a recording in Zarr") from None
     # A missing chunk would read as zeros: a silence that was never recorded.
     hierarchy = Hierarchy(place, holes="refused")
-    told = hierarchy.attributes
+    meta = hierarchy.attributes
     try:
-        rate = float(told["sampling_frequency"])
-        count = int(told.get("num_segments", 1))
+        rate = float(meta["sampling_frequency"])
+        count = int(meta.get("num_segments", 1))
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptError(
             "not a recording", address=place.name, why=f"a Zarr store without {error}"
@@ -92,7 +92,7 @@ def open_zarr(place: Objects) -> Recording:
     segments = tuple(_Chunks(hierarchy, f"traces_seg{n}") for n in range(count))
     width = segments[0].shape[1]
     hierarchy.ready(_READ_AT_ONCE)
-    probe = told.get("probegroup") or told.get("probe")
+    probe = meta.get("probegroup") or meta.get("probe")
 
     def read(name: str) -> Any:
         try:
@@ -114,5 +114,5 @@ def open_zarr(place: Objects) -> Recording:
         gain_uv=gain,
         offset_uv=offset,
         locations_um=locations_um(probe if isinstance(probe, dict) else {}, width),
-        annotations=told.get("annotations") or {},
+        annotations=meta.get("annotations") or {},
     )
