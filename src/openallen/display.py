@@ -5,12 +5,14 @@ HTML is escaped, carries no script and no remote asset, and follows light and da
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import MissingExtraError
+from openallen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,10 +24,13 @@ __all__ = [
     "facts_text",
     "harmless",
     "new_figure",
+    "picture_path",
+    "save_figure",
     "seconds_text",
     "table_html",
 ]
 
+_PICTURES = (".png", ".svg", ".pdf")
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -82,6 +87,47 @@ def new_figure(extra: str, what: str, **options: Any) -> Figure:
     except ImportError:
         raise MissingExtraError(extra, what) from None
     return NotebookFigure(**options)
+
+
+def picture_path(path: Path | str, address: str = "") -> Path:
+    """Return the path of a picture, if pictures of its kind can be drawn.
+
+    Raises
+    ------
+    UsageError
+        If they cannot.
+    """
+    found = Path(path).expanduser()
+    if found.suffix.lower() not in _PICTURES:
+        raise UsageError(
+            f"pictures are not drawn as '{found.suffix or found.name}'",
+            address=address,
+            why="kinds are " + ", ".join(_PICTURES),
+            hint=f"--picture {shlex.quote(str(found.with_suffix('.png')))}",
+        )
+    return found
+
+
+def save_figure(draw: Callable[[], Figure], path: Path | str, address: str = "") -> Path:
+    """Draw a figure into a file, without a screen; return the path.
+
+    Raises
+    ------
+    UsageError
+        If the file is of another kind than png, svg or pdf.
+    MissingExtraError
+        Without matplotlib.
+    """
+    found = picture_path(path, address)
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError:
+        raise MissingExtraError("atlas", "a picture") from None
+    figure = draw()
+    FigureCanvasAgg(figure)
+    found.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(found, dpi=120)
+    return found
 
 
 def facts_text(title: str, facts: Mapping[str, object]) -> str:

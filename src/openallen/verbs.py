@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.address import OPERATORS, Address, AddressLike, Condition
+from openallen.display import picture_path
 from openallen.errors import AddressError
 from openallen.settings import Settings
 from openallen.sources.context import Context
-from openallen.sources.facts import Facts, picture_path
+from openallen.sources.facts import Facts
 from openallen.sources.options import describe, read_options
 from openallen.sources.registry import SCHEMES
 from openallen.sources.tables import Rows

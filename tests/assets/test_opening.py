@@ -201,7 +201,7 @@ def test_origins_of_levels_by_what_the_metadata_say(tmp_path, translation, unit,
 def test_images_that_make_no_sense(tmp_path, multiscales):
     (tmp_path / ".zgroup").write_text('{"zarr_format": 2}')
     (tmp_path / ".zattrs").write_text(json.dumps({"multiscales": multiscales}))
-    with pytest.raises(CorruptError, match="no OME-Zarr image"):
+    with pytest.raises(CorruptError, match="not an OME-Zarr image"):
         oa.open(tmp_path)
 
 
@@ -514,7 +514,7 @@ def test_simulated_recordings_and_truncated_ones(bucket, tmp_path):
         body.replace(b"recordings", b"recordinks"),
         "aind-benchmark-data",
     )
-    with pytest.raises(CorruptError, match="no file of MEArec"):
+    with pytest.raises(CorruptError, match="not a MEArec file"):
         oa.open("recording:mearec/other.h5")
     bucket.s3.delete_object(Bucket="aind-benchmark-data", Key="ephys-compression/mearec/other.h5")
     assert [row["recording"] for row in recordings_of(Address("recording", "mearec"))] == [
@@ -530,7 +530,7 @@ def test_simulated_recordings_and_truncated_ones(bucket, tmp_path):
     cut = "ephys-compression/aind-np2/cut"
     bucket.put(f"{cut}/cached.json", json.dumps({"kwargs": kwargs}).encode(), "aind-benchmark-data")
     bucket.put(f"{cut}/t.raw", bytes(1001), "aind-benchmark-data")
-    with pytest.raises(TruncatedError, match="cut off"):
+    with pytest.raises(TruncatedError, match="truncated"):
         oa.open("recording:aind-np2/cut")
     for wrong, error in [
         ("recording:aind-np2", UsageError),
@@ -715,7 +715,7 @@ def test_an_asset_there_is_none_of(bucket):
     for verb in ("list", "show", "view"):
         done = run(verb, f"asset:{wrong}")
         assert done.returncode == 3
-        assert "there is no" in done.stderr
+        assert wrong in done.stderr.splitlines()[0]
     part = run("show", f"asset:{NWB}/nwb/none.zarr")
     assert (part.returncode, f"openallen list asset:{NWB}/nwb" in part.stderr) == (3, True)
     assert "patterns are for list and fetch" in run("show", f"asset:{NWB}/nwb/*.csv").stderr
@@ -756,7 +756,7 @@ def test_recordings_are_found_in_python_too(bucket):
 @pytest.mark.parametrize("number", ["a", 1.5, None, 3, -4])
 def test_levels_there_are_not(tmp_path, number):
     write_v2(tmp_path, [ramp((4, 8, 8))])
-    with pytest.raises(UsageError, match="there are 0 to 0"):
+    with pytest.raises(UsageError, match="levels are 0 to 0"):
         oa.open(tmp_path).level(number)
 
 
@@ -882,7 +882,7 @@ def test_by_the_command_line(bucket):
     told = json.loads(
         run("show", "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB", "--json").stdout
     )
-    assert told["channels"] == "8"
+    assert (told["channels"], told["sampling"], told["dtype"]) == ("8", "30 kHz", "int16")
     rows = run("list", "recording:aind-np2")
     assert "612962_2022-04-13_19-18-04_ProbeB" in rows.stdout, rows.stderr
     kinds = json.loads(run("list", "recording:", "--json").stdout.splitlines()[0])

@@ -73,7 +73,7 @@ def test_where_it_is_not_installed():
 
 
 def test_what_is_no_python(tmp_path):
-    with pytest.raises(UsageError, match="no Python"):
+    with pytest.raises(UsageError, match="not a Python"):
         validate({"subject": {}}, python=str(tmp_path / "none"))
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho oops >&2\nexit 1\n")

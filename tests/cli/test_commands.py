@@ -490,6 +490,22 @@ def test_convert_tells_what_it_made(tmp_path, live):
     assert again.returncode == ExitCode.REFUSED
 
 
+def test_convert_puts_the_store_into_the_folder_of_the_stack(tmp_path, live):
+    openallen("fetch", STACK, "--to", tmp_path / "c", "--downsample", 6, "--planes", ":2", *live)
+    done = openallen("convert", "c", "--gray", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "c" / "313862022.ome.zarr" / "zarr.json").exists()
+    shown = re.search(r'python -c "(.*)"', done.stdout)[1]
+    look = subprocess.run(
+        [sys.executable, "-c", shown], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "OME-Zarr image" in look.stdout
+    again = openallen("convert", "c", "--gray", cwd=tmp_path)
+    assert again.returncode == ExitCode.REFUSED
+    command = re.search(r"try: openallen (.*)", again.stderr)[1]
+    assert openallen(*shlex.split(command), cwd=tmp_path).returncode == 0
+
+
 def test_a_reader_that_has_seen_enough_is_no_failure(live):
     command = (
         f"{sys.executable} -m openallen query SubImage --all --json {' '.join(live)} | head -2"

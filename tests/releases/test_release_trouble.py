@@ -234,10 +234,13 @@ ENTRY = "<Contents><Key>{}</Key><Size>1</Size></Contents>"
 @pytest.mark.parametrize(
     ("pages", "message"),
     [
-        ([PAGE.format(count=2, more="false", token="", entries=ENTRY.format("a"))], "announces"),
-        ([PAGE.format(count=1, more="true", token="", entries=ENTRY.format("a"))], "not where"),
-        (["<html><body>500</body></html>"], "no listing"),
-        (["<ListBucketResult><Conte"], "no listing"),
+        ([PAGE.format(count=2, more="false", token="", entries=ENTRY.format("a"))], "announced"),
+        (
+            [PAGE.format(count=1, more="true", token="", entries=ENTRY.format("a"))],
+            "continuation token",
+        ),
+        (["<html><body>500</body></html>"], "not an S3 listing"),
+        (["<ListBucketResult><Conte"], "not an S3 listing"),
         (
             [
                 PAGE.format(
@@ -248,7 +251,7 @@ ENTRY = "<Contents><Key>{}</Key><Size>1</Size></Contents>"
                 ),
                 PAGE.format(count=1, more="false", token="", entries=ENTRY.format("a")),
             ],
-            "backwards",
+            "ascending order",
         ),
         (
             [
@@ -260,7 +263,7 @@ ENTRY = "<Contents><Key>{}</Key><Size>1</Size></Contents>"
                 )
             ]
             * 3,
-            "not where",
+            "continuation token",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from msgspec import Meta
 
+from openallen.display import bytes_text, count_text
 from openallen.errors import CorruptError, NotFoundError
 from openallen.store.disk import disk_error, write_whole
 
@@ -53,6 +54,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     fetched_at: Annotated[str, Meta(description="ISO 8601, UTC")] | None = None
     simulated: bool = False
 
+    @property
+    def status_text(self) -> str:
+        """Size of the file in words, or that it is not here."""
+        here = bytes_text(self.size_bytes) if self.path and self.size_bytes else "not fetched"
+        return f"{here}, simulated" if self.simulated else here
+
 
 class PlaneEntry(Entry, frozen=True, kw_only=True):
     """One plane; sizes and corner in full-resolution pixels."""
@@ -73,6 +80,20 @@ class PlaneEntry(Entry, frozen=True, kw_only=True):
     file_width_px: Positive | None = None
     file_height_px: Positive | None = None
 
+    @property
+    def size_text(self) -> str:
+        """Size in pixels, of the file where it is here, and in bytes."""
+        width, height = self.file_width_px, self.file_height_px
+        if width is None or height is None:
+            width, height = self.width_px, self.height_px
+        return f"{width} x {height} px, {self.status_text}"
+
+    def __repr__(self) -> str:
+        return (
+            f"plane {self.position}, section {self.section_number}, {self.z_um:g} µm, "
+            f"{self.size_text}"
+        )
+
 
 class ProjectionEntry(Entry, frozen=True, kw_only=True):
     """One projection the service computed; sizes in full-resolution pixels."""
@@ -86,6 +107,10 @@ class ProjectionEntry(Entry, frozen=True, kw_only=True):
     server_path: str
     downsample: Count
 
+    def __repr__(self) -> str:
+        size = f"{self.width_px >> self.downsample} x {self.height_px >> self.downsample} px"
+        return f"{self.function} {self.axes} projection, {size}, {self.status_text}"
+
 
 class FileEntry(Entry, frozen=True, kw_only=True):
     """One well-known file: a reconstruction, its markers, its thumbnail."""
@@ -95,6 +120,10 @@ class FileEntry(Entry, frozen=True, kw_only=True):
     type: Annotated[str, Meta(description="3DNeuronReconstruction, 3DNeuronMarker, …")]
     server_path: str
     reconstruction_id: int
+
+    def __repr__(self) -> str:
+        name = (self.path or self.server_path).rpartition("/")[2]
+        return f"{self.type}: {name} ({self.status_text})"
 
 
 class ReconstructionEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +185,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def entries(self) -> tuple[Entry, ...]:
         """Every file: planes, projections, morphology; those without a path are not here."""
         return (*self.planes, *self.projections, *self.morphology)
+
+    def __repr__(self) -> str:
+        count = self.plane_count
+        parts = [
+            f"{count.received} of {count_text(count.expected, 'plane')}",
+            count_text(sum(bool(p.path) for p in self.projections), "projection"),
+            count_text(sum(bool(f.path) for f in self.morphology), "morphology file"),
+            "simulated pixels" if self.simulated else "",
+        ]
+        return f"manifest of {self.address}: {', '.join(filter(None, parts))}"
 
     def digests(self) -> dict[str, str]:
         """Return the recorded digest of each file, by path, as ``sha256:hex``."""
