@@ -31,7 +31,6 @@ from farstores import (
 )
 
 import openallen as oa
-from openallen.address import Address
 from openallen.errors import (
     CorruptError,
     MissingExtraError,
@@ -50,7 +49,7 @@ from openallen.sources.recordings import open_recording
 from openallen.store.objects import KeptObjects
 from openallen.transport import Http
 from openallen.transport.objects import RemoteObjects
-from openallen.verbs.asset import recordings_of
+from openallen.verbs import views
 
 DATA = Path(__file__).parents[1] / "data"
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
@@ -517,9 +516,7 @@ def test_simulated_recordings_and_truncated_ones(bucket, tmp_path):
     with pytest.raises(CorruptError, match="no file of MEArec"):
         oa.open("recording:mearec/other.h5")
     bucket.s3.delete_object(Bucket="aind-benchmark-data", Key="ephys-compression/mearec/other.h5")
-    assert [row["recording"] for row in recordings_of(Address("recording", "mearec"))] == [
-        "mearec_NP1.h5"
-    ]
+    assert [row["recording"] for row in oa.list("recording:mearec")] == ["mearec_NP1.h5"]
     kwargs = {
         "file_paths": ["t.raw"],
         "sampling_frequency": 30000.0,
@@ -764,18 +761,16 @@ def test_levels_there_are_not(tmp_path, number):
 
 
 def test_states_that_are_there_and_states_that_are_made(bucket):
-    from openallen.verbs import views_of
-
-    (one,) = views_of(f"asset:{SMART}/neuroglancer_config.json")
+    (one,) = views(f"asset:{SMART}/neuroglancer_config.json")
     assert one.layers == ("a",)
-    found = views_of(f"asset:{SMART}")
-    assert [view.path for view in found] == [
+    found = views(f"asset:{SMART}")
+    assert [view.title for view in found] == [
         "neuroglancer_config.json",
         "image_cell_segmentation/Ex_639/visualization/neuroglancer_config.json",
     ]
     assert found[0].url.startswith("https://viewer.example#!s3://")
     assert found[0].layers == ("a",)
-    made = views_of(f"asset:{EXA}")
+    made = views(f"asset:{EXA}")
     assert [view.made for view in made] == [True, True]
     state = json.loads(unquote(made[0].url.partition("#!")[2]))
     assert (
@@ -783,9 +778,10 @@ def test_states_that_are_there_and_states_that_are_made(bucket):
         == f"zarr://s3://aind-open-data/{EXA}/SPIM.ome.zarr/tile_000000_ch_561.zarr"
     )
     assert state["dimensions"]["z"] == [pytest.approx(2e-6), "m"]
-    one = views_of(f"asset:{EXA}/SPIM.ome.zarr/tile_000001_ch_561.zarr")
-    assert [view.path for view in one] == ["SPIM.ome.zarr/tile_000001_ch_561.zarr"]
-    assert views_of(f"asset:{RAW}") == []
+    one = views(f"asset:{EXA}/SPIM.ome.zarr/tile_000001_ch_561.zarr")
+    assert [view.title for view in one] == ["SPIM.ome.zarr/tile_000001_ch_561.zarr"]
+    with pytest.raises(NotFoundError, match="nothing in it that a viewer shows"):
+        views(f"asset:{RAW}")
 
 
 @pytest.mark.parametrize(
@@ -804,15 +800,15 @@ def test_states_that_are_there_and_states_that_are_made(bucket):
     ],
 )
 def test_documents_that_are_states_or_not(bucket, text, links):
-    from openallen.verbs import views_of
-
     bucket.put("SmartSPIM_9_2024-01-01_00-00-00/neuroglancer_state.json", text)
-    assert [view.url for view in views_of("asset:SmartSPIM_9_2024-01-01_00-00-00")] == links
+    if links:
+        assert [view.url for view in views("asset:SmartSPIM_9_2024-01-01_00-00-00")] == links
+    else:
+        with pytest.raises(NotFoundError, match="nothing in it that a viewer shows"):
+            views("asset:SmartSPIM_9_2024-01-01_00-00-00")
 
 
 def test_links_to_pictures_of_ephys(bucket):
-    from openallen.verbs import views_of
-
     name = "ecephys_9_2024-01-01_00-00-00_sorted_2024-01-02_00-00-00"
     told = {
         "ProbeA": {
@@ -822,7 +818,7 @@ def test_links_to_pictures_of_ephys(bucket):
         "note": "text",
     }
     bucket.put(f"{name}/visualization_output.json", json.dumps(told).encode())
-    assert [(v.url, v.layers) for v in views_of(f"asset:{name}")] == [
+    assert [(v.url, v.layers) for v in views(f"asset:{name}")] == [
         ("https://figurl.example/a", ("ProbeA/timeseries",)),
         ("https://figurl.example/b", ("ProbeA/sorting_summary",)),
     ]

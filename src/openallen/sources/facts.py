@@ -122,6 +122,9 @@ class Facts:
         What `-q` prints.
     thing
         The opened object itself, where one was opened to know this.
+    sound
+        False where something was examined and is not as it should be; the command line then ends
+        with the exit code of integrity.
     """
 
     address: str
@@ -136,6 +139,7 @@ class Facts:
     terms: str = ""
     ids: tuple[object, ...] = ()
     thing: Any = None
+    sound: bool = True
 
     def __getitem__(self, name: str) -> Any:
         return self.to_dict()[name]

@@ -9,7 +9,7 @@ from typing import Final
 
 from openallen.formats.documents import ENDINGS
 from openallen.formats.kinds import STORE, kind_of
-from openallen.transport.objects import RemoteObjects
+from openallen.sources.buckets.listing import Levelled
 
 __all__ = ["Content", "contents"]
 
@@ -36,7 +36,7 @@ class Content:
     size_bytes: int | None = None
 
 
-def contents(place: RemoteObjects, notes: list[str]) -> Iterator[Content]:
+def contents(place: Levelled, notes: list[str]) -> Iterator[Content]:
     """Give what can be opened below a place, level by level; stores are not entered.
 
     A listing for each folder that is none, and what describes each store, are all that is read.
