@@ -278,9 +278,9 @@ def _written(family: Family, dot: Path) -> Path:
 def _validated(context: Context, record: Record, address: str) -> Facts:
     from openallen.sources.assets.validation import validate
 
-    found = validate(record, settings=context.settings)
-    if not found:
+    if not record.core_files:
         raise NotFoundError("there are no core files", address=address)
+    found = validate(record, settings=context.settings)
     valid = not any(one.valid is False for one in found)
     return Facts(
         address=address,

@@ -31,7 +31,7 @@ def check_columns(conditions: Sequence[Condition], columns: Sequence[str], addre
     """
     for condition in conditions:
         if condition.field not in columns:
-            near = get_close_matches(condition.field, columns, 1)
+            near = get_close_matches(condition.field, columns, 1, 0.5)
             raise UsageError(
                 f"there is no column '{condition.field}'",
                 address=address,

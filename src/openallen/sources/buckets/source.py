@@ -102,6 +102,25 @@ class BucketSource(Source):
     def root(cls, address: Address) -> Root:
         """Return the folder of the bucket that an address lies in."""
 
+    def check(self, address: Address) -> None:
+        """See that an address can name something here, and that a sample is not asked for it.
+
+        Raises
+        ------
+        UsageError
+            If it has a version.
+        NotFoundError
+            If the source is the embedded sample, which has nothing of the bucket.
+        """
+        super().check(address)
+        settings = self.context.settings
+        if self.no_sample and settings.source == "sample" and not settings.s3_endpoint:
+            raise NotFoundError(
+                self.no_sample,
+                address=str(address),
+                hint=f"openallen list {self.scheme}: --source live",
+            )
+
     def gone(self, root: Root) -> NotFoundError:
         """Return the error that says that there is no such thing at all."""
         return NotFoundError(
@@ -212,7 +231,7 @@ class BucketSource(Source):
             found = list(self._counted(listed(bucket, root.prefix, root.pattern)))
             kept.put(url, root.pattern, found)
         except OfflineError:
-            before = kept.get(url, root.pattern)
+            before = kept.get(url, root.prefix, root.pattern)
             if before is None:
                 raise
             found, notes = before, ("offline: files as they were listed last",)

@@ -193,9 +193,9 @@ class RecordingSource(BucketSource):
         from openallen.sources.recordings.read import open_recording
 
         self.no_options(options, place.name)
-        if place.path is not None:
-            return open_recording(place.path)
         if place.is_folder:
-            return open_recording(place.objects)
+            return open_recording(place.objects if place.path is None else place.path)
+        if place.path is not None:
+            return open_mearec(place.path, str(place.path))
         name = f"{place.objects.name}/{place.file}"
         return open_mearec(self.context.h5(place.url, name, immutable=place.immutable), name)
