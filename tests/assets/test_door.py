@@ -129,7 +129,7 @@ def test_what_matches_nothing_says_which_values_there_are(bucket):
     assert not rows
     error = rows.empty()
     assert isinstance(error, NotFoundError)
-    assert "modality=ephys level=raw; modalities is one of" in error.why
+    assert "modality=ephys level=raw; modality is one of" in error.why
     assert "ecephys" in error.why
     assert error.hint == "openallen list asset: modality=ecephys level=raw"
     apart = oa.list("asset:", subject="625749", platform="HCR").empty()

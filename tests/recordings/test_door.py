@@ -267,3 +267,12 @@ def test_what_looks_like_a_recording_and_is_none(made, tmp_path):
         group.mkdir()
         (group / ".zattrs").write_text(json.dumps(told))
         assert RecordingSource.recognise(Place.here(group)) == 0
+
+
+def test_examples_are_what_their_web_addresses_mean():
+    from openallen.sources.assets.source import AssetSource
+
+    for source in (RecordingSource, AssetSource):
+        for example in source.examples:
+            assert str(Address.parse(example.address)) == example.address
+            assert {str(Address.parse(web)) for web in example.web} <= {example.address}

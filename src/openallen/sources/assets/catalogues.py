@@ -254,7 +254,6 @@ def _where(conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
             near = get_close_matches(condition.field, [*COLUMNS, *_WORDS], 1)
             raise UsageError(
                 f"the catalogue has no '{condition.field}'",
-                address="asset:",
                 why="it has " + ", ".join([*_WORDS, *COLUMNS]),
                 hint=near[0] if near else "",
             )

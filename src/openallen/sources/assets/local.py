@@ -35,7 +35,7 @@ def local_asset(folder: Path, settings: Settings, name: str = "") -> Asset:
     asset = Asset(name, lambda: nullcontext(FolderBucket(folder, prefix)), None, prefix)
     asset.opening = functools.partial(_open_part, folder, settings)
     asset.looking = lambda: LocalObjects(folder)
-    asset.notes.append(f"only what is here, in {folder}")
+    asset.notes.append(f"only what is here: {folder}")
     return asset
 
 

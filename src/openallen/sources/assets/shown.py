@@ -91,10 +91,10 @@ def _none(found: Catalogue, wanted: Sequence[Condition]) -> NotFoundError:
             others = [Condition(c.field, c.op, near[0] if c is one else c.value) for c in wanted]
             hint += "".join(f" {shlex.quote(str(c))}" for c in others)
         if values and len(values) <= _FEW:
-            why += f"; {column} is one of {', '.join(values)}"
+            why += f"; {one.field} is one of {', '.join(values)}"
         elif values:
-            why += f"; {column} is {values[0]} to {values[-1]}"
-    return NotFoundError("no asset matches", address="asset:", why=why, hint=hint)
+            why += f"; {one.field} is {values[0]} to {values[-1]}"
+    return NotFoundError("no asset matches", why=why, hint=hint)
 
 
 # --- one asset ------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def asset_facts(
     files = sum(count for count, _ in folders.values())
     size = sum(size_bytes for _, size_bytes in folders.values())
     fields, more = _record_facts(record)
-    fetch = f": openallen fetch {shlex.quote(address)} --to {asset.name}" if not here else ""
+    fetch = f"fetch it: openallen fetch {shlex.quote(address)} --to {asset.name}"
     return Facts(
         address=address,
         title=record.name or "an asset",
@@ -151,7 +151,7 @@ def asset_facts(
         fields=(
             *fields,
             Field("files", files, count_text(files, "file")),
-            Field("size", size, f"{bytes_text(size)}{fetch}", "size_bytes"),
+            Field("size", size, bytes_text(size), "size_bytes"),
         ),
         sections=(
             Section(
@@ -169,7 +169,7 @@ def asset_facts(
             *sections,
             *more,
         ),
-        notes=tuple(asset.notes),
+        notes=(*asset.notes, *(() if here else (fetch,))),
         ids=(str(asset.name),),
         thing=asset,
     )
