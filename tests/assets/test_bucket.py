@@ -36,10 +36,10 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.sources.assets import Catalogue, catalogue, open_asset, sql
-from openallen.sources.assets.plan import EtagCheck, part_sizes
 from openallen.sources.assets.provenance import family_of
-from openallen.sources.assets.read import matches, static_prefix
 from openallen.sources.assets.search import docdb_records
+from openallen.sources.buckets.jobs import EtagCheck, part_sizes
+from openallen.sources.buckets.patterns import matches, static_prefix
 from openallen.transport import Http, Retry
 from openallen.transport.s3 import Bucket
 
@@ -98,9 +98,9 @@ def test_patterns(pattern, key, yes):
 
 def test_names_and_patterns_that_make_no_sense(bucket):
     for name in ("..", "", "a/b", "con", "a\\b"):
-        with pytest.raises(UsageError, match="no name of an asset"):
+        with pytest.raises(UsageError, match="not the name of an asset"):
             open_asset(name)
-    with pytest.raises(UsageError, match="invalid pattern"):
+    with pytest.raises(UsageError, match="not a pattern"):
         matches("a/b", "[z-a]/*.csv")
 
 

@@ -17,7 +17,7 @@ from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
 from openallen.store.disk import read_kept, write_whole
 
-__all__ = ["COLUMNS", "Catalogue", "row_of_name"]
+__all__ = ["COLUMNS", "Catalogue", "check_columns", "column_of", "row_of_name"]
 
 COLUMNS: Final[Mapping[str, str]] = {
     "name": "VARCHAR",
@@ -227,6 +227,12 @@ class Catalogue:
                 return found
         return None
 
+    def values(self, column: str) -> list[str]:
+        """Return the values of a column that holds texts, times or lists of texts, in order."""
+        inner = f"unnest({column})" if COLUMNS[column].endswith("[]") else column
+        text = f"SELECT DISTINCT CAST({inner} AS VARCHAR) AS value FROM assets ORDER BY 1"  # noqa: S608
+        return [row["value"] for row in self.sql(text) if row["value"]]
+
     def _facts(self) -> dict[str, object]:
         return {
             "assets": f"{len(self):,}",
@@ -251,11 +257,27 @@ def _row(told: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
+def column_of(field: str) -> str:
+    """Return the column that a filter is on: ``modalities`` for ``modality``."""
+    return _WORDS.get(field, field)
+
+
+def check_columns(conditions: Iterable[Condition]) -> None:
+    """See that filters are on columns, with values that go with them; asks nothing.
+
+    Raises
+    ------
+    UsageError
+        If one is not, with the nearest column.
+    """
+    _where(conditions)
+
+
 def _where(conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
     clauses: list[str] = []
     values: list[Any] = []
     for condition in conditions:
-        column = _WORDS.get(condition.field, condition.field)
+        column = column_of(condition.field)
         if column not in COLUMNS:
             names = [*_WORDS, *COLUMNS]
             raise unknown_column(condition, names, address="asset:", command=_LIST)

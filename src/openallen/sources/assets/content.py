@@ -9,7 +9,7 @@ from typing import Final
 
 from openallen.formats.documents import ENDINGS
 from openallen.formats.kinds import STORE, kind_of
-from openallen.transport.objects import RemoteObjects
+from openallen.sources.buckets.listing import Levelled
 
 __all__ = ["Content", "contents"]
 
@@ -36,7 +36,7 @@ class Content:
     size_bytes: int | None = None
 
 
-def contents(place: RemoteObjects, notes: list[str]) -> Iterator[Content]:
+def contents(place: Levelled, notes: list[str]) -> Iterator[Content]:
     """Iterate over the items that can be opened, level by level; stores are not entered.
 
     Reads one listing per folder that is not a store, and the metadata of each store.

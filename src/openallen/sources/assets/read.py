@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,21 +12,21 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.display import bytes_text, card, count_text, facts_text
+from openallen.display import card, facts_text
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
 from openallen.formats.kinds import STORE
 from openallen.sources.assets.names import AssetName, parse_name
 from openallen.sources.assets.record import CORE_FILES, Record
+from openallen.sources.buckets.listing import Levelled, Listing, listed
 from openallen.store.disk import write_whole
-from openallen.transport.s3 import Bucket, Listed
+from openallen.transport.s3 import Listed
 
 if TYPE_CHECKING:
     from openallen.sources.assets.content import Content
-    from openallen.transport.objects import RemoteObjects
 
-__all__ = ["Asset", "Connect", "folders_text", "matches", "static_prefix"]
+__all__ = ["Asset", "Connect"]
 
-Connect = Callable[[], AbstractContextManager[Bucket]]
+Connect = Callable[[], AbstractContextManager[Listing]]
 """Opens the bucket of an asset for as long as the context lasts."""
 
 _COMBINED: Final = ("metadata.nd.json", "metadata.json")
@@ -36,48 +35,6 @@ _LARGEST_BYTES: Final = 64 << 20
 _TRIES: Final = 3
 _DEEPEST: Final = 4
 _ASIDE: Final = frozenset({"original_metadata", "logs"})
-_WILD: Final = re.compile(r"[*?\[]")
-
-
-def static_prefix(pattern: str) -> str:
-    """Return the part of a pattern before its first wildcard, up to a slash."""
-    head = _WILD.split(pattern, maxsplit=1)[0]
-    return head if head == pattern else head.rpartition("/")[0] + ("/" if "/" in head else "")
-
-
-def matches(key: str, pattern: str) -> bool:
-    """Return whether a key, relative to the asset, matches a pattern.
-
-    ``*`` and ``?`` match within a folder, ``**`` across folders; a pattern without wildcards is a
-    file, or a folder with all files below; a pattern that ends in ``/*`` includes all below, too.
-    """
-    if not pattern or pattern in {"*", "**"}:
-        return True
-    folder = pattern.removesuffix("/**").removesuffix("/*").rstrip("/")
-    if not _WILD.search(folder):
-        return key == folder or key.startswith(f"{folder}/")
-    return _expression(pattern).fullmatch(key) is not None
-
-
-@functools.lru_cache(256)
-def _expression(pattern: str) -> re.Pattern[str]:
-    below = pattern.endswith(("/*", "/**"))
-    parts = pattern.removesuffix("/**").removesuffix("/*").split("/")
-    text = "/".join(".*" if part == "**" else _within(part) for part in parts)
-    try:
-        return re.compile(text.replace(".*/", "(?:.*/)?") + ("/.*" if below else ""))
-    except re.error as error:
-        raise UsageError("invalid pattern", address=pattern, why=str(error)) from None
-
-
-def _within(part: str) -> str:
-    """Return the regular expression of one part; its wildcards do not match a slash."""
-    words = {"*": "[^/]*", "?": "[^/]"}
-    pieces = re.split(r"([*?]|\[[^\]/]+\])", part)
-    return "".join(
-        words.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p))
-        for p in pieces
-    )
 
 
 class Asset:
@@ -104,7 +61,7 @@ class Asset:
         self._folder = folder
         self.notes: list[str] = []
         self.opening: Callable[..., Any] | None = None
-        self.looking: Callable[[], RemoteObjects] | None = None
+        self.looking: Callable[[], Levelled] | None = None
 
     # --- metadata -------------------------------------------------------------------------------
 
@@ -139,7 +96,7 @@ class Asset:
                 break
         raise AnswerError("metadata files change while they are read", address=f"asset:{self.name}")
 
-    def _sidecar(self, bucket: Bucket, entry: Listed) -> Mapping[str, Any] | None:
+    def _sidecar(self, bucket: Listing, entry: Listed) -> Mapping[str, Any] | None:
         """Read one sidecar; None if it changed since it was listed."""
         name = entry.key.rpartition("/")[2]
         if entry.size_bytes > _LARGEST_BYTES:
@@ -200,7 +157,7 @@ class Asset:
         Parameters
         ----------
         pattern
-            Pattern of keys (see `matches`); all files if empty.
+            Which ones (see `openallen.sources.buckets.patterns.matches`); all where empty.
 
         Raises
         ------
@@ -208,10 +165,7 @@ class Asset:
             If the listing contradicts itself.
         """
         with self._connect() as bucket:
-            for entry in bucket.list(self.prefix + static_prefix(pattern)):
-                below = entry.key.removeprefix(self.prefix)
-                if below and not below.endswith("/") and matches(below, pattern):
-                    yield entry
+            yield from listed(bucket, self.prefix, pattern)
 
     def folders(
         self, depth: int = 1, seen: Callable[[object], object] = lambda _: None
@@ -309,12 +263,3 @@ def _md5(body: bytes) -> str:
 
 def _later(one: Listed, other: Listed) -> bool:
     return one.modified is None or other.modified is None or one.modified >= other.modified
-
-
-def folders_text(found: Mapping[str, tuple[int, int]]) -> str:
-    """Return folders with number and size of files as text."""
-    shown = {
-        name: f"{count_text(files, 'file')}, {bytes_text(size)}"
-        for name, (files, size) in found.items()
-    }
-    return facts_text("files", shown)
