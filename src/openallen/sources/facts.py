@@ -122,6 +122,8 @@ class Facts:
         What `-q` prints.
     thing
         The opened object itself, where one was opened to know this.
+    exit_code
+        What the command line ends with: not 0 where what is shown is a failure.
     """
 
     address: str
@@ -136,6 +138,7 @@ class Facts:
     terms: str = ""
     ids: tuple[object, ...] = ()
     thing: Any = None
+    exit_code: int = 0
 
     def __getitem__(self, name: str) -> Any:
         return self.to_dict()[name]

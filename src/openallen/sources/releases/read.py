@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Address, Condition
 from openallen.display import card, count_text, facts_text
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
     from openallen.sessions.across import Sessions
 
-__all__ = ["Connect", "Release"]
+__all__ = ["SESSIONS", "Connect", "Release"]
+
+SESSIONS: Final = ("ophys_experiment", "ecephys_session", "behavior_session")
+"""Kinds of files that are sessions."""
 
 Connect = Callable[[], AbstractContextManager[tuple[ReleaseCache, Fetch]]]
-"""Opens a cache whose bucket can be asked, and gives what fetches into it."""
+"""Opens a cache whose bucket can be asked, and returns what fetches into it."""
 
 
 class Release:
@@ -92,12 +95,12 @@ class Release:
     # --- files ----------------------------------------------------------------------------------
 
     def sized(self) -> Manifest:
-        """Give the manifest with the size of each file, as far as it can be learned."""
+        """Return the manifest with the size of each file, as far as it can be learned."""
         with self._connect() as (cache, _):
             return replace(self.manifest, files=cache.sized(self.manifest.files))
 
     def file(self, kind: str, id: int | str) -> ReleaseFile:  # noqa: A002 - the field's word
-        """Give one file: ``file("behavior_session", 870987812)``.
+        """Return one file: ``file("behavior_session", 870987812)``.
 
         Raises
         ------
@@ -108,19 +111,19 @@ class Release:
         return choose(self.manifest, where).files[0]
 
     def url(self, kind: str, id: int | str) -> str:  # noqa: A002
-        """Give the web address of just this version of a file."""
+        """Return the web address of just this version of a file."""
         return self.file(kind, id).versioned_url()
 
     def urls(self) -> list[str]:
-        """Give the web address of every file, tables first, each with its version."""
+        """Return the web address of every file, tables first, each with its version."""
         return [file.versioned_url() for file in self.files]
 
     def path(self, kind: str, id: int | str) -> Path:  # noqa: A002
-        """Give where a file is, or goes."""
+        """Return where a file is, or goes."""
         return self._cache.path(self.manifest, self.file(kind, id))
 
     def fetch(self, kind: str, *ids: int | str, **filters: object) -> list[Path]:
-        """Fetch files of one kind, verified; give their paths.
+        """Fetch files of one kind, verified, and return their paths.
 
         Parameters
         ----------
@@ -150,7 +153,7 @@ class Release:
     # --- tables ---------------------------------------------------------------------------------
 
     def csv(self, name: str) -> Path:
-        """Give the file of a table as it was published, fetched if it is not here.
+        """Return the file of a table as it was published, fetched if it is not here.
 
         Raises
         ------
@@ -162,14 +165,15 @@ class Release:
             raise NotFoundError(
                 f"this release has no table '{name}'",
                 address=self.address,
-                why="it has " + ", ".join(tables),
+                why="it has " + ", ".join(tables) if tables else "it has files only",
+                hint=f"openallen list {self.address}/{next(iter(tables), 'files')}",
             )
         with self._connect() as (cache, fetch):
             fetch(cache, self.manifest, [tables[name]])
         return self._cache.path(self.manifest, tables[name])
 
     def table(self, name: str) -> pd.DataFrame:
-        """Give a table as pandas: values, types, index and order as AllenSDK gives them.
+        """Return a table as pandas: values, types, index and order as AllenSDK has them.
 
         Columns AllenSDK orders differently from run to run come as the file has them, and
         ``mouse_id`` is text in every project.
@@ -187,13 +191,13 @@ class Release:
         return read_table(self.csv(name), project.name, project.tables.get(name, ""))
 
     def to_arrow(self, name: str) -> pa.Table:
-        """Give a table as Arrow; parameters and errors as for `table`."""
+        """Return a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
 
         return arrow_table(self.table(name))
 
     def to_polars(self, name: str) -> pl.DataFrame:
-        """Give a table as polars; parameters and errors as for `table`, and polars is needed."""
+        """Return a table as polars; parameters and errors as for `table`, and polars is needed."""
         try:
             import polars as pl
         except ImportError:
@@ -203,7 +207,7 @@ class Release:
         return found
 
     def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
-        """Give the rows of a table that match all conditions, as plain Python values."""
+        """Return the rows of a table that match all conditions, as plain Python values."""
         path = self.csv(name)
         rows = read_rows(path)
         first = next(rows, None)
@@ -217,7 +221,7 @@ class Release:
     # --- sessions -------------------------------------------------------------------------------
 
     def sessions(self, kind: str = "", **filters: object) -> Sessions:
-        """Give sessions to put the same question to.
+        """Return sessions to put the same question to.
 
         Parameters
         ----------
@@ -234,26 +238,37 @@ class Release:
         """
         from openallen.sessions.across import Sessions
 
-        kinds = ("ophys_experiment", "ecephys_session", "behavior_session")
-        chosen = kind or next((k for k in kinds if k in self.manifest.by_kind), kinds[0])
+        chosen = self._session_kind(kind)
         given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
         where = Address("release", self.manifest.project.name, path=(chosen,), conditions=given)
         with self._connect() as (cache, fetch):
             files = files_of(cache, self.manifest, where, fetch)
         if self.opening is None:
             raise UsageError("this release was opened without a way to its sessions")
-        addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files}
+        addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files if f.id.isdigit()}
         return Sessions(addresses, self.opening, f"{chosen}_id")
+
+    def _session_kind(self, kind: str) -> str:
+        """Return the kind wanted, else the first there is."""
+        here = [k for k in SESSIONS if k in self.manifest.by_kind]
+        if kind in here or (here and not kind):
+            return kind or here[0]
+        raise NotFoundError(
+            f"this release has no sessions of the kind '{kind}'" if kind else "it has no sessions",
+            address=self.address,
+            why="it has " + ", ".join(here) if here else "its files are opened one by one",
+            hint=f"openallen list {self.address}/files",
+        )
 
     # --- versions -------------------------------------------------------------------------------
 
     def versions(self) -> tuple[Version, ...]:
-        """Give the versions there are, newest first."""
+        """Return the versions there are, newest first."""
         with self._connect() as (cache, _):
             return cache.versions()
 
     def compare(self, other: str) -> Comparison:
-        """Tell what changed from this version to another."""
+        """Return what changed from this version to another."""
         with self._connect() as (cache, _):
             newer = cache.manifest(cache.resolve(other)[0])
             return compare(
