@@ -193,7 +193,7 @@ def _missing(manifest: Manifest, path: str, address: Address) -> NotFoundError:
             hint=f"{listing} {shlex.quote(f'path__like={path}/*')}",
         )
     near = get_close_matches(parts[depth], below, 1)
-    meant = file_address(manifest, "/".join((*parts[:depth], *near)))
+    meant = file_address(manifest, "/".join((*parts[:depth], near[0]))) if near else ""
     folder = "/".join(parts[:depth]) or "the release"
     return NotFoundError(
         "this version of the release has no such file",
