@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, Condition
 from openallen.display import card, count_text, facts_text
@@ -25,13 +25,10 @@ if TYPE_CHECKING:
 
     from openallen.sessions.across import Sessions
 
-__all__ = ["SESSIONS", "Connect", "Release"]
-
-SESSIONS: Final = ("ophys_experiment", "ecephys_session", "behavior_session")
-"""Kinds of files that are sessions."""
+__all__ = ["Connect", "Release"]
 
 Connect = Callable[[], AbstractContextManager[tuple[ReleaseCache, Fetch]]]
-"""Opens a cache whose bucket can be asked, and returns what fetches into it."""
+"""Opens a cache whose bucket can be asked, and gives what fetches into it."""
 
 
 class Release:
@@ -95,12 +92,12 @@ class Release:
     # --- files ----------------------------------------------------------------------------------
 
     def sized(self) -> Manifest:
-        """Return the manifest with the size of each file, as far as it can be learned."""
+        """Give the manifest with the size of each file, as far as it can be learned."""
         with self._connect() as (cache, _):
             return replace(self.manifest, files=cache.sized(self.manifest.files))
 
     def file(self, kind: str, id: int | str) -> ReleaseFile:  # noqa: A002 - the field's word
-        """Return one file: ``file("behavior_session", 870987812)``.
+        """Give one file: ``file("behavior_session", 870987812)``.
 
         Raises
         ------
@@ -111,19 +108,19 @@ class Release:
         return choose(self.manifest, where).files[0]
 
     def url(self, kind: str, id: int | str) -> str:  # noqa: A002
-        """Return the web address of just this version of a file."""
+        """Give the web address of just this version of a file."""
         return self.file(kind, id).versioned_url()
 
     def urls(self) -> list[str]:
-        """Return the web address of every file, tables first, each with its version."""
+        """Give the web address of every file, tables first, each with its version."""
         return [file.versioned_url() for file in self.files]
 
     def path(self, kind: str, id: int | str) -> Path:  # noqa: A002
-        """Return where a file is, or goes."""
+        """Give where a file is, or goes."""
         return self._cache.path(self.manifest, self.file(kind, id))
 
     def fetch(self, kind: str, *ids: int | str, **filters: object) -> list[Path]:
-        """Fetch files of one kind, verified, and return their paths.
+        """Fetch files of one kind, verified; give their paths.
 
         Parameters
         ----------
@@ -153,7 +150,7 @@ class Release:
     # --- tables ---------------------------------------------------------------------------------
 
     def csv(self, name: str) -> Path:
-        """Return the file of a table as it was published, fetched if it is not here.
+        """Give the file of a table as it was published, fetched if it is not here.
 
         Raises
         ------
@@ -165,15 +162,14 @@ class Release:
             raise NotFoundError(
                 f"this release has no table '{name}'",
                 address=self.address,
-                why="it has " + ", ".join(tables) if tables else "it has files only",
-                hint=f"openallen list {self.address}/{next(iter(tables), 'files')}",
+                why=f"it has {', '.join(tables)}" if tables else "it has no tables",
             )
         with self._connect() as (cache, fetch):
             fetch(cache, self.manifest, [tables[name]])
         return self._cache.path(self.manifest, tables[name])
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a table as pandas: values, types, index and order as AllenSDK has them.
+        """Give a table as pandas: values, types, index and order as AllenSDK gives them.
 
         Columns AllenSDK orders differently from run to run come as the file has them, and
         ``mouse_id`` is text in every project.
@@ -191,13 +187,13 @@ class Release:
         return read_table(self.csv(name), project.name, project.tables.get(name, ""))
 
     def to_arrow(self, name: str) -> pa.Table:
-        """Return a table as Arrow; parameters and errors as for `table`."""
+        """Give a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
 
         return arrow_table(self.table(name))
 
     def to_polars(self, name: str) -> pl.DataFrame:
-        """Return a table as polars; parameters and errors as for `table`, and polars is needed."""
+        """Give a table as polars; parameters and errors as for `table`, and polars is needed."""
         try:
             import polars as pl
         except ImportError:
@@ -207,7 +203,7 @@ class Release:
         return found
 
     def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
-        """Return the rows of a table that match all conditions, as plain Python values."""
+        """Give the rows of a table that match all conditions, as plain Python values."""
         path = self.csv(name)
         rows = read_rows(path)
         first = next(rows, None)
@@ -221,7 +217,7 @@ class Release:
     # --- sessions -------------------------------------------------------------------------------
 
     def sessions(self, kind: str = "", **filters: object) -> Sessions:
-        """Return sessions to put the same question to.
+        """Give sessions to put the same question to.
 
         Parameters
         ----------
@@ -238,37 +234,34 @@ class Release:
         """
         from openallen.sessions.across import Sessions
 
-        chosen = self._session_kind(kind)
+        kinds = ("ophys_experiment", "ecephys_session", "behavior_session")
+        chosen = kind or next((k for k in kinds if k in self.manifest.by_kind), kinds[0])
         given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
         where = Address("release", self.manifest.project.name, path=(chosen,), conditions=given)
         with self._connect() as (cache, fetch):
             files = files_of(cache, self.manifest, where, fetch)
         if self.opening is None:
-            raise UsageError("this release was opened without a way to its sessions")
-        addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files if f.id.isdigit()}
+            raise UsageError("this release was opened without its sessions", address=self.address)
+        strange = next((f for f in files if not f.id.isdecimal()), None)
+        if strange is not None:
+            raise UsageError(
+                f"'{chosen}' files are not sessions",
+                address=self.address,
+                why=f"their ids are not numbers: {strange.id}",
+                hint="fetch them with Release.fetch, or open one with openallen.open(path)",
+            )
+        addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files}
         return Sessions(addresses, self.opening, f"{chosen}_id")
-
-    def _session_kind(self, kind: str) -> str:
-        """Return the kind wanted, else the first there is."""
-        here = [k for k in SESSIONS if k in self.manifest.by_kind]
-        if kind in here or (here and not kind):
-            return kind or here[0]
-        raise NotFoundError(
-            f"this release has no sessions of the kind '{kind}'" if kind else "it has no sessions",
-            address=self.address,
-            why="it has " + ", ".join(here) if here else "its files are opened one by one",
-            hint=f"openallen list {self.address}/files",
-        )
 
     # --- versions -------------------------------------------------------------------------------
 
     def versions(self) -> tuple[Version, ...]:
-        """Return the versions there are, newest first."""
+        """Give the versions there are, newest first."""
         with self._connect() as (cache, _):
             return cache.versions()
 
     def compare(self, other: str) -> Comparison:
-        """Return what changed from this version to another."""
+        """Tell what changed from this version to another."""
         with self._connect() as (cache, _):
             newer = cache.manifest(cache.resolve(other)[0])
             return compare(
