@@ -26,13 +26,12 @@ from openallen.errors import (
     OfflineError,
     UsageError,
 )
-from openallen.sources.releases import PROJECTS, Manifest, Version, compare
+from openallen.sources.releases import PROJECTS, Manifest, Version, compare, open_release
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Project
 from openallen.store import Index, digest_of
 from openallen.transport import Http, Retry
 from openallen.transport.s3 import Bucket, S3Location
-from openallen.verbs import open_release
 
 NAME = "release:visual-behavior-ophys"
 PROJECT = PROJECTS["visual-behavior-ophys"]
