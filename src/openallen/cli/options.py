@@ -239,7 +239,7 @@ def _click_option(described: Described) -> click.Option:
     return click.Option(names, **kwargs)
 
 
-def _click_type(described: Described) -> click.ParamType:
+def _click_type(described: Described) -> click.ParamType[Any]:
     told = described.option
     if told.parse is not None:
         return click.STRING

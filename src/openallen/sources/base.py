@@ -337,8 +337,9 @@ class Source(ABC):
     def adopt(
         self, folder: Path, *, in_place: bool, step: Callable[[object], None]
     ) -> Facts | None:
-        """Take a folder that another tool made into the store; None if it is not of this source."""
+        """Take a folder that another tool made into the store; None if it is of another kind."""
         del folder, in_place, step
+        return None
 
     # --- for sources ------------------------------------------------------------------------------
 

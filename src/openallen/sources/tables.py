@@ -92,6 +92,10 @@ class Rows(Sequence[Row]):
             self._notes = tuple(self._notes())
         return tuple(self._notes)
 
+    @notes.setter
+    def notes(self, notes: Sequence[str]) -> None:
+        self._notes = tuple(notes)
+
     def _all(self) -> list[Row]:
         self.loaded()
         return self._read
@@ -169,7 +173,7 @@ class Rows(Sequence[Row]):
     # --- for people -------------------------------------------------------------------------------
 
     @property
-    def count(self) -> str:
+    def counted(self) -> str:
         """How many there are, in words: ``50 rows of 2,686``."""
         more = f" of {self.total:,}" if self.total is not None and self.total > len(self) else ""
         return count_text(len(self), self.noun) + more
@@ -187,13 +191,13 @@ class Rows(Sequence[Row]):
         ]
         left = len(self) - len(listed)
         more = f"; {left:,} more rows are not shown" if left else ""
-        return "\n".join([*lines, f"{self.count}{more}", *map(harmless, self.notes)])
+        return "\n".join([*lines, f"{self.counted}{more}", *map(harmless, self.notes)])
 
     def _repr_html_(self) -> str:
         listed = self._all()[:_SHOWN]
         names = self.shown
         rows = [[cell_text(row.get(name)) for name in names] for row in listed]
-        return table_html(names, rows, note=". ".join((self.count, *self.notes)))
+        return table_html(names, rows, note=". ".join((self.counted, *self.notes)))
 
 
 def _arrow(values: list[Any]) -> Any:

@@ -192,7 +192,7 @@ class AssetSource(BucketSource):
 
     def _one(self, address: Address, done: str) -> None:
         if not address.name:
-            raise self._cannot(f"{done} as a whole", address, f"openallen list {self.scheme}:")
+            raise self.cannot(f"{done} as a whole", address, f"openallen list {self.scheme}:")
 
     # --- fetch and open ---------------------------------------------------------------------------
 

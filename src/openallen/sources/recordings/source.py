@@ -153,7 +153,7 @@ class RecordingSource(BucketSource):
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches a recording, a part of it, or all of one kind."""
         if not address.name:
-            raise self._cannot("fetched as a whole", address, "openallen list recording:")
+            raise self.cannot("fetched as a whole", address, "openallen list recording:")
         return super().job(address, to, options)
 
     def open(self, address: Address, **options: Any) -> Any:

@@ -204,7 +204,7 @@ class Adopted:
     @property
     def left_behind(self) -> tuple[Checked, ...]:
         """Files that are not what was published; they stayed where they were."""
-        return tuple(c for c in self.found.checked if c.status != "right")
+        return tuple(c for c in self.found.checked if c.status != "intact")
 
     def to_dict(self) -> Row:
         """Return the plain facts, ready for JSON."""
