@@ -162,7 +162,7 @@ def test_section_data_sets_as_rows(store):
 
 
 def test_columns_and_planes_are_checked_before_anything_is_asked():
-    with pytest.raises(UsageError, match="no (column )?'gen'") as caught:
+    with pytest.raises(UsageError, match=r"no (column )?'gen'") as caught:
         oa.list("grid:", gen="Pdyn", source=NOWHERE)
     assert "gene" in hint_of(caught.value)
     with pytest.raises(UsageError, match="plane of section"):
@@ -443,7 +443,7 @@ def test_an_ontology_is_fetched_as_a_file(store, tmp_path, sample_url):
 def test_what_is_no_ontology_never_gets_its_name(loopback, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENALLEN_ATTEMPTS", "1")
     server = loopback({"/api/v2/structure_graph_download/1.json": file_handler(b'{"msg": []}', ranges=False)})  # fmt: skip
-    with pytest.raises(CorruptError, match="(no|not an) ontology"):
+    with pytest.raises(CorruptError, match=r"(no|not an) ontology"):
         oa.fetch("structures:1", to=tmp_path / "x", source=server.url)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
     for body in (b"{", b'{"msg": [1]}', b'{"msg": [{"id": 1}]}', b"\xff\xfe"):
