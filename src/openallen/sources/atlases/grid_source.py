@@ -84,7 +84,7 @@ class GridSource(Source):
         self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
     ) -> Rows:
         """Return section data sets; those that failed quality control only if asked for."""
-        from openallen.sources.atlases.search import grid_row, search_grids
+        from openallen.sources.atlases.search import grid_row, no_grids, search_grids
 
         del options
         if address.name:
@@ -97,21 +97,7 @@ class GridSource(Source):
             self.columns,
             noun="section data set",
             total=None if limit is None else client.count(asked),
-            empty=lambda: self._none(address, wanted),
-        )
-
-    def _none(self, address: Address, wanted: Sequence[Condition]) -> NotFoundError:
-        """Return the error for filters that no data set matches."""
-        from openallen.sources.atlases.plain_rows import any_case
-        from openallen.sources.atlases.search import GENES
-
-        asked, loose = " ".join(map(str, wanted)), any_case(wanted, GENES)
-        if not loose:
-            return self.nothing(address, asked)
-        return self.nothing(
-            address,
-            f"{asked}; genes are written as the service does: Pdyn",
-            f"openallen list grid: {loose}{self.context.source_flag}",
+            empty=lambda: no_grids(client, wanted),
         )
 
     # --- show -------------------------------------------------------------------------------------

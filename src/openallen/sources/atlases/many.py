@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, AddressLike, Condition
-from openallen.errors import NotFoundError, UsageError
+from openallen.errors import UsageError
 from openallen.sources.atlases.grid_source import GridSource
 from openallen.sources.context import Context, folder_for
 from openallen.verbs import condition_of
@@ -155,16 +155,10 @@ def _expression(
         If none matches.
     """
     from openallen.sources.atlases.models import DataSet
-    from openallen.sources.atlases.plain_rows import any_case
-    from openallen.sources.atlases.search import GENES, search_grids
+    from openallen.sources.atlases.search import no_grids, search_grids
 
     found = sorted(context.client.rows(search_grids(wanted)), key=lambda row: int(row["id"]))
     rows = [row for row in found if not DataSet.from_row(row).connectivity][:limit]
     if not rows:
-        raise NotFoundError(
-            "no section data set matches",
-            address="grid:",
-            why=" ".join(map(str, wanted)),
-            hint=f"openallen list grid: {any_case(wanted, GENES)}{context.source_flag}",
-        )
+        raise no_grids(context.client, wanted)
     return rows

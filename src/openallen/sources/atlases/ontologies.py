@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.brainmap.builder import Search
 from openallen.errors import AnswerError, NotFoundError, RefusedError
-from openallen.plans import Plan, RemoteFile, Report
+from openallen.plans import Plan, RemoteFile, Report, fetch_command
 from openallen.sources.atlases.atlas import graph_name
 from openallen.sources.atlases.checks import OntologyCheck
 from openallen.sources.atlases.kept import keep_facts
@@ -114,7 +113,7 @@ def plan_structures(client: Client, graph_id: int, to: Path) -> StructuresJob:
     if graph_id not in GRAPHS and not client.count(asked):
         raise no_ontology(graph_id)
     address = f"structures:{graph_id}"
-    retry = f"openallen fetch {address} --to {shlex.quote(str(to))}"
+    retry = fetch_command(address, to=to, source=client.source)
     plan = Plan(
         address=address,
         title=f"ontology {graph_id}" + (f", {GRAPHS[graph_id]}" if graph_id in GRAPHS else ""),

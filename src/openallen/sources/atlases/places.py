@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from openallen.errors import CorruptError, OpenAllenError, StoreError, UsageError
+from openallen.errors import CorruptError, StoreError, UsageError
 from openallen.sources.base import LIKELY, MAYBE, SURE, Place
 
 if TYPE_CHECKING:
@@ -103,35 +103,9 @@ def open_lone(path: Path) -> xr.DataArray:
     MissingExtraError
         Without the extra ``atlas``.
     """
-    from openallen.sources.atlases.atlas import lone_volume
+    from openallen.sources.atlases.volumes import open_volume
 
-    try:
-        found = lone_volume(path)
-        return _other_volume(path) if found is None else found
-    except OpenAllenError:
-        raise
-    except OSError as error:
-        raise StoreError("cannot be read", address=str(path), why=error.strerror or "") from error
-
-
-def _other_volume(path: Path) -> xr.DataArray:
-    """Open a volume by the ending of its file, whatever it is called."""
-    from openallen.formats.metaimage import read_metaimage
-    from openallen.formats.nrrd import beside, read_nrrd
-    from openallen.sources.atlases.frames import label
-
-    name, where = path.name.lower(), str(path)
-    if name.endswith((".nrrd", ".nhdr")):
-        header, values = read_nrrd(path.read_bytes(), beside(path.parent), where)
-        spacing = header.spacing
-    elif name.endswith((".mha", ".mhd")):
-        head, stored = read_metaimage(path.read_bytes(), beside(path.parent), where)
-        values, spacing = stored.T, head.spacing[::-1]
-    else:
-        raise UsageError(
-            "volumes of this kind are not read", address=where, why="NRRD and MetaImage are"
-        )
-    return label(values, spacing, name=path.name.partition(".")[0], attrs={}, where=where)
+    return open_volume(path)
 
 
 def ontology_sureness(place: Place) -> int:

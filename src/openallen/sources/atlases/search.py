@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
-    "GENES",
     "GRAPHS",
     "describe_data_set",
     "grid_row",
@@ -55,9 +54,6 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     }
 )
 """Filters of ``list grid:``: the association each is on, and the service's name for it."""
-
-GENES: Final = frozenset({"gene", "gene_name"})
-"""Those that compare with the service's own spelling of a gene."""
 
 _INCLUDED: Final = (
     "genes",

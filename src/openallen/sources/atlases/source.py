@@ -80,7 +80,7 @@ class AtlasSource(Source):
     ) -> Rows:
         """Return the atlases that are known."""
         from openallen.sources.atlases.catalogue import ATLASES
-        from openallen.sources.atlases.plain_rows import check_columns, matching, values_text
+        from openallen.sources.atlases.plain_rows import check_columns, matching, no_rows
 
         del options
         if address.name:
@@ -104,7 +104,7 @@ class AtlasSource(Source):
             id_column="atlas",
             total=len(found),
             notes=("one of them: openallen show atlas:ccf-2017",),
-            empty=lambda: self.nothing(address, values_text(rows, wanted)),
+            empty=lambda: no_rows(rows, wanted, f"{self.scheme}:", self.context.source_flag),
         )
 
     # --- show -------------------------------------------------------------------------------------

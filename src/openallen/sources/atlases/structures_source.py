@@ -59,7 +59,7 @@ class StructuresSource(Source):
         self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
     ) -> Rows:
         """Return the ontologies that are known, or the structures of one."""
-        from openallen.sources.atlases.plain_rows import check_columns, matching, values_text
+        from openallen.sources.atlases.plain_rows import check_columns, matching, no_rows
 
         del options
         wanted = [*address.conditions, *conditions]
@@ -75,11 +75,7 @@ class StructuresSource(Source):
             noun="structure" if address.name else "structure graph",
             total=len(found),
             notes=() if address.name else ("one of them: openallen list structures:1",),
-            empty=lambda: self.nothing(
-                address,
-                values_text(rows, wanted),
-                f"openallen list {plain}{self.context.source_flag}",
-            ),
+            empty=lambda: no_rows(rows, wanted, str(plain), self.context.source_flag),
         )
 
     def _structures(self, address: Address) -> list[dict[str, Any]]:
