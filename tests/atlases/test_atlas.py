@@ -391,7 +391,7 @@ def test_nothing_is_read_before_it_is_looked_at(source, tmp_path):
 def test_grids_that_cannot_be_stacked(source, tmp_path):
     with pytest.raises(UsageError, match="different frames"):
         oa.grids(gene="Pdyn", product=None, to=tmp_path)
-    with pytest.raises(NotFoundError, match="no section data set matches"):
+    with pytest.raises(NotFoundError, match="values of gene: Adora2a, Pdyn"):
         oa.grids(gene="Nosuch", to=tmp_path)
     with pytest.raises(UsageError, match="hold no 'data_mask'"):
         oa.grids(gene="Pdyn", kind="data_mask", to=tmp_path)

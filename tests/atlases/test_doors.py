@@ -33,6 +33,7 @@ from openallen.sources.atlases.source import AtlasSource
 from openallen.sources.atlases.structures_source import StructuresSource
 from openallen.sources.context import Context
 from openallen.sources.place import Place
+from openallen.verbs import listing
 
 NOWHERE = "http://127.0.0.1:9"
 DOORS = (GridSource, AtlasSource, StructuresSource)
@@ -170,9 +171,9 @@ def test_columns_and_planes_are_checked_before_anything_is_asked():
 
 
 def test_a_gene_in_another_case_is_told_how_to_be_found(store, sample_url):
-    rows = oa.list("grid:", gene="pdyn", plane="coronal")
-    assert not rows
-    hint = rows.empty().hint
+    with listing("grid:", gene="pdyn", plane="coronal") as rows:
+        assert not rows
+        hint = rows.empty().hint  # asks for the genes there are
     assert hint.startswith("openallen list grid:")
     assert f" --source {sample_url}" in hint
     filters = [word for word in shlex.split(hint) if "=" in word]
@@ -298,7 +299,7 @@ def test_atlases_as_rows():
     assert [r["atlas"] for r in oa.list("atlas:", "atlas__ilike=CCF*", limit=2, source=NOWHERE)] == ["ccf-2017", "ccf-2016"]  # fmt: skip
     with pytest.raises(UsageError, match="no column 'ontolgy'") as caught:
         oa.list("atlas:", ontolgy=17, source=NOWHERE)
-    assert hint_of(caught.value) == f"openallen list atlas: ontology=17 --source {NOWHERE}"
+    assert hint_of(caught.value) == f"openallen list atlas: --source {NOWHERE} ontology=17"
     assert "values of ontology: 1, 17" in str(oa.list("atlas:", ontology=2, source=NOWHERE).empty())
     with pytest.raises(UsageError, match="cannot be listed"):
         oa.list("atlas:P56", source=NOWHERE)
@@ -393,10 +394,10 @@ def test_ontologies_and_structures_as_rows(store):
 def test_structures_that_nothing_matches(store, sample_url):
     with pytest.raises(UsageError, match="no column 'akronym'") as caught:
         oa.list("structures:1", akronym="VISp", source=NOWHERE)
-    assert hint_of(caught.value) == f"openallen list structures:1 acronym=VISp --source {NOWHERE}"
+    assert hint_of(caught.value) == f"openallen list structures:1 --source {NOWHERE} acronym=VISp"
     error = oa.list("structures:1", acronym="VISpp").empty()
     assert "values of acronym: VISp," in error.why
-    assert error.hint == f"openallen list structures:1 --source {sample_url}"
+    assert error.hint == f"openallen list structures:1 --source {sample_url} acronym=VISp"
     with pytest.raises(NotFoundError, match="no such ontology"):
         oa.list("structures:99").loaded()
 
@@ -654,7 +655,7 @@ def test_grids_and_alignment_take_settings(store, sample_url, tmp_path):
         oa.alignment("stack:313862022", settings=settings)
     with pytest.raises(NotFoundError) as caught:
         oa.grids(gene="pdyn", settings=settings)
-    assert hint_of(caught.value) == f"openallen list grid: gene__ilike=pdyn product=Mouse --source {sample_url}"  # fmt: skip
+    assert hint_of(caught.value) == f"openallen list grid: --source {sample_url} gene=Pdyn product=Mouse"  # fmt: skip
     (tmp_path / "file").write_text("")
     with pytest.raises(oa.OpenAllenError, match="a file, not a folder"):
         oa.grids(gene="Pdyn", to=tmp_path / "file")
