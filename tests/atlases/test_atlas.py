@@ -344,11 +344,7 @@ def test_data_sets_are_found_by_gene_plane_and_product(source):
     assert [r["age"] for r in oa.search("grid:?product=DevMouse")] == ["E15.5"]
     assert {r["gene"] for r in oa.search("grid:", gene=["Pdyn", "Adora2a"])} == {"Pdyn", "Adora2a"}
     assert oa.search("grid:", gene="Nosuch") == []
-<<<<<<< HEAD
     with pytest.raises(UsageError, match="no column 'gen'"):
-=======
-    with pytest.raises(UsageError, match=r"no (column )?'gen'"):
->>>>>>> d_atlases
         oa.search("grid:", gen="Pdyn")
     done = run("list", "grid:", "gene=Pdyn", "plane=coronal", "product=Mouse", "--json")
     assert json.loads(done.stdout)["plane"] == "coronal"

@@ -59,7 +59,7 @@ class GridOptions:
 
     include: tuple[str, ...] | None = option(
         None,
-        "Volumes: energy, density, intensity; of connectivity projection_density, data_mask and more.",
+        "Volumes: energy, density, intensity; of connectivity projection_density and more.",
         metavar="WORDS",
         example="energy,density",
     )
