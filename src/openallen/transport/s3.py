@@ -109,7 +109,7 @@ class Bucket:
     http
         HTTP client.
     name
-        Name of the bucket.
+        Name of the bucket; empty for a plain web server, which lists nothing.
     endpoint
         Base URL of another S3-compatible service; empty for S3 itself.
     region
@@ -129,7 +129,8 @@ class Bucket:
         version = f"?versionId={quote(version_id, safe='')}" if version_id else ""
         path = quote(key, safe=_SAFE)
         if self.endpoint:
-            return f"{self.endpoint.rstrip('/')}/{self.name}/{path}{version}"
+            inside = f"{self.name}/" if self.name else ""
+            return f"{self.endpoint.rstrip('/')}/{inside}{path}{version}"
         return f"https://{self.name}.s3.{self.region}.amazonaws.com/{path}{version}"
 
     def read(self, key: str, version_id: str = "", limit_bytes: int = _LIMIT_BYTES) -> bytes:
