@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from openallen.address import Address
 from openallen.display import bytes_text, count_text
@@ -35,10 +35,6 @@ __all__ = [
     "verify",
     "verify_folder",
 ]
-
-
-_NOT_PUBLISHED: Final = frozenset({"damaged", "missing", "unreadable", "unknown"})
-"""What verifying says of files that are not known to be what was published."""
 
 
 def caches(context: Context, names: Iterable[str] = ()) -> list[ReleaseCache]:
@@ -208,7 +204,7 @@ class Adopted:
     @property
     def left_behind(self) -> tuple[Checked, ...]:
         """Files that are not what was published; they stayed where they were."""
-        return tuple(c for c in self.found.checked if c.status in _NOT_PUBLISHED)
+        return tuple(c for c in self.found.checked if c.status != "right")
 
     def to_dict(self) -> Row:
         """Return the plain facts, ready for JSON."""
