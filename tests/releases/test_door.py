@@ -69,10 +69,8 @@ def listed(release, monkeypatch):
         "session_721123822/template.npy": path.read_bytes(),
         "readme.h5ad": b"of no kind that opens",
     }.items():
-        release.put(f"plain/ecephys-cache/{name}", body)
-    told = {
-        "plain": {"bucket": release.bucket, "form": "listing", "prefix": "plain/ecephys-cache/"}
-    }
+        release.put(f"odd/ecephys-cache/{name}", body)
+    told = {"plain": {"bucket": release.bucket, "form": "listing", "prefix": "odd/ecephys-cache/"}}
     monkeypatch.setenv("OPENALLEN_PROJECTS", json.dumps(told))
     return array
 
@@ -256,7 +254,7 @@ def test_projects_are_listed_and_filtered(release):
     assert [r["address"] for r in oa.list("release:", here=True)] == [NAME]
     with pytest.raises(UsageError, match="no column 'bukket'") as caught:
         oa.list("release:", bukket="x")
-    assert caught.value.hint == "bucket"
+    assert caught.value.hint.startswith("bucket")
 
 
 def test_projects_of_the_settings_are_listed_too(listed):
@@ -302,7 +300,7 @@ def test_files_have_sizes_urls_and_addresses_that_are_taken(release, tmp_path):
         assert oa.fetch(row["url"], to=tmp_path) == path
     with pytest.raises(UsageError, match="no column 'knid'") as caught:
         oa.list(f"{NAME}/files", knid="table")
-    assert caught.value.hint == "kind"
+    assert caught.value.hint.startswith("kind")
 
 
 def test_an_unknown_column_of_files_is_told_before_anything_is_asked(nowhere):
@@ -339,7 +337,7 @@ def test_values_are_told_where_nothing_matches(release):
     assert "kind is behavior_session, ophys_experiment, table" in kinds.why
     with pytest.raises(UsageError, match="no column 'targeted_struture'") as caught:
         oa.list(f"{NAME}/ophys_experiment_table", targeted_struture="VISp")
-    assert caught.value.hint == "targeted_structure"
+    assert caught.value.hint.startswith("targeted_structure")
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def open_part(
     part, is_behavior = _part(release, cache, where)
     if remote is False:
         fetcher(context)(part.cache, part.manifest, [part.file])
-    place = _place(context, part, str(where), remote)
+    place = _place(context, part, where, to, remote)
     more = _with_lfp(context, part, options)
     if context.recognise(place) is None:
         raise _unknown(context, place, where)
@@ -250,15 +250,17 @@ def _part(release: Release, cache: ReleaseCache, where: Address) -> tuple[_Part,
         return _Part(cache, release.manifest, file), True
 
 
-def _place(context: Context, part: _Part, name: str, remote: bool | None) -> Place:
+def _place(
+    context: Context, part: _Part, where: Address, to: Path | str | None, remote: bool | None
+) -> Place:
     """Return where a file is read from: here, if it is the published one, else its bucket."""
     if remote is not True and part.path.exists():
-        _vouch(context, part)
+        _vouch(context, part, where, to)
         return Place.here(part.path)
-    return remote_place(part.cache, part.file, name, context.settings.store / "ranges")
+    return remote_place(part.cache, part.file, str(where), context.settings.store / "ranges")
 
 
-def _vouch(context: Context, part: _Part) -> None:
+def _vouch(context: Context, part: _Part, where: Address, to: Path | str | None) -> None:
     """See that a file that is here is the published one: by the index, else by its digest, once."""
     from openallen.sources.releases.plan import remote_file
     from openallen.store import Store
@@ -267,11 +269,12 @@ def _vouch(context: Context, part: _Part) -> None:
     told = remote_file(part.cache, part.manifest, part.file)
     with Store(context.settings.store).index() as index:
         if intact(told, part.path, index, verify=not context.settings.verify_later) is None:
+            elsewhere = "" if to is None else f" --to {shlex.quote(str(to))}"
             raise CorruptError(
                 "the file that is here is damaged",
                 address=str(part.path),
                 why="it is not what was published",
-                hint=told.retry,
+                hint=f"openallen fetch {shlex.quote(str(where))}{elsewhere}{context.source_flag}",
             )
 
 

@@ -1,4 +1,4 @@
-"""The door of versioned releases: ``release:visual-behavior-ophys@1.0.1``."""
+"""The door of versioned releases: ``release:visual-behavior-ophys@1.0.0``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ReleaseSource(Source):
     no_sample: ClassVar[str] = "the sample has no buckets"
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
-            "release:visual-behavior-ophys@1.0.1",
+            "release:visual-behavior-ophys@1.0.0",
             "one version, whole",
         ),
         Example(
