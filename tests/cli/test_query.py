@@ -89,14 +89,14 @@ def test_an_unknown_field_is_warned_of_with_the_nearest(sample_url):
 def test_a_capped_server_started_from_the_command_line_answers_about_itself():
     from urllib.request import urlopen
 
-    command = [sys.executable, "-m", "openallen", "serve", "--archive", "sample", "-q",
+    command = [sys.executable, "-m", "openallen", "serve", "--archive", "sample", "--ids",
                "--fault", "cap=5"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().strip()
             with urlopen(f"{url}/openallen/about.json") as response:
                 assert json.load(response)["name"] == "sample"
-            done = openallen("query", "ProjectionImage", "--all", "-q", "--source", url)
+            done = openallen("query", "ProjectionImage", "--all", "--ids", "--source", url)
             assert len(done.stdout.split()) == 54
         finally:
             process.terminate()

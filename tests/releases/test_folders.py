@@ -11,14 +11,13 @@ import openallen as oa
 from openallen.display import bytes_text
 from openallen.errors import CorruptError, NotFoundError, OfflineError
 from openallen.plans import Plan
-from openallen.sources.releases import PROJECTS, ReleaseCache, Version
+from openallen.sources.releases import PROJECTS, ReleaseCache, Version, open_release
 from openallen.sources.releases.local import open_release_folder, recognise_release
 from openallen.sources.releases.retention import adopt, prune, verify, versions_held
 from openallen.store import Index, digest_of
 from openallen.store.checked import repair_commands
 from openallen.transport import Http
 from openallen.transport.s3 import Bucket
-from openallen.verbs import open_release
 
 NAME = "release:visual-behavior-ophys"
 PROJECT = PROJECTS["visual-behavior-ophys"]

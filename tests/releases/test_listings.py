@@ -12,13 +12,12 @@ import openallen as oa
 from openallen.address import Address
 from openallen.errors import IntegrityError, NotFoundError, UsageError
 from openallen.plans import safe_path
-from openallen.sources.releases import PROJECTS, Manifest
+from openallen.sources.releases import PROJECTS, Manifest, open_release
 from openallen.sources.releases.models import Project
 from openallen.sources.releases.plan import ReleaseJob
 from openallen.sources.releases.search import choose, file_address, file_rows, parts_of
 from openallen.transport import Http
 from openallen.transport.s3 import Bucket
-from openallen.verbs import open_release
 
 CODING = PROJECTS["visual-coding-neuropixels"]
 PREFIX = CODING.files_prefix

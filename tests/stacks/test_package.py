@@ -396,8 +396,8 @@ def test_options_out_of_range_fail_before_any_request(options):
 
 
 def test_unknown_options_and_things_that_cannot_be_fetched(tmp_path, sample_url):
-    with pytest.raises(UsageError, match="with stacks only"):
-        oa.fetch("image:321549654", to=tmp_path, source=sample_url, downsample=3)
+    with pytest.raises(UsageError, match="no option 'planes'"):
+        oa.fetch("image:321549654", to=tmp_path, source=sample_url, planes=3)
     with pytest.raises(UsageError, match="cannot be fetched"):
         oa.fetch("rma:Specimen", to=tmp_path, source=sample_url)
 
@@ -568,12 +568,16 @@ def test_opening_what_is_not_here(tmp_path):
     with pytest.raises(NotFoundError, match="not in the store") as caught:
         oa.open(STACK)
     assert caught.value.hint == f"openallen fetch {STACK}"
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UsageError, match="not one thing that opens"):
         oa.open(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"somebody": "else"}')
+    with pytest.raises(UsageError, match="1 .json file"):
+        oa.open(tmp_path)
+    (tmp_path / "planes").mkdir()
     (tmp_path / "manifest.json").write_text("[]")
     with pytest.raises(CorruptError):
         oa.open(tmp_path)
-    with pytest.raises(UsageError):
+    with pytest.raises(NotFoundError, match="not in the store"):
         oa.open("image:5")
 
 
