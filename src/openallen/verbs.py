@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from openallen.address import OPERATORS, Address, AddressLike, Condition
 from openallen.display import picture_path
-from openallen.errors import AddressError
+from openallen.errors import AddressError, UsageError
 from openallen.settings import Settings
 from openallen.sources.context import Context
 from openallen.sources.facts import Facts
@@ -186,17 +186,21 @@ def show(
     if picture is not None:
         picture_path(picture, str(what))
     with Context(settings, source=source, say=say) as context:
-        facts = _facts(context, what, options)
+        facts = _facts(context, what, options, picture=picture is not None)
         if picture is None:
             return facts
         drawn = facts.save_picture(picture)
         return replace(facts, notes=(*facts.notes, f"picture: {drawn}"))
 
 
-def _facts(context: Context, what: AddressLike | Path, options: Mapping[str, Any]) -> Facts:
+def _facts(
+    context: Context, what: AddressLike | Path, options: Mapping[str, Any], *, picture: bool
+) -> Facts:
     where = address_of(what)
     if where is not None:
         found = context.source(where)
+        if picture and not found.draws:
+            raise UsageError("there is no picture of this", address=str(where))
         read, plain = found.options(found.show_options, where, options)
         return found.facts(plain, read)
     place = context.place(what if isinstance(what, Path) else str(what))

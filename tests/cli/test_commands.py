@@ -447,7 +447,7 @@ def test_cells_models_and_what_is_in_the_store(live):
     done = openallen("list", "stack:", "--json", "--all", *live)
     assert 313862022 in {json.loads(line)["specimen_id"] for line in done.stdout.splitlines()}
     assert "323865917" in openallen("list", "stack:", "line=Scnn1a-Tg3-Cre", "--ids", *live).stdout
-    models = openallen("list", "rma:", "--ids").stdout.split()
+    models = openallen("list", "rma:", "--ids", "--all").stdout.split()
     assert "ProjectionImage" in models
     told = json.loads(openallen("show", "rma:Specimen", "--json").stdout)
     assert told["associations"]["donor"] == {"kind": "belongs_to", "model": "Donor"}

@@ -571,7 +571,7 @@ def test_opening_what_is_not_here(tmp_path):
     with pytest.raises(UsageError, match="not one thing that opens"):
         oa.open(tmp_path)
     (tmp_path / "manifest.json").write_text('{"somebody": "else"}')
-    with pytest.raises(UsageError, match="1 .json file"):
+    with pytest.raises(UsageError, match=r"1 \.json file"):
         oa.open(tmp_path)
     (tmp_path / "planes").mkdir()
     (tmp_path / "manifest.json").write_text("[]")

@@ -130,7 +130,7 @@ def test_what_cannot_be_verified(tmp_path, cell):
 def test_the_manifest_knows_the_facts_of_the_stack(packaged, sample_url):
     from dataclasses import replace
 
-    from openallen.verbs import connected
+    from openallen.sources.context import connected
 
     with connected(source=sample_url) as client:
         asked = describe(client, 313862022)
@@ -248,7 +248,7 @@ def test_offline_a_part_does_not_pass_for_the_whole(tmp_path, sample_url):
 
 
 def test_the_job_of_a_repair_is_of_the_files_that_are_recorded(tmp_path, sample_url):
-    from openallen.verbs import connected
+    from openallen.sources.context import connected
 
     to = tmp_path / "part"
     for planes in ("3", "10", "11"):

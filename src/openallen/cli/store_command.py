@@ -47,7 +47,8 @@ def command(
         call.out.document({"path": str(root)}, str(root), ids=(root,))
         return 0
     if what == "ls":
-        call.out.rows(maintenance.held(call.settings))
+        if not call.out.rows(maintenance.held(call.settings)):
+            call.out.say(f"the store is empty: {call.settings.store}")
         return 0
     if what == "adopt":
         return _adopt(call, given, in_place=in_place)

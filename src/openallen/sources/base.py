@@ -118,6 +118,8 @@ class Source(ABC):
         Columns that `list` shows first.
     no_sample
         Why the embedded sample has nothing of it; empty where it has.
+    draws
+        Whether `show` can draw pictures of its things.
 
     Parameters
     ----------
@@ -138,6 +140,7 @@ class Source(ABC):
     fetch_options: ClassVar[type] = NoOptions
     columns: ClassVar[tuple[str, ...]] = ()
     no_sample: ClassVar[str] = ""
+    draws: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -295,7 +295,7 @@ class Context:
             raise self.unknown(place)
         return found.open_place(place, **options)
 
-    def unknown(self, place: Place) -> UsageError:
+    def unknown(self, place: Place) -> UsageError | NotFoundError:
         """Return the error for a place that no source knows, with what it holds."""
         if place.path is None:
             return _unknown_remote(place)

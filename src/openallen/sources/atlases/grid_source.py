@@ -33,6 +33,7 @@ class GridSource(Source):
     title: ClassVar[str] = "expression or projection grid of a section data set"
     numeric: ClassVar[bool] = True
     folder: ClassVar[str] = "grids"
+    draws: ClassVar[bool] = True
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "grid:69855739",

@@ -43,6 +43,7 @@ class AtlasSource(Source):
     title: ClassVar[str] = "volumes of a reference space"
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "atlases"
+    draws: ClassVar[bool] = True
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "atlas:ccf-2017/annotation/100",

@@ -29,10 +29,10 @@ def sureness(place: Place) -> int:
     """Tell how sure it is that a place is of a format that opens here."""
     if place.is_folder and place.kind:
         return LIKELY if place.kind in _FOLDERS else 0
-    # Any http address may lead to HDF5, whatever it ends with: DANDI's do, and signed ones.
-    if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj") or place.url.startswith("http"):
+    if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj"):
         return MAYBE
-    return 0
+    # An http address without an ending may lead to HDF5: DANDI's do, and signed ones.
+    return MAYBE if place.url.startswith("http") and "." not in place.file else 0
 
 
 def open_contents(context: Context, place: Place, **options: Any) -> Any:

@@ -40,7 +40,9 @@ class Version:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d+(\.\d+)*(-[0-9A-Za-z.-]+)?", self.text):
-            raise AddressError("not a version", address=self.text, hint="1.0.1")
+            raise AddressError(
+                "not a version", address=self.text, why="versions are written as 1.0.1"
+            )
 
     @property
     def _key(self) -> tuple[tuple[int, ...], bool, str]:

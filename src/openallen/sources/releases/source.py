@@ -34,6 +34,7 @@ class ReleaseSource(Source):
     versions: ClassVar[bool] = True
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "releases"
+    draws: ClassVar[bool] = True
     fetch_options: ClassVar[type] = FetchOptions
     columns: ClassVar[tuple[str, ...]] = ("address", "title", "bucket", "here")
     no_sample: ClassVar[str] = "the sample has no buckets"
