@@ -155,7 +155,7 @@ def test_nothing_of_an_address_is_left_out_in_silence(address):
 def test_section_data_sets_as_rows(store):
     rows = oa.list("grid:", product="Mouse", limit=2)
     assert rows.shown == ("id", "gene", "plane", "product", "age", "reference_space_id", "specimen_id")  # fmt: skip
-    assert (len(rows), rows.total, rows.count) == (2, 4, "2 section data sets of 4")
+    assert (len(rows), rows.total, rows.counted) == (2, 4, "2 section data sets of 4")
     assert set(rows[0]) >= {"gene_name", "section_thickness_um", "failed", "connectivity"}
     assert [r["id"] for r in oa.list("grid:?gene=Pdyn", "plane=sagittal", product="Mouse")] == [9000000202]  # fmt: skip
     with pytest.raises(UsageError, match="cannot be listed"):
