@@ -71,7 +71,8 @@ def held(settings: Settings | None = None) -> Rows:
             for row in kind(context).held()
         ]
         cached = sum(file_sizes(context.settings.store / RANGES).values())
-    notes = ["files with two names (shared by versions) are counted once in each row"]
+    shared = "files with two names (shared by versions) are counted once in each row"
+    notes = [shared] if rows else []
     if cached:
         notes.append(
             f"{bytes_text(cached)} of remote reads are cached; "

@@ -852,7 +852,7 @@ def test_by_the_command_line(bucket):
             check=False,
         )
 
-    links = run("view", f"asset:{SMART}", "-q")
+    links = run("view", f"asset:{SMART}", "--ids")
     assert links.stdout.startswith("https://viewer.example#!s3://"), links.stderr
     assert run("view", f"asset:{RAW}").returncode == 3
     assert run("view", "stack:1").returncode == 2

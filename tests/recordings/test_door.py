@@ -90,12 +90,12 @@ def test_kinds_and_recordings(bucket):
     assert oa.list("recording:aind-np2") == [{"recording": PROBE, "address": ADDRESS}]
     assert oa.list("recording:mearec") == [{"recording": "mearec_NP1.h5", "address": SIMULATED}]
     few = oa.list("recording:", limit=1)
-    assert (len(few), few.count) == (1, "1 kind of 2")
+    assert (len(few), few.counted) == (1, "1 kind of 2")
     assert [r["kind"] for r in oa.list("recording:", kind__like="aind*")] == ["aind-np2"]
     assert oa.list("recording:", kind="np2").empty().why == "there are aind-np2, mearec"
     with pytest.raises(UsageError, match="no column 'kin'") as told:
         oa.list("recording:", kin="x")
-    assert told.value.hint == "kind"
+    assert told.value.hint == "openallen list recording: kind=x"
 
 
 def test_files_of_a_recording(bucket):
@@ -134,6 +134,8 @@ def test_kinds_there_are_not(bucket):
         for address in ("recording:", "recording:aind-np2"):
             with pytest.raises(UsageError, match="no single recording"):
                 ask(address)
+    with pytest.raises(NotFoundError, match="no recordings of this kind"):
+        oa.show("recording:nothing")
     with pytest.raises(UsageError, match="have no version"):
         oa.show("recording:aind-np2@1/x")
 
@@ -199,7 +201,7 @@ def test_offline_what_is_here_is_listed_and_opened(bucket, monkeypatch, traces):
     assert [row["recording"] for row in oa.list("recording:mearec")] == ["mearec_NP1.h5"]
     assert "cached.json" in {row["path"] for row in oa.list(ADDRESS)}
     assert np.array_equal(oa.open(ADDRESS).traces(scaled=False), traces)
-    assert oa.show(SIMULATED)["form"] == "MEArec"
+    assert oa.show(SIMULATED)["format"] == "MEArec"
     for ask in (lambda: oa.list("recording:other"), lambda: oa.show("recording:aind-np2/none")):
         with pytest.raises(OfflineError):
             ask()
@@ -237,7 +239,7 @@ def test_web_addresses_of_something_else(web):
 @pytest.mark.parametrize("place", ["old/binary", "now/binary", "now/blosc.zarr"])
 def test_folders_are_recognised(made, place):
     assert RecordingSource.recognise(Place.here(made / place)) == SURE
-    assert oa.show(made / place)["sampling"] == "30000 Hz"
+    assert oa.show(made / place)["sampling"] == "30 kHz"
 
 
 def test_hdf5_is_recognised_by_what_it_holds(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 
 from openallen.address import Condition
 from openallen.errors import CorruptError, UsageError
-from openallen.sources.releases.rows import check_fields, literal_list, matches, no_rows, read_rows
+from openallen.sources.filters import check_columns, matches, no_rows
+from openallen.sources.releases.rows import literal_list, read_rows
 from openallen.sources.releases.tables import arrow_table, read_table
 
 INDEX = {
@@ -114,7 +115,7 @@ def test_conditions_on_rows(data, text, expected):
 
 def test_a_column_that_is_not_there_is_told_with_the_nearest():
     with pytest.raises(UsageError, match="no column 'imaging_dept'") as caught:
-        check_fields(["imaging_depth", "mouse_id"], [Condition.parse("imaging_dept=1")], "t")
+        check_columns(["imaging_depth", "mouse_id"], [Condition.parse("imaging_dept=1")], "t")
     assert caught.value.hint == "imaging_depth=1"
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import openallen as oa
 from openallen.address import SCHEMES, Address
 from openallen.errors import ExitCode, NotFoundError, OfflineError, OpenAllenError, UsageError
+from openallen.sources.buckets.patterns import is_pattern
 from openallen.sources.options import describe, json_schema, read_options
 from openallen.sources.registry import source_classes
 
@@ -280,6 +281,14 @@ def works_offline(cli, where: str) -> None:
     opened = answered(lambda: oa.open(where))
     assert not isinstance(opened, OfflineError), opened
     said = cli("show", where)
+    if is_pattern(where.partition("?")[0]):  # one thing is opened and shown at a time
+        assert isinstance(opened, (NotFoundError, UsageError)), opened
+        assert said.code in {ExitCode.NOT_FOUND, ExitCode.USAGE}, said
+        listed = cli("list", where)
+        assert listed.code == 0, listed.err
+        where = where.partition("/")[0]
+        assert not isinstance(answered(lambda: oa.open(where)), OpenAllenError)
+        said = cli("show", where)
     assert said.code == 0, said.err
     said = cli("store", "verify")
     assert said.code == 0, said.err + said.out

@@ -117,9 +117,12 @@ class Source(ABC):
     columns
         Columns that `list` shows first.
     no_sample
-        Why the embedded sample has nothing of it; empty where it has.
+        That the embedded sample has nothing of it, in words; empty where it has.
     draws
         Whether `show` can draw pictures of its things.
+    in_buckets
+        Whether its things lie in buckets: where `s3_endpoint` names others, the sample is asked
+        for nothing.
 
     Parameters
     ----------
@@ -141,6 +144,7 @@ class Source(ABC):
     columns: ClassVar[tuple[str, ...]] = ()
     no_sample: ClassVar[str] = ""
     draws: ClassVar[bool] = False
+    in_buckets: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -171,6 +175,8 @@ class Source(ABC):
         ------
         UsageError
             If it has parts or a version that mean nothing here: nothing is ever left out silently.
+        NotFoundError
+            If the source is the embedded sample, which has nothing of this.
         """
         if address.path and not self.parts:
             raise UsageError(
@@ -184,6 +190,15 @@ class Source(ABC):
                 f"'{self.scheme}:' addresses have no version",
                 address=str(address),
                 hint=self.example(),
+            )
+        settings = self.context.settings
+        elsewhere = self.in_buckets and settings.s3_endpoint
+        if self.no_sample and settings.source == "sample" and not elsewhere:
+            raise NotFoundError(
+                self.no_sample,
+                address=str(address),
+                why="the live service has",
+                hint=f"openallen list {self.scheme}: --source live",
             )
 
     def options(

@@ -220,9 +220,11 @@ def _indented(told: Mapping[str, object]) -> dict[str, object]:
 
 
 def fields_of(told: Mapping[str, object], skip: Sequence[str] = ()) -> tuple[Field, ...]:
-    """Make fields out of facts that are words already."""
+    """Make fields out of facts that are words already; those that are fields stay as they are."""
     return tuple(
-        Field(label, _plain(value), None if value is None else str(value))
+        value
+        if isinstance(value, Field)
+        else Field(label, _plain(value), None if value is None else str(value))
         for label, value in told.items()
         if label not in skip
     )

@@ -17,7 +17,7 @@ from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
 from openallen.store.disk import read_kept, write_whole
 
-__all__ = ["COLUMNS", "Catalogue", "check_columns", "column_of", "row_of_name"]
+__all__ = ["COLUMNS", "Catalogue", "check_columns", "row_of_name"]
 
 COLUMNS: Final[Mapping[str, str]] = {
     "name": "VARCHAR",
@@ -203,17 +203,20 @@ class Catalogue:
     def no_assets(self, conditions: Sequence[Condition]) -> NotFoundError:
         """Return the error for conditions no asset matches, with the values likely meant.
 
-        ``modality=ephys`` suggests ``modality=ecephys``.
+        ``modality=ephys`` suggests ``modality=ecephys``; of a time, the first and last there are.
         """
         found: Suggestion | None = None
         for condition in conditions:
             found = self._suggestion(condition, [c for c in conditions if c is not condition])
             if found is not None:
                 break
-        return nothing_matches("asset:", conditions, found, command=_LIST)
+        error = nothing_matches("asset:", conditions, found, command=_LIST)
+        spans = () if found is not None else map(self._span, conditions)
+        error.why = "; ".join([error.why, *filter(None, spans)])
+        return error
 
     def _suggestion(self, condition: Condition, others: Sequence[Condition]) -> Suggestion | None:
-        column = _WORDS.get(condition.field, condition.field)
+        column = _column_of(condition.field)
         if not COLUMNS[column].startswith("VARCHAR"):
             return None
         some = f"unnest({column})" if COLUMNS[column].endswith("[]") else column
@@ -227,11 +230,14 @@ class Catalogue:
                 return found
         return None
 
-    def values(self, column: str) -> list[str]:
-        """Return the values of a column that holds texts, times or lists of texts, in order."""
-        inner = f"unnest({column})" if COLUMNS[column].endswith("[]") else column
-        text = f"SELECT DISTINCT CAST({inner} AS VARCHAR) AS value FROM assets ORDER BY 1"  # noqa: S608
-        return [row["value"] for row in self.sql(text) if row["value"]]
+    def _span(self, condition: Condition) -> str:
+        """Return from when to when the times of a column are, as text; empty where it has none."""
+        column = _column_of(condition.field)
+        if COLUMNS[column] != "TIMESTAMP" or self.count([condition]):
+            return ""
+        text = f"SELECT min({column}) AS first, max({column}) AS last FROM assets"  # noqa: S608
+        row = self.sql(text)[0]
+        return f"{condition.field} is {row['first']} to {row['last']}" if row["first"] else ""
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -257,7 +263,7 @@ def _row(told: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def column_of(field: str) -> str:
+def _column_of(field: str) -> str:
     """Return the column that a filter is on: ``modalities`` for ``modality``."""
     return _WORDS.get(field, field)
 
@@ -277,7 +283,7 @@ def _where(conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
     clauses: list[str] = []
     values: list[Any] = []
     for condition in conditions:
-        column = column_of(condition.field)
+        column = _column_of(condition.field)
         if column not in COLUMNS:
             names = [*_WORDS, *COLUMNS]
             raise unknown_column(condition, names, address="asset:", command=_LIST)

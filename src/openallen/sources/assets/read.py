@@ -141,7 +141,8 @@ class Asset:
 
     def missing(self) -> NotFoundError:
         """Return the error for an asset that does not exist."""
-        subject = self.name.subject_id
+        # What follows no scheme begins with anything: that names no subject.
+        subject = self.name.subject_id if self.name.level != "unknown" else ""
         return NotFoundError(
             "no such asset",
             address=f"asset:{self.name}",

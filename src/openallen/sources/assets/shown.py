@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.address import Condition
 from openallen.display import bytes_text, count_text
 from openallen.errors import ExitCode, NotFoundError, OpenAllenError, StoreError
-from openallen.sources.assets.catalogues import Catalogue, check_columns, column_of
+from openallen.sources.assets.catalogues import check_columns
 from openallen.sources.base import Facts, Field, Row, Rows, Section, fields_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["asset_facts", "catalogue_rows"]
 
-_FEW: Final = 24
 _NAMED: Final = 40
 _SHOWN: Final = 8
 _SAY_EVERY: Final = 50_000
@@ -66,35 +65,13 @@ def catalogue_rows(
         noun="asset",
         total=None if limit is None else found.count(wanted),
         notes=(f"from {about.get('source')}, asked {about.get('asked')}",),
-        empty=lambda: _none(found, wanted),
+        empty=lambda: found.no_assets(wanted),
     )
 
 
 def _plain(row: Row) -> Row:
     plain = {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in row.items()}
     return plain | {"address": f"asset:{row['name']}"}
-
-
-def _none(found: Catalogue, wanted: Sequence[Condition]) -> NotFoundError:
-    """Return the error that says which filter matches nothing, and what there is instead."""
-    from difflib import get_close_matches
-
-    why, hint = " ".join(map(str, wanted)), "openallen list asset:"
-    alone = [one for one in wanted if not found.count([one])]
-    if wanted and not alone:
-        why += ": each matches some, no asset matches all"
-    for one in alone[:1]:
-        column = column_of(one.field)
-        values = found.values(column)
-        near = get_close_matches(str(one.value), values, 1, 0.5) if one.op == "eq" else []
-        if near:
-            others = [Condition(c.field, c.op, near[0] if c is one else c.value) for c in wanted]
-            hint += "".join(f" {shlex.quote(str(c))}" for c in others)
-        if values and len(values) <= _FEW:
-            why += f"; {one.field} is one of {', '.join(values)}"
-        elif values:
-            why += f"; {one.field} is {values[0]} to {values[-1]}"
-    return NotFoundError("no asset matches", why=why, hint=hint)
 
 
 # --- one asset ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.address import Address, Condition
+from openallen.address import Address, AddressLike, Condition
 from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
 from openallen.sources.atlases.options import GridOptions, GridShowOptions, asked_for
 from openallen.sources.base import Example, Facts, Field, Picture, Place, Rows, Source
@@ -71,6 +71,23 @@ class GridSource(Source):
         "reference_space_id",
         "specimen_id",
     )
+
+    @classmethod
+    def parse(cls, data_set: AddressLike | int) -> Address:
+        """Read the id of a section data set, or its address.
+
+        Raises
+        ------
+        UsageError
+            If it is the address of something else.
+        """
+        number = str(data_set)
+        where = Address.parse(f"{cls.scheme}:{number}" if number.isdigit() else number)
+        if where.scheme != cls.scheme:
+            raise UsageError(
+                "this is not a section data set", address=str(where), hint=cls.example()
+            )
+        return where
 
     @classmethod
     def from_web(cls, web: WebAddress) -> Address | None:

@@ -53,13 +53,7 @@ def alignment(
     """
     from openallen.sources.atlases.search import load_alignment
 
-    number = str(data_set)
-    scheme = GridSource.scheme
-    where = Address.parse(f"{scheme}:{number}" if number.isdigit() else number)
-    if where.scheme != scheme:
-        raise UsageError(
-            "this is not a section data set", address=str(where), hint=GridSource.example()
-        )
+    where = GridSource.parse(data_set)
     with Context(settings, source=source) as context:
         return load_alignment(context.client, where.id, context.folder(where))
 

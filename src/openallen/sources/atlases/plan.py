@@ -183,7 +183,7 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
         If something is asked for that grids do not hold.
     """
     wanted_kinds(address, None)  # what makes no sense is said before anything is asked
-    _own_folder(to, address, client.source)
+    _own_grid_folder(to, address, client.source)
     retry = fetch_command(address, to=to, source=client.source)
     facts, notes = _data_set(client, address.id, to)
     kinds = wanted_kinds(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
@@ -252,7 +252,7 @@ def plan_grids(
     for row in rows:
         one = Address("grid", str(row["id"]), conditions=(Condition("include", "eq", kind),))
         folder = to / one.name
-        _own_folder(folder, one, client.source)
+        _own_grid_folder(folder, one, client.source)
         retry = fetch_command(one, to=folder, source=client.source)
         file = _expression(client, one, (kind,), retry)
         files.append(replace(file, path=f"{one.name}/{file.path}"))
@@ -315,8 +315,8 @@ def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any],
     return describe_data_set(client, number)
 
 
-def _own_folder(to: Path, address: Address, source: str) -> None:
-    """Check that a folder does not hold something else already, or this from another source.
+def _own_grid_folder(to: Path, address: Address, source: str) -> None:
+    """Check that a folder does not hold something else already, or this grid from another source.
 
     What is here is vouched for by its path alone: a sample's volumes would pass for the service's.
 
@@ -325,22 +325,39 @@ def _own_folder(to: Path, address: Address, source: str) -> None:
     RefusedError
         If it does, with what.
     """
-    atlas = read_kept(to / FACTS_NAME)
+    others = {p.name.split("_")[1] for p in to.glob("grid_*_*")} - {address.name}
+    holds = f"grid:{min(others)}" if others else ""
+    if read_kept(to / FACTS_NAME):
+        holds = "an atlas"
+    _own_folder(to, holds or _elsewhere("grid", read_kept(to / facts_name(address.id)), source))
+
+
+def _own_atlas_folder(to: Path, atlas: AtlasFacts, source: str) -> None:
+    """Check that a folder does not hold something else already, or this atlas from another source.
+
+    Raises
+    ------
+    RefusedError
+        If it does, with what.
+    """
+    facts = read_kept(to / FACTS_NAME)
     holds = ""
+    if any(to.glob("grid_*_*")):
+        holds = "grids"
+    elif facts.get("name", atlas.name) != atlas.name:
+        holds = f"atlas:{facts['name']}"
+    _own_folder(to, holds or _elsewhere("atlas", facts, source))
+
+
+def _elsewhere(kind: str, facts: Mapping[str, Any], source: str) -> str:
+    """Say that what is recorded of a folder came from another source; empty where it did not."""
+    before = facts.get("source", source)
+    return f"this {kind} from another source ({before}, not {source})" if before != source else ""
+
+
+def _own_folder(to: Path, holds: str) -> None:
     if (to / "manifest.json").exists():
         holds = "an image stack"
-    elif address.scheme == "grid":
-        others = {p.name.split("_")[1] for p in to.glob("grid_*_*")} - {address.name}
-        holds = "an atlas" if atlas else f"grid:{min(others)}" if others else ""
-        here, facts = str(address.scheme), read_kept(to / facts_name(address.id))
-    else:
-        here, facts = str(address.scheme), atlas
-        if any(to.glob("grid_*_*")):
-            holds = "grids"
-        elif atlas.get("name", find_atlas(address.name).name) != find_atlas(address.name).name:
-            holds = f"atlas:{atlas['name']}"
-    if not holds and facts.get("source", source) != source:
-        holds = f"this {here} from another source ({facts['source']}, not {source})"
     if holds:
         raise RefusedError(
             "this folder is taken",
@@ -394,7 +411,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         If there is no such part or voxel size.
     """
     atlas = find_atlas(address.name)
-    _own_folder(to, address, client.source)
+    _own_atlas_folder(to, atlas, client.source)
     if address.conditions:
         raise UsageError(
             f"atlases have no option '{address.conditions[0].field}'",

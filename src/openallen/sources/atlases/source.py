@@ -81,7 +81,7 @@ class AtlasSource(Source):
     ) -> Rows:
         """Return the atlases that are known."""
         from openallen.sources.atlases.catalogue import ATLASES
-        from openallen.sources.atlases.plain_rows import check_columns, matching, no_rows
+        from openallen.sources.filters import check_columns, matches, no_rows
 
         del options
         if address.name:
@@ -97,15 +97,17 @@ class AtlasSource(Source):
             for atlas in ATLASES.values()
         ]
         wanted = [*address.conditions, *conditions]
-        check_columns(wanted, tuple(rows[0]), f"{self.scheme}:", self.context.source_flag)
-        found = matching(rows, wanted)
+        whole = f"{self.scheme}:"
+        command = f"openallen list {whole}{self.context.source_flag}"
+        check_columns(tuple(rows[0]), wanted, whole, command)
+        found = [row for row in rows if matches(row, wanted)]
         return Rows(
             found[:limit],
             self.columns,
             id_column="atlas",
             total=len(found),
             notes=("one of them: openallen show atlas:ccf-2017",),
-            empty=lambda: no_rows(rows, wanted, f"{self.scheme}:", self.context.source_flag),
+            empty=lambda: no_rows(rows, wanted, whole, command),
         )
 
     # --- show -------------------------------------------------------------------------------------

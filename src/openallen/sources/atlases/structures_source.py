@@ -59,15 +59,16 @@ class StructuresSource(Source):
         self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
     ) -> Rows:
         """Return the ontologies that are known, or the structures of one."""
-        from openallen.sources.atlases.plain_rows import check_columns, matching, no_rows
+        from openallen.sources.filters import check_columns, matches, no_rows
 
         del options
         wanted = [*address.conditions, *conditions]
         plain = replace(self.canonical(address), conditions=())
         columns = _COLUMNS if address.name else _GRAPH_COLUMNS
-        check_columns(wanted, columns, str(plain), self.context.source_flag)
+        command = f"openallen list {plain}{self.context.source_flag}"
+        check_columns(columns, wanted, str(plain), command)
         rows: list[dict[str, Any]] = self._structures(plain) if address.name else _graphs()
-        found = matching(rows, wanted)
+        found = [row for row in rows if matches(row, wanted)]
         return Rows(
             found[:limit],
             self.columns if address.name else ("graph_id", "title"),
@@ -75,7 +76,7 @@ class StructuresSource(Source):
             noun="structure" if address.name else "structure graph",
             total=len(found),
             notes=() if address.name else ("one of them: openallen list structures:1",),
-            empty=lambda: no_rows(rows, wanted, str(plain), self.context.source_flag),
+            empty=lambda: no_rows(rows, wanted, str(plain), command),
         )
 
     def _structures(self, address: Address) -> list[dict[str, Any]]:

@@ -94,6 +94,7 @@ class BucketSource(Source):
     """
 
     parts: ClassVar[bool] = True
+    in_buckets: ClassVar[bool] = True
     bucket: ClassVar[str]
     noun: ClassVar[str]
 
@@ -101,25 +102,6 @@ class BucketSource(Source):
     @abstractmethod
     def root(cls, address: Address) -> Root:
         """Return the folder of the bucket that an address lies in."""
-
-    def check(self, address: Address) -> None:
-        """See that an address can name something here, and that a sample is not asked for it.
-
-        Raises
-        ------
-        UsageError
-            If it has a version.
-        NotFoundError
-            If the source is the embedded sample, which has nothing of the bucket.
-        """
-        super().check(address)
-        settings = self.context.settings
-        if self.no_sample and settings.source == "sample" and not settings.s3_endpoint:
-            raise NotFoundError(
-                self.no_sample,
-                address=str(address),
-                hint=f"openallen list {self.scheme}: --source live",
-            )
 
     def gone(self, root: Root) -> NotFoundError:
         """Return the error that says that there is no such thing at all."""
@@ -143,10 +125,12 @@ class BucketSource(Source):
 
         Offline, those that are in the store.
         """
-        from openallen.sources.buckets.rows import check_columns, obeys
+        from openallen.sources.filters import check_columns, matches
 
         wanted = [*address.conditions, *conditions]
-        check_columns(wanted, _FILE_COLUMNS, str(address))
+        plain = replace(address, conditions=())
+        command = f"openallen list {quoted(plain)}"
+        check_columns(_FILE_COLUMNS, wanted, str(plain), command, numbers={"size_bytes"})
         root = self.root(address)
 
         def read() -> Iterator[Row]:
@@ -155,7 +139,7 @@ class BucketSource(Source):
             for entry in self._counted(self._entries(root, notes)):
                 path = entry.key.removeprefix(root.prefix)
                 row: Row = {"path": path, "size_bytes": entry.size_bytes, "etag": entry.etag}
-                if not obeys(row, wanted):
+                if not matches(row, wanted):
                     continue
                 total += 1
                 size += entry.size_bytes
@@ -196,7 +180,7 @@ class BucketSource(Source):
 
     def _entries(self, root: Root, notes: list[str]) -> Iterator[Listed]:
         """Return files of the bucket; offline those that are here, which is noted."""
-        from openallen.sources.buckets.listing import FolderBucket, listed
+        from openallen.sources.buckets.listing import listed
 
         try:
             yield from listed(self.context.bucket(self.bucket), root.prefix, root.pattern)
@@ -205,17 +189,22 @@ class BucketSource(Source):
             if not folder.is_dir():
                 raise
             notes.append(f"offline: the files that are here, in {folder}")
-            here = FolderBucket(folder, root.prefix)
-            yield from (
-                replace(entry, etag="") for entry in listed(here, root.prefix, root.pattern)
-            )
+            yield from self._present(folder, root)
+
+    @staticmethod
+    def _present(folder: Path, root: Root) -> list[Listed]:
+        """Return the files an address means that are in a folder; their tags are not known."""
+        from openallen.sources.buckets.listing import FolderBucket, listed
+
+        here = FolderBucket(folder, root.prefix)
+        return [replace(entry, etag="") for entry in listed(here, root.prefix, root.pattern)]
 
     # --- fetch ------------------------------------------------------------------------------------
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches all files, or those that the parts mean as a pattern.
 
-        Offline, the listing of an earlier time is used where it was kept.
+        Offline, the listing of an earlier time is used; where none was kept, what is there already.
         """
         from openallen.sources.buckets.jobs import PrefixJob
         from openallen.sources.buckets.kept import KeptListings
@@ -223,6 +212,7 @@ class BucketSource(Source):
 
         del options
         root = self.root(address)
+        folder = to.joinpath(*root.address.path)
         bucket = self.context.bucket(self.bucket)
         kept = KeptListings(self.context.settings.store)
         url = bucket.url(root.prefix)
@@ -231,17 +221,21 @@ class BucketSource(Source):
             found = list(self._counted(listed(bucket, root.prefix, root.pattern)))
             kept.put(url, root.pattern, found)
         except OfflineError:
-            before = kept.get(url, root.prefix, root.pattern)
-            if before is None:
+            known = kept.get(url, root.prefix, root.pattern)
+            note = "offline: files as they were listed last"
+            if known is None:
+                known = self._present(folder, root)
+                note = "offline: only the files that are here, others were never listed"
+            if not known:
                 raise
-            found, notes = before, ("offline: files as they were listed last",)
+            found, notes = known, (note,)
         if not found:
             raise self._nothing(root, f"no file of this {self.noun} matches", "list")
         return PrefixJob.of(
             bucket,
             root.prefix,
             found,
-            to.joinpath(*root.address.path),
+            folder,
             address=address,
             root=root.address,
             retry_to=to,
@@ -299,6 +293,8 @@ class BucketSource(Source):
         return self.facts_of(self.open_part(address), str(address))
 
     def _place(self, address: Address, *, remote: bool | None) -> Place:
+        from openallen.sources.buckets.patterns import is_pattern
+
         root = self.root(address)
         here = self.here(root).joinpath(*root.below)
         if remote is False:
@@ -307,7 +303,12 @@ class BucketSource(Source):
         counts = remote is False or here.is_file() or self.context.settings.offline
         if remote is not True and counts and here.exists():
             return self.context.place(here)
-        return self._remote_place(root, address)
+        try:
+            return self._remote_place(root, address)
+        except OfflineError:
+            if is_pattern(root.pattern):  # which names a file only where it is asked for by name
+                raise self._nothing(root, "", "open") from None
+            raise
 
     def _fetch_now(self, root: Root, address: Address) -> None:
         from openallen.sources.buckets.patterns import is_pattern

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
 from openallen.errors import MissingExtraError, UsageError
 from openallen.formats.chunks import decoding
+from openallen.sources.facts import Field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -291,11 +292,15 @@ class Recording:
         return f"Recording: {' - '.join(self._size.values())}"
 
     def _facts(self) -> dict[str, object]:
-        """Return all facts, numbers without their nouns."""
+        """Return all facts, counts as numbers without their nouns."""
         plain = {name: text.removesuffix(" dtype") for name, text in self._size.items()}
-        for name in ("channels", "segments", "samples"):
-            plain[name] = plain[name].partition(" ")[0]
-        return {**plain, **self._more()}
+        counts = {
+            "channels": len(self.channel_ids),
+            "segments": len(self.segments),
+            "samples": sum(segment.shape[0] for segment in self.segments),
+        }
+        counted = {name: Field(name, n, f"{n:,}") for name, n in counts.items()}
+        return {**plain, **counted, **self._more()}
 
     def _more(self) -> dict[str, object]:
         """Return the facts that are not in the title."""

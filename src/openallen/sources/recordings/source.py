@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, OfflineError, UsageError
 from openallen.sources.base import SURE, Example, Facts, NoOptions, Place, Row, Rows, Source
-from openallen.sources.buckets.source import BucketSource, Root, parts_of
+from openallen.sources.buckets.source import BucketSource, Root, parts_of, quoted
 
 if TYPE_CHECKING:
     from openallen.sources.recordings.recording import Recording
@@ -96,19 +96,20 @@ class RecordingSource(BucketSource):
         self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
     ) -> Rows:
         """Return kinds of recordings; recordings of one kind; files of one recording."""
-        from openallen.sources.buckets.rows import check_columns, obeys
+        from openallen.sources.filters import check_columns, matches
 
         del options
         if address.path:
             return self.file_rows(address, conditions, limit)
         wanted = [*address.conditions, *conditions]
         noun = "recording" if address.name else "kind"
-        check_columns(wanted, (noun, "address"), str(address))
+        plain = replace(address, conditions=())
+        check_columns((noun, "address"), wanted, str(plain), f"openallen list {quoted(plain)}")
         at = f"recording:{address.name}/" if address.name else "recording:"
         notes: list[str] = []
         names = self._names(address.name, notes)
         every: list[Row] = [{noun: name, "address": f"{at}{name}"} for name in names]
-        rows = [row for row in every if obeys(row, wanted)]
+        rows = [row for row in every if matches(row, wanted)]
         return Rows(
             rows[:limit],
             (noun, "address"),
@@ -163,12 +164,28 @@ class RecordingSource(BucketSource):
         return self.open_part(plain, **options)
 
     def _one(self, address: Address) -> None:
-        if not address.path:
-            raise UsageError(
-                "this names no single recording",
-                address=str(address),
-                hint=f"openallen list recording:{address.name}",
-            )
+        """See that an address names a recording.
+
+        Raises
+        ------
+        NotFoundError
+            If there is not even such a kind.
+        UsageError
+            If it names all of them, or all of one kind.
+        """
+        if address.path:
+            return
+        try:
+            known = not address.name or address.name in self._names("")
+        except OfflineError:
+            known = True
+        if not known:
+            raise self.gone(self.root(address))
+        raise UsageError(
+            "this names no single recording",
+            address=str(address),
+            hint=f"openallen list recording:{address.name}",
+        )
 
     def opener(self, place: Place, address: Address) -> Source:
         """Return the source that opens a place: simulated recordings are ours by their address."""

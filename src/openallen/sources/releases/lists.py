@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError
+from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.access import cache_of, project_names, release_of
 from openallen.sources.releases.chosen import FILES, file_address, some
 from openallen.sources.releases.projects import find_project
-from openallen.sources.releases.rows import check_fields, matches, read_rows
+from openallen.sources.releases.rows import read_rows
 from openallen.sources.releases.search import file_rows
 from openallen.sources.tables import Row, Rows, cell_text, telling
 
@@ -59,7 +60,7 @@ class Asked:
         UsageError
             With the nearest column.
         """
-        check_fields(columns, self.conditions, str(self.address))
+        check_columns(columns, self.conditions, str(self.address))
 
 
 def list_projects(context: Context, asked: Asked) -> Rows:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from openallen.address import Address, Condition
 from openallen.display import card, count_text, facts_text
 from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.comparison import Comparison, compare
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
 from openallen.sources.releases.projects import TERMS
-from openallen.sources.releases.rows import check_fields, matches, read_rows
+from openallen.sources.releases.rows import read_rows
 from openallen.sources.releases.search import Fetch, choose, files_of
 from openallen.transfer.status import with_status
 
@@ -211,7 +212,7 @@ class Release:
         first = next(rows, None)
         if first is None:
             return
-        check_fields(list(first), conditions, f"{self.address}/{name}")
+        check_columns(list(first), conditions, f"{self.address}/{name}")
         if matches(first, conditions):
             yield first
         yield from (row for row in rows if matches(row, conditions))

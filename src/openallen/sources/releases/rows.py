@@ -1,4 +1,4 @@
-"""Rows of a release's tables as plain Python, and filters on them.
+"""Rows of a release's tables as plain Python.
 
 No table library is needed: listing and choosing files work in the bare install.
 """
@@ -6,28 +6,21 @@ No table library is needed: listing and choosing files work in the bare install.
 from __future__ import annotations
 
 import csv
-import fnmatch
 import json
-import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from openallen.address import Condition
-from openallen.errors import CorruptError, NotFoundError
-from openallen.near import nothing_matches, suggest_from_rows, unknown_column
+from openallen.errors import CorruptError
 
-__all__ = ["TEXT_COLUMNS", "check_fields", "literal_list", "matches", "no_rows", "read_rows"]
+__all__ = ["TEXT_COLUMNS", "literal_list", "read_rows"]
 
 TEXT_COLUMNS: Final = frozenset({"mouse_id"})
 """Columns whose values look like numbers and are names."""
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _MISSING: Final = frozenset({"", "nan", "NaN", "None", "NA", "<NA>"})
-_COMPARE: Final = {
-    "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
-}  # fmt: skip
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -74,102 +67,3 @@ def literal_list(text: str) -> Any:
     except json.JSONDecodeError:
         return text
     return found if isinstance(found, list) else text
-
-
-def check_fields(
-    columns: Sequence[str], conditions: Sequence[Condition], address: str, command: str = ""
-) -> None:
-    """Check that every condition is on a column that exists.
-
-    Parameters
-    ----------
-    columns
-        The columns of the table.
-    conditions
-        The conditions.
-    address
-        The table.
-    command
-        The command of the hint, which a corrected condition is put behind; empty for the condition
-        alone.
-
-    Raises
-    ------
-    UsageError
-        With the nearest column, and all of them.
-    """
-    for condition in conditions:
-        if condition.field not in columns:
-            raise unknown_column(condition, columns, address=address, command=command)
-
-
-def no_rows(
-    rows: Sequence[Mapping[str, Any]],
-    conditions: Sequence[Condition],
-    address: str,
-    command: str = "",
-) -> NotFoundError:
-    """Return the error for conditions that none of these rows matches.
-
-    It says the values of the column in question where they are few, else the nearest ones:
-    ``targeted_structure=VISP`` suggests ``targeted_structure=VISp``.
-
-    Parameters
-    ----------
-    rows
-        All rows of the table.
-    conditions
-        What none of them matches.
-    address, command
-        As for `check_fields`.
-    """
-    found = suggest_from_rows(rows, conditions, matches)
-    return nothing_matches(address, conditions, found, command=command)
-
-
-def matches(row: Mapping[str, Any], conditions: Sequence[Condition]) -> bool:
-    """Return whether a row matches all conditions; of a list, one item is enough."""
-    return all(_matches(row.get(c.field), c) for c in conditions)
-
-
-def _matches(value: Any, condition: Condition) -> bool:
-    if condition.op == "exists":
-        return value is not None
-    if isinstance(value, list):
-        if condition.op == "ne":
-            return all(_one(item, condition) for item in value)
-        return any(_one(item, condition) for item in value)
-    return _one(value, condition)
-
-
-def _one(value: Any, condition: Condition) -> bool:
-    op, wanted = condition.op, condition.value
-    if op == "in":
-        return any(_equal(value, text) for text in wanted)
-    text = str(wanted)
-    if op in {"eq", "ne"}:
-        return _equal(value, text) is (op == "eq")
-    if value is None:
-        return False
-    if op in {"like", "ilike"}:
-        mine, pattern = str(value), text.replace("[", "[[]")
-        if op == "ilike":
-            mine, pattern = mine.lower(), pattern.lower()
-        return fnmatch.fnmatchcase(mine, pattern)
-    if isinstance(value, (int, float)) and _NUMBER.fullmatch(text):
-        return bool(_COMPARE[op](value, float(text)))
-    return bool(_COMPARE[op](str(value), text))
-
-
-def _equal(value: Any, text: str) -> bool:
-    if value is None:
-        return text.lower() in {"", "null", "none", "nan"}
-    if isinstance(value, bool):
-        return text.lower() == str(value).lower()
-    if isinstance(value, (int, float)) and _NUMBER.fullmatch(text):
-        return (
-            float(text) == value
-            if "." in text or isinstance(value, float)
-            else (int(float(text)) == value)
-        )
-    return str(value) == text

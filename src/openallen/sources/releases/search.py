@@ -11,9 +11,10 @@ from urllib.parse import unquote
 
 from openallen.address import Address
 from openallen.errors import NotFoundError, UsageError
+from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Manifest, ReleaseFile
-from openallen.sources.releases.rows import check_fields, matches, read_rows
+from openallen.sources.releases.rows import read_rows
 
 __all__ = [
     "Choice",
@@ -284,7 +285,7 @@ def _narrowed(
     """Return the files of a choice whose rows match the address's conditions."""
     assert choice.table is not None
     rows = list(read_rows(cache.path(manifest, choice.table)))
-    check_fields(list(rows[0]) if rows else [], address.conditions, str(address))
+    check_columns(list(rows[0]) if rows else [], address.conditions, str(address))
     files = {f.id: f for f in choice.files}
     by_file_id = {f.file_id: f for f in choice.files}
     index = manifest.project.tables.get(choice.table.id, "")

@@ -37,7 +37,8 @@ class ReleaseSource(Source):
     draws: ClassVar[bool] = True
     fetch_options: ClassVar[type] = FetchOptions
     columns: ClassVar[tuple[str, ...]] = ("address", "title", "bucket", "here")
-    no_sample: ClassVar[str] = "the sample has no buckets"
+    no_sample: ClassVar[str] = "the embedded sample has no releases"
+    in_buckets: ClassVar[bool] = True
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "release:visual-behavior-ophys@1.0.0",
