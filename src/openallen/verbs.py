@@ -6,14 +6,13 @@ of them knows a source by name.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.address import OPERATORS, Address, AddressLike, Condition
+from openallen.address import Address, AddressLike, Condition
 from openallen.display import picture_path
 from openallen.errors import AddressError, UsageError
 from openallen.settings import Settings
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prepared",
-    "condition_of",
     "fetch",
     "folder_of_one",
     "list",
@@ -122,29 +120,9 @@ def listing(
         found = context.source(where)
         names = {d.name for d in describe(found.list_options)}
         told = {name: value for name, value in filters.items() if name in names}
-        given += [condition_of(n, v) for n, v in filters.items() if n not in names]
+        given += [Condition.of(n, v) for n, v in filters.items() if n not in names]
         options: Any = read_options(found.list_options, told, str(where))
         yield found.rows(where, given, options, limit)
-
-
-def condition_of(name: str, value: object) -> Condition:
-    """Return the condition of a keyword: ``gene="Pdyn"``, ``id__lt=5``, ``gene=["Pdyn", "Drd1"]``.
-
-    Raises
-    ------
-    AddressError
-        For a value that does not go with the operator.
-    """
-    field, _, word = name.rpartition("__")
-    if not field or word not in OPERATORS:
-        field, word = name, "eq"
-    if isinstance(value, (tuple, builtins.list)):
-        many = tuple(map(str, value))
-        return Condition(field, "in" if word == "eq" else word, many)
-    if word == "exists":
-        return Condition(field, word)
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return Condition(field, word, text)
 
 
 # --- show -----------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from openallen.address import Address, AddressLike, Condition
 from openallen.errors import UsageError
 from openallen.sources.atlases.grid_source import GridSource
 from openallen.sources.context import Context, folder_for
-from openallen.verbs import condition_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -128,7 +127,7 @@ def grids(
     if isinstance(gene, list) and not gene:
         raise UsageError("no gene is named", hint='gene="Pdyn"')
     given = {"gene": gene, "plane": plane, "product": product, **filters}
-    wanted = [condition_of(name, value) for name, value in given.items() if value is not None]
+    wanted = [Condition.of(name, value) for name, value in given.items() if value is not None]
     with Context(settings, source=source) as context:
         folder = folder_for(to if to is not None else context.settings.store / "grids")
         rows = _expression(context, wanted, limit)

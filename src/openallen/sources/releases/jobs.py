@@ -92,7 +92,7 @@ class RepairJob:
         return self.plan.to
 
 
-def repair_job(context: Context, folder: Path) -> RepairJob:
+def repair_job(context: Context, folder: Path) -> ReleaseJob | RepairJob:
     """Return the job that fetches again what is damaged in a folder that holds a release.
 
     Raises
@@ -102,7 +102,10 @@ def repair_job(context: Context, folder: Path) -> RepairJob:
     """
     cache, release = release_in(context, folder)
     alone = cache.mirror or version_folder(folder) is not None
-    manifests = [release.manifest] if alone else held_manifests(cache, release.manifest)
+    if alone:
+        here = [f for f in release.manifest.files if cache.path(release.manifest, f).exists()]
+        return job_of(context, cache, release.manifest, here, address=release.address)
+    manifests = held_manifests(cache, release.manifest)
     pairs = [
         (manifest, file)
         for manifest in manifests
