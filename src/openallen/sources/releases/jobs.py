@@ -11,7 +11,6 @@ from openallen.errors import OpenAllenError
 from openallen.plans import Plan, Report
 from openallen.sources.releases.access import cache_of, fetcher, job_of, release_in
 from openallen.sources.releases.chosen import chosen
-from openallen.sources.releases.folders import version_folder
 from openallen.sources.releases.models import Manifest
 from openallen.sources.releases.plan import ReleaseJob, remote_file
 from openallen.store.link import share
@@ -92,7 +91,7 @@ class RepairJob:
         return self.plan.to
 
 
-def repair_job(context: Context, folder: Path) -> ReleaseJob | RepairJob:
+def repair_job(context: Context, folder: Path) -> RepairJob:
     """Return the job that fetches again what is damaged in a folder that holds a release.
 
     Raises
@@ -101,11 +100,8 @@ def repair_job(context: Context, folder: Path) -> ReleaseJob | RepairJob:
         If it holds none, or several.
     """
     cache, release = release_in(context, folder)
-    alone = cache.mirror or version_folder(folder) is not None
-    if alone:
-        here = [f for f in release.manifest.files if cache.path(release.manifest, f).exists()]
-        return job_of(context, cache, release.manifest, here, address=release.address)
-    manifests = held_manifests(cache, release.manifest)
+    # Versions share bytes: they are repaired together, or a name would lose its twin.
+    manifests = [release.manifest] if cache.mirror else held_manifests(cache, release.manifest)
     pairs = [
         (manifest, file)
         for manifest in manifests
