@@ -155,6 +155,13 @@ class Source(ABC):
         """Return an address that works."""
         return cls.examples[0].address
 
+    @classmethod
+    @final
+    def way_in(cls) -> str:
+        """Return a command that shows what there is: a list where it lists, else an example."""
+        listed = cls.rows is not Source.rows
+        return f"openallen list {cls.scheme}:" if listed else f"openallen show {cls.example()}"
+
     # --- addresses --------------------------------------------------------------------------------
 
     @classmethod
@@ -248,7 +255,7 @@ class Source(ABC):
             If there is no such thing.
         """
         del options
-        raise self.cannot("shown", address, f"openallen list {self.scheme}:")
+        raise self.cannot("shown", address, self.way_in())
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches a thing into a folder; only plans are made here.
@@ -261,7 +268,7 @@ class Source(ABC):
             If the folder holds something else.
         """
         del to, options
-        raise self.cannot("fetched", address, f"openallen show {address}")
+        raise self.cannot("fetched", address, self.way_in())
 
     def open(self, address: Address, **options: Any) -> Any:
         """Open a thing: what is here, or what can be read where it lies.
@@ -293,7 +300,7 @@ class Source(ABC):
 
     def views(self, address: Address) -> list[View]:
         """Return pages of viewers in which a thing can be looked at; none where there are none."""
-        raise self.cannot("viewed", address, f"openallen show {address}")
+        raise self.cannot("viewed", address, self.way_in())
 
     def written(self, report: Report, options: Any) -> dict[str, Path]:
         """Return files a fetch wrote beside the fetched ones, by what they are; may write them."""

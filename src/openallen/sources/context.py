@@ -201,7 +201,7 @@ class Context:
             raise UsageError(
                 "this names no single thing that can be kept",
                 address=str(address),
-                hint=f"openallen list {address.scheme}:" if not address.name else "",
+                hint=source.way_in(),
             )
         name = source.canonical(address).name
         return folder_for(Store(self.settings.store).folder(source.folder, name))
@@ -263,7 +263,7 @@ class Context:
             bucket, slash, key = web.path.removeprefix("/").partition("/")
             bucket, key = (bucket, key) if slash else ("", bucket)
             endpoint = web.text.partition("://")[0].lower() + "://" + web.text.split("/")[2]
-        folder, _, name = key.rpartition("/")
+        folder, _, name = (key if web.bucket else key.rstrip("/")).rpartition("/")
         immutable = bool(web.version_id)
         region = web.region or "us-west-2"
         if not name or _is_store(name):

@@ -180,7 +180,7 @@ class Facts:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        told = self.labelled | {s.title: s.text for s in self.sections if s.text}
+        told = self.labelled | {f"{s.title}:": s.text for s in self.sections if s.text}
         if self.plan is not None:
             told["plan"] = str(self.plan).partition("\n")[2].strip()
         return card(self.title, told, note=" ".join(self.notes), pre=True)

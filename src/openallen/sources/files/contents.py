@@ -32,7 +32,8 @@ def sureness(place: Place) -> int:
     if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj"):
         return MAYBE
     # An http address without an ending may lead to HDF5: DANDI's do, and signed ones.
-    return MAYBE if place.url.startswith("http") and "." not in place.file else 0
+    plain = bool(place.file) and "." not in place.file
+    return MAYBE if plain and place.url.startswith("http") else 0
 
 
 def open_contents(context: Context, place: Place, **options: Any) -> Any:

@@ -29,9 +29,10 @@ class FileSource(Source):
     folder: ClassVar[str] = "files"
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
-            "file:491120155",
-            "a file by its id",
-            web=("http://api.brain-map.org/api/v2/well_known_file_download/491120155",),
+            "file:197676381",
+            "the annotation of the adult mouse's grids, by its id",
+            sample=True,
+            web=("http://api.brain-map.org/api/v2/well_known_file_download/197676381",),
         ),
     )
 

@@ -154,7 +154,7 @@ class RmaSource(Source):
                 "this model is not known here",
                 address=str(address),
                 why="the service may have it all the same",
-                hint=f"openallen show rma:{meant}" if meant else f"openallen query {address.name}",
+                hint=f"openallen show rma:{meant}" if meant else "openallen list rma:",
             )
         return _facts_of(known, str(address))
 

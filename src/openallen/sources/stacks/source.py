@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from openallen.address import Address, AddressLike, Condition
 from openallen.display import bytes_text
-from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
+from openallen.errors import (
+    NotFoundError,
+    OfflineError,
+    OpenAllenError,
+    UnreachableError,
+    UsageError,
+)
 from openallen.sources.base import SURE, Example, Facts, Field, Place, Rows, Source
 from openallen.sources.stacks.options import ListOptions, Options, ShowOptions
 
@@ -115,7 +121,7 @@ class StackSource(Source):
             downsample = _size_of(here) or 0
         try:
             found = describe(self.context.client, address.id)
-        except OfflineError:
+        except (OfflineError, UnreachableError):
             if here is None:
                 raise
             return self.facts_of(here, str(address))
