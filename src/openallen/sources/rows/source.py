@@ -107,7 +107,7 @@ class RmaSource(Source):
 
         if wanted:
             raise UsageError(
-                "models have no filters", why=str(wanted[0]), hint="openallen list rma:MODEL"
+                "models have no filters", why=str(wanted[0]), hint="openallen list rma:"
             )
         notes = ["models known here; the service may have more"]
         if options.refresh:
