@@ -43,7 +43,7 @@ def requirement(extra: str) -> str:
         folder = told.get("dir_info")
         editable = isinstance(folder, dict) and folder.get("editable") is True
         return f"{'-e ' if editable else ''}{_quoted(f'{path}[{extra}]')}"
-    if url and urlsplit(url).scheme != "file":
+    if url and not url.startswith("file:"):
         return _quoted(f"openallen[{extra}] @ {url}")
     return _quoted(f"openallen[{extra}]")
 
