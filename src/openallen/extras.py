@@ -62,7 +62,7 @@ def _direct_url() -> dict[str, object]:
 def _local(url: str) -> Path | None:
     """Return the folder or file a ``file:`` URL names, None where it no longer exists."""
     parts = urlsplit(url)
-    if parts.scheme != "file":
+    if not url.startswith("file:"):
         return None
     path = Path(url2pathname(parts.path))
     return path if path.exists() else None

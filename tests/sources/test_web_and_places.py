@@ -219,7 +219,7 @@ def test_a_folder_that_was_fetched_moved_and_copied(switch, tmp_path, cli, monke
         assert "3 of 50" in cli("show", tmp_path / folder).out
         again = cli("fetch", "stack:313862022", "--to", tmp_path / folder, *options)
         assert again.code == 0, again.err
-        assert re.search(r"here before +10 files", again.out)
+        assert re.search(r"already here +10 files", again.out)
     plane = next((tmp_path / "moved" / "planes").glob("*.jpg"))
     plane.write_bytes(plane.read_bytes()[:-5] + b"wrong")
     next((tmp_path / "copy dir" / "morphology").glob("*.swc")).unlink()
