@@ -216,4 +216,7 @@ def table_html(columns: Sequence[str], rows: Iterable[Sequence[object]], *, note
         for row in rows
     )
     foot = f'<p style="margin:.4em 0 0;opacity:.7">{escape(note)}</p>' if note else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}"
+    return (
+        '<div style="font:13px/1.5 system-ui,sans-serif;overflow-x:auto">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}</div>"
+    )

@@ -31,7 +31,8 @@ class Field:
     value
         Its value, ready for JSON; a fact whose value is None is left out for people.
     text
-        The value in words, with its unit; made from the value where left out.
+        The value in words, with its unit; made from the value where left out. Empty for what is
+        of use to programs only.
     key
         Its name in JSON; the label with underscores where left out.
     """
@@ -50,7 +51,7 @@ class Field:
     def words(self) -> str | None:
         """What people read; None where there is nothing to say."""
         if self.text is not None:
-            return harmless(self.text, lines=True)
+            return harmless(self.text, lines=True) or None
         return None if self.value is None else harmless(cell_text(self.value), lines=True)
 
 
@@ -181,9 +182,8 @@ class Facts:
 
     def _repr_html_(self) -> str:
         told = self.labelled | {f"{s.title}:": s.text for s in self.sections if s.text}
-        if self.plan is not None:
-            told["plan"] = str(self.plan).partition("\n")[2].strip()
-        return card(self.title, told, note=" ".join(self.notes), pre=True)
+        own = card(self.title, told, note=" ".join(self.notes), pre=True)
+        return own if self.plan is None else f"{own}\n{self.plan._repr_html_()}"
 
     def save_picture(self, path: Path | str, name: str = "") -> Path:
         """Draw a picture of it into a file, without a screen.

@@ -276,7 +276,7 @@ def _facts(known: DataSet, query: str, here: Grid | None) -> Facts:
         Field("failed", known.failed),
         Field("connectivity", known.connectivity),
         Field("here", kinds, ", ".join(kinds) or "nothing"),
-        Field("query", query, query or None),
+        Field("query", query, ""),
     )
     return Facts(
         address="",

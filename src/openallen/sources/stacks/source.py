@@ -260,7 +260,7 @@ def _facts(found: StackFacts, address: str, plan: Any, notes: tuple[str, ...]) -
             ", ".join(f"{r.id} ({r.kind})" for r in found.reconstructions) or "none",
             "reconstructions",
         ),
-        Field("queries", dict(found.queries), "\n".join(found.queries.values())),
+        Field("queries", dict(found.queries), ""),
     )
     return Facts(
         address=address,
