@@ -7,7 +7,6 @@ import shlex
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from openallen.sources.base import Source
     from openallen.transfer import Observer
     from openallen.transfer.job import Job
+    from openallen.transport import Http
     from openallen.transport.objects import RemoteObjects
     from openallen.transport.s3 import Bucket
 
@@ -59,6 +59,7 @@ class Context:
         self.settings = settings or Settings.load(source=source)
         self.say = say
         self._stack = ExitStack()
+        self._http: Http | None = None
         self._client: Client | None = None
 
     def __enter__(self) -> Self:
@@ -69,7 +70,7 @@ class Context:
 
     def close(self) -> None:
         """Close every client."""
-        self._client = None
+        self._client = self._http = None
         self._stack.close()
 
     # --- sources ----------------------------------------------------------------------------------
@@ -90,27 +91,34 @@ class Context:
     # --- clients ----------------------------------------------------------------------------------
 
     @property
+    def http(self) -> Http:
+        """The HTTP client of this call."""
+        from openallen.transport.configured import http_for
+
+        if self._http is None:
+            self._http = self._stack.enter_context(http_for(self.settings))
+        return self._http
+
+    @property
     def client(self) -> Client:
         """The client of brain-map.org, or of the archive that stands for it."""
         if self._client is None:
-            self._client = self._stack.enter_context(connected(self.settings))
+            self._client = _connected(self.http, self.settings, self.settings.source)
         return self._client
 
     def client_of(self, source: str) -> Client:
         """Return a client of another service than the settings name; it ends with the context."""
         if source == self.settings.source:
             return self.client
-        return self._stack.enter_context(connected(replace(self.settings, source=source)))
+        return _connected(self.http, self.settings, source)
 
     def bucket(self, name: str, *, region: str = "us-west-2") -> Bucket:
         """Return a bucket, where the settings say buckets are; it ends with the context."""
         from openallen.transport import Retry
-        from openallen.transport.configured import http_for
         from openallen.transport.s3 import Bucket
 
-        http = self._stack.enter_context(http_for(self.settings))
         return Bucket(
-            http=http,
+            http=self.http,
             name=name,
             endpoint=self.settings.s3_endpoint,
             region=region,
@@ -228,7 +236,7 @@ class Context:
         check_space(self.plan(work))
         with Store(self.settings.store).index() as index:
             means = Means(
-                http=self.client.http,
+                http=self.http,
                 index=index,
                 retry=Retry(attempts=self.settings.attempts),
                 observer=observer,
@@ -395,21 +403,24 @@ def connected(settings: Settings | None = None, *, source: str | None = None) ->
     UsageError
         If the source is none of these.
     """
-    from openallen.brainmap.client import connect
-    from openallen.transport import Retry
     from openallen.transport.configured import http_for
 
     settings = settings or Settings.load(source=source)
-    chosen = source or settings.source
-    settings = replace(settings, source=chosen)
     with http_for(settings) as http:
-        yield connect(
-            http,
-            _base_url(chosen),
-            chosen.rstrip("/"),
-            retry=Retry(attempts=settings.attempts),
-            connections=settings.connections or 8,
-        )
+        yield _connected(http, settings, source or settings.source)
+
+
+def _connected(http: Http, settings: Settings, source: str) -> Client:
+    from openallen.brainmap.client import connect
+    from openallen.transport import Retry
+
+    return connect(
+        http,
+        _base_url(source),
+        source.rstrip("/"),
+        retry=Retry(attempts=settings.attempts),
+        connections=settings.connections or 8,
+    )
 
 
 def _base_url(source: str) -> str:
