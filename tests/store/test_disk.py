@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -17,14 +18,17 @@ for _ in range(40):
 
 
 def test_drafts_of_a_killed_process_are_removed(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    assert gone.wait(60) == 0
     path = tmp_path / "a [1].json"
-    left = tmp_path / "a [1].json.01234567.part"
-    other = tmp_path / "a [1].json.more.01234567.part"
-    left.write_bytes(b"half")
-    other.write_bytes(b"of another file")
+    left = tmp_path / f"a [1].json.{gone.pid}-01234567.part"
+    other = tmp_path / f"a [1].json.more.{gone.pid}-01234567.part"
+    live = tmp_path / f"a [1].json.{os.getpid()}-01234567.part"
+    for each in (left, other, live):
+        each.write_bytes(b"half")
     write_whole(path, b"whole")
     assert path.read_bytes() == b"whole"
-    assert sorted(tmp_path.iterdir()) == [path, other]
+    assert set(tmp_path.iterdir()) == {path, other, live}
 
 
 def test_two_processes_write_one_file(tmp_path):

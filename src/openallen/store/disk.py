@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +36,19 @@ def disk_error(error: OSError, path: Path) -> OpenAllenError:
     )
 
 
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine may be there; True where that cannot be known."""
+    if sys.platform == "win32":
+        return True  # signal 0 would end it there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # of another user
+    return True
+
+
 def read_kept(path: Path) -> dict[str, Any]:
     """Return the JSON object stored at `path`; empty where there is none, or it is damaged."""
     try:
@@ -55,11 +69,11 @@ def write_whole(path: Path, data: bytes) -> None:
         If it cannot be written.
     """
     for attempt in range(_ATTEMPTS):
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
             _write(draft, path, data)
         except FileNotFoundError as error:
-            # Another process wrote the same file and took the draft for a leftover.
+            # A process of another host wrote the same file and took the draft for a leftover.
             if attempt == _ATTEMPTS - 1:
                 raise disk_error(error, path) from error
         except OSError as error:
@@ -68,9 +82,11 @@ def write_whole(path: Path, data: bytes) -> None:
             raise disk_error(error, path) from error
         else:
             break
-    for left in path.parent.glob(f"{glob.escape(path.name)}.{_TOKEN}.part"):
-        with suppress(OSError):
-            left.unlink()
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*-{_TOKEN}.part"):
+        number = left.name.removeprefix(f"{path.name}.").partition("-")[0]
+        if not (number.isdigit() and is_alive(int(number))):
+            with suppress(OSError):
+                left.unlink()
 
 
 def _write(draft: Path, path: Path, data: bytes) -> None:

@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import secrets
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -24,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from openallen.store.disk import disk_error
+from openallen.store.disk import disk_error, is_alive
 
 __all__ = ["BEAT_S", "STALE_S", "Lease", "Leases"]
 
@@ -315,12 +314,6 @@ def _started(pid: int) -> str:
 
 
 def _is_alive(pid: object, started: object) -> bool:
-    if not isinstance(pid, int) or sys.platform == "win32":
+    if not isinstance(pid, int):
         return True  # unknown: leave it to the heartbeat
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not started or _started(pid) in {"", started}
+    return is_alive(pid) and (not started or _started(pid) in {"", started})
