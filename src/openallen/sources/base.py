@@ -395,27 +395,10 @@ class Source(ABC):
 
     @staticmethod
     def facts_of(opened: Any, address: str) -> Facts:
-        """Return the facts of an opened object, by what its card shows."""
-        told = getattr(opened, "_facts", None)
-        kind = type(opened).__name__
-        if told is None:
-            return Facts(
-                address=address,
-                title=kind,
-                kind=kind,
-                sections=(Section("", "text", repr(opened), repr(opened)),),
-                ids=(address,),
-                thing=opened,
-            )
-        title = getattr(opened, "title", None)
-        return Facts(
-            address=address,
-            title=title if isinstance(title, str) else kind,
-            kind=kind,
-            fields=fields_of(told()),
-            ids=(address,),
-            thing=opened,
-        )
+        """Return the facts of an opened object: of a session what it holds, else its card's."""
+        from openallen.sources.opened import facts_of_opened
+
+        return facts_of_opened(opened, address)
 
     def cannot(self, done: str, address: Address, hint: str) -> UsageError:
         """Return the error for what addresses of this source are not made for."""

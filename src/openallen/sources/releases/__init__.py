@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from openallen.lazy import exports
 
 if TYPE_CHECKING:
+    from openallen.sources.releases.by_address import open_release, open_session
     from openallen.sources.releases.cache import ReleaseCache
     from openallen.sources.releases.comparison import Comparison, compare
     from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
-    from openallen.sources.releases.opening import open_release, open_session
     from openallen.sources.releases.projects import PROJECTS
     from openallen.sources.releases.read import Release
 
@@ -40,7 +40,7 @@ __getattr__ = exports(
         "ReleaseFile": "models",
         "Version": "models",
         "compare": "comparison",
-        "open_release": "opening",
-        "open_session": "opening",
+        "open_release": "by_address",
+        "open_session": "by_address",
     },
 )

@@ -149,9 +149,9 @@ def _release(
 
 def _again(to: str | None, settings: dict[str, Any], address: str) -> Any:
     """Open a session by its address alone; a plain function, for other processes."""
-    from openallen.sources.releases.opening import open_session
-
-    return open_session(address, to, settings=renewed(settings))
+    where = Address.parse(address)
+    with Context(renewed(settings)) as context:
+        return context.source(where).open(where, to=to)
 
 
 def renewed(settings: dict[str, Any]) -> Settings:

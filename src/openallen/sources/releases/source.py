@@ -151,6 +151,8 @@ class ReleaseSource(Source):
 
         del options
         self._one(address, "shown")
+        if not address.path:
+            self._no_conditions(address)
         return shown.facts_of(self.context, address)
 
     # --- fetch and open ---------------------------------------------------------------------------
