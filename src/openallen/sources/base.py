@@ -317,11 +317,6 @@ class Source(ABC):
                     "folder": str(folder),
                 }
 
-    def held_folders(self) -> Iterator[Path]:
-        """Return the folders of the store that hold things of this source."""
-        for row in self.held():
-            yield Path(row["folder"])
-
     def verify(self, folder: Path) -> Iterator[Checked]:
         """Read a folder through and compare every file with its digest; needs no network.
 

@@ -128,7 +128,9 @@ class ReleaseSource(Source):
         from openallen.sources.releases import lists
 
         del options
-        asked = lists.Asked(address, (*address.conditions, *conditions), limit)
+        asked = lists.Asked(
+            address, (*address.conditions, *conditions), limit, self.context.source_flag
+        )
         if not address.name:
             return lists.list_projects(self.context, asked)
         if address.path == ("files",):
