@@ -15,12 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import (
-    CorruptError,
-    IntegrityError,
-    MissingExtraError,
-    TruncatedError,
-)
+from openallen.errors import CorruptError, IntegrityError, TruncatedError, extra_needed
 from openallen.formats.files import read_file
 
 if TYPE_CHECKING:
@@ -120,10 +115,8 @@ def read_obj(source: Path | bytes, name: str = "") -> Mesh:
     """
     name = name or (source.name if isinstance(source, Path) else "")
     where = str(source) if isinstance(source, Path) else name
-    try:
+    with extra_needed("atlas", "reading a mesh"):
         import numpy as np
-    except ImportError:
-        raise MissingExtraError("atlas", "reading a mesh") from None
     data = read_file(source, _MOST_BYTES) if isinstance(source, Path) else source
     parsed = _Parser(where).parse(data)
     vertices = np.frombuffer(parsed.vertices, np.float64).reshape(-1, 3)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from openallen.plans import Plan
 
-__all__ = ["Facts", "Field", "Picture", "Section", "fields_of", "plain"]
+__all__ = ["Facts", "Field", "Picture", "Section", "View", "fields_of", "plain"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,28 @@ class Picture:
 
     name: str
     draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A page of a viewer in which a thing can be looked at.
+
+    Parameters
+    ----------
+    title
+        What it shows, or where its state lies.
+    url
+        The page.
+    layers
+        What is in it.
+    made
+        Whether the state was made by openallen, not found with the data.
+    """
+
+    title: str
+    url: str
+    layers: tuple[str, ...] = ()
+    made: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +243,15 @@ def _indented(told: Mapping[str, object]) -> dict[str, object]:
 
 
 def fields_of(told: Mapping[str, object], skip: Sequence[str] = ()) -> tuple[Field, ...]:
-    """Make fields out of facts that are words already; those that are fields stay as they are."""
+    """Make fields out of facts that are words already; those that are fields stay as they are.
+
+    Parameters
+    ----------
+    told
+        Values, or fields, by label.
+    skip
+        Labels to leave out.
+    """
     return tuple(
         value
         if isinstance(value, Field)
@@ -232,7 +262,13 @@ def fields_of(told: Mapping[str, object], skip: Sequence[str] = ()) -> tuple[Fie
 
 
 def plain(value: object) -> object:
-    """Return a value as JSON holds it; times in ISO 8601, what JSON does not know as text."""
+    """Return a value as JSON holds it; times in ISO 8601, what JSON does not know as text.
+
+    Parameters
+    ----------
+    value
+        Any value.
+    """
     if isinstance(value, datetime):
         return value.isoformat()
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.errors import MissingExtraError, NotFoundError, UsageError, extra_needed
 from openallen.formats.documents import COLUMNAR, ENDINGS, read_document
 from openallen.sources.base import LIKELY, MAYBE, Place
 
@@ -133,13 +133,11 @@ def _mesh(place: Place) -> Any:
 
 def _picture(place: Place) -> Any:
     """Return pixels: (y, x) or (y, x, channel)."""
-    try:
+    with extra_needed("images", "a picture"):
         import io
 
         import numpy as np
         from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise MissingExtraError("images", "a picture") from None
     from openallen.errors import CorruptError
 
     try:

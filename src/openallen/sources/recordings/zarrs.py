@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError
+from openallen.errors import CorruptError, NotFoundError, extra_needed
 from openallen.formats.objects import Objects
 from openallen.sources.recordings.channels import locations_um, one_each
 from openallen.sources.recordings.recording import Recording
@@ -74,10 +74,8 @@ def open_zarr(place: Objects) -> Recording:
     """
     import numpy as np
 
-    try:
+    with extra_needed("ephys", "a recording in Zarr"):
         from openallen.formats.zarrs import Hierarchy
-    except ImportError:
-        raise MissingExtraError("ephys", "a recording in Zarr") from None
     # A missing chunk would read as zeros: a silence that was never recorded.
     hierarchy = Hierarchy(place, holes="refused")
     meta = hierarchy.attributes
