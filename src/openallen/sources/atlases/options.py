@@ -96,7 +96,7 @@ class AtlasShowOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridShowOptions(GridOptions, AtlasShowOptions):
+class GridShowOptions(AtlasShowOptions, GridOptions):
     """What of a grid is shown: which volumes, and where slices go through them."""
 
     def __post_init__(self) -> None:

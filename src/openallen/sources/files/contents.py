@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import MissingExtraError, NotFoundError, UsageError, extra_needed
 from openallen.formats.documents import COLUMNAR, ENDINGS, read_document
+from openallen.formats.kinds import H5
 from openallen.sources.base import LIKELY, MAYBE, Place
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
     from openallen.sources.context import Context
 
-__all__ = ["H5", "open_contents", "open_session", "sureness"]
+__all__ = ["open_contents", "open_session", "sureness"]
 
-H5: Final = (".nwb", ".h5", ".hdf5")
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _FOLDERS: Final = frozenset({"session", "image", "zarr"})
 
@@ -31,8 +31,10 @@ def sureness(place: Place) -> int:
         return LIKELY if place.kind in _FOLDERS else 0
     if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj"):
         return MAYBE
-    # An http address without an ending may lead to HDF5: DANDI's do, and signed ones.
-    return MAYBE if place.url.startswith("http") and "." not in place.file else 0
+    # An http address without an ending may lead to HDF5: DANDI's do, which end with a slash, and
+    # signed ones. A folder that an address names is one, and no more.
+    as_typed = place.file or place.name == place.url
+    return MAYBE if as_typed and place.url.startswith("http") and "." not in place.file else 0
 
 
 def open_contents(context: Context, place: Place, **options: Any) -> Any:
