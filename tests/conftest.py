@@ -6,10 +6,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
-from buckets import Published, publish_release
+from buckets import Published, publish_release, serving_s3
 from loopback import Handler, Loopback
 
 DATA = Path(__file__).parent / "data"
@@ -78,19 +79,22 @@ def sample_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def published() -> Iterator[Published]:
     """A release in three versions, in a versioned bucket of a real S3 server on loopback."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield publish_release(f"http://{host}:{port}", DATA)
-    server.stop()
+    with serving_s3() as endpoint:
+        yield publish_release(endpoint, DATA)
 
 
 @pytest.fixture
 def release(published: Published, monkeypatch: pytest.MonkeyPatch) -> Published:
     """The same, with openallen told to look there."""
     monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
+    return published
+
+
+@pytest.fixture
+def bucket(published: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """What a module published, with openallen told to look there and to keep a store of its own."""
+    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
+    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / "store"))
     return published
 
 

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import MissingExtraError, UsageError
+from openallen.errors import UsageError, extra_needed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,10 +82,8 @@ def new_figure(extra: str, what: str, **options: Any) -> Figure:
     MissingExtraError
         Without matplotlib.
     """
-    try:
+    with extra_needed(extra, what):
         from openallen.figures import NotebookFigure
-    except ImportError:
-        raise MissingExtraError(extra, what) from None
     return NotebookFigure(**options)
 
 
@@ -119,10 +117,8 @@ def save_figure(draw: Callable[[], Figure], path: Path | str, address: str = "")
         Without matplotlib.
     """
     found = picture_path(path, address)
-    try:
+    with extra_needed("atlas", "a picture"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-    except ImportError:
-        raise MissingExtraError("atlas", "a picture") from None
     figure = draw()
     FigureCanvasAgg(figure)
     found.parent.mkdir(parents=True, exist_ok=True)

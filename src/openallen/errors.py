@@ -30,6 +30,8 @@ attribute too. Each knows the exit code the command line ends with.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar
 
@@ -55,6 +57,7 @@ __all__ = [
     "TruncatedError",
     "UnreachableError",
     "UsageError",
+    "extra_needed",
 ]
 
 
@@ -281,3 +284,23 @@ class MissingExtraError(OpenAllenError, ImportError):
             hint=hint or install_command(extra),
         )
         self.extra = extra
+
+
+@contextmanager
+def extra_needed(extra: str, needed_for: str) -> Iterator[None]:
+    """Turn a failed import inside into the error that says how to install what is missing.
+
+    Parameters
+    ----------
+    extra, needed_for
+        As for `MissingExtraError`.
+
+    Raises
+    ------
+    MissingExtraError
+        If an import inside fails.
+    """
+    try:
+        yield
+    except ImportError:
+        raise MissingExtraError(extra, needed_for) from None

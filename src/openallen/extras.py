@@ -43,7 +43,7 @@ def requirement(extra: str) -> str:
         folder = told.get("dir_info")
         editable = isinstance(folder, dict) and folder.get("editable") is True
         return f"{'-e ' if editable else ''}{_quoted(f'{path}[{extra}]')}"
-    if url and not url.startswith("file:"):
+    if url and not url.lower().startswith("file:"):
         return _quoted(f"openallen[{extra}] @ {url}")
     return _quoted(f"openallen[{extra}]")
 
@@ -61,10 +61,9 @@ def _direct_url() -> dict[str, object]:
 
 def _local(url: str) -> Path | None:
     """Return the folder or file a ``file:`` URL names, None where it no longer exists."""
-    parts = urlsplit(url)
-    if not url.startswith("file:"):
+    if not url.lower().startswith("file:"):
         return None
-    path = Path(url2pathname(parts.path))
+    path = Path(url2pathname(urlsplit(url).path))
     return path if path.exists() else None
 
 

@@ -63,7 +63,13 @@ class Target:
 
 
 def held(settings: Settings | None = None) -> Rows:
-    """Return what the store holds: a row for each thing, with files and bytes."""
+    """Return what the store holds: a row for each thing, with files and bytes.
+
+    Parameters
+    ----------
+    settings
+        What to go by; read afresh where None.
+    """
     with Context(settings) as context:
         rows = [
             row | {"size": bytes_text(row["size_bytes"])}
@@ -85,6 +91,13 @@ def held(settings: Settings | None = None) -> Rows:
 
 def targets(context: Context, what: Sequence[str | Path]) -> Iterator[Target]:
     """Return the folders that addresses and paths mean; the whole store where none is named.
+
+    Parameters
+    ----------
+    context
+        Settings and clients.
+    what
+        Addresses, folders or files; everything in the store where empty.
 
     Raises
     ------
@@ -147,6 +160,15 @@ def repair(
     observer: Callable[[], Observer] | None = None,
 ) -> list[tuple[Checked, OpenAllenError]]:
     """Fetch damaged and missing files again, each thing with the options and source it has.
+
+    Parameters
+    ----------
+    bad
+        What `verify` found damaged or missing.
+    settings
+        What to go by; read afresh where None.
+    observer
+        Makes what receives the progress of one fetch.
 
     Returns
     -------
@@ -227,6 +249,15 @@ def _read_command(command: str) -> tuple[Address, dict[str, Any]]:
 def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None = None) -> Rows:
     """Remove things, or versions of them, from the store; bytes that others share stay.
 
+    Parameters
+    ----------
+    addresses
+        What to remove.
+    dry_run
+        Whether to remove nothing.
+    settings
+        What to go by; read afresh where None.
+
     Raises
     ------
     UsageError
@@ -245,7 +276,15 @@ def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None 
 
 
 def clear_ranges(*, dry_run: bool, settings: Settings | None = None) -> dict[str, Any]:
-    """Clear the cache of remote reads; what is wanted again is read again."""
+    """Clear the cache of remote reads; what is wanted again is read again.
+
+    Parameters
+    ----------
+    dry_run
+        Whether to remove nothing.
+    settings
+        What to go by; read afresh where None.
+    """
     chosen = settings or Settings.load()
     folder = chosen.store / RANGES
     sizes = file_sizes(folder)
@@ -262,6 +301,17 @@ def adopt(
     step: Callable[[object], None] = lambda _: None,
 ) -> Facts:
     """Take a folder that another tool made into the store, or where it is; fetches nothing.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    in_place
+        Whether it stays where it is, and the store points there.
+    settings
+        What to go by; read afresh where None.
+    step
+        Called with each file that was looked at.
 
     Raises
     ------

@@ -20,7 +20,6 @@ __all__ = [
     "suggest",
     "suggest_from_rows",
     "unknown_column",
-    "values_of",
 ]
 
 FEW: Final = 12
@@ -93,24 +92,6 @@ def unknown_column(
         why="columns: " + ", ".join(names),
         hint=f"{command} {hint}".strip() if hint else "",
     )
-
-
-def values_of(
-    rows: Iterable[Mapping[str, Any]], column: str, at_most: int = FEW
-) -> tuple[str, ...]:
-    """Return the values of a column as text, sorted; none if there are more than `at_most`.
-
-    Parameters
-    ----------
-    rows
-        The rows. A list in a row counts as several values; None is not a value.
-    column
-        Its name.
-    at_most
-        How many values are few.
-    """
-    found = _all_values(rows, column)
-    return tuple(sorted(found)) if len(found) <= at_most else ()
 
 
 def _all_values(rows: Iterable[Mapping[str, Any]], column: str) -> set[str]:

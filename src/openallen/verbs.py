@@ -99,7 +99,13 @@ def list(  # noqa: A001 - the verb of the house
 def search(
     address: AddressLike, *conditions: str | Condition, source: str | None = None, **filters: Any
 ) -> Rows:
-    """Return rows of what there is; the same as `list`."""
+    """Return rows of what there is; the same as `list`.
+
+    Parameters
+    ----------
+    address, *conditions, source, **filters
+        As for `list`.
+    """
     return list(address, *conditions, source=source, **filters)
 
 
@@ -113,7 +119,15 @@ def listing(
     say: Say = lambda _: None,
     **filters: Any,
 ) -> Iterator[Rows]:
-    """Return rows as `list` does, read as they are wanted while the context lasts."""
+    """Return rows as `list` does, read as they are wanted while the context lasts.
+
+    Parameters
+    ----------
+    address, *conditions, limit, source, settings, **filters
+        As for `list`.
+    say
+        Called with what a person may want to know meanwhile.
+    """
     where = Address.parse(address)
     given = [Condition.parse(c) if isinstance(c, str) else c for c in conditions]
     with Context(settings, source=source, say=say) as context:
@@ -191,6 +205,11 @@ def _facts(
 def address_of(what: AddressLike | Path) -> Address | None:
     """Return the address a text means; None where it means a file, a folder, or any web address.
 
+    Parameters
+    ----------
+    what
+        An address, its text, a path, or a web address.
+
     Raises
     ------
     AddressError
@@ -242,6 +261,11 @@ class Prepared:
     def run(self, observer: Observer | None = None) -> Report:
         """Fetch it; failures are in the report.
 
+        Parameters
+        ----------
+        observer
+            Receives progress.
+
         Raises
         ------
         SpaceError
@@ -250,18 +274,44 @@ class Prepared:
         return self.context.run(self.job, observer)
 
     def written(self, report: Report) -> dict[str, Path]:
-        """Return files that were written beside the fetched ones, by what they are."""
+        """Return files that were written beside the fetched ones, by what they are.
+
+        Parameters
+        ----------
+        report
+            The report of `run`.
+        """
         return self.source.written(report, self.options)
 
 
 def folder_of_one(address: Address, to: Path | None, *, several: bool) -> Path | None:
-    """Return the folder one of several things goes to: its own below `to`, where it needs one."""
+    """Return the folder one of several things goes to: its own below `to`, where it needs one.
+
+    Parameters
+    ----------
+    address
+        The address.
+    to
+        The folder for all of them; None for the store.
+    several
+        Whether there are several.
+    """
     own = SCHEMES[address.scheme].own_folder
     return to / address.name if to is not None and several and own else to
 
 
 def options_of(address: Address, given: Mapping[str, Any], *, several: bool) -> dict[str, Any]:
-    """Return the options an address takes; of several addresses, each takes its own."""
+    """Return the options an address takes; of several addresses, each takes its own.
+
+    Parameters
+    ----------
+    address
+        The address.
+    given
+        Options by name.
+    several
+        Whether there are several addresses.
+    """
     if not several:
         return dict(given)
     names = {d.name for d in describe(SCHEMES[address.scheme].fetch_options)}
@@ -278,6 +328,11 @@ def preparing(
     **options: Any,
 ) -> Iterator[Prepared]:
     """Prepare to fetch a thing: nothing but what the plan needs is asked for.
+
+    Parameters
+    ----------
+    address, to, source, settings, **options
+        As for `fetch`.
 
     Raises
     ------
@@ -439,6 +494,15 @@ def views(
     what: AddressLike, *, source: str | None = None, settings: Settings | None = None
 ) -> tuple[View, ...]:
     """Return pages of viewers in which a thing can be looked at.
+
+    Parameters
+    ----------
+    what
+        The address.
+    source
+        ``live`` (the default), ``sample``, or the URL of an archive.
+    settings
+        What to go by; read afresh where None.
 
     Raises
     ------

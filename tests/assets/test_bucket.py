@@ -25,6 +25,7 @@ from assetbucket import (
     parquet,
     publish_assets,
 )
+from buckets import serving_s3
 
 import openallen as oa
 from openallen.errors import (
@@ -46,20 +47,8 @@ from openallen.transport.s3 import Bucket
 
 @pytest.fixture(scope="module")
 def published():
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield publish_assets(f"http://{host}:{port}")
-    server.stop()
-
-
-@pytest.fixture
-def bucket(published, monkeypatch, tmp_path):
-    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
-    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / "store"))
-    return published
+    with serving_s3() as endpoint:
+        yield publish_assets(endpoint)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -218,14 +207,10 @@ def test_a_copy_of_another_bucket_is_no_copy(bucket, monkeypatch):
 
 def test_a_copy_outlives_its_sources(bucket, monkeypatch, tmp_path):
     """The bucket goes away: the same address, and nobody answers there any more."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", f"http://{host}:{port}")
-    assert len(catalogue()) == 6  # the two servers share what they hold: they are of one process
-    server.stop()
+    with serving_s3() as endpoint:
+        monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", endpoint)
+        # The two servers share what they hold: they are of one process.
+        assert len(catalogue()) == 6
     monkeypatch.setenv("OPENALLEN_ATTEMPTS", "1")
     said: list[str] = []
     assert len(catalogue(refresh=True, tell=said.append)) == 6

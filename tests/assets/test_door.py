@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from assetbucket import CURRENT, NWB, ODD, RAW, SORTED, publish_assets
+from buckets import serving_s3
 from farstores import EXA, PROBE, SESSION, SMART, publish_stores
 from farstores import RAW as PROBED
 
@@ -38,22 +39,10 @@ DATA = Path(__file__).parents[1] / "data"
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    found = publish_assets(f"http://{host}:{port}")
-    publish_stores(found, DATA, tmp_path_factory.mktemp("stores"))
-    yield found
-    server.stop()
-
-
-@pytest.fixture
-def bucket(published, monkeypatch, tmp_path):
-    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
-    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / "store"))
-    return published
+    with serving_s3() as endpoint:
+        found = publish_assets(endpoint)
+        publish_stores(found, DATA, tmp_path_factory.mktemp("stores"))
+        yield found
 
 
 @pytest.fixture
@@ -258,8 +247,9 @@ def test_provenance_as_text_rows_and_graph(bucket, tmp_path):
 
 def test_facts_of_a_part(bucket):
     facts = oa.show(f"asset:{NWB}/{SESSION}")
-    assert (facts.kind, isinstance(facts.thing, NwbTables)) == ("NwbTables", True)
+    assert (facts.kind, isinstance(facts.thing, NwbTables)) == ("session", True)
     assert "units" in str(facts)
+    assert "units" in facts["attributes"]
     image = oa.show(f"asset:{SMART}/image_tile_fusing/OMEZarr/Ex_639_Em_667.zarr")
     assert image.to_dict()["kind"] == "OmeZarr"
     assert image["levels"] == 3

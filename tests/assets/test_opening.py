@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from assetbucket import publish_assets
+from buckets import serving_s3
 from farstores import (
     EXA,
     NWB,
@@ -63,22 +64,10 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def published(made):
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    found = publish_assets(f"http://{host}:{port}")
-    publish_stores(found, DATA, made)
-    yield found
-    server.stop()
-
-
-@pytest.fixture
-def bucket(published, monkeypatch, tmp_path):
-    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
-    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / "store"))
-    return published
+    with serving_s3() as endpoint:
+        found = publish_assets(endpoint)
+        publish_stores(found, DATA, made)
+        yield found
 
 
 @pytest.fixture

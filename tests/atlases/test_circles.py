@@ -1,4 +1,4 @@
-"""Imports run one way, those inside functions and for types only counted too."""
+"""Imports run one way, those inside functions counted too; in some packages those for types too."""
 
 from __future__ import annotations
 
@@ -31,3 +31,10 @@ def test_no_module_imports_what_imports_it():
     rooms = {name for name in graph.modules if name.startswith(ROOMS)}
     assert {"openallen.sources.atlases.plots", "openallen.formats.swc"} <= rooms
     assert circles({name: graph.find_modules_directly_imported_by(name) & rooms for name in rooms}) == []  # fmt: skip
+
+
+def test_no_module_of_the_package_imports_what_imports_it():
+    grimp = pytest.importorskip("grimp")
+    graph = grimp.build_graph("openallen", exclude_type_checking_imports=True, cache_dir=None)
+    assert len(graph.modules) > 200
+    assert circles({n: graph.find_modules_directly_imported_by(n) for n in graph.modules}) == []

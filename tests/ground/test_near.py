@@ -16,7 +16,6 @@ from openallen.near import (
     suggest,
     suggest_from_rows,
     unknown_column,
-    values_of,
 )
 
 P = Condition.parse
@@ -78,14 +77,6 @@ def test_an_unknown_column_has_the_nearest_in_a_command_and_all_in_the_reason():
     )
     assert error.exit_code == 2
     assert unknown_column(P("zzz=1"), ["id"]).hint == ""
-
-
-def test_values_of_a_column():
-    assert values_of(ROWS, "area") == ("VISl", "VISp")
-    assert values_of(ROWS, "tags") == ("a", "b", "c")
-    assert values_of(ROWS, "depth") == ("150", "75")
-    assert values_of(ROWS, "area", at_most=1) == ()
-    assert values_of(ROWS, "nothing") == ()
 
 
 def test_few_values_are_all_said_and_many_are_not():

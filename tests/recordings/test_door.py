@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from assetbucket import Assets, fresh
-from buckets import connect
+from buckets import connect, serving_s3
 from farstores import BENCHMARK, OLD, unpacked, upload
 
 import openallen as oa
@@ -54,29 +54,16 @@ def mearec(path: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def published(made, tmp_path_factory):
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    found = Assets(endpoint, connect(endpoint))
-    fresh(found.s3, BENCHMARK)
-    upload(lambda key, body: found.put(key, body, BENCHMARK), made / "old" / "binary", OLD)
-    simulated = tmp_path_factory.mktemp("h5") / "m.h5"
-    mearec(simulated)
-    found.put("ephys-compression/mearec/mearec_NP1.h5", simulated.read_bytes(), BENCHMARK)
-    found.put("ephys-compression/mearec/notes.txt", b"not a recording", BENCHMARK)
-    found.put("other/x.txt", b"not of the benchmark", BENCHMARK)
-    yield found
-    server.stop()
-
-
-@pytest.fixture
-def bucket(published, monkeypatch, tmp_path):
-    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
-    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / "store"))
-    return published
+    with serving_s3() as endpoint:
+        found = Assets(endpoint, connect(endpoint))
+        fresh(found.s3, BENCHMARK)
+        upload(lambda key, body: found.put(key, body, BENCHMARK), made / "old" / "binary", OLD)
+        simulated = tmp_path_factory.mktemp("h5") / "m.h5"
+        mearec(simulated)
+        found.put("ephys-compression/mearec/mearec_NP1.h5", simulated.read_bytes(), BENCHMARK)
+        found.put("ephys-compression/mearec/notes.txt", b"not a recording", BENCHMARK)
+        found.put("other/x.txt", b"not of the benchmark", BENCHMARK)
+        yield found
 
 
 # --- rows -----------------------------------------------------------------------------------------

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 import openallen as oa
+from openallen import maintenance
 from openallen.display import bytes_text
-from openallen.errors import CorruptError, NotFoundError, OfflineError
+from openallen.errors import NotFoundError, OfflineError
 from openallen.plans import Plan
-from openallen.sources.releases import PROJECTS, ReleaseCache, Version, open_release
-from openallen.sources.releases.local import open_release_folder, recognise_release
+from openallen.sources.context import Context
+from openallen.sources.releases import PROJECTS, Release, ReleaseCache, Version, open_release
+from openallen.sources.releases.access import release_in
+from openallen.sources.releases.folders import is_release
 from openallen.sources.releases.retention import adopt, prune, verify, versions_held
 from openallen.store import Index, digest_of
 from openallen.store.checked import repair_commands
@@ -27,18 +31,25 @@ def cache(folder: Path, *, mirror: bool = False) -> ReleaseCache:
     return ReleaseCache(PROJECT, Bucket(http=Http(offline=True), name="none"), folder, mirror)
 
 
+def opened_in(folder: Path) -> tuple[ReleaseCache, Release]:
+    with Context() as context:
+        return release_in(context, folder)
+
+
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
     found = (p for p in folder.rglob("*") if p.is_file())
     return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns) for p in found}
 
 
 @pytest.fixture
-def offline(monkeypatch):
+def offline(release, monkeypatch):
     """Turn the network off, the S3 server on loopback included."""
 
-    def turn_off() -> None:
-        monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", "")
-        monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
+    endpoint = os.environ["OPENALLEN_S3_ENDPOINT"]
+
+    def turn_off(off: bool = True) -> None:
+        monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", "" if off else endpoint)
+        monkeypatch.setenv("OPENALLEN_OFFLINE", "1" if off else "0")
 
     return turn_off
 
@@ -135,29 +146,34 @@ def test_a_folder_is_opened_as_it_is(release, tmp_path, offline, mirror):
     offline()
     inner = moved / (PROJECT.name if mirror else f"{PROJECT.name}-0.2.0")
     for folder in (moved, inner):
-        found = recognise_release(folder)
-        assert found is not None
+        assert is_release(folder)
+        found, opened = opened_in(folder)
         assert (found.project.name, found.folder, found.mirror) == (PROJECT.name, moved, mirror)
-        opened = open_release_folder(folder)
         assert str(opened.version) == "0.2.0"
         assert Version("0.2.0") in opened.versions()
         assert len(list(opened.rows("ophys_experiment_table"))) == 27
         (path,) = opened.fetch("ophys_experiment", 951980471)
         assert path.is_relative_to(opened.folder)
-    with pytest.raises(NotFoundError):
-        open_release_folder(moved, "7.0.0")
+        assert oa.open(folder).address == opened.address
+        assert oa.show(folder)["files_here"] == 51
+    good = path.read_bytes()
     path.write_bytes(b"rotten")
-    with pytest.raises(CorruptError, match="damaged"):
-        open_release_folder(moved).fetch("ophys_experiment", 951980471)
+    assert [c.path for _, c in maintenance.verify([inner]) if c.bad] == [path]
+    with pytest.raises(OfflineError, match="1 file of 1 not here"):
+        opened_in(moved)[1].fetch("ophys_experiment", 951980471)
     path.unlink()
-    with pytest.raises(OfflineError, match="1 file of 1 not in this folder"):
-        open_release_folder(moved).fetch("ophys_experiment", 951980471)
+    with pytest.raises(OfflineError, match="1 file of 1 not here") as caught:
+        opened_in(moved)[1].fetch("ophys_experiment", 951980471)
+    assert str(moved) in caught.value.hint
+    offline(False)
+    assert opened_in(inner)[1].fetch("ophys_experiment", 951980471) == [path]
+    assert path.read_bytes() == good
 
 
 def test_what_holds_no_release(tmp_path):
-    assert recognise_release(tmp_path) is None
-    with pytest.raises(NotFoundError, match="no release in this folder"):
-        open_release_folder(tmp_path)
+    assert not is_release(tmp_path)
+    with pytest.raises(NotFoundError, match="no cache of a release is here"):
+        opened_in(tmp_path)
 
 
 def test_a_mirror_is_adopted(release, tmp_path, offline):
@@ -235,7 +251,8 @@ def test_every_command_a_partial_fetch_prints_works_as_typed(release, tmp_path, 
     path.write_bytes(whole)
     for hint in printed:
         run(hint)
-    opened = open_release_folder(to, "0.2.0")
+    _, opened = opened_in(to)
+    assert str(opened.version) == "0.2.0"
     assert opened.fetch("ophys_experiment", 951980471)[0].is_file()
 
 
@@ -254,6 +271,13 @@ def test_versions_held_say_what_each_would_free(release, tmp_path):
     (pruned,) = prune(cache(tmp_path), [Version("0.2.0")], dry_run=True)
     assert pruned.freed_bytes == second.size_bytes - second.shared_bytes > 0
     assert newest.to_dict()["address"] == f"{NAME}@1.0.0"
+    twin = tmp_path / "theirs.nwb"  # a name outside, as adopting makes: pruning frees none of it
+    alone = next(p for p in files if p.suffix == ".nwb" and p.stat().st_nlink == 1)
+    os.link(alone, twin)
+    (pruned,) = prune(cache(tmp_path), [Version("0.2.0")], dry_run=True)
+    again = versions_held(cache(tmp_path))[1]
+    assert pruned.freed_bytes == again.size_bytes - again.shared_bytes
+    assert again.shared_bytes == second.shared_bytes + twin.stat().st_size
     shutil.rmtree(tmp_path / f"{PROJECT.name}-0.2.0")
     (tmp_path / f"{PROJECT.name}_project_manifest_v1.0.0.json").write_text("{")
     newest, second, _ = versions_held(cache(tmp_path))

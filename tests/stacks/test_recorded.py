@@ -38,16 +38,6 @@ from openallen.transport import Http, Retry
 STACK = "stack:313862022"
 
 
-@pytest.fixture(scope="module")
-def packaged(tmp_path_factory, sample_url) -> Path:
-    """The sample's stack at a thirty-second of its size; not to be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENALLEN_STORE", str(tmp_path_factory.mktemp("store")))
-        return oa.fetch(
-            STACK, to=tmp_path_factory.mktemp("cell"), source=sample_url, downsample=5
-        ).folder
-
-
 @pytest.fixture
 def cell(packaged, tmp_path) -> Path:
     """A copy of it that may be changed, in a folder with a name that needs quoting."""

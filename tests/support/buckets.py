@@ -13,6 +13,8 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,18 @@ def connect(endpoint: str) -> Any:
         aws_secret_access_key="none",
         config=Config(s3={"addressing_style": "path"}),
     )
+
+
+@contextmanager
+def serving_s3() -> Iterator[str]:
+    """Run a real S3 server on loopback, and yield its endpoint."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 def publish_release(endpoint: str, data: Path) -> Published:

@@ -18,7 +18,7 @@ from openallen.archive.volumes import Volume, Volumes
 from openallen.brainmap.images import tier_size_px
 from openallen.brainmap.parser import parse
 from openallen.brainmap.schema import Model, schema
-from openallen.errors import IntegrityError, MissingExtraError, UsageError
+from openallen.errors import IntegrityError, UsageError, extra_needed
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,11 +47,9 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     MissingExtraError
         Without the extra ``web``.
     """
-    try:
+    with extra_needed("web", "an archive"):
         from starlette.applications import Starlette
         from starlette.routing import Route
-    except ImportError:
-        raise MissingExtraError("web", "an archive") from None
     services = _Services(Holdings(SAMPLE if root == "sample" else Path(root)))
     routes = [
         Route("/openallen/about.json", services.about),

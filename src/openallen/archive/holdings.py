@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError
+from openallen.errors import CorruptError, NotFoundError, extra_needed
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,10 +55,8 @@ class Holdings:
     """
 
     def __init__(self, root: Path) -> None:
-        try:
+        with extra_needed("web", "an archive"):
             import duckdb
-        except ImportError:
-            raise MissingExtraError("web", "an archive") from None
         self.root = root
         self._parts = [
             p

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError
+from openallen.errors import extra_needed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,10 +74,8 @@ def render(scene: Scene, row: Mapping[str, Any], downsample: int) -> Image.Image
     MissingExtraError
         Without the extra ``web``.
     """
-    try:
+    with extra_needed("web", "drawing simulated pictures"):
         from PIL import Image, ImageFilter
-    except ImportError:
-        raise MissingExtraError("web", "drawing simulated pictures") from None
     scale = 1 << downsample
     size = (max(1, -(-row["width"] // scale)), max(1, -(-row["height"] // scale)))
     px_per_um = 1 / (row["resolution"] * scale)

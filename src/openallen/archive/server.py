@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from openallen.archive.faults import App
-from openallen.errors import MissingExtraError, StoreError
+from openallen.errors import StoreError, extra_needed
 
 if TYPE_CHECKING:
     import uvicorn
@@ -20,10 +20,8 @@ __all__ = ["serve", "serving"]
 
 
 def _server(app: App) -> uvicorn.Server:
-    try:
+    with extra_needed("web", "serving an archive"):
         import uvicorn
-    except ImportError:
-        raise MissingExtraError("web", "serving an archive") from None
     config = uvicorn.Config(
         app, log_level="critical", access_log=False, timeout_keep_alive=30, lifespan="off"
     )

@@ -31,7 +31,7 @@ from openallen.brainmap.language import (
 from openallen.brainmap.paging import Short
 from openallen.brainmap.parser import parse
 from openallen.display import card, facts_text
-from openallen.errors import MissingExtraError, UsageError
+from openallen.errors import UsageError, extra_needed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -327,10 +327,8 @@ class Search:
         MissingExtraError
             Without the extra ``tables``.
         """
-        try:
+        with extra_needed("tables", "an Arrow table"):
             import pyarrow as pa
-        except ImportError:
-            raise MissingExtraError("tables", "an Arrow table") from None
         return pa.Table.from_pylist(list(self.rows(short=short)))
 
     def to_pandas(self, *, short: Short = "error") -> pd.DataFrame:
@@ -348,10 +346,8 @@ class Search:
         MissingExtraError
             Without the extra ``tables``.
         """
-        try:
+        with extra_needed("tables", "a DataFrame"):
             import pandas as pd
-        except ImportError:
-            raise MissingExtraError("tables", "a DataFrame") from None
         return pd.DataFrame(list(self.rows(short=short)))
 
     # --- how it shows itself --------------------------------------------------------------------

@@ -16,7 +16,7 @@ import click
 from openallen.address import Condition
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common, same_command, short_answers
-from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.errors import NotFoundError, UsageError, extra_needed
 from openallen.near import closest, nothing_matches
 from openallen.sources.context import connected
 from openallen.sources.tables import Rows
@@ -233,11 +233,9 @@ def _json(rows: Iterable[dict[str, Any]]) -> bytes:
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:
-    try:
+    with extra_needed("tables", "a Parquet file"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError("tables", "a Parquet file") from None
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()

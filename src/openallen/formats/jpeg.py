@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError, TruncatedError
+from openallen.errors import CorruptError, TruncatedError, extra_needed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,10 +206,8 @@ def decode(data: bytes, *, gray: bool = False) -> NDArray[np.uint8]:
     MissingExtraError
         Without the extra ``images``.
     """
-    try:
+    with extra_needed("images", "decoding pictures"):
         import simplejpeg
-    except ImportError:
-        raise MissingExtraError("images", "decoding pictures") from None
     gray = gray or inspect(data).components == 1
     try:
         pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY" if gray else "RGB", strict=True)

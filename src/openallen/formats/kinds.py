@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from openallen.formats.objects import Objects
 
-__all__ = ["STORE", "kind_of"]
+__all__ = ["H5", "STORE", "kind_of"]
 
+H5: Final = (".nwb", ".h5", ".hdf5")
+"""How files of HDF5 end."""
 STORE: Final = re.compile(r"\.(zarr|nwb|n5|precomputed)/?$", re.IGNORECASE)
 """How folders are called that hold one thing in thousands of objects."""
 _SIGNS: Final = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "binary.json", "cached.json")

@@ -109,23 +109,28 @@ def parse_header(data: bytes, name: str = "") -> Header:
     return _header(keys, at, name)
 
 
-def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
-    def need(key: str) -> str:
-        if not keys.get(key):
-            raise CorruptError(f"the header has no {key}", address=name)
-        return keys[key]
+def _need(keys: Mapping[str, str], key: str, name: str) -> str:
+    if not keys.get(key):
+        raise CorruptError(f"the header has no {key}", address=name)
+    return keys[key]
 
+
+def _numbers(
+    keys: Mapping[str, str], key: str, kind: Callable[[str], Any], count: int, name: str
+) -> list[Any]:
+    words = _need(keys, key, name).split()
+    try:
+        found = [kind(word) for word in words]
+    except ValueError:
+        raise CorruptError(f"{key} is not a list of numbers", address=name, why=keys[key]) from None
+    if len(found) != count:
+        raise CorruptError(f"{key} has {len(found)} numbers, not {count}", address=name)
+    return found
+
+
+def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
     def numbers(key: str, kind: Callable[[str], Any], count: int) -> list[Any]:
-        words = need(key).split()
-        try:
-            found = [kind(word) for word in words]
-        except ValueError:
-            raise CorruptError(
-                f"{key} is not a list of numbers", address=name, why=keys[key]
-            ) from None
-        if len(found) != count:
-            raise CorruptError(f"{key} has {len(found)} numbers, not {count}", address=name)
-        return found
+        return _numbers(keys, key, kind, count, name)
 
     dims = numbers("NDims", int, 1)[0]
     if not 1 <= dims <= 4:
@@ -135,7 +140,7 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
         raise CorruptError("an axis has no length", address=name, why=keys["DimSize"])
     spacing = next((k for k in ("ElementSpacing", "ElementSize") if k in keys), "")
     steps = numbers(spacing, float, dims) if spacing else [1.0] * dims
-    word = need("ElementType")
+    word = _need(keys, "ElementType", name)
     if word not in _TYPES:
         raise CorruptError("unknown ElementType", address=name, why=word)
     order_key = next(
@@ -150,7 +155,7 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
         dtype=(">" if big else "<") + _TYPES[word],
         channels=channels,
         compressed=keys.get("CompressedData", "False").lower() in {"true", "1"},
-        data_file=need("ElementDataFile"),
+        data_file=_need(keys, "ElementDataFile", name),
         keys=keys,
         size_bytes=size_bytes,
     )

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError, TruncatedError
+from openallen.errors import CorruptError, MissingExtraError, TruncatedError, extra_needed
 from openallen.formats.inflate import fits, inflate, inflated
 from openallen.formats.orientation import Frame
 
@@ -77,10 +77,8 @@ def parse_header(head: bytes, name: str = "") -> Header:
     MissingExtraError
         Without the extra ``atlas``.
     """
-    try:
+    with extra_needed("atlas", "reading NIfTI"):
         import nibabel
-    except ImportError:
-        raise MissingExtraError("atlas", "reading NIfTI") from None
     if len(head) < 348:
         raise TruncatedError("the header is cut off", address=name, why=f"{len(head)} bytes")
     sizes = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")} & _HEADS.keys()

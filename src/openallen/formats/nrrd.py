@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError
+from openallen.errors import CorruptError, extra_needed
 from openallen.formats.inflate import fits, inflate, inflated
 from openallen.formats.orientation import Frame, unit_um
 
@@ -123,10 +123,8 @@ def parse_header(data: bytes, name: str = "") -> Header:
     MissingExtraError
         Without the extra ``atlas``.
     """
-    try:
+    with extra_needed("atlas", "reading NRRD"):
         import nrrd
-    except ImportError:
-        raise MissingExtraError("atlas", "reading NRRD") from None
     lines, size_bytes = _lines(data, name)
     try:
         keys = nrrd.read_header(lines)

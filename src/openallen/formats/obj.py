@@ -15,14 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import (
-    CorruptError,
-    IntegrityError,
-    MissingExtraError,
-    NotFoundError,
-    StoreError,
-    TruncatedError,
-)
+from openallen.errors import CorruptError, IntegrityError, TruncatedError, extra_needed
+from openallen.formats.files import read_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,26 +115,14 @@ def read_obj(source: Path | bytes, name: str = "") -> Mesh:
     """
     name = name or (source.name if isinstance(source, Path) else "")
     where = str(source) if isinstance(source, Path) else name
-    try:
+    with extra_needed("atlas", "reading a mesh"):
         import numpy as np
-    except ImportError:
-        raise MissingExtraError("atlas", "reading a mesh") from None
-    parsed = _Parser(where).parse(_bytes_of(source) if isinstance(source, Path) else source)
+    data = read_file(source, _MOST_BYTES) if isinstance(source, Path) else source
+    parsed = _Parser(where).parse(data)
     vertices = np.frombuffer(parsed.vertices, np.float64).reshape(-1, 3)
     faces = np.frombuffer(parsed.corners, np.int64).reshape(-1, 3)
     normals = _normals(parsed, len(vertices), faces.ravel())
     return Mesh(vertices, faces, normals, name)
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise CorruptError("a mesh this large is not read", address=str(path))
-        return path.read_bytes()
-    except (FileNotFoundError, ValueError):
-        raise NotFoundError("no such file", address=str(path)) from None
-    except OSError as error:
-        raise StoreError("cannot be read", address=str(path), why=error.strerror or "") from error
 
 
 def _normals(parsed: _Parser, vertices: int, corners: Any) -> NDArray[np.float64] | None:
@@ -270,7 +252,7 @@ class ObjCheck:
             If it is not a whole OBJ file.
         """
         try:
-            parsed = _Parser("").parse(_bytes_of(path))
+            parsed = _Parser("").parse(read_file(path, _MOST_BYTES))
         except IntegrityError as error:
             error.address = ""
             raise

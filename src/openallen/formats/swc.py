@@ -25,13 +25,12 @@ from openallen.display import card, count_text, facts_text
 from openallen.errors import (
     CorruptError,
     IntegrityError,
-    NotFoundError,
     RefusedError,
-    StoreError,
     TruncatedError,
     UsageError,
 )
 from openallen.formats import morphometry
+from openallen.formats.files import read_file
 from openallen.formats.morphometry import Node
 
 if TYPE_CHECKING:
@@ -329,7 +328,7 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
     """
     place = _path_of(source)
     name = place.name if place is not None else ""
-    data = _bytes_of(place) if place is not None else source
+    data = read_file(place) if place is not None else source
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data)
     quick = _quick(text)
     if quick is not None:
@@ -368,15 +367,6 @@ def _path_of(source: Path | bytes | str) -> Path | None:
         return named if named.is_file() else None
     except (OSError, ValueError):  # too long for a name, or with a NUL in it
         return None
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, ValueError):  # ValueError: a NUL in the name
-        raise NotFoundError("no such file", address=str(path)) from None
-    except OSError as error:
-        raise StoreError("cannot be read", address=str(path), why=error.strerror or "") from error
 
 
 def _quick(text: str) -> tuple[tuple[Node, ...], tuple[str, ...]] | None:

@@ -81,7 +81,7 @@ def encode(samples: np.ndarray[Any, Any], *, level: int = 2, bps: float = 0.0) -
             "WavPack knows levels 1 to 4, and 2.25 to 24 bits a sample", why=f"{level}, {bps:g}"
         )
     library = _library()
-    count, channels = samples.shape
+    count = len(samples)
     pieces: list[bytes] = []
 
     def take(_: Any, data: int, size: int) -> int:
@@ -92,17 +92,7 @@ def encode(samples: np.ndarray[Any, Any], *, level: int = 2, bps: float = 0.0) -
     out = _OUT(take)
     stream = library.WavpackOpenFileOutput(out, None, None)
     try:
-        config = _Config(
-            bits_per_sample=8 * samples.dtype.itemsize,
-            bytes_per_sample=samples.dtype.itemsize,
-            flags=_LEVELS[level] | _PAIRS | (_HYBRID | _SHAPE_OVERRIDE if bps else 0),
-            bitrate=bps,
-            num_channels=channels,
-            # One block a chunk: headers are few, and the filters need not learn anew.
-            block_samples=count if _BLOCK[0] <= count <= _BLOCK[1] else 0,
-            channel_mask=(1 << min(channels, _SPEAKERS)) - 1,
-            sample_rate=30_000,
-        )
+        config = _configured(samples, level, bps)
         values = np.ascontiguousarray(samples, np.int32)
         done = (
             library.WavpackSetConfiguration64(stream, ctypes.byref(config), count, None)
@@ -133,3 +123,18 @@ def _library() -> Any:
     library.WavpackGetErrorMessage.restype = ctypes.c_char_p
     library.WavpackGetErrorMessage.argtypes = [_id]
     return library
+
+
+def _configured(samples: np.ndarray[Any, Any], level: int, bps: float) -> _Config:
+    count, channels = samples.shape
+    return _Config(
+        bits_per_sample=8 * samples.dtype.itemsize,
+        bytes_per_sample=samples.dtype.itemsize,
+        flags=_LEVELS[level] | _PAIRS | (_HYBRID | _SHAPE_OVERRIDE if bps else 0),
+        bitrate=bps,
+        num_channels=channels,
+        # One block a chunk: headers are few, and the filters need not learn anew.
+        block_samples=count if _BLOCK[0] <= count <= _BLOCK[1] else 0,
+        channel_mask=(1 << min(channels, _SPEAKERS)) - 1,
+        sample_rate=30_000,
+    )

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError
+from openallen.errors import CorruptError, MissingExtraError, NotFoundError, extra_needed
 from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
 
@@ -246,10 +246,8 @@ class Hierarchy:
             return array_of(self.chunks, path, dict(told))
         if self.format == 3:
             raise MissingExtraError("ephys", "Zarr of version 3")
-        try:
+        with extra_needed("ephys", "reading Zarr"):
             from openallen.formats import zarr2
-        except ImportError:
-            raise MissingExtraError("ephys", "reading Zarr") from None
         return zarr2.array_of(self.chunks, path)
 
     def _compare(self, path: str, told: Mapping[str, Any]) -> None:

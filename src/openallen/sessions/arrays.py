@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.errors import NotFoundError, UsageError, extra_needed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,10 +39,8 @@ def xarray() -> Any:
     MissingExtraError
         If it is not installed.
     """
-    try:
+    with extra_needed("nwb", "labelled arrays"):
         import xarray as xr
-    except ImportError:
-        raise MissingExtraError("nwb", "labelled arrays") from None
     return xr
 
 

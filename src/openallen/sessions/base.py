@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from openallen.display import card, facts_text
-from openallen.errors import MissingExtraError, OpenAllenError, RefusedError
+from openallen.errors import OpenAllenError, RefusedError, extra_needed
 
 if TYPE_CHECKING:
     import h5py
@@ -78,10 +78,8 @@ class NwbSession:
         MissingExtraError
             Without pynwb.
         """
-        try:
+        with extra_needed("nwb", "the NWBFile object"):
             from pynwb import NWBHDF5IO
-        except ImportError:
-            raise MissingExtraError("nwb", "the NWBFile object") from None
         return NWBHDF5IO(file=self.h5(), mode="r").read()
 
     def __getattr__(self, name: str) -> Any:

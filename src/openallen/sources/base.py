@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, UsageError
-from openallen.sources.facts import Facts, Field, Picture, Section, fields_of
+from openallen.sources.facts import Facts, Field, Picture, Section, View, fields_of
 from openallen.sources.options import NoOptions, option, read_options
 from openallen.sources.place import LIKELY, MAYBE, SURE, Place
 from openallen.sources.tables import Row, Rows
@@ -69,28 +69,6 @@ class Example:
     meaning: str
     sample: bool = False
     web: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """A page of a viewer in which a thing can be looked at.
-
-    Parameters
-    ----------
-    title
-        What it shows, or where its state lies.
-    url
-        The page.
-    layers
-        What is in it.
-    made
-        Whether the state was made by openallen, not found with the data.
-    """
-
-    title: str
-    url: str
-    layers: tuple[str, ...] = ()
-    made: bool = False
 
 
 class Source(ABC):
@@ -166,17 +144,34 @@ class Source(ABC):
 
     @classmethod
     def from_web(cls, web: WebAddress) -> Address | None:
-        """Return the address a web address means; None where it means nothing of this source."""
+        """Return the address a web address means; None where it means nothing of this source.
+
+        Parameters
+        ----------
+        web
+            The web address, taken apart.
+        """
         del web
         return None
 
     @classmethod
     def canonical(cls, address: Address) -> Address:
-        """Return the address as it is usually written: one spelling for one thing."""
+        """Return the address as it is usually written: one spelling for one thing.
+
+        Parameters
+        ----------
+        address
+            The address.
+        """
         return address
 
     def check(self, address: Address) -> None:
         """See that an address can name something of this source; asks nothing.
+
+        Parameters
+        ----------
+        address
+            The address.
 
         Raises
         ------
@@ -213,10 +208,24 @@ class Source(ABC):
     ) -> tuple[Any, Address]:
         """Read options from keywords and from the conditions of an address.
 
+        Parameters
+        ----------
+        kind
+            The dataclass of options.
+        address
+            The address, whose conditions are options.
+        given
+            Keywords; they go before the conditions.
+
         Returns
         -------
         options, address
             The options, and the address without the conditions that were options.
+
+        Raises
+        ------
+        UsageError
+            If there is no such option, a value is not allowed, or a condition is no option.
         """
         told = {c.field: c.value for c in address.conditions if c.op == "eq"}
         strange = [c for c in address.conditions if c.op != "eq"]
@@ -238,6 +247,17 @@ class Source(ABC):
     ) -> Rows:
         """Return rows of what there is; read lazily, while the context is open.
 
+        Parameters
+        ----------
+        address
+            What is listed: the scheme alone, or a thing that has rows.
+        conditions
+            Filters, beside those of the address.
+        options
+            Of the class `list_options`.
+        limit
+            Rows at most; all where None.
+
         Raises
         ------
         UsageError
@@ -249,6 +269,13 @@ class Source(ABC):
     def facts(self, address: Address, options: Any) -> Facts:
         """Return what is known of one thing, without fetching it.
 
+        Parameters
+        ----------
+        address
+            The address.
+        options
+            Of the class `show_options`.
+
         Raises
         ------
         NotFoundError
@@ -259,6 +286,15 @@ class Source(ABC):
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches a thing into a folder; only plans are made here.
+
+        Parameters
+        ----------
+        address
+            The address.
+        to
+            The folder, which may not exist yet.
+        options
+            Of the class `fetch_options`.
 
         Raises
         ------
@@ -273,6 +309,13 @@ class Source(ABC):
     def open(self, address: Address, **options: Any) -> Any:
         """Open a thing: what is here, or what can be read where it lies.
 
+        Parameters
+        ----------
+        address
+            The address.
+        **options
+            What opening this kind of thing takes.
+
         Raises
         ------
         NotFoundError
@@ -283,27 +326,78 @@ class Source(ABC):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell how sure this source is that a file or folder is one of its own: 0 to `SURE`."""
+        """Tell how sure this source is that a file or folder is one of its own: 0 to `SURE`.
+
+        Parameters
+        ----------
+        place
+            The file or folder, here or remote.
+        """
         del place
         return 0
 
     def open_place(self, place: Place, **options: Any) -> Any:
-        """Open a place it recognised."""
+        """Open a place it recognised.
+
+        Parameters
+        ----------
+        place
+            The file or folder.
+        **options
+            What opening this kind of thing takes.
+
+        Raises
+        ------
+        UsageError
+            If it cannot be opened, or an option does not go with it.
+        """
         del options
         raise UsageError("this cannot be opened", address=place.name)
 
     def place_facts(self, place: Place, options: Any) -> Facts:
-        """Return what is known of a place it recognised; opens it."""
+        """Return what is known of a place it recognised; opens it.
+
+        Parameters
+        ----------
+        place
+            The file or folder.
+        options
+            Of the class `show_options`.
+
+        Raises
+        ------
+        UsageError
+            If it cannot be opened.
+        """
         del options
         opened = self.open_place(place)
         return self.facts_of(opened, place.name)
 
     def views(self, address: Address) -> list[View]:
-        """Return pages of viewers in which a thing can be looked at; none where there are none."""
+        """Return pages of viewers in which a thing can be looked at; none where there are none.
+
+        Parameters
+        ----------
+        address
+            The address.
+
+        Raises
+        ------
+        UsageError
+            If things of this source have none.
+        """
         raise self.cannot("viewed", address, self.way_in())
 
     def written(self, report: Report, options: Any) -> dict[str, Path]:
-        """Return files a fetch wrote beside the fetched ones, by what they are; may write them."""
+        """Return files a fetch wrote beside the fetched ones, by what they are; may write them.
+
+        Parameters
+        ----------
+        report
+            The report of the fetch.
+        options
+            Of the class `fetch_options`.
+        """
         del report, options
         return {}
 
@@ -324,15 +418,15 @@ class Source(ABC):
                     "folder": str(folder),
                 }
 
-    def held_folders(self) -> Iterator[Path]:
-        """Return the folders of the store that hold things of this source."""
-        for row in self.held():
-            yield Path(row["folder"])
-
     def verify(self, folder: Path) -> Iterator[Checked]:
         """Read a folder through and compare every file with its digest; needs no network.
 
         By default the digests are those that were written down when the files were fetched.
+
+        Parameters
+        ----------
+        folder
+            The folder, in the store or elsewhere.
         """
         from openallen.store import Store
         from openallen.store.checked import verify_remembered
@@ -341,12 +435,33 @@ class Source(ABC):
             yield from verify_remembered(folder, index)
 
     def repair_job(self, folder: Path) -> Job | None:
-        """Return the job that restores a folder as its own manifest has it; None without one."""
+        """Return the job that restores a folder as its own manifest has it; None without one.
+
+        Parameters
+        ----------
+        folder
+            The folder, in the store or elsewhere.
+        """
         del folder
         return None
 
     def prune(self, address: Address, *, dry_run: bool) -> Row:
-        """Remove a thing from the store; return its address, ``files`` and ``freed_bytes``."""
+        """Remove a thing from the store; return its address, ``files`` and ``freed_bytes``.
+
+        Parameters
+        ----------
+        address
+            The address.
+        dry_run
+            Whether to remove nothing.
+
+        Raises
+        ------
+        NotFoundError
+            If nothing of it is in the store.
+        UsageError
+            If it cannot be removed by itself.
+        """
         import shutil
 
         from openallen.store.checked import file_sizes
@@ -362,7 +477,17 @@ class Source(ABC):
     def adopt(
         self, folder: Path, *, in_place: bool, step: Callable[[object], None]
     ) -> Facts | None:
-        """Take a folder that another tool made into the store; None if it is of another kind."""
+        """Take a folder that another tool made into the store; None if it is of another kind.
+
+        Parameters
+        ----------
+        folder
+            The folder.
+        in_place
+            Whether it stays where it is, and the store points there.
+        step
+            Called with each file that was looked at.
+        """
         del folder, in_place, step
         return None
 
@@ -371,6 +496,13 @@ class Source(ABC):
     @staticmethod
     def no_options(options: Mapping[str, Any], address: Address | str) -> None:
         """See that no options were given.
+
+        Parameters
+        ----------
+        options
+            What was given.
+        address
+            What names the thing, for the error.
 
         Raises
         ------
@@ -383,7 +515,15 @@ class Source(ABC):
             )
 
     def not_here(self, address: Address, error: NotFoundError) -> NotFoundError:
-        """Return the error for what is not in the store, with the command that fetches it."""
+        """Return the error for what is not in the store, with the command that fetches it.
+
+        Parameters
+        ----------
+        address
+            The address.
+        error
+            What is missing.
+        """
         return NotFoundError(
             "this is not in the store",
             address=str(address),
@@ -392,7 +532,17 @@ class Source(ABC):
         )
 
     def nothing(self, address: Address, why: str = "", hint: str = "") -> NotFoundError:
-        """Return the error for a list without rows."""
+        """Return the error for a list without rows.
+
+        Parameters
+        ----------
+        address
+            The address.
+        why
+            The reason.
+        hint
+            A command that works; the list of everything where empty.
+        """
         return NotFoundError(
             "nothing matches",
             address=str(address),
@@ -402,30 +552,31 @@ class Source(ABC):
 
     @staticmethod
     def facts_of(opened: Any, address: str) -> Facts:
-        """Return the facts of an opened object, by what its card shows."""
-        told = getattr(opened, "_facts", None)
-        kind = type(opened).__name__
-        if told is None:
-            return Facts(
-                address=address,
-                title=kind,
-                kind=kind,
-                sections=(Section("", "text", repr(opened), repr(opened)),),
-                ids=(address,),
-                thing=opened,
-            )
-        title = getattr(opened, "title", None)
-        return Facts(
-            address=address,
-            title=title if isinstance(title, str) else kind,
-            kind=kind,
-            fields=fields_of(told()),
-            ids=(address,),
-            thing=opened,
-        )
+        """Return the facts of an opened object: of a session what it holds, else its card's.
+
+        Parameters
+        ----------
+        opened
+            The object.
+        address
+            What names it: an address or a path.
+        """
+        from openallen.sources.opened import facts_of_opened
+
+        return facts_of_opened(opened, address)
 
     def cannot(self, done: str, address: Address, hint: str) -> UsageError:
-        """Return the error for what addresses of this source are not made for."""
+        """Return the error for what addresses of this source are not made for.
+
+        Parameters
+        ----------
+        done
+            What cannot be done, as a participle: ``listed``.
+        address
+            The address.
+        hint
+            A command that works.
+        """
         return UsageError(
             f"'{self.scheme}:' addresses cannot be {done}", address=str(address), hint=hint
         )

@@ -76,7 +76,18 @@ class Context:
     # --- sources ----------------------------------------------------------------------------------
 
     def source(self, address: Address) -> Source:
-        """Return the source an address is of, having checked the address."""
+        """Return the source an address is of, having checked the address.
+
+        Parameters
+        ----------
+        address
+            The address.
+
+        Raises
+        ------
+        UsageError, NotFoundError
+            If the address can name nothing of it: see `openallen.sources.base.Source.check`.
+        """
         found = SCHEMES[address.scheme](self)
         found.check(address)
         return found
@@ -107,13 +118,32 @@ class Context:
         return self._client
 
     def client_of(self, source: str) -> Client:
-        """Return a client of another service than the settings name; it ends with the context."""
+        """Return a client of another service than the settings name; it ends with the context.
+
+        Parameters
+        ----------
+        source
+            ``live`` (the default), ``sample``, or the URL of an archive.
+
+        Raises
+        ------
+        UsageError
+            If the source is none of these.
+        """
         if source == self.settings.source:
             return self.client
         return _connected(self.http, self.settings, source)
 
     def bucket(self, name: str, *, region: str = "us-west-2") -> Bucket:
-        """Return a bucket, where the settings say buckets are; it ends with the context."""
+        """Return a bucket, where the settings say buckets are; it ends with the context.
+
+        Parameters
+        ----------
+        name
+            The name of the bucket.
+        region
+            Its AWS region.
+        """
         from openallen.transport import Retry
         from openallen.transport.s3 import Bucket
 
@@ -128,7 +158,19 @@ class Context:
     def remote_objects(
         self, bucket: str, prefix: str, *, region: str = "us-west-2", endpoint: str = ""
     ) -> RemoteObjects:
-        """Return objects below a prefix, read where they lie; they live beyond the context."""
+        """Return objects below a prefix, read where they lie; they live beyond the context.
+
+        Parameters
+        ----------
+        bucket
+            The name of the bucket.
+        prefix
+            The prefix, with its slash; empty for the whole bucket.
+        region
+            Its AWS region.
+        endpoint
+            The server, where it is neither S3 nor the one of the settings.
+        """
         from openallen.store.objects import KeptObjects
         from openallen.transport import Retry
         from openallen.transport.configured import http_for
@@ -148,7 +190,26 @@ class Context:
         return found
 
     def h5(self, url: str, name: str, *, immutable: bool = False) -> H5Tree:
-        """Open remote HDF5 by ranges, which stay in the store; its client closes with the tree."""
+        """Open remote HDF5 by ranges, which stay in the store; its client closes with the tree.
+
+        Parameters
+        ----------
+        url
+            Where the file is.
+        name
+            What it is called in messages.
+        immutable
+            Whether the URL names one version for good.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such file.
+        OfflineError
+            If there is no network, and what is needed was not read before.
+        CorruptError
+            If it is not HDF5.
+        """
         from openallen.sessions.remote import remote_tree
         from openallen.transport import Retry
         from openallen.transport.configured import http_for
@@ -164,7 +225,15 @@ class Context:
 
     @contextmanager
     def ranged(self, url: str, *, immutable: bool = False) -> Iterator[Any]:
-        """Open any remote file as a file object that reads ranges, while the context lasts."""
+        """Open any remote file as a file object that reads ranges, while the context lasts.
+
+        Parameters
+        ----------
+        url
+            Where the file is.
+        immutable
+            Whether the URL names one version for good.
+        """
         from openallen.store.blocks import Blocks
         from openallen.transport import Retry
         from openallen.transport.configured import http_for
@@ -193,6 +262,13 @@ class Context:
     def folder(self, address: Address, to: Path | str | None = None) -> Path:
         """Return the folder a thing goes to: the one named, else the one of the store.
 
+        Parameters
+        ----------
+        address
+            The address.
+        to
+            The folder named; None for the store.
+
         Raises
         ------
         RefusedError
@@ -215,13 +291,26 @@ class Context:
         return folder_for(Store(self.settings.store).folder(source.folder, name))
 
     def plan(self, work: Job) -> Plan:
-        """Return the plan of a job with what is here already."""
+        """Return the plan of a job with what is here already.
+
+        Parameters
+        ----------
+        work
+            The job.
+        """
         from openallen.transfer import with_status
 
         return with_status(work.plan)
 
     def run(self, work: Job, observer: Observer | None = None) -> Report:
         """Run a job: check the space, fetch, verify.
+
+        Parameters
+        ----------
+        work
+            The job.
+        observer
+            Receives progress.
 
         Raises
         ------
@@ -249,6 +338,11 @@ class Context:
 
     def place(self, what: str | Path) -> Place:
         """Return the place of a path or of a web address.
+
+        Parameters
+        ----------
+        what
+            The path or web address.
 
         Raises
         ------
@@ -285,13 +379,26 @@ class Context:
         return Place(web.text, objects, name, url=url, immutable=immutable)
 
     def recognise(self, place: Place) -> Source | None:
-        """Return the source that is surest of a place; None where no source knows it."""
+        """Return the source that is surest of a place; None where no source knows it.
+
+        Parameters
+        ----------
+        place
+            The file or folder, here or remote.
+        """
         rated = [(kind.recognise(place), kind) for kind in source_classes()]
         sureness, best = max(rated, key=lambda pair: pair[0])
         return best(self) if sureness > 0 else None
 
     def open_place(self, place: Place, **options: Any) -> Any:
         """Open a file or folder, here or remote, by the source that is surest of it.
+
+        Parameters
+        ----------
+        place
+            The file or folder.
+        **options
+            What opening this kind of thing takes.
 
         Raises
         ------
@@ -304,7 +411,13 @@ class Context:
         return found.open_place(place, **options)
 
     def unknown(self, place: Place) -> UsageError | NotFoundError:
-        """Return the error for a place that no source knows, with what it holds."""
+        """Return the error for a place that no source knows, with what it holds.
+
+        Parameters
+        ----------
+        place
+            The file or folder.
+        """
         if place.path is None:
             return _unknown_remote(place)
         if not place.is_folder:
@@ -365,6 +478,11 @@ def _near_file(path: Path) -> str:
 
 def folder_for(to: Path | str) -> Path:
     """Return a folder that things may go to, there or not yet.
+
+    Parameters
+    ----------
+    to
+        The folder.
 
     Raises
     ------

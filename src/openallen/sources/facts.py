@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from openallen.plans import Plan
 
-__all__ = ["Facts", "Field", "Picture", "Section", "fields_of"]
+__all__ = ["Facts", "Field", "Picture", "Section", "View", "fields_of", "plain"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,28 @@ class Picture:
 
     name: str
     draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A page of a viewer in which a thing can be looked at.
+
+    Parameters
+    ----------
+    title
+        What it shows, or where its state lies.
+    url
+        The page.
+    layers
+        What is in it.
+    made
+        Whether the state was made by openallen, not found with the data.
+    """
+
+    title: str
+    url: str
+    layers: tuple[str, ...] = ()
+    made: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,21 +243,38 @@ def _indented(told: Mapping[str, object]) -> dict[str, object]:
 
 
 def fields_of(told: Mapping[str, object], skip: Sequence[str] = ()) -> tuple[Field, ...]:
-    """Make fields out of facts that are words already; those that are fields stay as they are."""
+    """Make fields out of facts that are words already; those that are fields stay as they are.
+
+    Parameters
+    ----------
+    told
+        Values, or fields, by label.
+    skip
+        Labels to leave out.
+    """
     return tuple(
         value
         if isinstance(value, Field)
-        else Field(label, _plain(value), None if value is None else str(value))
+        else Field(label, plain(value), None if value is None else str(value))
         for label, value in told.items()
         if label not in skip
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return a value as JSON holds it; times in ISO 8601, what JSON does not know as text.
+
+    Parameters
+    ----------
+    value
+        Any value.
+    """
+    if isinstance(value, datetime):
+        return value.isoformat()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return str(value)

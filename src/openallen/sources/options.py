@@ -58,7 +58,19 @@ class Option:
 
 @dataclass(frozen=True)
 class Described:
-    """One option of a source, with its name, type and default."""
+    """One option of a source, with its name, type and default.
+
+    Parameters
+    ----------
+    name
+        Its keyword.
+    kind
+        The type of a value that is there.
+    default
+        Its default.
+    option
+        What is said of it.
+    """
 
     name: str
     kind: type
@@ -94,9 +106,16 @@ def option(
     example: str = "",
     factory: Callable[[], Any] | None = None,
 ) -> Any:
-    """Make a field of a dataclass of options; the parameters are those of `Option`.
+    """Make a field of a dataclass of options.
 
-    `factory` makes the default where it cannot be shared.
+    Parameters
+    ----------
+    default
+        The default, where it can be shared.
+    help, metavar, minimum, maximum, choices, parse, flags, example
+        As for `Option`.
+    factory
+        Makes the default where it cannot be shared.
     """
     told = Option(
         help=help,
@@ -114,7 +133,13 @@ def option(
 
 
 def describe(kind: type) -> tuple[Described, ...]:
-    """Return the options of a dataclass, in order."""
+    """Return the options of a dataclass, in order.
+
+    Parameters
+    ----------
+    kind
+        The dataclass.
+    """
     hints = typing.get_type_hints(kind)
     return tuple(
         Described(f.name, _plain(hints[f.name]), f.default, f.metadata["option"])
@@ -133,6 +158,15 @@ def read_options(kind: type[T], given: Mapping[str, Any], address: str = "") -> 
     """Make options out of keywords, flags or the conditions of an address.
 
     Values that are None count as not given. Texts are read by the type of the option.
+
+    Parameters
+    ----------
+    kind
+        The dataclass of options.
+    given
+        Values by name.
+    address
+        What the options are of, for errors.
 
     Raises
     ------
@@ -224,7 +258,13 @@ _JSON_TYPES: Final = {int: "integer", float: "number", bool: "boolean", tuple: "
 
 
 def json_schema(kind: type) -> dict[str, Any]:
-    """Return the JSON schema of a dataclass of options."""
+    """Return the JSON schema of a dataclass of options.
+
+    Parameters
+    ----------
+    kind
+        The dataclass.
+    """
     properties: dict[str, Any] = {}
     for described in describe(kind):
         told = described.option

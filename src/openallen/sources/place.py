@@ -53,7 +53,13 @@ class Place:
 
     @classmethod
     def here(cls, path: Path) -> Place:
-        """Return the place of a file or folder on this machine."""
+        """Return the place of a file or folder on this machine.
+
+        Parameters
+        ----------
+        path
+            The file or folder; it exists.
+        """
         if path.is_dir():
             return cls(str(path), FolderObjects(path), path=path)
         return cls(str(path), FolderObjects(path.parent), path.name, path)
@@ -69,22 +75,46 @@ class Place:
         return kind_of(self.objects) if self.is_folder else ""
 
     def ends(self, *endings: str) -> bool:
-        """Tell whether it is a file whose name ends so, in any case."""
+        """Tell whether it is a file whose name ends so, in any case.
+
+        Parameters
+        ----------
+        *endings
+            Endings in lower case.
+        """
         return bool(self.file) and self.file.lower().endswith(endings)
 
     def has(self, *keys: str) -> bool:
-        """Tell whether a folder has one of these files at its root."""
+        """Tell whether a folder has one of these files at its root.
+
+        Parameters
+        ----------
+        *keys
+            Names of files, relative to the folder.
+        """
         return self.is_folder and any(self.objects.stat(key) is not None for key in keys)
 
     def glob(self, *patterns: str) -> list[Path]:
-        """Return files of a folder on this machine that match a pattern, in order."""
+        """Return files of a folder on this machine that match a pattern, in order.
+
+        Parameters
+        ----------
+        *patterns
+            Patterns as `pathlib.Path.glob` takes them.
+        """
         if not self.is_folder or self.path is None:
             return []
         return sorted({p for pattern in patterns for p in self.path.glob(pattern)})
 
 
 def holdings(place: Place) -> str:
-    """Say in words what a folder on this machine holds: ``4 .nwb files, 1 folder``."""
+    """Say in words what a folder on this machine holds: ``4 .nwb files, 1 folder``.
+
+    Parameters
+    ----------
+    place
+        The folder; of anything else nothing is said.
+    """
     if place.path is None or not place.is_folder:
         return ""
     counts: Counter[str] = Counter()

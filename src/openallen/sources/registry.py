@@ -67,6 +67,11 @@ def _added() -> Mapping[str, EntryPoint]:
 def find(scheme: str) -> type[Source] | None:
     """Return the class that answers for a scheme; None where there is none.
 
+    Parameters
+    ----------
+    scheme
+        The scheme, without its colon.
+
     Raises
     ------
     OpenAllenError

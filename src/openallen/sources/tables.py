@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from openallen.display import count_text, harmless, table_html
-from openallen.errors import MissingExtraError
+from openallen.errors import extra_needed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,10 +145,8 @@ class Rows(Sequence[Row]):
         MissingExtraError
             Without the extra ``tables``.
         """
-        try:
+        with extra_needed("tables", "a table of pandas"):
             import pandas as pd
-        except ImportError:
-            raise MissingExtraError("tables", "a table of pandas") from None
         return pd.DataFrame(self._all(), columns=list(self.columns))
 
     def to_arrow(self) -> pa.Table:
@@ -159,10 +157,8 @@ class Rows(Sequence[Row]):
         MissingExtraError
             Without the extra ``tables``.
         """
-        try:
+        with extra_needed("tables", "a table of Arrow"):
             import pyarrow as pa
-        except ImportError:
-            raise MissingExtraError("tables", "a table of Arrow") from None
         names = self.columns
         return pa.table({name: _arrow([row.get(name) for row in self]) for name in names})
 
@@ -211,7 +207,13 @@ def _arrow(values: list[Any]) -> Any:
 
 
 def telling(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Choose columns for people: ids first, then those that are not empty all the way."""
+    """Choose columns for people: ids first, then those that are not empty all the way.
+
+    Parameters
+    ----------
+    rows
+        Some of the rows.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
     full = [name for name in names if any(_says(row.get(name)) for row in rows)]
     nested = [n for n in full if any(isinstance(row.get(n), (list, dict)) for row in rows)]
@@ -225,7 +227,13 @@ def _says(value: object) -> bool:
 
 
 def cell_text(value: object) -> str:
-    """Write a value into a cell: lists by commas, related rows by their name."""
+    """Write a value into a cell: lists by commas, related rows by their name.
+
+    Parameters
+    ----------
+    value
+        Any value.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):

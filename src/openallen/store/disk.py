@@ -84,7 +84,7 @@ def write_whole(path: Path, data: bytes) -> None:
             break
     for left in path.parent.glob(f"{glob.escape(path.name)}.*-{_TOKEN}.part"):
         number = left.name.removeprefix(f"{path.name}.").partition("-")[0]
-        if not (number.isdigit() and is_alive(int(number))):
+        if number.isdigit() and not is_alive(int(number)):
             with suppress(OSError):
                 left.unlink()
 

@@ -311,36 +311,35 @@ class _Run:
                 if lease.lost or self.stop.is_set():
                     break
                 if not error.retryable or attempt == self.retry.attempts:
-                    return Outcome(
-                        file=file,
-                        status="failed",
-                        error=error,
-                        attempts=attempt,
-                        elapsed_s=time.monotonic() - start,
-                    )
+                    took_s = time.monotonic() - start
+                    failed = Outcome(file=file, status="failed")
+                    return replace(failed, elapsed_s=took_s, attempts=attempt, error=error)
                 wait_s = self.retry.wait_s(attempt, error)
                 self.observer.retrying(file, attempt, error, wait_s)
                 self.stop.wait(wait_s)
                 continue
-            self.rate_limiter.done()
-            self.index.remember(
-                lease.target,
-                digest=digest,
-                source=file.url,
-                address=file.address,
-                command=file.retry,
-            )
-            return Outcome(
-                file=file,
-                status="fetched",
+            outcome = self._fetched(file, lease, digest)
+            return replace(
+                outcome,
                 size_bytes=size,
-                digest=digest,
-                fetched_at=fetched_time(lease.target),
-                elapsed_s=time.monotonic() - start,
-                attempts=attempt,
                 facts=facts,
+                attempts=attempt,
+                elapsed_s=time.monotonic() - start,
             )
         return Outcome(file=file, status="not tried")
+
+    def _fetched(self, file: RemoteFile, lease: Lease, digest: str) -> Outcome:
+        """Record that a file is whole and in its place."""
+        self.rate_limiter.done()
+        self.index.remember(
+            lease.target,
+            digest=digest,
+            source=file.url,
+            address=file.address,
+            command=file.retry,
+        )
+        at = fetched_time(lease.target)
+        return Outcome(file=file, status="fetched", digest=digest, fetched_at=at)
 
     def _streams(self) -> int:
         """Return how many connections one large file may use: its share of the limit."""

@@ -7,22 +7,20 @@ announces, and a truncated page must say where the next one begins.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote
 from xml.parsers import expat
 
 from openallen.errors import AnswerError, NotFoundError, UsageError
 from openallen.transport.http import Http
 from openallen.transport.retry import Retry
+from openallen.web_address import WebAddress
 
 __all__ = ["Bucket", "Listed", "S3Location"]
 
-_VIRTUAL: Final = re.compile(r"(?P<bucket>[a-z0-9.-]+?)\.s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com")
-_PATH_STYLE: Final = re.compile(r"s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com")
 _LIMIT_BYTES: Final = 64 << 20
 
 
@@ -51,17 +49,12 @@ class S3Location:
         UsageError
             If it is not an S3 address.
         """
-        parts = urlsplit(text)
-        host, path = parts.hostname or "", unquote(parts.path).removeprefix("/")
-        version = parse_qs(parts.query).get("versionId", [""])[0]
-        if parts.scheme == "s3" and host:
-            return cls(parts.netloc, path, version)
-        virtual = _VIRTUAL.fullmatch(host)
-        if virtual:
-            return cls(virtual["bucket"], path, version)
-        if _PATH_STYLE.fullmatch(host) and "/" in path:
-            bucket, _, key = path.partition("/")
-            return cls(bucket, key, version)
+        try:
+            web = WebAddress.parse(text)
+        except ValueError:
+            web = None
+        if web is not None and web.bucket:
+            return cls(web.bucket, web.key, web.version_id)
         raise UsageError("not an S3 address", address=text, hint="s3://bucket/key")
 
     def __str__(self) -> str:

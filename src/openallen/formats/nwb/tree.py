@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openallen.errors import (
     CorruptError,
-    MissingExtraError,
     NotFoundError,
     OpenAllenError,
     TruncatedError,
     UsageError,
+    extra_needed,
 )
 from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects, Objects
@@ -473,10 +473,8 @@ def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
     MissingExtraError
         Without h5py.
     """
-    try:
+    with extra_needed("nwb", "reading HDF5 files"):
         import h5py
-    except ImportError:
-        raise MissingExtraError("nwb", "reading HDF5 files") from None
     try:
         return H5Tree(h5py.File(source, "r"), name, ranges)
     except (OSError, RuntimeError) as error:
@@ -526,10 +524,8 @@ def open_zarr(place: Path | Objects, name: str) -> ZarrTree:
     MissingExtraError
         Without zarr.
     """
-    try:
+    with extra_needed("images", "reading NWB in Zarr"):
         from openallen.formats.zarrs import Hierarchy
-    except ImportError:
-        raise MissingExtraError("images", "reading NWB in Zarr") from None
     try:
         return ZarrTree(Hierarchy(FolderObjects(place) if isinstance(place, Path) else place), name)
     except NotFoundError as error:

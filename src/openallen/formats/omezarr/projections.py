@@ -9,12 +9,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["AXES", "FUNCTIONS", "Projections"]
+__all__ = ["AXES", "Projections"]
 
 AXES: Final = {"xy": "yx", "xz": "zx", "yz": "yz"}
 """Names of the projections, with their two axes as stored."""
-
-FUNCTIONS: Final = ("min", "max", "mean")
 
 _BAND_ROWS: Final = 256
 _FLUSH_PLANES: Final = 257  # the sum of 257 values of at most 255 fits 16 bits

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.errors import NotFoundError, UsageError, extra_needed
 from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects, Objects
 from openallen.formats.omezarr.multiscale import Level, read_multiscale
@@ -50,10 +50,8 @@ class OmeZarr:
     """
 
     def __init__(self, place: Path | str | Objects) -> None:
-        try:
+        with extra_needed("images", "reading OME-Zarr"):
             from openallen.formats.zarrs import Hierarchy
-        except ImportError:
-            raise MissingExtraError("images", "reading OME-Zarr") from None
         if isinstance(place, (str, Path)):
             place = FolderObjects(Path(place))
         if isinstance(place, FolderObjects):
@@ -127,10 +125,8 @@ class OmeZarr:
         MissingExtraError
             Without xarray, or the package of a codec.
         """
-        try:
+        with extra_needed("atlas", "labelled arrays"):
             from openallen.formats.lazy import lazy_array
-        except ImportError:
-            raise MissingExtraError("atlas", "labelled arrays") from None
         count = len(self.told.levels)
         if not isinstance(number, int) or not -count <= number < count:
             raise UsageError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from openallen.errors import MissingExtraError
+from openallen.errors import extra_needed
 
 __all__ = ["Shard", "checksum"]
 
@@ -25,10 +25,8 @@ def checksum(data: bytes) -> int:
     MissingExtraError
         Without the extra ``images``.
     """
-    try:
+    with extra_needed("images", "writing OME-Zarr"):
         import google_crc32c
-    except ImportError:
-        raise MissingExtraError("images", "writing OME-Zarr") from None
     value: int = google_crc32c.value(data)
     return value
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from openallen.address import Condition
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError, UsageError
+from openallen.errors import CorruptError, NotFoundError, UsageError, extra_needed
 from openallen.near import Suggestion, nothing_matches, suggest, unknown_column
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
@@ -85,10 +85,8 @@ class Catalogue:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
+        with extra_needed("tables", "the catalogue of assets"):
             import duckdb
-        except ImportError:
-            raise MissingExtraError("tables", "the catalogue of assets") from None
         self.path = folder / _FILE
         if not self.path.is_file():
             raise NotFoundError(
@@ -122,13 +120,11 @@ class Catalogue:
         MissingExtraError
             Without the extra ``tables``.
         """
-        try:
+        with extra_needed("tables", "the catalogue of assets"):
             import io
 
             import pyarrow as pa
             import pyarrow.parquet as pq
-        except ImportError:
-            raise MissingExtraError("tables", "the catalogue of assets") from None
         kinds = {
             "VARCHAR": pa.string(),
             "VARCHAR[]": pa.list_(pa.string()),

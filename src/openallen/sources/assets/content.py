@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from openallen.formats.documents import ENDINGS
-from openallen.formats.kinds import STORE, kind_of
+from openallen.formats.kinds import H5, STORE, kind_of
 from openallen.sources.buckets.listing import Levelled
 
 __all__ = ["Content", "contents"]
@@ -73,7 +73,7 @@ def contents(place: Levelled, notes: list[str]) -> Iterator[Content]:
 
 def _file(path: str, size_bytes: int) -> Iterator[Content]:
     low = path.lower()
-    if low.endswith((".nwb", ".h5", ".hdf5")):
+    if low.endswith(H5):
         yield Content(path, "hdf5", size_bytes)
     elif low.endswith(_TABLES):
         yield Content(path, "table", size_bytes)

@@ -25,6 +25,7 @@ from openallen.errors import (
     ServiceError,
     StatusError,
     UsageError,
+    extra_needed,
 )
 from openallen.sources.assets.catalogues import Catalogue, row_of_name
 from openallen.sources.assets.names import parse_name
@@ -161,11 +162,9 @@ Rows = list[dict[str, Any]]
 def _from_parquet(places: Places) -> tuple[Rows, str]:
     import io
 
-    try:
+    with extra_needed("tables", "the catalogue of assets"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError("tables", "the catalogue of assets") from None
     bucket = places.views
     folder = _newest(bucket)
     key = _place_of(bucket, folder, "asset_basics")

@@ -103,17 +103,9 @@ def asset_facts(
     record = asset.record
     if options.validate:
         return _validated(context, record, address)
-    sections: list[Section] = []
+    provenance: tuple[Section, ...] = ()
     if options.graph or options.dot:
-        family = _family(context, str(asset.name), record.subject_id)
-        sections.append(
-            Section(
-                "provenance: derived assets below their sources, * is this one",
-                "family",
-                family.to_rows(),
-                str(family) + (f"\n  {_written(family, options.dot)}" if options.dot else ""),
-            )
-        )
+        provenance = (_provenance(_family(context, str(asset.name), record.subject_id), options),)
     context.say(f"listing the files of {asset.name}")
     folders = asset.folders(seen=_Counter(context))
     opens = asset.contents()
@@ -143,12 +135,21 @@ def asset_facts(
                 [{"path": one.path, "kind": one.kind} for one in opens],
                 _opens_text(opens),
             ),
-            *sections,
+            *provenance,
             *more,
         ),
         notes=(*asset.notes, *(() if here else (fetch,))),
         ids=(str(asset.name),),
         thing=asset,
+    )
+
+
+def _provenance(family: Family, options: ShowOptions) -> Section:
+    return Section(
+        "provenance: derived assets below their sources, * is this one",
+        "family",
+        family.to_rows(),
+        str(family) + (f"\n  {_written(family, options.dot)}" if options.dot else ""),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import MissingExtraError, UsageError
+from openallen.errors import UsageError, extra_needed
 from openallen.sources.atlases.frames import AXES, label, oriented
 from openallen.sources.atlases.grids import ExpressionGrid
 from openallen.sources.atlases.models import EXPRESSION
@@ -75,12 +75,10 @@ def stack_grids(
     MissingExtraError
         Without the extra ``atlas``; or ``dask``, where chunks are wanted.
     """
-    try:
+    with extra_needed("atlas", "a stack of grids"):
         import numpy as np
 
         from openallen.formats.lazy import lazy_array
-    except ImportError:
-        raise MissingExtraError("atlas", "a stack of grids") from None
     if not places:
         raise UsageError("no grids to be stacked")
     grids = [ExpressionGrid(place) for place in places]
@@ -132,8 +130,6 @@ def _common(grids: list[ExpressionGrid], kind: str) -> tuple[tuple[int, ...], tu
 
 
 def _in_chunks(found: xr.DataArray, chunks: Any) -> xr.DataArray:
-    try:
+    with extra_needed("dask", "chunks"):
         import dask.array  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("dask", "chunks") from None
     return found.chunk({"data_set": chunks} if isinstance(chunks, int) else chunks)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError, UsageError
+from openallen.errors import CorruptError, UsageError, extra_needed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,10 +61,8 @@ def label(
     """
     import numpy as np
 
-    try:
+    with extra_needed("atlas", "a labelled volume"):
         import xarray as xr
-    except ImportError:
-        raise MissingExtraError("atlas", "a labelled volume") from None
     if values.ndim != 3 or len(spacing_um) != 3:
         raise CorruptError("a volume has three axes", address=where, why=f"{values.ndim} here")
     if not all(np.isfinite(step) and step > 0 for step in spacing_um):

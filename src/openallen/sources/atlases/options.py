@@ -73,30 +73,6 @@ class GridOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridShowOptions(GridOptions):
-    """What of a grid is shown.
-
-    Parameters
-    ----------
-    at
-        The point that slices go through: AP, DV, ML in µm.
-    """
-
-    at: tuple[float, ...] | None = option(
-        None,
-        "The point that slices of a picture go through, in µm.",
-        metavar="AP,DV,ML",
-        parse=parse_point,
-        example=_POINT,
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.at is not None:
-            _point(self.at)
-
-
-@dataclass(frozen=True, kw_only=True)
 class AtlasShowOptions:
     """What of an atlas is shown.
 
@@ -117,6 +93,15 @@ class AtlasShowOptions:
     def __post_init__(self) -> None:
         if self.at is not None:
             _point(self.at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridShowOptions(AtlasShowOptions, GridOptions):
+    """What of a grid is shown: which volumes, and where slices go through them."""
+
+    def __post_init__(self) -> None:
+        GridOptions.__post_init__(self)
+        AtlasShowOptions.__post_init__(self)
 
 
 def asked_for(address: Address, options: GridOptions) -> Address:

@@ -140,19 +140,7 @@ def wanted_kinds(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
     told = address.option("include")
     connectivity = data_set is not None and data_set.connectivity
     usual = "projection_density" if connectivity else "energy"
-    words = (usual if told is None else told).split(",")
-    kinds = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
-    for word in kinds:
-        if word not in EXPRESSION and word not in CONNECTIVITY:
-            raise UsageError(
-                f"grids hold no '{word}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
-            )
-    if not kinds:
-        raise UsageError("include= names nothing", hint="include=energy")
-    if len({word in EXPRESSION for word in kinds}) == 2:
-        raise UsageError(
-            "a data set is of expression or of connectivity, not of both", why=", ".join(kinds)
-        )
+    kinds = _known_kinds(usual if told is None else told)
     told_what = data_set is not None and (connectivity or data_set.gene)
     if data_set is not None and told_what and (kinds[0] in CONNECTIVITY) != connectivity:
         shows = "connectivity" if connectivity else f"the expression of {data_set.gene}"
@@ -167,6 +155,23 @@ def wanted_kinds(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
             "expression grids come in one size",
             address=str(address),
             hint="resolution= goes with projection_density and its like",
+        )
+    return kinds
+
+
+def _known_kinds(told: str) -> tuple[str, ...]:
+    """Return the kinds that words name, all of expression or all of connectivity."""
+    kinds = tuple(dict.fromkeys(word.strip() for word in told.split(",") if word.strip()))
+    for word in kinds:
+        if word not in EXPRESSION and word not in CONNECTIVITY:
+            raise UsageError(
+                f"grids hold no '{word}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
+            )
+    if not kinds:
+        raise UsageError("include= names nothing", hint="include=energy")
+    if len({word in EXPRESSION for word in kinds}) == 2:
+        raise UsageError(
+            "a data set is of expression or of connectivity, not of both", why=", ".join(kinds)
         )
     return kinds
 
@@ -436,7 +441,12 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         notes=client.notes,
         connections=_CONNECTIONS,
     )
-    facts = {
+    return AtlasJob(plan, _atlas_facts(client, atlas, row))
+
+
+def _atlas_facts(client: Client, atlas: AtlasFacts, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept beside the files of an atlas."""
+    return {
         "name": atlas.name,
         "title": atlas.title,
         "graph_id": atlas.graph_id,
@@ -446,7 +456,6 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         "source": client.source,
         "simulated": client.simulated,
     }
-    return AtlasJob(plan, facts)
 
 
 def _archive_files(

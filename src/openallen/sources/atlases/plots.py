@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from openallen.errors import MissingExtraError, UsageError
+from openallen.errors import UsageError, extra_needed
 from openallen.sources.atlases.frames import (
     AXES,
     agree,
@@ -86,10 +86,8 @@ def plot_slices(
     UsageError
         If the volume has other axes, or the point lies outside it.
     """
-    try:
+    with extra_needed("atlas", "a picture"):
         from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("atlas", "a picture") from None
     volume = _drawable(volume, atlas)
     drawn = _Slices.of(volume, at_um, atlas, cmap)
     depth, height, width = drawn.sizes_mm

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import NotFoundError, StoreError, UsageError
+from openallen.errors import UsageError
 from openallen.formats import metaimage, nrrd
+from openallen.formats.files import read_file
 from openallen.formats.nrrd import beside
 from openallen.formats.orientation import arranged
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["VOLUME_SUFFIXES", "read_file", "read_volume_file", "volume_stem", "volume_suffix"]
+__all__ = ["VOLUME_SUFFIXES", "read_volume_file", "volume_stem", "volume_suffix"]
 
 VOLUME_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii.gz", ".nii")
 """How files that hold one volume are called, in any case."""
@@ -28,24 +29,6 @@ def volume_suffix(path: Path) -> str:
 def volume_stem(path: Path) -> str:
     """Return the name of a file without the suffix of a volume."""
     return path.name[: len(path.name) - len(volume_suffix(path))] or path.name
-
-
-def read_file(path: Path) -> bytes:
-    """Read a file.
-
-    Raises
-    ------
-    NotFoundError
-        If there is none.
-    StoreError
-        If it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, ValueError):  # ValueError: a NUL in the name
-        raise NotFoundError("no such file", address=str(path)) from None
-    except OSError as error:
-        raise StoreError("cannot be read", address=str(path), why=error.strerror or "") from error
 
 
 def read_volume_file(

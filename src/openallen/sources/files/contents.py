@@ -10,17 +10,17 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.errors import MissingExtraError, NotFoundError, UsageError, extra_needed
 from openallen.formats.documents import COLUMNAR, ENDINGS, read_document
+from openallen.formats.kinds import H5
 from openallen.sources.base import LIKELY, MAYBE, Place
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
     from openallen.sources.context import Context
 
-__all__ = ["H5", "open_contents", "open_session", "sureness"]
+__all__ = ["open_contents", "open_session", "sureness"]
 
-H5: Final = (".nwb", ".h5", ".hdf5")
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _FOLDERS: Final = frozenset({"session", "image", "zarr"})
 
@@ -31,9 +31,10 @@ def sureness(place: Place) -> int:
         return LIKELY if place.kind in _FOLDERS else 0
     if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj"):
         return MAYBE
-    # An http address without an ending may lead to HDF5: DANDI's do, and signed ones.
-    plain = bool(place.file) and "." not in place.file
-    return MAYBE if plain and place.url.startswith("http") else 0
+    # An http address without an ending may lead to HDF5: DANDI's do, which end with a slash, and
+    # signed ones. A folder that an address names is one, and no more.
+    as_typed = place.file or place.name == place.url
+    return MAYBE if as_typed and place.url.startswith("http") and "." not in place.file else 0
 
 
 def open_contents(context: Context, place: Place, **options: Any) -> Any:
@@ -134,13 +135,11 @@ def _mesh(place: Place) -> Any:
 
 def _picture(place: Place) -> Any:
     """Return pixels: (y, x) or (y, x, channel)."""
-    try:
+    with extra_needed("images", "a picture"):
         import io
 
         import numpy as np
         from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise MissingExtraError("images", "a picture") from None
     from openallen.errors import CorruptError
 
     try:

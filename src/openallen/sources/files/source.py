@@ -67,16 +67,6 @@ class FileSource(Source):
         """Open a file or store of a standard format."""
         return open_contents(self.context, place, **options)
 
-    def place_facts(self, place: Place, options: Any) -> Facts:
-        """Return what is known of a file or store; of a session, what it holds, with a picture."""
-        from openallen.sources.session_facts import is_session, session_facts
-
-        del options
-        opened = self.open_place(place)
-        if is_session(opened):
-            return session_facts(opened, place.name)
-        return self.facts_of(opened, place.name)
-
 
 def is_service(host: str) -> bool:
     """Tell whether a host is one of brain-map.org's."""

@@ -43,28 +43,14 @@ def open_binary(place: Objects, name: str) -> Recording:
     TruncatedError
         If a traces file is truncated.
     """
-    import numpy as np
-
     document = _json(place, name)
     given = document.get("kwargs") or {}
+    count, dtype, rate = _samples(given, f"{place.name}/{name}")
     try:
-        count = int(given["num_channels"] if "num_channels" in given else given["num_chan"])
-        dtype = np.dtype(str(given["dtype"]))
-        rate = float(given["sampling_frequency"])
         files = [safe_path(str(file)) for file in given["file_paths"]]
         offset = int(given.get("file_offset") or 0)
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptError(
-            "incomplete description of a recording",
-            address=f"{place.name}/{name}",
-            why=str(error),
-        ) from error
-    if count <= 0 or rate <= 0 or dtype.kind not in "iuf":
-        raise CorruptError(
-            "invalid description of a recording",
-            address=f"{place.name}/{name}",
-            why=f"{count} channels of {dtype} at {rate:g} Hz",
-        )
+        raise _incomplete(f"{place.name}/{name}", error) from error
     ids = given.get("channel_ids") or list(range(count))
     time_axis = int(given.get("time_axis") or 0)
     segments = (
@@ -86,6 +72,29 @@ def open_binary(place: Objects, name: str) -> Recording:
         locations_um=locations_um(probe, count),
         annotations=about,
     )
+
+
+def _samples(given: dict[str, Any], where: str) -> tuple[int, np.dtype[Any], float]:
+    """Return the number of channels, the type of a sample and the sampling frequency in Hz."""
+    import numpy as np
+
+    try:
+        count = int(given["num_channels"] if "num_channels" in given else given["num_chan"])
+        dtype = np.dtype(str(given["dtype"]))
+        rate = float(given["sampling_frequency"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _incomplete(where, error) from error
+    if count <= 0 or rate <= 0 or dtype.kind not in "iuf":
+        raise CorruptError(
+            "invalid description of a recording",
+            address=where,
+            why=f"{count} channels of {dtype} at {rate:g} Hz",
+        )
+    return count, dtype, rate
+
+
+def _incomplete(where: str, error: Exception) -> CorruptError:
+    return CorruptError("incomplete description of a recording", address=where, why=str(error))
 
 
 def _traces(

@@ -5,26 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import CorruptError, OpenAllenError
+from openallen.errors import CorruptError
 from openallen.formats.nwb import open_h5
 from openallen.sources.recordings.recording import Recording, Spikes
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import H5Tree
 
-__all__ = ["is_mearec", "open_mearec"]
-
-
-def is_mearec(path: Path) -> bool:
-    """Return whether an HDF5 file was written by MEArec, by its content."""
-    try:
-        tree = open_h5(path, str(path))
-    except OpenAllenError:
-        return False
-    try:
-        return tree.has("recordings") and tree.has("info")
-    finally:
-        tree.close()
+__all__ = ["open_mearec"]
 
 
 class _Traces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError
+from openallen.errors import extra_needed
 from openallen.sources.recordings.published import CITATION, LOSSLESS_SOURCE, LOSSY_SOURCE
 
 if TYPE_CHECKING:
@@ -41,10 +41,8 @@ def plot_compression(found: Sequence[Measured], title: str = "") -> Any:
     MissingExtraError
         Without matplotlib.
     """
-    try:
+    with extra_needed("atlas", "plotting"):
         from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("atlas", "plotting") from None
     lossless = [one for one in found if not one.settings.lossy]
     lossy = [one for one in found if one.settings.lossy]
     panels = (2 if lossless else 0) + (1 if lossy else 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
-from openallen.errors import MissingExtraError, UsageError
+from openallen.errors import MissingExtraError, UsageError, extra_needed
 from openallen.formats.chunks import decoding
 from openallen.sources.facts import Field
 
@@ -136,10 +136,8 @@ class Recording:
         """
         import numpy as np
 
-        try:
+        with extra_needed("ephys", "labelled traces"):
             import xarray as xr
-        except ImportError:
-            raise MissingExtraError("ephys", "labelled traces") from None
         samples = self._segment(segment)
         first, last = self._span(segment, start_s, end_s)
         columns = self._columns(channels)
@@ -190,10 +188,8 @@ class Recording:
         """
         import numpy as np
 
-        try:
+        with extra_needed("ephys", "labelled traces"):
             from openallen.formats.lazy import lazy_array
-        except ImportError:
-            raise MissingExtraError("ephys", "labelled traces") from None
         samples = self._segment(segment)
         if scaled and self.gain_uv is None:
             raise UsageError("the gain of this recording is unknown", hint="scaled=False")

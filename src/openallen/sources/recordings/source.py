@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, OfflineError, UsageError
+from openallen.formats.kinds import H5
 from openallen.sources.base import SURE, Example, Facts, NoOptions, Place, Row, Rows, Source
 from openallen.sources.buckets.source import BucketSource, Root, parts_of, quoted
 
@@ -21,7 +22,6 @@ __all__ = ["RecordingSource"]
 
 _BUCKET = "aind-benchmark-data"
 _TOP = "ephys-compression"
-_H5 = (".nwb", ".h5", ".hdf5")
 _PROBE = "aind-np2/612962_2022-04-13_19-18-04_ProbeB"
 
 
@@ -61,7 +61,7 @@ class RecordingSource(BucketSource):
     def root(cls, address: Address) -> Root:
         """Return the folder of the recording; of its kind, for simulated ones are single files."""
         kind = Root(f"{_TOP}/{address.name}/", Address(cls.scheme, address.name), address.path)
-        if not address.path or address.path[0].lower().endswith(_H5):
+        if not address.path or address.path[0].lower().endswith(H5):
             return kind
         name, *below = address.path
         return Root(f"{kind.prefix}{name}/", replace(kind.address, path=(name,)), tuple(below))
@@ -139,7 +139,7 @@ class RecordingSource(BucketSource):
             if notes is not None:
                 notes.append(f"offline: what is here, in {here}")
             entries, folders = FolderBucket(here, prefix).level(prefix)
-        files = [e.key for e in entries if kind and e.key.lower().endswith(_H5)]
+        files = [e.key for e in entries if kind and e.key.lower().endswith(H5)]
         return sorted(key.removeprefix(prefix).rstrip("/") for key in (*folders, *files))
 
     # --- show, fetch, open ------------------------------------------------------------------------
@@ -189,7 +189,7 @@ class RecordingSource(BucketSource):
 
     def opener(self, place: Place, address: Address) -> Source:
         """Return the source that opens a place: simulated recordings are ours by their address."""
-        return self if place.ends(*_H5) else super().opener(place, address)
+        return self if place.ends(*H5) else super().opener(place, address)
 
     # --- places -----------------------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError
+from openallen.errors import CorruptError, NotFoundError, extra_needed
 from openallen.formats.objects import Objects
 from openallen.sources.recordings.channels import locations_um, one_each
 from openallen.sources.recordings.recording import Recording
@@ -73,22 +74,12 @@ def open_zarr(place: Objects) -> Recording:
     """
     import numpy as np
 
-    try:
+    with extra_needed("ephys", "a recording in Zarr"):
         from openallen.formats.zarrs import Hierarchy
-    except ImportError:
-        raise MissingExtraError("ephys", "a recording in Zarr") from None
     # A missing chunk would read as zeros: a silence that was never recorded.
     hierarchy = Hierarchy(place, holes="refused")
     meta = hierarchy.attributes
-    try:
-        rate = float(meta["sampling_frequency"])
-        count = int(meta.get("num_segments", 1))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptError(
-            "not a recording", address=place.name, why=f"a Zarr store without {error}"
-        ) from error
-    if count < 1:
-        raise CorruptError("invalid recording: no segments", address=place.name)
+    rate, count = _rate_and_segments(meta, place.name)
     segments = tuple(_Chunks(hierarchy, f"traces_seg{n}") for n in range(count))
     width = segments[0].shape[1]
     hierarchy.ready(_READ_AT_ONCE)
@@ -116,3 +107,17 @@ def open_zarr(place: Objects) -> Recording:
         locations_um=locations_um(probe if isinstance(probe, dict) else {}, width),
         annotations=meta.get("annotations") or {},
     )
+
+
+def _rate_and_segments(meta: Mapping[str, Any], name: str) -> tuple[float, int]:
+    """Return the sampling frequency in Hz and the number of segments."""
+    try:
+        rate = float(meta["sampling_frequency"])
+        count = int(meta.get("num_segments", 1))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptError(
+            "not a recording", address=name, why=f"a Zarr store without {error}"
+        ) from error
+    if count < 1:
+        raise CorruptError("invalid recording: no segments", address=name)
+    return rate, count

@@ -14,8 +14,8 @@ from openallen.address import Address
 from openallen.errors import AddressError, NotFoundError, OpenAllenError, UsageError
 from openallen.settings import Settings
 from openallen.sources.context import Context
-from openallen.sources.releases.cache import ReleaseCache
-from openallen.sources.releases.folders import projects_in, version_folder
+from openallen.sources.releases.cache import ReleaseCache, is_mirror
+from openallen.sources.releases.folders import projects_in, root_of
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
 from openallen.sources.releases.plan import ReleaseJob
 from openallen.sources.releases.projects import PROJECTS, find_project
@@ -69,8 +69,7 @@ def cache_at(context: Context, project: Project, folder: Path) -> ReleaseCache:
     if context.settings.source != "live" and not bucket.endpoint:
         # An archive stands for every service: what it does not have is not asked of S3 either.
         bucket = replace(bucket, endpoint=f"{context.client.base_url}/s3")
-    is_mirror = project.form != "listing" and (folder / project.manifests_prefix).is_dir()
-    return ReleaseCache(project, bucket, folder, is_mirror)
+    return ReleaseCache(project, bucket, folder, is_mirror(project, folder))
 
 
 def fetcher(context: Context) -> Fetch:
@@ -150,9 +149,9 @@ def _release(
 
 def _again(to: str | None, settings: dict[str, Any], address: str) -> Any:
     """Open a session by its address alone; a plain function, for other processes."""
-    from openallen.sources.releases.opening import open_session
-
-    return open_session(address, to, settings=renewed(settings))
+    where = Address.parse(address)
+    with Context(renewed(settings)) as context:
+        return context.source(where).open(where, to=to)
 
 
 def renewed(settings: dict[str, Any]) -> Settings:
@@ -178,15 +177,14 @@ def release_in(context: Context, folder: Path) -> tuple[ReleaseCache, Release]:
     AnswerError
         If the manifest is damaged.
     """
-    within = version_folder(folder)
-    root = folder if within is None else folder.parent
-    name, manifests = only_project(root, "" if within is None else within[0])
+    root, name, wanted = root_of(folder)
+    name, manifests = only_project(root, name)
     project = _project(context, name, next(iter(manifests.values())))
     cache = cache_at(context, project, root)
     here = [v for v in map(_version, manifests) if v is not None]
     if not here:
         raise _not_one(folder, ())
-    last = cache.last_used if within is None else _version(within[1])
+    last = _version(wanted) if wanted else cache.last_used
     manifest = cache.manifest(last if last is not None and last in here else max(here))
     return cache, _release(context.settings, cache, manifest, root)
 

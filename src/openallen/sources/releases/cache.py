@@ -39,7 +39,7 @@ from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Ve
 from openallen.store.disk import write_whole
 from openallen.transport.s3 import Bucket, Listed
 
-__all__ = ["ReleaseCache"]
+__all__ = ["ReleaseCache", "is_mirror"]
 
 _LOG = logging.getLogger("openallen.store")
 _LAST_USED: Final = "_manifest_last_used.txt"
@@ -47,6 +47,11 @@ _DOWNLOADED: Final = "_downloaded_data.json"
 _OWN: Final = "_openallen.json"
 _FEW_FILES: Final = 4
 _SEEN_KEYS: Final = 1000
+
+
+def is_mirror(project: Project, folder: Path) -> bool:
+    """Return whether a folder of a project has the layout of its bucket."""
+    return project.form != "listing" and (folder / project.manifests_prefix).is_dir()
 
 
 @dataclass(frozen=True)

@@ -6,32 +6,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Final
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Manifest, ReleaseFile
-from openallen.sources.releases.search import Fetch, choose, files_of
+from openallen.sources.releases.search import FILES, Fetch, choose, files_of, path_address, some
 
-__all__ = ["FILES", "chosen", "file_address", "one_file", "some"]
-
-FILES: Final = "files"
-"""What stands before the path of a file in addresses."""
-_NAMED: Final = 12
-
-
-def some(names: Iterable[str], most: int = _NAMED) -> str:
-    """Return names with commas; of very many the first, and how many more there are."""
-    known = list(names)
-    text = ", ".join(known[:most])
-    return f"{text} and {len(known) - most:,} more" if len(known) > most else text
-
-
-def file_address(manifest: Manifest, path: str) -> str:
-    """Return the address of a file, or of a folder of files, by its path in a release."""
-    project, version = manifest.project.name, str(manifest.version)
-    return str(Address("release", project, version, (FILES, *path.split("/"))))
+__all__ = ["chosen", "one_file"]
 
 
 def chosen(
@@ -119,7 +101,7 @@ def _by_path(
         "this is another version of the object",
         address=str(address),
         why=f"{manifest.address} has {found.at.version_id or 'the newest'}",
-        hint=f"openallen show {shlex.quote(file_address(manifest, path))}",
+        hint=f"openallen show {shlex.quote(path_address(manifest, path))}",
     )
 
 
@@ -193,7 +175,7 @@ def _missing(manifest: Manifest, path: str, address: Address) -> NotFoundError:
             hint=f"{listing} {shlex.quote(f'path__like={path}/*')}",
         )
     near = get_close_matches(parts[depth], below, 1)
-    meant = file_address(manifest, "/".join((*parts[:depth], near[0]))) if near else ""
+    meant = path_address(manifest, "/".join((*parts[:depth], near[0]))) if near else ""
     folder = "/".join(parts[:depth]) or "the release"
     return NotFoundError(
         "this version of the release has no such file",

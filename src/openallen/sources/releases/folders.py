@@ -10,25 +10,32 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-__all__ = ["is_release", "projects_in", "version_folder"]
+__all__ = ["is_release", "projects_in", "root_of"]
 
 _MARK: Final = "_project_manifest_v"
 _LOOKS: Final = 200
 
 
 def is_release(folder: Path) -> bool:
-    """Return whether a folder holds releases, or is that of one version."""
-    return version_folder(folder) is not None or bool(projects_in(folder))
+    """Return whether a folder holds releases, or is a part of one that does."""
+    root, name, _ = root_of(folder)
+    return bool(name) or bool(projects_in(root))
 
 
-def version_folder(folder: Path) -> tuple[str, str] | None:
-    """Return project and version of ``NAME-VERSION`` whose manifest is beside it, else None."""
+def root_of(folder: Path) -> tuple[Path, str, str]:
+    """Return the folder that holds the releases, and the project and version the path names.
+
+    The path may be of one version in a cache (``NAME-VERSION`` with its manifest beside it), or of
+    one project in a mirror (``NAME`` with ``manifests`` in it); both names are empty otherwise.
+    """
     parts = folder.name.split("-")
     for cut in range(len(parts) - 1, 0, -1):
         name, version = "-".join(parts[:cut]), "-".join(parts[cut:])
         if folder.with_name(f"{name}{_MARK}{version}.json").is_file():
-            return name, version
-    return None
+            return folder.parent, name, version
+    if any(n.startswith(f"{folder.name}{_MARK}") for n in _names(folder / "manifests")):
+        return folder.parent, folder.name, ""
+    return folder, "", ""
 
 
 def projects_in(folder: Path) -> dict[str, dict[str, Path]]:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError
-from openallen.sources.filters import check_columns, matches
+from openallen.sources.filters import check_columns, matches, no_rows
 from openallen.sources.releases.access import cache_of, project_names, release_of
-from openallen.sources.releases.chosen import FILES, file_address, some
 from openallen.sources.releases.projects import find_project
 from openallen.sources.releases.rows import read_rows
-from openallen.sources.releases.search import file_rows
-from openallen.sources.tables import Row, Rows, cell_text, telling
+from openallen.sources.releases.search import FILES, file_rows, some
+from openallen.sources.tables import Row, Rows, telling
 
 if TYPE_CHECKING:
     from openallen.sources.context import Context
     from openallen.sources.releases.cache import ReleaseCache
     from openallen.sources.releases.read import Release
 
-__all__ = ["few_values", "list_files", "list_projects", "list_table", "list_versions"]
+__all__ = ["list_files", "list_projects", "list_table", "list_versions"]
 
 PROJECT_COLUMNS: Final = ("address", "title", "bucket", "here")
 VERSION_COLUMNS: Final = ("version", "address", "newest", "manifest_here", "used_last")
@@ -46,11 +45,24 @@ class Asked:
         Filters, those of the address first.
     limit
         Rows at most; all where None.
+    source_flag
+        The option that asks the same service again.
     """
 
     address: Address
     conditions: tuple[Condition, ...]
     limit: int | None
+    source_flag: str = ""
+
+    @property
+    def plain(self) -> str:
+        """The address without conditions."""
+        return str(replace(self.address, conditions=()))
+
+    @property
+    def command(self) -> str:
+        """The command that lists, which conditions are put behind."""
+        return f"openallen list {shlex.quote(self.plain)}{self.source_flag}"
 
     def check(self, columns: Sequence[str]) -> None:
         """See that every condition is on a column.
@@ -60,7 +72,7 @@ class Asked:
         UsageError
             With the nearest column.
         """
-        check_columns(columns, self.conditions, str(self.address))
+        check_columns(columns, self.conditions, self.plain, self.command)
 
 
 def list_projects(context: Context, asked: Asked) -> Rows:
@@ -104,12 +116,9 @@ def list_files(context: Context, asked: Asked) -> Rows:
     asked.check(_FILE_COLUMNS)
     cache, release = release_of(context, asked.address)
     manifest = release.manifest
-    addressed = (
-        row | {"address": file_address(manifest, row["path"])} for row in file_rows(manifest)
-    )
     # Sizes are listed by the bucket: only those of the files that are wanted are asked for.
     early = [c for c in asked.conditions if c.field != "size_bytes"]
-    rows = [row for row in addressed if matches(row, early)]
+    rows = [row for row in file_rows(manifest) if matches(row, early)]
     rows = list(_sized(cache, release, rows))
     return _filtered(
         rows, asked, _FILE_SHOWN, id_column="url", noun="file", notes=release.notes,
@@ -209,48 +218,8 @@ def _filtered(
         kept = first
     return Rows(
         kept, shown, id_column=id_column, noun=noun, total=total, notes=notes,
-        empty=lambda: _nothing(asked, whole() if whole is not None else everything),
+        empty=lambda: no_rows(
+            list(whole()) if whole is not None else everything,
+            asked.conditions, asked.plain, asked.command,
+        ),
     )  # fmt: skip
-
-
-def _nothing(asked: Asked, rows: Iterable[Row]) -> NotFoundError:
-    told = few_values(rows, asked.conditions)
-    why = " ".join(map(str, asked.conditions))
-    values = "; ".join(f"{name} is {', '.join(values)}" for name, values in told.items())
-    return NotFoundError(
-        "nothing matches",
-        address=str(replace(asked.address, conditions=())),
-        why=f"{why}; {values}" if values else why,
-        hint=_nearest(asked, told),
-    )
-
-
-def _nearest(asked: Asked, values: Mapping[str, Sequence[str]]) -> str:
-    """Return the same command with the nearest values, where there are some that look meant."""
-    told: list[str] = []
-    changed = False
-    for condition in asked.conditions:
-        known = {v.lower(): v for v in values.get(condition.field, ())}
-        near = get_close_matches(str(condition.value).lower(), known, 1)
-        if condition.op == "eq" and near:
-            told.append(f"{condition.field}={known[near[0]]}")
-            changed = True
-        else:
-            told.append(str(condition))
-    plain = str(replace(asked.address, conditions=()))
-    return f"openallen list {shlex.join([plain, *told])}" if changed else ""
-
-
-def few_values(
-    rows: Iterable[Mapping[str, Any]], conditions: Sequence[Condition]
-) -> dict[str, list[str]]:
-    """Return the values of the columns that conditions are on, where a column has few."""
-    names = list(dict.fromkeys(c.field for c in conditions))
-    found: dict[str, dict[str, None]] = {name: {} for name in names}
-    for row in rows:
-        for name in names:
-            value = row.get(name)
-            for one in value if isinstance(value, list) else [value]:
-                if len(found[name]) <= _FEW and one is not None:
-                    found[name][cell_text(one)] = None
-    return {name: sorted(values) for name, values in found.items() if 0 < len(values) <= _FEW}

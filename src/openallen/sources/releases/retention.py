@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import glob
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from openallen.errors import AddressError, NotFoundError, OpenAllenError, StoreError
+from openallen.display import count_text
+from openallen.errors import AddressError, ExitCode, NotFoundError, OpenAllenError, StoreError
 from openallen.formats.parallel import ordered_map
-from openallen.sources.releases.cache import ReleaseCache
-from openallen.sources.releases.local import layout_of
+from openallen.sources.facts import Facts, Field, Section
+from openallen.sources.releases.cache import ReleaseCache, is_mirror
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
 from openallen.sources.releases.plan import release_command
 from openallen.sources.releases.search import file_address
+from openallen.sources.tables import Row
 from openallen.store import Index, digest_of
 from openallen.store.checked import Checked
 from openallen.store.digests import algorithm_of
@@ -131,12 +132,14 @@ class Held:
     size_bytes
         Their size, each counted in full.
     shared_bytes
-        How much of it other versions here share (by hard link): removing this version alone
-        frees the rest.
+        How much of it has other names too (hard links), in other versions or elsewhere: removing
+        this version alone frees the rest.
     files_listed
         Files the manifest names; None if the manifest is not here or cannot be read.
     manifest
         Whether the manifest is here, and readable.
+    folder
+        The folder of the version; of a mirror, the whole of it.
     """
 
     version: Version
@@ -146,17 +149,19 @@ class Held:
     shared_bytes: int
     files_listed: int | None
     manifest: bool
+    folder: Path
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> Row:
         """Return the plain facts, ready for JSON."""
         return {
-            "version": str(self.version),
             "address": self.address,
+            "version": str(self.version),
             "files": self.files,
             "files_listed": self.files_listed,
             "size_bytes": self.size_bytes,
             "shared_bytes": self.shared_bytes,
             "manifest": self.manifest,
+            "folder": str(self.folder),
         }
 
 
@@ -170,20 +175,46 @@ def versions_held(cache: ReleaseCache) -> tuple[Held, ...]:
     for folder in cache.folder.glob(f"{glob.escape(cache.project.name)}-*/"):
         with suppress(AddressError):
             manifests.setdefault(Version(folder.name[len(cache.project.name) + 1 :]), None)
-    stats = {v: _stats(cache, v, manifest) for v, manifest in manifests.items()}
-    names = Counter(name for found in stats.values() for name in found)
     return tuple(
-        Held(
-            version=version,
-            address=f"release:{cache.project.name}@{version}",
-            files=len(stats[version]),
-            size_bytes=sum(stats[version].values()),
-            shared_bytes=sum(s for name, s in stats[version].items() if names[name] > 1),
-            files_listed=None if manifest is None else len(manifest.files),
-            manifest=manifest is not None,
-        )
+        _held(cache, version, manifest)
         for version, manifest in sorted(manifests.items(), reverse=True)
     )
+
+
+def _held(cache: ReleaseCache, version: Version, manifest: Manifest | None) -> Held:
+    folder = _folder_of(cache, version)
+    paths: list[Path] = []
+    if cache.mirror and manifest is not None:
+        paths = [cache.path(manifest, f) for f in manifest.files]
+    elif not cache.mirror:
+        paths = [p for p in folder.rglob("*") if not p.name.endswith((".part", ".lease"))]
+    names: dict[tuple[int, int], int] = {}
+    size = shared = 0
+    stats = [path.stat() for path in paths if path.is_file()]
+    for stat in stats:
+        name = (stat.st_dev, stat.st_ino)
+        names[name] = names.get(name, 0) + 1
+    for stat in {(s.st_dev, s.st_ino): s for s in stats}.values():
+        size += stat.st_size
+        shared += stat.st_size if names[stat.st_dev, stat.st_ino] < stat.st_nlink else 0
+    return Held(
+        version=version,
+        address=_address(cache, version),
+        files=len(stats),
+        size_bytes=size,
+        shared_bytes=shared,
+        files_listed=None if manifest is None else len(manifest.files),
+        manifest=manifest is not None,
+        folder=cache.folder if cache.mirror else folder,
+    )
+
+
+def _folder_of(cache: ReleaseCache, version: Version) -> Path:
+    return cache.folder / f"{cache.project.name}-{version}"
+
+
+def _address(cache: ReleaseCache, version: Version) -> str:
+    return f"release:{cache.project.name}@{version}"
 
 
 def _manifest_of(cache: ReleaseCache, version: Version) -> Manifest | None:
@@ -194,37 +225,27 @@ def _manifest_of(cache: ReleaseCache, version: Version) -> Manifest | None:
         return None  # damaged, and not to be asked for again by a look at the folder
 
 
-def _stats(
-    cache: ReleaseCache, version: Version, manifest: Manifest | None
-) -> dict[tuple[int, int], int]:
-    """Return sizes of a version's files by device and inode; two names of one file count once."""
-    folder = cache.folder / f"{cache.project.name}-{version}"
-    paths = (
-        (cache.path(manifest, f) for f in manifest.files)
-        if cache.mirror and manifest is not None
-        else (p for p in folder.rglob("*") if not p.name.endswith((".part", ".lease")))
-    )
-    stats = (path.stat() for path in paths if path.is_file())
-    return {(s.st_dev, s.st_ino): s.st_size for s in stats}
-
-
 @dataclass(frozen=True)
 class Pruned:
     """The result of removing a version, done or planned.
 
     Parameters
     ----------
-    version
-        The version.
+    address
+        The version: ``release:visual-behavior-ophys@0.2.0``.
     files
         Number of files removed.
     freed_bytes
         Bytes freed: those that no other version shares.
     """
 
-    version: Version
+    address: str
     files: int
     freed_bytes: int
+
+    def to_dict(self) -> Row:
+        """Return the plain facts, ready for JSON."""
+        return {"address": self.address, "files": self.files, "freed_bytes": self.freed_bytes}
 
 
 def prune(
@@ -232,20 +253,29 @@ def prune(
 ) -> list[Pruned]:
     """Remove versions that are no longer wanted; bytes that other versions share stay.
 
+    Parameters
+    ----------
+    cache
+        The project's folder.
+    versions
+        The versions.
+    dry_run
+        Whether to remove nothing.
+
     Raises
     ------
     NotFoundError
-        If a version is not here.
+        If a version is not here; nothing is removed then.
     StoreError
         If it cannot be removed.
     """
     wanted = list(versions)
-    folders = {v: cache.folder / f"{cache.project.name}-{v}" for v in wanted}
+    folders = {v: _folder_of(cache, v) for v in wanted}
     for version, folder in folders.items():
         if not folder.is_dir() and version not in cache.here():
             raise NotFoundError(
                 "not in the store",
-                address=f"release:{cache.project.name}@{version}",
+                address=_address(cache, version),
                 hint=f"openallen list release:{cache.project.name}",
             )
     done: list[Pruned] = []
@@ -258,7 +288,7 @@ def prune(
             gone[name] = gone.get(name, 0) + 1
             freed += stat.st_size if gone[name] == stat.st_nlink else 0
             count += 1
-        done.append(Pruned(version, count, freed))
+        done.append(Pruned(_address(cache, version), count, freed))
         if not dry_run:
             _remove(cache, version, folder)
     return done
@@ -280,6 +310,10 @@ class Adopted:
 
     Parameters
     ----------
+    project
+        Name of the project in it.
+    folder
+        Where its files are now.
     versions
         Versions whose manifests were there.
     checked
@@ -288,9 +322,37 @@ class Adopted:
         How bytes were shared, with counts: ``hard link``, ``reflink``, ``copy``, ``in place``.
     """
 
+    project: str
+    folder: Path
     versions: tuple[Version, ...]
     checked: tuple[Checked, ...]
     how: dict[str, int]
+
+    @property
+    def left_behind(self) -> tuple[Checked, ...]:
+        """Files that are not what was published; they stayed where they were."""
+        return tuple(c for c in self.checked if c.status != "intact")
+
+    def facts(self) -> Facts:
+        """Return what was done, for people and for JSON."""
+        ways = ", ".join(f"{count_text(n, 'file')} by {way}" for way, n in self.how.items())
+        left = [{"path": str(c.path), "status": c.status} for c in self.left_behind]
+        text = "\n".join(f"  {c['status']}: {c['path']}" for c in left)
+        return Facts(
+            address=f"release:{self.project}",
+            title=f"Adopted {self.project}",
+            kind="adopted cache",
+            fields=(
+                Field("project", self.project),
+                Field("folder", str(self.folder)),
+                Field("versions", [str(v) for v in self.versions]),
+                Field("files", len(self.checked)),
+                Field("how", dict(self.how), ways or "nothing was there"),
+            ),
+            sections=(Section("left behind", "left_behind", left, text),),
+            ids=(str(self.folder),),
+            exit_code=ExitCode.INTEGRITY if left else ExitCode.DONE,
+        )
 
 
 def adopt(
@@ -325,7 +387,7 @@ def adopt(
     """
     if not source.is_dir():
         raise StoreError("no such folder", address=str(source))
-    there = layout_of(source, cache)
+    there = replace(cache, folder=source, mirror=is_mirror(cache.project, source))
     versions = there.here()
     if not versions:
         raise NotFoundError(
@@ -354,7 +416,7 @@ def adopt(
     if there.last_used is not None:
         cache.use(there.last_used)
     cache.record(digests)
-    return Adopted(versions, tuple(checked), how)
+    return Adopted(cache.project.name, cache.folder, versions, tuple(checked), how)
 
 
 def _read_through(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
@@ -20,13 +20,18 @@ __all__ = [
     "Choice",
     "Fetch",
     "choose",
+    "FILES",
     "file_address",
     "file_rows",
     "files_of",
     "parts_of",
+    "path_address",
+    "some",
 ]
 
-_NAMED: Final = 20
+_NAMED: Final = 12
+FILES: Final = "files"
+"""What stands before the path of a file in addresses."""
 
 Fetch = Callable[[ReleaseCache, Manifest, Sequence[ReleaseFile]], None]
 """Fetches files of a version into their places, verified; or raises."""
@@ -64,7 +69,7 @@ def choose(manifest: Manifest, address: Address) -> Choice:
     tables = manifest.by_kind.get("table", {})
     if not wanted:
         return _whole(manifest, kind, address)
-    if kind == "files":
+    if kind == FILES:
         return Choice((_by_path(manifest, wanted, address),))
     _no_conditions(address)
     if kind == "resources":
@@ -89,13 +94,15 @@ def choose(manifest: Manifest, address: Address) -> Choice:
 def _whole(manifest: Manifest, kind: str, address: Address) -> Choice:
     """Return all files, all tables, one table, or all files of a kind."""
     tables = manifest.by_kind.get("table", {})
-    named = {"": manifest.files, "files": manifest.files, "tables": tuple(tables.values())}
+    named = {"": manifest.files, FILES: manifest.files, "tables": tuple(tables.values())}
     named |= {"table": named["tables"]} | {name: (file,) for name, file in tables.items()}
     if kind in named:
         _no_conditions(address)
         if not named[kind] and kind in {"table", "tables"}:
             raise NotFoundError(
-                "this release has no tables", address=str(address), why=_kinds_text(manifest)
+                "this release has no tables",
+                address=str(address),
+                why=f"it has {some(parts_of(manifest))}",
             )
         return Choice(named[kind])
     files = manifest.by_kind.get(kind)
@@ -112,14 +119,15 @@ def parts_of(manifest: Manifest) -> list[str]:
     """Return what may follow the name of a release in an address: tables, kinds, words."""
     kinds = [kind for kind in manifest.by_kind if kind not in {"table", "file"}]
     tables = list(manifest.by_kind.get("table", {}))
-    words = [*(["tables"] if tables else []), *_resources(manifest), "files"]
+    words = [*(["tables"] if tables else []), *_resources(manifest), FILES]
     return list(dict.fromkeys([*kinds, *tables, *words]))
 
 
-def _kinds_text(manifest: Manifest) -> str:
-    parts = parts_of(manifest)
-    more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
-    return f"it has {', '.join(parts[:_NAMED])}{more}"
+def some(names: Iterable[str], most: int = _NAMED) -> str:
+    """Return names with commas; of very many the first, and how many more there are."""
+    known = list(names)
+    text = ", ".join(known[:most])
+    return f"{text} and {len(known) - most:,} more" if len(known) > most else text
 
 
 def _no_kind(manifest: Manifest, kind: str, address: Address) -> NotFoundError:
@@ -128,7 +136,7 @@ def _no_kind(manifest: Manifest, kind: str, address: Address) -> NotFoundError:
     return NotFoundError(
         f"this release has no '{kind}'",
         address=str(address),
-        why=_kinds_text(manifest),
+        why=f"it has {some(parts_of(manifest))}",
         hint=hint or f"openallen list {_shell(manifest, 'files')}",
     )
 
@@ -303,10 +311,16 @@ def _narrowed(
 
 def file_address(manifest: Manifest, file: ReleaseFile) -> str:
     """Return the address of one file: ``release:NAME@VERSION/files/PATH``, percent-encoded."""
-    whole = Address.parse(manifest.address)
     if file.kind == "resources":
+        whole = Address.parse(manifest.address)
         return str(replace(whole, path=("resources", file.id)))
-    return str(replace(whole, path=("files", *file.path.split("/"))))
+    return path_address(manifest, file.path)
+
+
+def path_address(manifest: Manifest, path: str) -> str:
+    """Return the address of a file, or of a folder of files, by its path in a release."""
+    whole = Address.parse(manifest.address)
+    return str(replace(whole, path=(FILES, *path.split("/"))))
 
 
 def file_rows(manifest: Manifest) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import bytes_text, count_text
-from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
+from openallen.errors import NotFoundError, OfflineError, OpenAllenError
 from openallen.sources.base import Facts, Field, Section, Source
 from openallen.sources.context import Context
 from openallen.sources.releases.access import fetcher, job_of, release_in, release_of
@@ -15,7 +15,6 @@ from openallen.sources.releases.chosen import chosen, one_file
 from openallen.sources.releases.opening import open_part
 from openallen.sources.releases.projects import TERMS
 from openallen.sources.releases.rows import read_rows
-from openallen.sources.session_facts import is_session, session_facts
 
 if TYPE_CHECKING:
     from openallen.address import Address
@@ -41,13 +40,6 @@ def facts_of(context: Context, where: Address) -> Facts:
     """
     cache, release = release_of(context, where)
     if not where.path:
-        if where.conditions:
-            raise UsageError(
-                f"'{where.conditions[0]}' means nothing here",
-                address=str(where),
-                why="conditions choose rows of a table, or files of one kind",
-                hint=f"openallen list {release.address}/files",
-            )
         return _version_facts(context, cache, release)
     if len(where.path) == 1 and where.path[0] not in release.tables:
         return _group_facts(context, cache, release, where)
@@ -207,11 +199,7 @@ def _session_facts(
         facts = _file_facts(context, cache, manifest, file, where)
         note = "what is in it is not known here: it was never read, and there is no network"
         return replace(facts, notes=(*facts.notes, note))
-    facts = (
-        session_facts(opened, str(where))
-        if is_session(opened)
-        else Source.facts_of(opened, str(where))
-    )
+    facts = Source.facts_of(opened, str(where))
     return replace(
         facts,
         plan=_plan(context, cache, release, where),

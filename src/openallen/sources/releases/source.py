@@ -128,7 +128,9 @@ class ReleaseSource(Source):
         from openallen.sources.releases import lists
 
         del options
-        asked = lists.Asked(address, (*address.conditions, *conditions), limit)
+        asked = lists.Asked(
+            address, (*address.conditions, *conditions), limit, self.context.source_flag
+        )
         if not address.name:
             return lists.list_projects(self.context, asked)
         if address.path == ("files",):
@@ -151,6 +153,8 @@ class ReleaseSource(Source):
 
         del options
         self._one(address, "shown")
+        if not address.path:
+            self._no_conditions(address)
         return shown.facts_of(self.context, address)
 
     # --- fetch and open ---------------------------------------------------------------------------
@@ -272,7 +276,9 @@ class ReleaseSource(Source):
         NotFoundError
             If the version is not here.
         """
-        from openallen.sources.releases.maintenance import prune
+        from openallen.sources.releases import retention
+        from openallen.sources.releases.access import cache_of
+        from openallen.sources.releases.models import Version
 
         if not (address.name and address.version) or address.path or address.conditions:
             raise UsageError(
@@ -280,7 +286,8 @@ class ReleaseSource(Source):
                 address=str(address),
                 hint="openallen store ls",
             )
-        (done,) = prune(self.context, {address.name: [address.version]}, dry_run)
+        cache, version = cache_of(self.context, address.name), Version(address.version)
+        (done,) = retention.prune(cache, [version], dry_run=dry_run)
         return done.to_dict()
 
     def adopt(

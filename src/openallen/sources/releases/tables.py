@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError
+from openallen.errors import CorruptError, extra_needed
 from openallen.sources.releases.rows import TEXT_COLUMNS, literal_list
 
 if TYPE_CHECKING:
@@ -69,10 +69,8 @@ def read_table(path: Path, project: str, index: str) -> pd.DataFrame:
     MissingExtraError
         Without the extra ``tables``.
     """
-    try:
+    with extra_needed("tables", "tables as pandas"):
         import pandas as pd
-    except ImportError:
-        raise MissingExtraError("tables", "tables as pandas") from None
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), low_memory=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -119,10 +117,8 @@ def arrow_table(frame: pd.DataFrame) -> pa.Table:
     MissingExtraError
         Without the extra ``tables``.
     """
-    try:
+    with extra_needed("tables", "tables as Arrow"):
         import pyarrow as pa
-    except ImportError:
-        raise MissingExtraError("tables", "tables as Arrow") from None
     flat = frame.reset_index() if frame.index.name else frame.copy()
     for name in flat.columns:
         if flat[name].dtype == object and any(isinstance(v, list) for v in flat[name]):

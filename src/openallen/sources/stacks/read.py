@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from openallen.display import bytes_text, card, facts_text
-from openallen.errors import MissingExtraError, NotFoundError
+from openallen.errors import NotFoundError, extra_needed
 from openallen.plans import safe_path
 from openallen.sources.stacks.manifest import Entry, Manifest, read_manifest
 from openallen.sources.stacks.planes import PlaneImage, Planes, thumbnail
@@ -114,10 +114,8 @@ class ImageStack:
         MissingExtraError
             Without the extra ``tables``.
         """
-        try:
+        with extra_needed("tables", "a DataFrame"):
             import pandas as pd
-        except ImportError:
-            raise MissingExtraError("tables", "a DataFrame") from None
         return pd.DataFrame(self.rows()).set_index("id")
 
     def projection(self, function: str = "min", axes: str = "xy") -> NDArray[np.uint8]:
@@ -244,10 +242,8 @@ class ImageStack:
         from openallen.formats.focus import focus_measure
         from openallen.formats.parallel import ordered_map
 
-        try:
+        with extra_needed("images", "measuring focus"):
             import numpy as np
-        except ImportError:
-            raise MissingExtraError("images", "measuring focus") from None
         measured = ordered_map(lambda p: focus_measure(p.read(gray=True)), self.planes)
         return np.fromiter(measured, dtype=np.float64, count=len(self.planes))
 

@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
-from openallen.errors import MissingExtraError
+from openallen.errors import extra_needed
 from openallen.sources.stacks.read import ImageStack
 from openallen.store.disk import disk_error
 
@@ -60,11 +60,9 @@ def _csv(stack: ImageStack) -> bytes:
 
 
 def _parquet(stack: ImageStack) -> bytes:
-    try:
+    with extra_needed("tables", "a Parquet table"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError("tables", "a Parquet table") from None
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(stack.rows()), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()

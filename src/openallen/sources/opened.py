@@ -1,38 +1,50 @@
-"""Facts of an opened session, for every source that opens one."""
+"""Facts of an opened object, whichever source opened it."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from openallen.sources.facts import Facts, Field, Picture, Section, fields_of
+from openallen.sources.facts import Facts, Field, Picture, Section, fields_of, plain
 
 if TYPE_CHECKING:
     from openallen.sessions.base import NwbSession
 
-__all__ = ["is_session", "session_facts"]
+__all__ = ["facts_of_opened"]
 
 
-def is_session(opened: object) -> bool:
-    """Return whether an opened object is a session in NWB."""
-    from openallen.sessions.base import NwbSession
-
-    return isinstance(opened, NwbSession)
-
-
-def session_facts(session: NwbSession, address: str) -> Facts:
-    """Return the facts of a session; of a remote one only what these need is read.
+def facts_of_opened(opened: Any, address: str) -> Facts:
+    """Return the facts of an opened object: of a session what it holds, else what its card shows.
 
     Parameters
     ----------
-    session
-        The session; it stays open, as ``thing`` of the facts.
+    opened
+        The object; it stays open, as ``thing`` of the facts.
     address
         What names it: an address or a path.
     """
+    # Asked by its method: importing sessions takes longer than most of what is opened.
+    if hasattr(opened, "list_data_attributes_and_methods"):
+        return _session_facts(opened, address)
+    kind = type(opened).__name__
+    shown = getattr(opened, "_facts", None)
+    title = getattr(opened, "title", None)
+    text = Section("", "text", repr(opened), repr(opened))
+    return Facts(
+        address=address,
+        title=title if shown is not None and isinstance(title, str) else kind,
+        kind=kind,
+        fields=() if shown is None else fields_of(shown()),
+        sections=(text,) if shown is None else (),
+        ids=(address,),
+        thing=opened,
+    )
+
+
+def _session_facts(session: NwbSession, address: str) -> Facts:
+    """Return the facts of a session; of a remote one only what these need is read."""
     metadata: Mapping[str, Any] = getattr(session, "metadata", {})
     told: Callable[[], Mapping[str, object]] = getattr(session, "_told", dict)
     names = session.list_data_attributes_and_methods()
@@ -48,7 +60,7 @@ def session_facts(session: NwbSession, address: str) -> Facts:
             *_unlike(fields_of(told(), skip=("file",))),
         ),
         sections=(
-            Section("metadata", "metadata", {k: _plain(v) for k, v in metadata.items()}, ""),
+            Section("metadata", "metadata", plain(metadata), ""),
             Section("attributes", "attributes", names, _wrapped(names)),
         ),
         pictures=() if plot is None else (Picture("overview", plot),),
@@ -67,11 +79,3 @@ def _unlike(fields: tuple[Field, ...]) -> tuple[Field, ...]:
 
 def _wrapped(names: list[str]) -> str:
     return textwrap.fill(", ".join(names), 96, initial_indent="  ", subsequent_indent="  ")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if value is None or isinstance(value, (bool, int, float, str, list)):
-        return value
-    return str(value)
