@@ -144,7 +144,7 @@ def main() -> int:
         picture = small(draw(stack))
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_bytes(picture)
-    print(f"{PICTURE}: {len(picture):,} bytes")  # noqa: T201
+    print(f"{PICTURE}: {len(picture):,} bytes")
     return int(len(picture) > MOST_BYTES)
 
 

@@ -30,8 +30,10 @@ attribute too. Each knows the exit code the command line ends with.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 __all__ = [
     "AddressError",
@@ -55,6 +57,7 @@ __all__ = [
     "TruncatedError",
     "UnreachableError",
     "UsageError",
+    "requiring",
 ]
 
 
@@ -281,3 +284,52 @@ class MissingExtraError(OpenAllenError, ImportError):
             hint=hint or install_command(extra),
         )
         self.extra = extra
+
+
+_EXTRAS: Final = {
+    "dask": "dask",
+    "duckdb": "tables",
+    "h5py": "nwb",
+    "matplotlib": "atlas",
+    "nibabel": "atlas",
+    "nrrd": "atlas",
+    "numcodecs": "ephys",
+    "numpy": "images",
+    "pandas": "tables",
+    "PIL": "images",
+    "polars": "polars",
+    "pyarrow": "tables",
+    "pynwb": "nwb",
+    "simplejpeg": "images",
+    "starlette": "web",
+    "uvicorn": "web",
+    "xarray": "atlas",
+    "zarr": "images",
+    "zstandard": "images",
+}
+"""An extra that brings a package, for what does not say which one it needs."""
+
+
+@contextmanager
+def requiring(needed_for: str, extra: str = "") -> Iterator[None]:
+    """Raise `MissingExtraError` for what is imported within; also a decorator of functions.
+
+    Parameters
+    ----------
+    needed_for
+        What is done, in words: ``reading OME-Zarr``.
+    extra
+        Name of the extra; one that brings the missing package where empty.
+
+    Raises
+    ------
+    MissingExtraError
+        If an optional package is not installed. Any other import error stays what it is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        brings = _EXTRAS.get((error.name or "").partition(".")[0])
+        if brings is None:
+            raise
+        raise MissingExtraError(extra or brings, needed_for) from None
