@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 import openallen as oa
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from openallen.sources.stacks import ImageStack
 
@@ -67,9 +69,9 @@ def draw(stack: ImageStack) -> Figure:
     return figure
 
 
-def _image(axes: Axes, pixels: object, stack: ImageStack) -> None:
+def _image(axes: Axes, pixels: NDArray[np.uint8], stack: ImageStack) -> None:
     pixel_um = stack.resolution_um_per_px
-    height, width = pixels.shape[:2]  # type: ignore[attr-defined]
+    height, width = pixels.shape[:2]
     frame = (0.0, width * pixel_um, height * pixel_um, 0.0)
     axes.imshow(pixels, cmap="gray", extent=frame, vmin=20, vmax=225, interpolation="antialiased")
 
@@ -91,6 +93,7 @@ def _neuron(axes: Axes, stack: ImageStack, figure: Figure) -> None:
         collection.set_clim(min(depths) - 12, max(depths))
         axes.add_collection(collection)
     soma = cell.soma
+    assert soma is not None
     axes.scatter([soma.x_um], [soma.y_um], s=36, color="white", linewidths=0, zorder=3)
     inset = axes.inset_axes((0.04, 0.055, 0.25, 0.022))
     bar = figure.colorbar(core, cax=inset, orientation="horizontal")
