@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import UsageError, extra_needed
+from openallen.errors import UsageError, requiring
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +82,7 @@ def new_figure(extra: str, what: str, **options: Any) -> Figure:
     MissingExtraError
         Without matplotlib.
     """
-    with extra_needed(extra, what):
+    with requiring(what, extra):
         from openallen.figures import NotebookFigure
     return NotebookFigure(**options)
 
@@ -117,7 +117,7 @@ def save_figure(draw: Callable[[], Figure], path: Path | str, address: str = "")
         Without matplotlib.
     """
     found = picture_path(path, address)
-    with extra_needed("atlas", "a picture"):
+    with requiring("a picture", "atlas"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     figure = draw()
     FigureCanvasAgg(figure)

@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 __all__ = [
     "AddressError",
@@ -57,7 +57,7 @@ __all__ = [
     "TruncatedError",
     "UnreachableError",
     "UsageError",
-    "extra_needed",
+    "requiring",
 ]
 
 
@@ -286,21 +286,51 @@ class MissingExtraError(OpenAllenError, ImportError):
         self.extra = extra
 
 
+_EXTRAS: Final = {
+    "dask": "dask",
+    "duckdb": "tables",
+    "h5py": "nwb",
+    "matplotlib": "atlas",
+    "nibabel": "atlas",
+    "nrrd": "atlas",
+    "numcodecs": "ephys",
+    "numpy": "images",
+    "pandas": "tables",
+    "PIL": "images",
+    "polars": "polars",
+    "pyarrow": "tables",
+    "pynwb": "nwb",
+    "simplejpeg": "images",
+    "starlette": "web",
+    "uvicorn": "web",
+    "xarray": "atlas",
+    "zarr": "images",
+    "zstandard": "images",
+}
+"""An extra that brings a package, for what does not say which one it needs."""
+
+
 @contextmanager
-def extra_needed(extra: str, needed_for: str) -> Iterator[None]:
-    """Turn a failed import inside into the error that says how to install what is missing.
+def requiring(needed_for: str, extra: str = "") -> Iterator[None]:
+    """Raise `MissingExtraError` for what is imported within; also a decorator of functions.
 
     Parameters
     ----------
-    extra, needed_for
-        As for `MissingExtraError`.
+    needed_for
+        What is done, in words: ``reading OME-Zarr``.
+    extra
+        Name of the extra; one that brings the missing package where empty.
 
     Raises
     ------
     MissingExtraError
-        If an import inside fails.
+        If an optional package is not installed. Any other import error stays what it is.
     """
     try:
         yield
-    except ImportError:
-        raise MissingExtraError(extra, needed_for) from None
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        brings = extra or _EXTRAS.get(package, "")
+        if not brings or package == __name__.partition(".")[0]:
+            raise
+        raise MissingExtraError(brings, needed_for) from None

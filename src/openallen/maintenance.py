@@ -146,11 +146,24 @@ def verify(
     -------
     iterator of (Target, Checked)
         One for each file, also for those that are missing.
+
+    Raises
+    ------
+    NotFoundError
+        If what is named is not here, or no digest of anything in it is known.
     """
     with Context(settings) as context:
         for target in targets(context, what):
+            known = False
             for checked in target.source.verify(target.folder):
+                known = True
                 yield target, checked
+            if what and not known:
+                raise NotFoundError(
+                    "nothing here can be verified",
+                    address=target.address,
+                    why="it has no manifest, and the store has no record of its files",
+                )
 
 
 def repair(

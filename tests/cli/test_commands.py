@@ -524,3 +524,13 @@ def test_talk_never_goes_to_stdout(tmp_path, live):
     )
     assert done.stdout == f"{tmp_path / 'c'}\n"
     assert done.stderr == ""
+
+
+def test_a_copy_of_which_no_digest_is_known_is_not_called_intact(live, tmp_path):
+    openallen("fetch", "grid:69855739", "--to", tmp_path / "grid", *live)
+    assert openallen("verify", tmp_path / "grid").stdout.startswith("1 intact (")
+    (tmp_path / "grid").rename(tmp_path / "moved")
+    for command in (("verify",), ("store", "repair")):
+        done = openallen(*command, tmp_path / "moved")
+        assert done.returncode == ExitCode.NOT_FOUND
+        assert "nothing here can be verified (it has no manifest" in done.stderr

@@ -74,6 +74,10 @@ def test_the_code_of_a_page_runs(page, tmp_path, sample_url, release, monkeypatc
             timeout=150,
         )
         assert done.returncode == 0, f"line {block.line}: {done.stderr}"
+        for code in re.findall(
+            r'\|\| echo "exit code \$\?" +# (exit code \d+)$', block.code, re.MULTILINE
+        ):
+            assert code in done.stdout.splitlines(), f"line {block.line}: {done.stderr}"
 
 
 def test_most_code_runs_and_what_does_not_says_why():
@@ -125,3 +129,17 @@ def test_every_page_is_in_the_navigation():
     told = (ROOT / "zensical.toml").read_text("utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
         assert str(page.relative_to(ROOT / "docs")) in told
+
+
+def test_the_messages_of_the_page_on_problems_are_those_of_the_code():
+    page = (ROOT / "docs/how-to/trouble.md").read_text("utf-8")
+    table = page.partition("## Frequent messages")[2].partition("## ")[0]
+    told = [
+        m
+        for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for m in re.findall(r"`(.+?)`", row)
+    ]
+    source = "\n".join(p.read_text("utf-8") for p in (ROOT / "src").rglob("*.py"))
+    assert len(told) > 5
+    for part in (part for message in told for part in message.split("…")):
+        assert part.strip("'( )").removesuffix(" extra") in source, part

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -105,3 +106,91 @@ def test_a_package_without_an_extra_has_its_own_command():
         "  try: pip install flac-numcodecs"
     )
     assert "'images'" in str(MissingExtraError("images", "reading OME-Zarr"))
+
+
+BARE = """
+import sys, traceback
+from importlib.machinery import PathFinder
+
+OPTIONAL = {"dask", "duckdb", "h5py", "matplotlib", "nibabel", "nrrd", "numcodecs", "numpy", "pandas",
+            "PIL", "polars", "pyarrow", "pynwb", "simplejpeg", "starlette", "uvicorn", "xarray", "zarr",
+            "zstandard"}
+
+class Bare(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in OPTIONAL else super().find_spec(name, path, target)
+
+sys.meta_path = [Bare if finder is PathFinder else finder for finder in sys.meta_path]
+
+import openallen as oa
+from openallen.errors import MissingExtraError
+
+def attempt(name, call):
+    try:
+        call()
+        print("done", name)
+    except MissingExtraError as error:
+        print(error.extra, name)
+    except Exception as error:
+        traceback.print_exc()
+        print("traceback", name)
+
+folder, swc, cached, source = sys.argv[1:]
+stack = oa.fetch("stack:313862022", to=folder, downsample=5, planes="0:2", source=source)
+attempt("list", lambda: list(oa.list("stack:", source=source)))
+attempt("stack.table", stack.table)
+attempt("plane.read", stack.planes[0].read)
+attempt("stack.focus", stack.focus)
+attempt("convert", stack.zarr)
+cell = oa.read_swc(swc)
+attempt("sholl", lambda: cell.sholl(20.0))
+attempt("cell.table", cell.table)
+attempt("cell.points_um", cell.points_um)
+grid = oa.fetch("grid:69855739", to=folder + "-grid", source=source)
+attempt("grid.energy", lambda: grid.energy)
+atlas = oa.fetch("atlas:P56", to=folder + "-atlas", source=source)
+attempt("find", lambda: atlas.structures.find("VISp"))
+attempt("structures.table", atlas.structures.table)
+attempt("acronyms", lambda: atlas.structures.acronyms([385]))
+attempt("ids_at", lambda: atlas.ids_at([[1, 2, 3]]))
+attempt("mask", lambda: atlas.mask("VISp"))
+attempt("plot", atlas.plot)
+attempt("unionizer", atlas.unionizer)
+attempt("recording", lambda: oa.open(cached))
+from openallen.cli.app import run
+print("exit", run(["bench", "compression", "NP2", "--codecs", "zlib", "--seconds", "0.1", "--channels", "8"]))
+"""
+
+
+def test_the_bare_install_names_the_extra_and_never_shows_a_traceback(tmp_path, sample_url):
+    recording = tmp_path / "recording"
+    recording.mkdir()
+    told = {
+        "class": "spikeinterface.core.binaryrecordingextractor.BinaryRecordingExtractor",
+        "kwargs": {
+            "file_paths": ["traces.raw"],
+            "sampling_frequency": 30000.0,
+            "num_channels": 2,
+            "dtype": "int16",
+        },
+    }
+    (recording / "binary.json").write_text(json.dumps(told))
+    (recording / "traces.raw").write_bytes(bytes(400))
+    swc = next((Path(__file__).parents[1] / "data" / "swc").glob("*.swc"))
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, tmp_path / "cell", swc, recording, sample_url],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"OPENALLEN_SOURCE": sample_url, "OPENALLEN_STORE": str(tmp_path / "s")},
+    )
+    found = dict(line.split(" ", 1)[::-1] for line in done.stdout.splitlines() if line.strip())
+    assert "traceback" not in found.values(), done.stderr
+    assert found["list"] == found["sholl"] == found["find"] == "done"
+    assert found["stack.table"] == found["cell.table"] == found["structures.table"] == "tables"
+    assert found["plane.read"] == found["convert"] == found["stack.focus"] == "images"
+    assert {found[n] for n in ("grid.energy", "acronyms", "ids_at", "mask", "plot")} == {"atlas"}
+    assert found["recording"] == "ephys"
+    assert found["1"] == "exit"
+    assert "[ephys]" in done.stderr

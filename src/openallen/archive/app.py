@@ -18,7 +18,7 @@ from openallen.archive.volumes import Volume, Volumes
 from openallen.brainmap.images import tier_size_px
 from openallen.brainmap.parser import parse
 from openallen.brainmap.schema import Model, schema
-from openallen.errors import IntegrityError, UsageError, extra_needed
+from openallen.errors import IntegrityError, UsageError, requiring
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,7 +47,7 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     MissingExtraError
         Without the extra ``web``.
     """
-    with extra_needed("web", "an archive"):
+    with requiring("an archive", "web"):
         from starlette.applications import Starlette
         from starlette.routing import Route
     services = _Services(Holdings(SAMPLE if root == "sample" else Path(root)))

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, NotFoundError, extra_needed
+from openallen.errors import CorruptError, NotFoundError, requiring
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,7 +55,7 @@ class Holdings:
     """
 
     def __init__(self, root: Path) -> None:
-        with extra_needed("web", "an archive"):
+        with requiring("an archive", "web"):
             import duckdb
         self.root = root
         self._parts = [

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import extra_needed
+from openallen.errors import requiring
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ def render(scene: Scene, row: Mapping[str, Any], downsample: int) -> Image.Image
     MissingExtraError
         Without the extra ``web``.
     """
-    with extra_needed("web", "drawing simulated pictures"):
+    with requiring("drawing simulated pictures", "web"):
         from PIL import Image, ImageFilter
     scale = 1 << downsample
     size = (max(1, -(-row["width"] // scale)), max(1, -(-row["height"] // scale)))

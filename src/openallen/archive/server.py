@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from openallen.archive.faults import App
-from openallen.errors import StoreError, extra_needed
+from openallen.errors import StoreError, requiring
 
 if TYPE_CHECKING:
     import uvicorn
@@ -20,7 +20,7 @@ __all__ = ["serve", "serving"]
 
 
 def _server(app: App) -> uvicorn.Server:
-    with extra_needed("web", "serving an archive"):
+    with requiring("serving an archive", "web"):
         import uvicorn
     config = uvicorn.Config(
         app, log_level="critical", access_log=False, timeout_keep_alive=30, lifespan="off"

@@ -31,7 +31,7 @@ from openallen.brainmap.language import (
 from openallen.brainmap.paging import Short
 from openallen.brainmap.parser import parse
 from openallen.display import card, facts_text
-from openallen.errors import UsageError, extra_needed
+from openallen.errors import UsageError, requiring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -327,7 +327,7 @@ class Search:
         MissingExtraError
             Without the extra ``tables``.
         """
-        with extra_needed("tables", "an Arrow table"):
+        with requiring("an Arrow table", "tables"):
             import pyarrow as pa
         return pa.Table.from_pylist(list(self.rows(short=short)))
 
@@ -346,7 +346,7 @@ class Search:
         MissingExtraError
             Without the extra ``tables``.
         """
-        with extra_needed("tables", "a DataFrame"):
+        with requiring("a DataFrame", "tables"):
             import pandas as pd
         return pd.DataFrame(list(self.rows(short=short)))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from openallen.errors import ExitCode, OpenAllenError, UsageError
+from openallen.errors import ExitCode, OpenAllenError, UsageError, requiring
 from openallen.version import __version__
 
 __all__ = ["COMMANDS", "ExampleCommand", "main", "root"]
@@ -143,7 +143,8 @@ def run(arguments: list[str]) -> int:
 
 def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
     try:
-        result = work()
+        with requiring("this command"):
+            result = work()
     except KeyboardInterrupt as interrupt:
         return _interrupted(interrupt)
     except click.exceptions.Abort as abort:

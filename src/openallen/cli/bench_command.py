@@ -14,7 +14,7 @@ from openallen import verbs
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
 from openallen.display import bytes_text, count_text, picture_path, save_figure
-from openallen.errors import NotFoundError, UsageError
+from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.sources.tables import Rows
 
 if TYPE_CHECKING:
@@ -118,10 +118,17 @@ def command(
     words = {n: _words(options[n]) for n in ("codecs", "levels", "shuffles", "deltas", "bands")}
     lsb = _lsb("off" if options["no_lsb"] else options["lsb"])
     ways = [*settings_of(**words), *(lossy_ways() if options["lossy"] else [])]
-    samples, rate, gain = _samples(call, place, options)
-    found = measure_all(
-        samples, rate, ways, chunk_s=options["chunk_s"], lsb=lsb, gain_uv=gain, tell=call.out.say
-    )
+    with requiring("measuring codecs", "ephys"):
+        samples, rate, gain = _samples(call, place, options)
+        found = measure_all(
+            samples,
+            rate,
+            ways,
+            chunk_s=options["chunk_s"],
+            lsb=lsb,
+            gain_uv=gain,
+            tell=call.out.say,
+        )
     seconds, channels = len(samples) / rate, samples.shape[1]
     rows = [_row(one, seconds, options["hours"]) for one in found]
     _print(call, rows, lossy=options["lossy"], hours=options["hours"])

@@ -16,7 +16,7 @@ import click
 from openallen.address import Condition
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common, same_command, short_answers
-from openallen.errors import NotFoundError, UsageError, extra_needed
+from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.near import closest, nothing_matches
 from openallen.sources.context import connected
 from openallen.sources.tables import Rows
@@ -233,7 +233,7 @@ def _json(rows: Iterable[dict[str, Any]]) -> bytes:
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:
-    with extra_needed("tables", "a Parquet file"):
+    with requiring("a Parquet file", "tables"):
         import pyarrow as pa
         import pyarrow.parquet as pq
     sink = pa.BufferOutputStream()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, TruncatedError, extra_needed
+from openallen.errors import CorruptError, TruncatedError, requiring
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,7 +206,7 @@ def decode(data: bytes, *, gray: bool = False) -> NDArray[np.uint8]:
     MissingExtraError
         Without the extra ``images``.
     """
-    with extra_needed("images", "decoding pictures"):
+    with requiring("decoding pictures", "images"):
         import simplejpeg
     gray = gray or inspect(data).components == 1
     try:

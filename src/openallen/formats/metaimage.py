@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError
+from openallen.errors import CorruptError, requiring
 from openallen.formats.inflate import fits, inflate
 from openallen.formats.orientation import Frame, unit_um
 
@@ -216,6 +216,7 @@ def _floats(
     return found
 
 
+@requiring("reading MetaImage", "atlas")
 def read_metaimage(
     data: bytes, beside: Callable[[str], bytes] | None = None, name: str = ""
 ) -> tuple[Header, np.ndarray[Any, Any]]:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError, TruncatedError, extra_needed
+from openallen.errors import CorruptError, MissingExtraError, TruncatedError, requiring
 from openallen.formats.inflate import fits, inflate, inflated
 from openallen.formats.orientation import Frame
 
@@ -77,7 +77,7 @@ def parse_header(head: bytes, name: str = "") -> Header:
     MissingExtraError
         Without the extra ``atlas``.
     """
-    with extra_needed("atlas", "reading NIfTI"):
+    with requiring("reading NIfTI", "atlas"):
         import nibabel
     if len(head) < 348:
         raise TruncatedError("the header is cut off", address=name, why=f"{len(head)} bytes")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, extra_needed
+from openallen.errors import CorruptError, requiring
 from openallen.formats.inflate import fits, inflate, inflated
 from openallen.formats.orientation import Frame, unit_um
 
@@ -123,7 +123,7 @@ def parse_header(data: bytes, name: str = "") -> Header:
     MissingExtraError
         Without the extra ``atlas``.
     """
-    with extra_needed("atlas", "reading NRRD"):
+    with requiring("reading NRRD", "atlas"):
         import nrrd
     lines, size_bytes = _lines(data, name)
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import CorruptError, IntegrityError, TruncatedError, extra_needed
+from openallen.errors import CorruptError, IntegrityError, TruncatedError, requiring
 from openallen.formats.files import read_file
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def read_obj(source: Path | bytes, name: str = "") -> Mesh:
     """
     name = name or (source.name if isinstance(source, Path) else "")
     where = str(source) if isinstance(source, Path) else name
-    with extra_needed("atlas", "reading a mesh"):
+    with requiring("reading a mesh", "atlas"):
         import numpy as np
     data = read_file(source, _MOST_BYTES) if isinstance(source, Path) else source
     parsed = _Parser(where).parse(data)

@@ -28,6 +28,7 @@ from openallen.errors import (
     RefusedError,
     TruncatedError,
     UsageError,
+    requiring,
 )
 from openallen.formats import morphometry
 from openallen.formats.files import read_file
@@ -212,6 +213,7 @@ class Morphology:
         """
         return replace(self, nodes=tuple(morphometry.resampled(self.nodes, step_um)))
 
+    @requiring("a DataFrame", "tables")
     def table(self) -> pd.DataFrame:
         """Return a table of nodes, as other tools take it: index ``id``, lengths in µm."""
         import pandas as pd
@@ -234,6 +236,7 @@ class Morphology:
             raise RefusedError("there is such a file", address=str(place)) from None
         return place
 
+    @requiring("an array of points")
     def points_um(self) -> NDArray[np.float64]:
         """Return the points as an array of shape (nodes, 3): x, y, z in µm."""
         import numpy as np

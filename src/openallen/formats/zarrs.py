@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError, extra_needed
+from openallen.errors import CorruptError, MissingExtraError, NotFoundError, requiring
 from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
 
@@ -246,7 +246,7 @@ class Hierarchy:
             return array_of(self.chunks, path, dict(told))
         if self.format == 3:
             raise MissingExtraError("ephys", "Zarr of version 3")
-        with extra_needed("ephys", "reading Zarr"):
+        with requiring("reading Zarr", "ephys"):
             from openallen.formats import zarr2
         return zarr2.array_of(self.chunks, path)
 

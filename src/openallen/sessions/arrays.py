@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import NotFoundError, UsageError, extra_needed
+from openallen.errors import NotFoundError, UsageError, requiring
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ def xarray() -> Any:
     MissingExtraError
         If it is not installed.
     """
-    with extra_needed("nwb", "labelled arrays"):
+    with requiring("labelled arrays", "nwb"):
         import xarray as xr
     return xr
 

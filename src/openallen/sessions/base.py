@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from openallen.display import card, facts_text
-from openallen.errors import OpenAllenError, RefusedError, extra_needed
+from openallen.errors import OpenAllenError, RefusedError, requiring
 
 if TYPE_CHECKING:
     import h5py
@@ -78,7 +78,7 @@ class NwbSession:
         MissingExtraError
             Without pynwb.
         """
-        with extra_needed("nwb", "the NWBFile object"):
+        with requiring("the NWBFile object", "nwb"):
             from pynwb import NWBHDF5IO
         return NWBHDF5IO(file=self.h5(), mode="r").read()
 

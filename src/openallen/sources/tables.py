@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from openallen.display import count_text, harmless, table_html
-from openallen.errors import extra_needed
+from openallen.errors import requiring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ class Rows(Sequence[Row]):
         MissingExtraError
             Without the extra ``tables``.
         """
-        with extra_needed("tables", "a table of pandas"):
+        with requiring("a table of pandas", "tables"):
             import pandas as pd
         return pd.DataFrame(self._all(), columns=list(self.columns))
 
@@ -157,7 +157,7 @@ class Rows(Sequence[Row]):
         MissingExtraError
             Without the extra ``tables``.
         """
-        with extra_needed("tables", "a table of Arrow"):
+        with requiring("a table of Arrow", "tables"):
             import pyarrow as pa
         names = self.columns
         return pa.table({name: _arrow([row.get(name) for row in self]) for name in names})

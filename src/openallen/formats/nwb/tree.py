@@ -13,7 +13,7 @@ from openallen.errors import (
     OpenAllenError,
     TruncatedError,
     UsageError,
-    extra_needed,
+    requiring,
 )
 from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects, Objects
@@ -473,7 +473,7 @@ def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
     MissingExtraError
         Without h5py.
     """
-    with extra_needed("nwb", "reading HDF5 files"):
+    with requiring("reading HDF5 files", "nwb"):
         import h5py
     try:
         return H5Tree(h5py.File(source, "r"), name, ranges)
@@ -524,7 +524,7 @@ def open_zarr(place: Path | Objects, name: str) -> ZarrTree:
     MissingExtraError
         Without zarr.
     """
-    with extra_needed("images", "reading NWB in Zarr"):
+    with requiring("reading NWB in Zarr", "images"):
         from openallen.formats.zarrs import Hierarchy
     try:
         return ZarrTree(Hierarchy(FolderObjects(place) if isinstance(place, Path) else place), name)

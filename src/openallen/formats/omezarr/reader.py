@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import NotFoundError, UsageError, extra_needed
+from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects, Objects
 from openallen.formats.omezarr.multiscale import Level, read_multiscale
@@ -50,7 +50,7 @@ class OmeZarr:
     """
 
     def __init__(self, place: Path | str | Objects) -> None:
-        with extra_needed("images", "reading OME-Zarr"):
+        with requiring("reading OME-Zarr", "images"):
             from openallen.formats.zarrs import Hierarchy
         if isinstance(place, (str, Path)):
             place = FolderObjects(Path(place))
@@ -125,7 +125,7 @@ class OmeZarr:
         MissingExtraError
             Without xarray, or the package of a codec.
         """
-        with extra_needed("atlas", "labelled arrays"):
+        with requiring("labelled arrays", "atlas"):
             from openallen.formats.lazy import lazy_array
         count = len(self.told.levels)
         if not isinstance(number, int) or not -count <= number < count:

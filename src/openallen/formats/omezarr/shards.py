@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from openallen.errors import extra_needed
+from openallen.errors import requiring
 
 __all__ = ["Shard", "checksum"]
 
@@ -25,7 +25,7 @@ def checksum(data: bytes) -> int:
     MissingExtraError
         Without the extra ``images``.
     """
-    with extra_needed("images", "writing OME-Zarr"):
+    with requiring("writing OME-Zarr", "images"):
         import google_crc32c
     value: int = google_crc32c.value(data)
     return value

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from openallen.address import Condition
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, NotFoundError, UsageError, extra_needed
+from openallen.errors import CorruptError, NotFoundError, UsageError, requiring
 from openallen.near import Suggestion, nothing_matches, suggest, unknown_column
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
@@ -85,7 +85,7 @@ class Catalogue:
     """
 
     def __init__(self, folder: Path) -> None:
-        with extra_needed("tables", "the catalogue of assets"):
+        with requiring("the catalogue of assets", "tables"):
             import duckdb
         self.path = folder / _FILE
         if not self.path.is_file():
@@ -120,7 +120,7 @@ class Catalogue:
         MissingExtraError
             Without the extra ``tables``.
         """
-        with extra_needed("tables", "the catalogue of assets"):
+        with requiring("the catalogue of assets", "tables"):
             import io
 
             import pyarrow as pa

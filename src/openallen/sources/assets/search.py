@@ -25,7 +25,7 @@ from openallen.errors import (
     ServiceError,
     StatusError,
     UsageError,
-    extra_needed,
+    requiring,
 )
 from openallen.sources.assets.catalogues import Catalogue, row_of_name
 from openallen.sources.assets.names import parse_name
@@ -162,7 +162,7 @@ Rows = list[dict[str, Any]]
 def _from_parquet(places: Places) -> tuple[Rows, str]:
     import io
 
-    with extra_needed("tables", "the catalogue of assets"):
+    with requiring("the catalogue of assets", "tables"):
         import pyarrow as pa
         import pyarrow.parquet as pq
     bucket = places.views

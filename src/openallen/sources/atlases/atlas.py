@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, NotFoundError, UsageError
+from openallen.errors import CorruptError, NotFoundError, UsageError, requiring
 from openallen.formats.obj import Mesh, read_obj
 from openallen.sources.atlases.atlas_files import (
     ANNOTATIONS,
@@ -437,6 +437,7 @@ class Atlas:
         """
         return Unionizer(self.labels(resolution_um), self.structures, strict=strict)
 
+    @requiring("looking up points", "atlas")
     def ids_at(self, points_um: Any, resolution_um: float | None = None) -> np.ndarray[Any, Any]:
         """Return the id of the structure at each point; 0 outside of all.
 

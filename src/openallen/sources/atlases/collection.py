@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import UsageError, extra_needed
+from openallen.errors import UsageError, requiring
 from openallen.sources.atlases.frames import AXES, label, oriented
 from openallen.sources.atlases.grids import ExpressionGrid
 from openallen.sources.atlases.models import EXPRESSION
@@ -75,7 +75,7 @@ def stack_grids(
     MissingExtraError
         Without the extra ``atlas``; or ``dask``, where chunks are wanted.
     """
-    with extra_needed("atlas", "a stack of grids"):
+    with requiring("a stack of grids", "atlas"):
         import numpy as np
 
         from openallen.formats.lazy import lazy_array
@@ -130,6 +130,6 @@ def _common(grids: list[ExpressionGrid], kind: str) -> tuple[tuple[int, ...], tu
 
 
 def _in_chunks(found: xr.DataArray, chunks: Any) -> xr.DataArray:
-    with extra_needed("dask", "chunks"):
+    with requiring("chunks", "dask"):
         import dask.array  # noqa: F401
     return found.chunk({"data_set": chunks} if isinstance(chunks, int) else chunks)

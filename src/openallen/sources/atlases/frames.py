@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, UsageError, extra_needed
+from openallen.errors import CorruptError, UsageError, requiring
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ def label(
     """
     import numpy as np
 
-    with extra_needed("atlas", "a labelled volume"):
+    with requiring("a labelled volume", "atlas"):
         import xarray as xr
     if values.ndim != 3 or len(spacing_um) != 3:
         raise CorruptError("a volume has three axes", address=where, why=f"{values.ndim} here")

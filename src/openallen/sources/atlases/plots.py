@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from openallen.errors import UsageError, extra_needed
+from openallen.errors import UsageError, requiring
 from openallen.sources.atlases.frames import (
     AXES,
     agree,
@@ -86,7 +86,7 @@ def plot_slices(
     UsageError
         If the volume has other axes, or the point lies outside it.
     """
-    with extra_needed("atlas", "a picture"):
+    with requiring("a picture", "atlas"):
         from matplotlib.figure import Figure
     volume = _drawable(volume, atlas)
     drawn = _Slices.of(volume, at_um, atlas, cmap)

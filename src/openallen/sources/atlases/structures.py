@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import AnswerError, NotFoundError, UsageError
+from openallen.errors import AnswerError, NotFoundError, UsageError, requiring
 
 if TYPE_CHECKING:
     import numpy as np
@@ -339,6 +339,7 @@ class Structures(Collection[Structure]):
         return self._words(ids, {s.id: s.name for s in self._rows})
 
     @staticmethod
+    @requiring("arrays of names", "atlas")
     def _words(ids: Any, words: Mapping[int, str]) -> np.ndarray[Any, Any]:
         import numpy as np
 
@@ -377,6 +378,7 @@ class Structures(Collection[Structure]):
             waiting.extend(more)
         return tuple(s for s in self._rows if s.id in found)
 
+    @requiring("a DataFrame", "tables")
     def table(self) -> pd.DataFrame:
         """Return a table; index ``id``, ``depth`` counted from the root."""
         import pandas as pd

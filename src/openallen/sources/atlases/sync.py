@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from openallen.display import count_text
-from openallen.errors import AnswerError, NotFoundError, UsageError
+from openallen.errors import AnswerError, NotFoundError, UsageError, requiring
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,7 @@ class Nearest(NamedTuple):
     distance_um: np.ndarray[Any, Any]
 
 
+@requiring("coordinates of images", "atlas")
 def _affine(row: Mapping[str, Any], prefix: str, dims: int) -> tuple[Any, Any]:
     """Read a row's affine map: `dims` squared factors row by row, then the shift."""
     import numpy as np

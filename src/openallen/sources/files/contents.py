@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError, NotFoundError, UsageError, extra_needed
+from openallen.errors import MissingExtraError, NotFoundError, UsageError, requiring
 from openallen.formats.documents import COLUMNAR, ENDINGS, read_document
 from openallen.formats.kinds import H5
 from openallen.sources.base import LIKELY, MAYBE, Place
@@ -135,7 +135,7 @@ def _mesh(place: Place) -> Any:
 
 def _picture(place: Place) -> Any:
     """Return pixels: (y, x) or (y, x, channel)."""
-    with extra_needed("images", "a picture"):
+    with requiring("a picture", "images"):
         import io
 
         import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import extra_needed
+from openallen.errors import requiring
 from openallen.sources.recordings.published import CITATION, LOSSLESS_SOURCE, LOSSY_SOURCE
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def plot_compression(found: Sequence[Measured], title: str = "") -> Any:
     MissingExtraError
         Without matplotlib.
     """
-    with extra_needed("atlas", "plotting"):
+    with requiring("plotting", "atlas"):
         from matplotlib.figure import Figure
     lossless = [one for one in found if not one.settings.lossy]
     lossy = [one for one in found if one.settings.lossy]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openallen.errors import NotFoundError
+from openallen.errors import NotFoundError, requiring
 from openallen.formats.objects import FolderObjects, Objects
 from openallen.sources.recordings.binary import open_binary
 from openallen.sources.recordings.mearec import open_mearec
@@ -19,6 +19,7 @@ from openallen.sources.recordings.zarrs import open_zarr
 __all__ = ["Recording", "Segment", "Spikes", "open_recording"]
 
 
+@requiring("reading recordings", "ephys")
 def open_recording(place: Path | str | Objects) -> Recording:
     """Open a recording: a binary folder, a Zarr store, or an HDF5 file of MEArec.
 

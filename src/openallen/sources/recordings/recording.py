@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
-from openallen.errors import MissingExtraError, UsageError, extra_needed
+from openallen.errors import MissingExtraError, UsageError, requiring
 from openallen.formats.chunks import decoding
 from openallen.sources.facts import Field
 
@@ -136,7 +136,7 @@ class Recording:
         """
         import numpy as np
 
-        with extra_needed("ephys", "labelled traces"):
+        with requiring("labelled traces", "ephys"):
             import xarray as xr
         samples = self._segment(segment)
         first, last = self._span(segment, start_s, end_s)
@@ -188,7 +188,7 @@ class Recording:
         """
         import numpy as np
 
-        with extra_needed("ephys", "labelled traces"):
+        with requiring("labelled traces", "ephys"):
             from openallen.formats.lazy import lazy_array
         samples = self._segment(segment)
         if scaled and self.gain_uv is None:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import CorruptError, NotFoundError, extra_needed
+from openallen.errors import CorruptError, NotFoundError, requiring
 from openallen.formats.objects import Objects
 from openallen.sources.recordings.channels import locations_um, one_each
 from openallen.sources.recordings.recording import Recording
@@ -74,7 +74,7 @@ def open_zarr(place: Objects) -> Recording:
     """
     import numpy as np
 
-    with extra_needed("ephys", "a recording in Zarr"):
+    with requiring("a recording in Zarr", "ephys"):
         from openallen.formats.zarrs import Hierarchy
     # A missing chunk would read as zeros: a silence that was never recorded.
     hierarchy = Hierarchy(place, holes="refused")

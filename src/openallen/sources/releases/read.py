@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, Condition
 from openallen.display import card, count_text, facts_text
-from openallen.errors import NotFoundError, UsageError, extra_needed
+from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.comparison import Comparison, compare
@@ -198,7 +198,7 @@ class Release:
 
     def to_polars(self, name: str) -> pl.DataFrame:
         """Return a table as polars; parameters and errors as for `table`. Needs polars."""
-        with extra_needed("polars", "tables as polars"):
+        with requiring("tables as polars", "polars"):
             import polars as pl
         found = pl.from_arrow(self.to_arrow(name))
         assert isinstance(found, pl.DataFrame)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, extra_needed
+from openallen.errors import CorruptError, requiring
 from openallen.sources.releases.rows import TEXT_COLUMNS, literal_list
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def read_table(path: Path, project: str, index: str) -> pd.DataFrame:
     MissingExtraError
         Without the extra ``tables``.
     """
-    with extra_needed("tables", "tables as pandas"):
+    with requiring("tables as pandas", "tables"):
         import pandas as pd
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), low_memory=False)
@@ -117,7 +117,7 @@ def arrow_table(frame: pd.DataFrame) -> pa.Table:
     MissingExtraError
         Without the extra ``tables``.
     """
-    with extra_needed("tables", "tables as Arrow"):
+    with requiring("tables as Arrow", "tables"):
         import pyarrow as pa
     flat = frame.reset_index() if frame.index.name else frame.copy()
     for name in flat.columns:

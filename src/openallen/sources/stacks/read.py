@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from openallen.display import bytes_text, card, facts_text
-from openallen.errors import NotFoundError, extra_needed
+from openallen.errors import NotFoundError, requiring
 from openallen.plans import safe_path
 from openallen.sources.stacks.manifest import Entry, Manifest, read_manifest
 from openallen.sources.stacks.planes import PlaneImage, Planes, thumbnail
@@ -114,7 +114,7 @@ class ImageStack:
         MissingExtraError
             Without the extra ``tables``.
         """
-        with extra_needed("tables", "a DataFrame"):
+        with requiring("a DataFrame", "tables"):
             import pandas as pd
         return pd.DataFrame(self.rows()).set_index("id")
 
@@ -242,7 +242,7 @@ class ImageStack:
         from openallen.formats.focus import focus_measure
         from openallen.formats.parallel import ordered_map
 
-        with extra_needed("images", "measuring focus"):
+        with requiring("measuring focus", "images"):
             import numpy as np
         measured = ordered_map(lambda p: focus_measure(p.read(gray=True)), self.planes)
         return np.fromiter(measured, dtype=np.float64, count=len(self.planes))

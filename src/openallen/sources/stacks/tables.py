@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
-from openallen.errors import extra_needed
+from openallen.errors import requiring
 from openallen.sources.stacks.read import ImageStack
 from openallen.store.disk import disk_error
 
@@ -60,7 +60,7 @@ def _csv(stack: ImageStack) -> bytes:
 
 
 def _parquet(stack: ImageStack) -> bytes:
-    with extra_needed("tables", "a Parquet table"):
+    with requiring("a Parquet table", "tables"):
         import pyarrow as pa
         import pyarrow.parquet as pq
     sink = pa.BufferOutputStream()
