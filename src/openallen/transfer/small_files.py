@@ -11,7 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,6 +37,7 @@ WORTH_FILES: Final = 16
 
 _MOST_THREADS: Final = 4
 _EACH: Final = 32
+_LOOK_S: Final = 0.2
 _PATIENCE: Final = 8
 
 
@@ -93,10 +94,13 @@ class SmallFiles:
         with ThreadPoolExecutor(count, thread_name_prefix="small") as pool:
             work = [pool.submit(self._work, count) for _ in range(count)]
             try:
-                for one in work:
-                    one.result()
+                # Waited for in short turns: a signal may have gone to another thread.
+                while wait(work, _LOOK_S).not_done:
+                    pass
             finally:  # also on Ctrl-C: what is under way is dropped
                 self._stop.set()
+            for one in work:
+                one.result()
 
     def _work(self, threads: int) -> None:
         """Fetch files with requests of this thread's own until none are left."""
