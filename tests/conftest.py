@@ -37,6 +37,8 @@ def _clean_surroundings(
             monkeypatch.delenv(name)
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+        if name.endswith("_CA_BUNDLE") or name.startswith("SSL_CERT_"):
+            monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))

@@ -174,7 +174,7 @@ def _no_proxy() -> str:
 
 def _trust() -> Mapping[int, object]:
     """Return whom TLS trusts: what the environment names, else the system's own certificates."""
-    for name in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+    for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         path = os.environ.get(name)
         if path:
             return {pycurl.CAPATH if os.path.isdir(path) else pycurl.CAINFO: path}  # noqa: PTH112
