@@ -109,12 +109,11 @@ def points(url: str) -> None:
     """Take a million points of an image to reference space; the peer asks once for each point."""
     from openallen.sources.atlases import ImageAlignment
 
-    image = (
-        oa.query("SectionImage", source=url).where(id=101945191).include("alignment2d").rows()[0]
-    )
-    told = oa.query("SectionDataSet", source=url).where(id=123).include("alignment3d").rows()[0]
+    images = oa.query("SectionImage", source=url).where(id=101945191).include("alignment2d")
+    data_sets = oa.query("SectionDataSet", source=url).where(id=123).include("alignment3d")
+    image, data_set = next(images.rows()), next(data_sets.rows())
     here = ImageAlignment.of(
-        image["alignment2d"], told["alignment3d"], image["section_number"], 25.0
+        image["alignment2d"], data_set["alignment3d"], image["section_number"], 25.0
     )
     x, y = np.random.default_rng(0).uniform(0, 8000, (2, 1_000_000))
     ours = timed(lambda: here.to_reference(x, y))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -109,3 +110,17 @@ def archive(tmp_path: Path) -> Iterator[Callable[..., str]]:
             return stack.enter_context(serving(archive_app(root, faults=wrong)))
 
         yield start
+
+
+@pytest.fixture
+def frozen(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A folder on a file system of its own, and what makes that read-only."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a read-only file system needs the right to mount one")
+    root = disk / "store"
+    root.mkdir()
+    yield root, lambda: subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -83,6 +83,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from openallen.address import Address, Condition
     from openallen.brainmap import Query, Search
     from openallen.errors import OpenAllenError
@@ -109,5 +111,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def __dir__() -> list[str]:
+def __dir__() -> Iterable[str]:
     return sorted(__all__)

@@ -115,6 +115,25 @@ class Condition:
             return cls(name, op, tuple(decode(item) for item in value.split(",")))
         return cls(name, op, decode(value))
 
+    @classmethod
+    def of(cls, name: str, value: object) -> Condition:
+        """Return the condition of a keyword: ``gene="Pdyn"``, ``id__lt=5``, ``id=[1, 2]``.
+
+        Raises
+        ------
+        AddressError
+            For a value that does not go with the operator.
+        """
+        field, _, word = name.rpartition("__")
+        if not field or word not in OPERATORS:
+            field, word = name, "eq"
+        if isinstance(value, (list, tuple)):
+            return cls(field, "in" if word == "eq" else word, tuple(map(str, value)))
+        if word == "exists":
+            return cls(field, word)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return cls(field, word, text)
+
     def __str__(self) -> str:
         if self.op == "exists":
             return self.field

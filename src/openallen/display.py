@@ -1,13 +1,21 @@
-"""How objects show themselves: aligned text, compact HTML, sizes in words.
+"""How objects show themselves: aligned text, compact HTML, sizes in words, figures.
 
 HTML is escaped, carries no script and no remote asset, and follows light and dark pages.
 """
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openallen.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "bytes_text",
@@ -15,10 +23,14 @@ __all__ = [
     "count_text",
     "facts_text",
     "harmless",
+    "new_figure",
+    "picture_path",
+    "save_figure",
     "seconds_text",
     "table_html",
 ]
 
+_PICTURES = (".png", ".svg", ".pdf")
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -51,6 +63,71 @@ def seconds_text(duration_s: float) -> str:
     if minutes < 60:
         return f"{minutes} min {seconds} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def new_figure(extra: str, what: str, **options: Any) -> Figure:
+    """Return an empty figure that a notebook shows once; pyplot does not know of it.
+
+    Parameters
+    ----------
+    extra
+        The optional part that brings matplotlib, for the error.
+    what
+        What is to be drawn, for the error: ``pictures of sessions``.
+    **options
+        As for `matplotlib.figure.Figure`.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    try:
+        from openallen.figures import NotebookFigure
+    except ImportError:
+        raise MissingExtraError(extra, what) from None
+    return NotebookFigure(**options)
+
+
+def picture_path(path: Path | str, address: str = "") -> Path:
+    """Return the path of a picture, if pictures of its kind can be drawn.
+
+    Raises
+    ------
+    UsageError
+        If they cannot.
+    """
+    found = Path(path).expanduser()
+    if found.suffix.lower() not in _PICTURES:
+        raise UsageError(
+            f"pictures are not drawn as '{found.suffix or found.name}'",
+            address=address,
+            why="kinds are " + ", ".join(_PICTURES),
+            hint=f"--picture {shlex.quote(str(found.with_suffix('.png')))}",
+        )
+    return found
+
+
+def save_figure(draw: Callable[[], Figure], path: Path | str, address: str = "") -> Path:
+    """Draw a figure into a file, without a screen; return the path.
+
+    Raises
+    ------
+    UsageError
+        If the file is of another kind than png, svg or pdf.
+    MissingExtraError
+        Without matplotlib.
+    """
+    found = picture_path(path, address)
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError:
+        raise MissingExtraError("atlas", "a picture") from None
+    figure = draw()
+    FigureCanvasAgg(figure)
+    found.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(found, dpi=120)
+    return found
 
 
 def facts_text(title: str, facts: Mapping[str, object]) -> str:
@@ -102,23 +179,27 @@ def card(
         Keep line breaks and alignment of values.
     """
     space = ";white-space:pre-wrap" if pre else ""
+    # A long path breaks anywhere, a label never: labels are short, and read at a glance.
     rows = "".join(
-        f'<tr><th style="text-align:left;padding:0 1em 0 0;font-weight:normal;opacity:.7">'
-        f"{escape(str(name))}</th>"
-        f'<td style="text-align:left;padding:0{space}">{escape(str(value))}</td></tr>'
+        f'<tr><th style="text-align:left;padding:0 1em 0 0;font-weight:normal;opacity:.7;'
+        f'vertical-align:top;white-space:nowrap">{escape(str(name))}</th>'
+        f'<td style="text-align:left;padding:0;overflow-wrap:anywhere{space}">'
+        f"{escape(str(value))}</td></tr>"
         for name, value in facts.items()
         if value is not None
     )
+    # In a row of boxes a picture is stretched to the row's height and squeezed by long text.
     picture = (
         f'<img src="{escape(image, quote=True)}" alt="" style="max-height:160px;max-width:220px;'
-        'margin-right:1em;border-radius:4px">'
+        "flex-shrink:0;align-self:flex-start;object-fit:contain;"
+        'margin:0 1em 0 0;border-radius:4px">'
         if image.startswith("data:image/")
         else ""
     )
     foot = f'<p style="margin:.4em 0 0;opacity:.7">{escape(note)}</p>' if note else ""
     return (
         '<div style="display:flex;font:13px/1.5 system-ui,sans-serif">'
-        f"{picture}<div><strong>{escape(title)}</strong>"
+        f'{picture}<div style="min-width:0"><strong>{escape(title)}</strong>'
         f'<table style="border-collapse:collapse;margin:.2em 0 0">{rows}</table>{foot}</div></div>'
     )
 

@@ -14,6 +14,7 @@ heard of openallen still catches them::
     │   ├── StalledError       TimeoutError        connected, then silent
     │   ├── StatusError                            an HTTP status that says no
     │   └── AnswerError        ValueError          of the wrong kind, or contradicting itself
+    │       └── ShortAnswerError                   fewer rows than the service announces
     ├── IntegrityError         ValueError          bytes that are not what was published
     │   ├── TruncatedError     EOFError            fewer bytes than there should be
     │   └── CorruptError                           bytes that do not decode, or the wrong digest
@@ -21,7 +22,7 @@ heard of openallen still catches them::
     │   └── SpaceError                             the disk cannot hold it
     ├── StoreError             OSError             the place to write to cannot be used
     ├── IncompleteError                            some items failed; see openallen.plans
-    └── MissingExtraError      ImportError         an optional part is not installed
+    └── MissingExtraError      ImportError         an optional dependency is not installed
 
 Each says what failed, for which address, why, and what to type next; each of these is an
 attribute too. Each knows the exit code the command line ends with.
@@ -45,6 +46,8 @@ __all__ = [
     "QueryError",
     "RefusedError",
     "ServiceError",
+    "ShortAnswerError",
+    "ShortAnswerWarning",
     "SpaceError",
     "StalledError",
     "StatusError",
@@ -104,7 +107,8 @@ class OpenAllenError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        text = f"{self.address}: {self.what}" if self.address else self.what
+        lead = self.address if self.address.endswith(":") else f"{self.address}:"
+        text = f"{lead} {self.what}" if self.address else self.what
         if self.why:
             text += f" ({self.why})"
         if self.hint:
@@ -217,6 +221,14 @@ class AnswerError(ServiceError, ValueError):
     """An answer of the wrong kind (HTML where JSON was asked), or one that contradicts itself."""
 
 
+class ShortAnswerError(AnswerError):
+    """Fewer rows than the service announces; ``short="warn"`` accepts those there are."""
+
+
+class ShortAnswerWarning(UserWarning):
+    """The same where ``short="warn"`` accepts the rows there are."""
+
+
 class IntegrityError(OpenAllenError, ValueError):
     """Bytes that are not what was published."""
 
@@ -247,20 +259,25 @@ class StoreError(OpenAllenError, OSError):
 
 
 class MissingExtraError(OpenAllenError, ImportError):
-    """An optional part of openallen is not installed.
+    """An optional dependency of openallen is not installed.
 
     Parameters
     ----------
     extra
-        Name of the extra that brings it.
+        Name of the extra that installs it, or of the package where no extra has it.
     needed_for
-        What was asked for, in words.
+        What was asked for, in words: ``reading OME-Zarr``.
+    hint
+        The command that installs it; the one for the extra where empty.
     """
 
-    def __init__(self, extra: str, needed_for: str) -> None:
+    def __init__(self, extra: str, needed_for: str, *, hint: str = "") -> None:
+        from openallen.extras import install_command
+
+        kind = "package" if hint else "extra"
         super().__init__(
-            f"{needed_for} needs the optional part '{extra}'",
+            f"{needed_for} needs the optional {kind} '{extra}'",
             why="it is not installed",
-            hint=f"pip install 'openallen[{extra}]'",
+            hint=hint or install_command(extra),
         )
         self.extra = extra

@@ -5,9 +5,10 @@ As in `openallen.verbs`, nothing here knows a source by name.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from openallen.sources.context import Context
 from openallen.sources.place import Place
 from openallen.sources.registry import SCHEMES, source_classes
 from openallen.sources.tables import Row, Rows
-from openallen.store.checked import file_sizes
+from openallen.store.checked import file_sizes, repair_commands
 
 if TYPE_CHECKING:
     from openallen.sources.base import Facts, Source
@@ -70,7 +71,8 @@ def held(settings: Settings | None = None) -> Rows:
             for row in kind(context).held()
         ]
         cached = sum(file_sizes(context.settings.store / RANGES).values())
-    notes = ["files with two names (shared by versions) are counted once in each row"]
+    shared = "files with two names (shared by versions) are counted once in each row"
+    notes = [shared] if rows else []
     if cached:
         notes.append(
             f"{bytes_text(cached)} of remote reads are cached; "
@@ -173,40 +175,53 @@ def _repair_folder(
                 return []
         except OpenAllenError as error:
             return [(checked, error) for _, checked in found]
+    return _repair_files([checked for _, checked in found], settings, observer)
+
+
+def _repair_files(
+    found: list[Checked], settings: Settings | None, observer: Callable[[], Observer] | None
+) -> list[tuple[Checked, OpenAllenError]]:
+    """Fetch files again, each command once."""
     failed: list[tuple[Checked, OpenAllenError]] = []
-    repaired: dict[str, Path] = {}  # by digest: names that shared bytes share them again
-    for _, checked in found:
+    for command, files in repair_commands(found).items():
         try:
-            _repair_file(checked, repaired, settings, observer)
+            if not command:
+                raise NotFoundError("no record says where it came from")
+            _run_again(command, settings, observer)
         except OpenAllenError as error:
-            failed.append((checked, error))
+            failed += [(checked, error) for checked in files]
     return failed
 
 
-def _repair_file(
-    checked: Checked,
-    repaired: dict[str, Path],
-    settings: Settings | None,
-    observer: Callable[[], Observer] | None,
+def _run_again(
+    command: str, settings: Settings | None, observer: Callable[[], Observer] | None
 ) -> None:
-    from openallen.store.link import share
+    """Do what a recorded command does: ``openallen fetch ADDRESS --to DIR --source sample …``."""
     from openallen.verbs import preparing
 
-    if not checked.address:
-        raise NotFoundError("nothing tells where this file came from", address=str(checked.path))
-    where = Address.parse(checked.address)
-    with Context(settings) as context:
-        folder = context.folder(where)
-    to = None if checked.path.is_relative_to(folder) else checked.path.parent
-    with preparing(where, to, settings=settings) as work:
-        digest = work.plan.files[0].digest
-        if digest and digest in repaired:
-            share(repaired[digest], checked.path)
-            return
-        # The damaged file stays until the right one takes its name.
+    address, given = _read_command(command)
+    to, source = given.pop("to", None), given.pop("source", "live")
+    chosen = replace(settings or Settings.load(), source=str(source))
+    with preparing(address, to, settings=chosen, **given) as work:
+        # A damaged file stays until the right one takes its name.
         work.run(observer() if observer else None).raise_if_failed()
-        if digest:
-            repaired[digest] = checked.path
+
+
+def _read_command(command: str) -> tuple[Address, dict[str, Any]]:
+    words = shlex.split(command)[2:]
+    given: dict[str, Any] = {}
+    address = ""
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            address = word
+            continue
+        name = word.removeprefix("--").replace("-", "_")
+        switch = not words or words[0].startswith("--")
+        given[name.removeprefix("no_")] = (
+            not name.startswith("no_") if switch or name.startswith("no_") else words.pop(0)
+        )
+    return Address.parse(address), given
 
 
 def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None = None) -> Rows:

@@ -1,4 +1,4 @@
-"""What a fetch would take, and what became of it.
+"""What a fetch takes, and what became of it.
 
 The same `Plan` is what the command line prints, a notebook draws and the fetcher runs; the same
 `Report` is what each of them shows afterwards. Both are frozen.
@@ -7,8 +7,9 @@ The same `Plan` is what the command line prints, a notebook draws and the fetche
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -25,6 +26,7 @@ __all__ = [
     "RemoteFile",
     "Report",
     "Status",
+    "fetch_command",
     "safe_name",
     "safe_path",
 ]
@@ -33,11 +35,12 @@ Status = Literal["fetched", "here", "failed", "not tried"]
 """``here``: it was there already and is intact. ``not tried``: the run ended before its turn."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_UNASKED_FILES = 16
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
 
 class Check(Protocol):
-    """Looks at a finished download before it gets its name.
+    """Inspects a finished download before it gets its final name.
 
     Returns what it learned (``width_px``, ``height_px``, …) and raises `IntegrityError`
     when the bytes are not what they should be.
@@ -49,7 +52,7 @@ class Check(Protocol):
 
 
 def safe_path(text: str) -> str:
-    """Give `text` back if it is a relative path that stays inside its folder on every system.
+    """Return `text` if it is a relative path that stays inside its folder on every system.
 
     Raises
     ------
@@ -65,9 +68,33 @@ def safe_path(text: str) -> str:
 
 
 def safe_name(text: str, otherwise: str) -> str:
-    """Give the last part of a server's path where it is a safe file name, else `otherwise`."""
+    """Return the last part of a server's path if it is a safe file name, else `otherwise`."""
     name = text.rpartition("/")[2]
     return name if _is_safe(name) else otherwise
+
+
+def fetch_command(
+    address: object, *, to: Path | None = None, source: str = "live", options: str = ""
+) -> str:
+    """Return the command that fetches an address, quoted for a shell.
+
+    Parameters
+    ----------
+    address
+        What to fetch.
+    to
+        The destination folder; left out where None.
+    source
+        ``sample`` or the URL of an archive; anything else needs no option.
+    options
+        Further options, quoted already: ``--downsample 5``.
+    """
+    parts = ["openallen fetch", shlex.quote(str(address))]
+    parts += [f"--to {shlex.quote(str(to))}"] if to is not None else []
+    parts += [options] if options else []
+    if source == "sample" or source.startswith(("http://", "https://")):
+        parts.append(f"--source {shlex.quote(source)}")
+    return " ".join(parts)
 
 
 def _is_safe(part: str) -> bool:
@@ -87,7 +114,7 @@ class RemoteFile:
     Parameters
     ----------
     address
-        What names it in openallen's grammar.
+        Its address in openallen's grammar.
     url
         Where its bytes are.
     path
@@ -97,20 +124,23 @@ class RemoteFile:
     size_bytes
         Its published size, where one is published.
     estimate_bytes
-        A guess for plans, where no size is published.
+        An estimate for plans, where no size is published.
     digest
         Its published digest, ``algorithm:hex``, where one is published.
     last_digest, last_bytes
-        The digest and size an earlier run wrote down for the file at the destination.
+        The digest and size an earlier run recorded for the file at the destination.
+    also_at
+        Other places on this machine that should hold the same bytes (same published digest). A
+        file found intact in one of them is linked or copied, not fetched.
     expects
         What its first bytes may look like (names of `openallen.transport.sniff.Kind`); empty
         for anything.
     ranges
-        Whether the service answers byte ranges, so that a broken transfer can go on.
+        Whether the service answers byte ranges, so that a broken transfer can be resumed.
     check
         Run on the finished bytes before they get their name.
     retry
-        The command that fetches just this file again.
+        The command that fetches just this file again; works as typed.
     """
 
     address: str
@@ -122,6 +152,7 @@ class RemoteFile:
     digest: str = ""
     last_digest: str = ""
     last_bytes: int | None = None
+    also_at: tuple[Path, ...] = ()
     expects: frozenset[str] = frozenset()
     ranges: bool = True
     check: Check | None = None
@@ -136,7 +167,7 @@ class RemoteFile:
         return self.estimate_bytes if self.size_bytes is None else self.size_bytes
 
     def to_dict(self) -> dict[str, object]:
-        """Give the plain facts, ready for JSON."""
+        """Return the plain facts, ready for JSON."""
         return {
             "address": self.address,
             "url": self.url,
@@ -150,7 +181,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a fetch would take: files, bytes, what is here already, where from, where to.
+    """What a fetch takes: files, bytes, what is here already, where from, where to.
 
     Parameters
     ----------
@@ -159,17 +190,21 @@ class Plan:
     title
         What it is, in words.
     source
-        Base URL of the service.
+        ``live``, ``sample``, or the base URL of the service.
     to
         The destination folder.
     files
         Every file, in the order they are fetched.
     here
-        Paths among them that are at the destination already.
+        Paths among them that need not be fetched: at the destination already, or on this machine
+        under another name (`RemoteFile.also_at`).
     notes
         Sentences a person should read before saying yes.
     connections
-        Most connections at once that the service bears.
+        Maximum number of connections at once that the service bears.
+    command
+        The exact command that runs this plan, and resumes it; derived from `address`, `to` and
+        `source` if left out.
     """
 
     address: str
@@ -180,6 +215,7 @@ class Plan:
     here: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     connections: int = 16
+    command: str = ""
 
     def __post_init__(self) -> None:
         twice = [
@@ -187,40 +223,69 @@ class Plan:
         ]
         if twice:
             raise UsageError(
-                "two files of the plan would land at one path", address=self.address, why=twice[0]
+                "two files of the plan have the same path", address=self.address, why=twice[0]
             )
+        if not self.command:
+            command = fetch_command(self.address, to=self.to, source=self.source)
+            object.__setattr__(self, "command", command)
 
     @property
     def missing(self) -> tuple[RemoteFile, ...]:
-        """The files that are not here yet."""
+        """The files still to be fetched."""
         return tuple(f for f in self.files if f.path not in self.here)
 
     @property
     def missing_bytes(self) -> int:
-        """Bytes still to come, estimates included; files of unknown size count as nothing."""
+        """Bytes still to be fetched, as far as sizes are known; estimates included.
+
+        Files of unknown size are not in it: see `missing_of_unknown_size` and `size_text`.
+        """
         return sum(f.likely_bytes or 0 for f in self.missing)
+
+    @property
+    def missing_of_unknown_size(self) -> int:
+        """Number of missing files with neither a published nor an estimated size."""
+        return sum(f.likely_bytes is None for f in self.missing)
 
     @property
     def exact(self) -> bool:
         """Whether every missing file has a published size."""
         return all(f.size_bytes is not None for f in self.missing)
 
+    @property
+    def size_text(self) -> str:
+        """The size of what is missing: ``1.2 MB``, ``about …``, ``at least …``, ``size unknown``.
+
+        Empty where nothing is missing.
+        """
+        return _size_text(self.missing)
+
+    def needs_confirmation(self, limit_bytes: int) -> bool:
+        """Return whether a person should confirm the plan before it runs.
+
+        Parameters
+        ----------
+        limit_bytes
+            The size threshold of the settings.
+
+        Returns
+        -------
+        bool
+            True above the threshold, and for more than 16 files of which no size is known.
+        """
+        unknown = self.missing_of_unknown_size
+        return self.missing_bytes > limit_bytes or (
+            unknown > _UNASKED_FILES and unknown == len(self.missing)
+        )
+
     def _facts(self) -> dict[str, object]:
         facts: dict[str, object] = {"address": self.address, "from": self.source, "to": self.to}
         for kind in dict.fromkeys(f.kind for f in self.files):
-            files = [f for f in self.files if f.kind == kind]
-            size = sum(f.likely_bytes or 0 for f in files)
-            facts[kind] = count_text(len(files), "file") + (f", {self._size(size)}" if size else "")
+            facts[kind] = _count_and_size([f for f in self.files if f.kind == kind])
         if self.here:
             facts["here"] = count_text(len(self.here), "file")
-        size = self.missing_bytes
-        facts["to fetch"] = count_text(len(self.missing), "file") + (
-            f", {self._size(size)}" if size else ""
-        )
+        facts["to fetch"] = _count_and_size(self.missing)
         return facts
-
-    def _size(self, size_bytes: int) -> str:
-        return ("" if self.exact else "about ") + bytes_text(size_bytes)
 
     def __str__(self) -> str:
         return "\n".join([facts_text(self.title, self._facts()), *(f"  {n}" for n in self.notes)])
@@ -229,7 +294,7 @@ class Plan:
         return card(self.title, self._facts(), note=" ".join(self.notes))
 
     def to_dict(self) -> dict[str, object]:
-        """Give the plain facts, ready for JSON."""
+        """Return the plain facts, ready for JSON."""
         return {
             "address": self.address,
             "title": self.title,
@@ -238,9 +303,26 @@ class Plan:
             "files_missing": len(self.missing),
             "bytes_missing": self.missing_bytes,
             "bytes_exact": self.exact,
+            "files_of_unknown_size": self.missing_of_unknown_size,
+            "command": self.command,
             "notes": list(self.notes),
             "files": [f.to_dict() | {"here": f.path in self.here} for f in self.files],
         }
+
+
+def _size_text(files: Sequence[RemoteFile]) -> str:
+    sizes = [f.likely_bytes for f in files]
+    known = [size for size in sizes if size is not None]
+    if not known:
+        return "size unknown" if sizes else ""
+    exact = all(f.size_bytes is not None for f in files if f.likely_bytes is not None)
+    least = "" if len(known) == len(sizes) else "at least "
+    return least + ("" if exact else "about ") + bytes_text(sum(known))
+
+
+def _count_and_size(files: Sequence[RemoteFile]) -> str:
+    size = _size_text(files)
+    return count_text(len(files), "file") + (f", {size}" if size else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,13 +345,13 @@ class Outcome:
     elapsed_s
         Seconds spent on it, waits and retries included.
     attempts
-        Tries it took.
+        Number of attempts.
     facts
         What the check learned, and what the service said of the file (``simulated``).
     error
         Why it failed.
     damaged
-        Whether a file was there that was not right.
+        Whether a damaged file was there before.
     """
 
     file: RemoteFile
@@ -284,7 +366,7 @@ class Outcome:
     damaged: bool = False
 
     def to_dict(self) -> dict[str, object]:
-        """Give the plain facts, ready for JSON."""
+        """Return the plain facts, ready for JSON."""
         return {
             "address": self.file.address,
             "path": self.file.path,
@@ -294,6 +376,7 @@ class Outcome:
             "attempts": self.attempts,
             "was_damaged": self.damaged,
             "error": str(self.error) if self.error else None,
+            "exit_code": int(self.error.exit_code) if self.error else None,
             "retry": self.file.retry if self.error else None,
         }
 
@@ -321,7 +404,7 @@ class Report:
 
     @property
     def fetched(self) -> tuple[Outcome, ...]:
-        """Files this run brought."""
+        """Files this run fetched."""
         return self._with("fetched")
 
     @property
@@ -346,7 +429,7 @@ class Report:
 
     @property
     def fetched_bytes(self) -> int:
-        """Bytes this run brought."""
+        """Bytes this run fetched."""
         return sum(o.size_bytes for o in self.fetched)
 
     def raise_if_failed(self) -> None:
@@ -355,7 +438,7 @@ class Report:
         Raises
         ------
         OpenAllenError
-            The error of the single file, or of a run that broke off (disk full, offline).
+            The error of the single file, or of a run that was stopped (disk full, offline).
         IncompleteError
             Where some files failed and others are there.
         """
@@ -373,7 +456,7 @@ class Report:
             report=self,
             address=self.plan.address,
             why=f"first: {errors[0].what}" if errors else "the run was interrupted",
-            hint=f"openallen fetch {self.plan.address} --to {self.plan.to}",
+            hint=self.plan.command,
         )
 
     def _facts(self) -> dict[str, object]:
@@ -383,7 +466,7 @@ class Report:
             "fetched": f"{count_text(len(self.fetched), 'file')}, {bytes_text(self.fetched_bytes)}"
             f" in {seconds_text(self.elapsed_s)}"
             + (f" ({bytes_text(speed)}/s)" if self.fetched else ""),
-            "here before": count_text(len(self.here), "file") if self.here else None,
+            "already here": count_text(len(self.here), "file") if self.here else None,
             "failed": count_text(len(self.failed), "file") if self.failed else None,
             "not verified": f"{count_text(len(self.unread), 'file')}; openallen store verify"
             if self.unread
@@ -396,7 +479,7 @@ class Report:
         damaged = [o.file.path for o in self.fetched if o.damaged]
         if damaged:
             more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
-            lines.append(f"  damaged before, whole now: {', '.join(damaged[:5])}{more}")
+            lines.append(f"  repaired: {', '.join(damaged[:5])}{more}")
         for outcome in self.failed:
             why = str(outcome.error).partition("\n")[0] if outcome.error else outcome.status
             lines.append(f"  {PurePosixPath(outcome.file.path)}: {why}")
@@ -410,10 +493,11 @@ class Report:
         return card(self.plan.title, self._facts())
 
     def to_dict(self) -> dict[str, object]:
-        """Give the plain facts, ready for JSON."""
+        """Return the plain facts, ready for JSON."""
         return {
             "address": self.plan.address,
             "to": str(self.plan.to),
+            "command": self.plan.command,
             "fetched": len(self.fetched),
             "here": len(self.here),
             "failed": len(self.failed),

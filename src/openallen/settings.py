@@ -1,8 +1,8 @@
-"""What can be set, and where each value came from.
+"""Settings, and the origin of each value.
 
-Order: argument > environment (``OPENALLEN_*``) > project file (``openallen.toml`` in this folder
-or the nearest above) > user file (``openallen/config.toml`` in the platform's configuration
-folder) > default. Values are read when they are used, never at import.
+Precedence: argument, environment variable (``OPENALLEN_*``), project file (``openallen.toml`` in
+the current folder or the nearest parent), user file (``openallen/config.toml`` in the platform's
+configuration folder), default. Values are read when they are used, never at import.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40, "pi": 2**50}
 
 
 def parse_bytes(text: str | float) -> int:
-    """Read a size: ``1500``, ``"1.5 GB"``, ``"16MiB"`` (decimal and binary units, case-blind).
+    """Read a size: ``1500``, ``"1.5 GB"``, ``"16MiB"`` (decimal and binary units, in any case).
 
     Raises
     ------
     ValueError
-        If it is no size.
+        If it is not a size.
     """
     match = re.fullmatch(r"\s*([\d_.]+)\s*([kmgtp]?i?)b?\s*", str(text).lower())
     unit = (_UNITS | _BINARY).get(match[2]) if match else None
     if match is None or unit is None:
-        raise ValueError(f"'{text}' is no size in bytes")
+        raise ValueError(f"'{text}' is not a size in bytes")
     return int(float(match[1].replace("_", "")) * unit)
 
 
@@ -79,39 +79,39 @@ def _default_store() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting, read once for one call.
+    """All settings, read once per call.
 
     Parameters
     ----------
     store
-        Folder that keeps what was fetched when no destination is named.
+        Folder for data fetched without a destination.
     source
-        ``live``, ``sample`` (the embedded archive), or the URL of an archive.
+        ``live`` (brain-map.org), ``sample`` (embedded), or the URL of a local server or mirror.
     s3_endpoint
-        Base URL of a service that holds the buckets instead of S3; empty for S3.
+        Base URL of an S3-compatible service with the same buckets; empty for S3 itself.
     docdb_url
-        Base URL of the document database of AIND's metadata; empty for the institute's own.
+        Base URL of the document database with AIND metadata; empty for the public one.
     validator
-        A Python of an environment with aind-data-schema, for strict validation of metadata.
+        Python interpreter of an environment with aind-data-schema, for validation of metadata.
     offline
-        Never touch the network beyond this machine.
+        Make no connection except to loopback addresses.
     connections
-        Most connections open at once; None for as many as the service bears.
+        Maximum number of simultaneous connections; None to adapt to the service.
     connect_timeout_s
-        Longest wait for a connection, in seconds.
+        Timeout for connecting, in seconds.
     silence_timeout_s
-        Longest wait for the next byte, in seconds.
+        Timeout between received bytes, in seconds.
     attempts
-        Tries for each request or file before it counts as failed.
+        Attempts per request or file before it fails.
     confirm_bytes
-        Plans above this size are confirmed first, in bytes.
+        Size above which a fetch needs confirmation, in bytes.
     verify_later
-        Compare published digests not while fetching but afterwards, with ``openallen store
-        verify``; sizes are always compared.
+        Verify published digests later, with ``openallen store verify``, instead of during the
+        fetch; sizes are always compared.
     projects
-        More projects with releases, by name: tables with ``bucket`` and more, in a settings file.
+        Additional release projects by name: tables with ``bucket`` and more, in a settings file.
     origins
-        Where each value came from, by name.
+        Origin of each value, by name.
     """
 
     store: Path = field(default_factory=_default_store)
@@ -131,12 +131,12 @@ class Settings:
 
     @classmethod
     def load(cls, **arguments: object) -> Settings:
-        """Resolve every setting, arguments that are not None first.
+        """Resolve all settings; arguments that are not None have precedence.
 
         Raises
         ------
         UsageError
-            For an unknown name, or a value that cannot be read, with where it stands.
+            For an unknown name or an invalid value, with its origin.
         """
         found: dict[str, tuple[object, str]] = {}
         for path, origin in ((user_file(), "user file"), (project_file(), "project file")):
@@ -151,7 +151,7 @@ class Settings:
         return cls(**values, origins=MappingProxyType(origins))
 
     def to_dict(self) -> dict[str, object]:
-        """Give the values by name, without their origins."""
+        """Return the values by name, without origins."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "origins"}
 
 
@@ -175,14 +175,14 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
 
 
 def user_file() -> Path:
-    """Give the path of the user's settings file, whether it exists or not."""
+    """Return the path of the user's settings file, even if it does not exist."""
     import platformdirs
 
     return Path(platformdirs.user_config_dir("openallen", appauthor=False)) / "config.toml"
 
 
 def project_file() -> Path | None:
-    """Find the nearest ``openallen.toml`` in this folder or one above it."""
+    """Return the nearest ``openallen.toml`` in the current folder or a parent; None without one."""
     here = Path.cwd()
     return next((p for d in (here, *here.parents) if (p := d / "openallen.toml").is_file()), None)
 

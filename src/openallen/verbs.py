@@ -6,18 +6,18 @@ of them knows a source by name.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.address import OPERATORS, Address, AddressLike, Condition
-from openallen.errors import AddressError
+from openallen.address import Address, AddressLike, Condition
+from openallen.display import picture_path
+from openallen.errors import AddressError, UsageError
 from openallen.settings import Settings
 from openallen.sources.context import Context
-from openallen.sources.facts import Facts, picture_path
+from openallen.sources.facts import Facts
 from openallen.sources.options import describe, read_options
 from openallen.sources.registry import SCHEMES
 from openallen.sources.tables import Rows
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prepared",
-    "condition_of",
     "fetch",
     "folder_of_one",
     "list",
@@ -93,7 +92,8 @@ def list(  # noqa: A001 - the verb of the house
     with listing(
         address, *conditions, limit=limit, source=source, settings=settings, **filters
     ) as rows:
-        return rows.loaded()
+        _ = rows.loaded().notes  # asked for while the service can be
+        return rows
 
 
 def search(
@@ -120,29 +120,9 @@ def listing(
         found = context.source(where)
         names = {d.name for d in describe(found.list_options)}
         told = {name: value for name, value in filters.items() if name in names}
-        given += [condition_of(n, v) for n, v in filters.items() if n not in names]
+        given += [Condition.of(n, v) for n, v in filters.items() if n not in names]
         options: Any = read_options(found.list_options, told, str(where))
         yield found.rows(where, given, options, limit)
-
-
-def condition_of(name: str, value: object) -> Condition:
-    """Return the condition of a keyword: ``gene="Pdyn"``, ``id__lt=5``, ``gene=["Pdyn", "Drd1"]``.
-
-    Raises
-    ------
-    AddressError
-        For a value that does not go with the operator.
-    """
-    field, _, word = name.rpartition("__")
-    if not field or word not in OPERATORS:
-        field, word = name, "eq"
-    if isinstance(value, (tuple, builtins.list)):
-        many = tuple(map(str, value))
-        return Condition(field, "in" if word == "eq" else word, many)
-    if word == "exists":
-        return Condition(field, word)
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return Condition(field, word, text)
 
 
 # --- show -----------------------------------------------------------------------------------------
@@ -184,17 +164,21 @@ def show(
     if picture is not None:
         picture_path(picture, str(what))
     with Context(settings, source=source, say=say) as context:
-        facts = _facts(context, what, options)
+        facts = _facts(context, what, options, picture=picture is not None)
         if picture is None:
             return facts
         drawn = facts.save_picture(picture)
         return replace(facts, notes=(*facts.notes, f"picture: {drawn}"))
 
 
-def _facts(context: Context, what: AddressLike | Path, options: Mapping[str, Any]) -> Facts:
+def _facts(
+    context: Context, what: AddressLike | Path, options: Mapping[str, Any], *, picture: bool
+) -> Facts:
     where = address_of(what)
     if where is not None:
         found = context.source(where)
+        if picture and not found.draws:
+            raise UsageError("there is no picture of this", address=str(where))
         read, plain = found.options(found.show_options, where, options)
         return found.facts(plain, read)
     place = context.place(what if isinstance(what, Path) else str(what))

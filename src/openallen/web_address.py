@@ -77,6 +77,10 @@ class WebAddress:
         path = unquote(url.path)
         query = tuple(parse_qsl(url.query, keep_blank_values=True))
         bucket, key, region = _bucket(scheme, host, url.netloc, path)
+        if bucket and url.fragment and not query and not url.fragment.startswith("!"):
+            # In a key a number sign is a character like any other: S3 knows no fragments.
+            more = f"#{unquote(url.fragment)}"
+            path, key = path + more, key + more
         return cls(
             text=plain,
             scheme=scheme,

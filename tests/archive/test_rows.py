@@ -185,7 +185,7 @@ def test_path_forms(client):
         ("model::ProjectionImage[colour$eq1]", "column sub_images.colour does not exist"),
         ("model::ProjectionImage[genes.acronym$eq'x']", "missing FROM-clause"),
         ("model::Specimen,rma::include,nonsense", "Association named 'nonsense'"),
-        ("service::mouse_correlation[row$eq1]", "not held"),
+        ("service::mouse_correlation[row$eq1]", "not in this archive"),
         ("model::ProjectionImage[width$eqwide]", "invalid input syntax"),
         ("model::ProjectionImage[annotated$eqmaybe]", "boolean"),
         ("model::ProjectionImage[_type$eqx]", "does not exist"),

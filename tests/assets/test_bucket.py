@@ -36,11 +36,12 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.sources.assets import Catalogue, catalogue, open_asset, sql
-from openallen.sources.assets.plan import EtagCheck, part_sizes
 from openallen.sources.assets.provenance import family_of
-from openallen.sources.assets.read import matches, static_prefix
 from openallen.sources.assets.search import docdb_records
+from openallen.sources.buckets.jobs import EtagCheck, part_sizes
+from openallen.sources.buckets.patterns import matches, static_prefix
 from openallen.transport import Http, Retry
+from openallen.transport.s3 import Bucket
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +98,9 @@ def test_patterns(pattern, key, yes):
 
 def test_names_and_patterns_that_make_no_sense(bucket):
     for name in ("..", "", "a/b", "con", "a\\b"):
-        with pytest.raises(UsageError, match="no name of an asset"):
+        with pytest.raises(UsageError, match="not the name of an asset"):
             open_asset(name)
-    with pytest.raises(UsageError, match="no pattern"):
+    with pytest.raises(UsageError, match="not a pattern"):
         matches("a/b", "[z-a]/*.csv")
 
 
@@ -152,6 +153,28 @@ def test_filters_that_make_no_sense(bucket, condition, message):
         catalogue().select([oa.Condition.parse(condition)])
     with pytest.raises(UsageError, match="no SQL"):
         sql("selct 1")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "why", "better"),
+    [
+        (["modality=ephys"], "values of modality: ", "modality=ecephys"),
+        (["level=Raw"], "values of level: ", "level=raw"),
+        (["subject=62574"], "values of subject: ", "subject=625749"),
+        (["level=derived", "label=sorte"], "values of label: ", "level=derived label=sorted-ks25"),
+        (["modality=ECEPHYS", "level=rw"], "values of level: ", "modality=ECEPHYS level=raw"),
+        (["date<1999-01-01"], "date__lt=1999-01-01", ""),
+    ],
+)
+def test_filters_nothing_matches_say_what_there_is(bucket, conditions, why, better):
+    given = [oa.Condition.parse(text) for text in conditions]
+    there = catalogue()
+    assert there.select(given) == []
+    error = there.no_assets(given)
+    assert why in error.why
+    assert error.hint == f"openallen list asset: {better}".rstrip()
+    if better:
+        assert there.select([oa.Condition.parse(text) for text in better.split()])
 
 
 def test_the_public_catalogue_is_asked_first(bucket):
@@ -283,7 +306,7 @@ def test_metadata_of_the_first_generation(bucket):
     sorted_ = open_asset(SORTED).record
     assert sorted_.level == "derived"
     assert sorted_.sources == (RAW,)
-    assert any("the description calls it" in p for p in sorted_.problems)
+    assert any("data_description has another name" in p for p in sorted_.problems)
 
 
 def test_metadata_of_the_second_schema_with_a_combined_record(bucket):
@@ -302,7 +325,7 @@ def test_sidecars_are_kept_and_asked_for_again_when_they_change(bucket, tmp_path
     try:
         asset = open_asset(name)
         assert asset.record.project in {"one", "zero"}
-        assert "subject.json is no JSON" in asset.notes[0]
+        assert "subject.json is not valid JSON" in asset.notes[0]
         kept = list((tmp_path / "store").rglob("data_description.json"))
         assert len(kept) == 1
         time.sleep(1.1)  # times of objects are whole seconds
@@ -451,3 +474,25 @@ def test_recordings_of_the_benchmark(bucket, tmp_path):
     assert not oa.plan(address).missing
     with pytest.raises(NotFoundError):
         oa.plan("recording:aind-np2/nothing")
+
+
+def test_a_bucket_that_does_not_exist_is_named(bucket):
+    with Http() as http:
+        place = Bucket(http=http, name="nothing-here", endpoint=bucket.endpoint)
+        with pytest.raises(NotFoundError) as caught:
+            list(place.list("ephys-compression/"))
+        assert caught.value.what == f"no bucket nothing-here at {bucket.endpoint}"
+        assert caught.value.address == "s3://nothing-here"
+        # An object that is missing in a bucket that is there remains the object's error.
+        with pytest.raises(NotFoundError, match="not there"):
+            Bucket(http=http, name="aind-open-data", endpoint=bucket.endpoint).read("no/such/key")
+
+
+def test_a_404_of_another_service_is_not_called_a_bucket(loopback):
+    def page(request, reply):
+        reply.send(b"<html>gone</html>", "404 Not Found", {"Content-Type": "text/html"})
+
+    url = loopback({"/b/": page}).url
+    with Http() as http, pytest.raises(NotFoundError) as caught:
+        list(Bucket(http=http, name="b", endpoint=url).list())
+    assert "bucket" not in caught.value.what

@@ -83,7 +83,7 @@ def test_times_and_what_a_name_was_made_from():
     assert chain.label == "y"
     assert chain.primary == "a_123456_2024-01-01_00-00-00"
     assert parse_name("exaspim_708373_2024-02-02_11-26-44").platform == "exaSPIM"
-    assert "no such time" in parse_name("ecephys_123456_2022-02-30_05-06-07").problems[0]
+    assert "not a valid time" in parse_name("ecephys_123456_2022-02-30_05-06-07").problems[0]
     assert parse_name("ecephys_123456_2022-02-30_05-06-07").acquired is None
 
 

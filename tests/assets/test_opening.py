@@ -29,10 +29,8 @@ from farstores import (
     upload,
     write_v2,
 )
-from openallen.verbs.asset import recordings_of
 
 import openallen as oa
-from openallen.address import Address
 from openallen.errors import (
     CorruptError,
     MissingExtraError,
@@ -51,6 +49,7 @@ from openallen.sources.recordings import open_recording
 from openallen.store.objects import KeptObjects
 from openallen.transport import Http
 from openallen.transport.objects import RemoteObjects
+from openallen.verbs import views
 
 DATA = Path(__file__).parents[1] / "data"
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
@@ -201,7 +200,7 @@ def test_origins_of_levels_by_what_the_metadata_say(tmp_path, translation, unit,
 def test_images_that_make_no_sense(tmp_path, multiscales):
     (tmp_path / ".zgroup").write_text('{"zarr_format": 2}')
     (tmp_path / ".zattrs").write_text(json.dumps({"multiscales": multiscales}))
-    with pytest.raises(CorruptError, match="no OME-Zarr image"):
+    with pytest.raises(CorruptError, match="not an OME-Zarr image"):
         oa.open(tmp_path)
 
 
@@ -514,12 +513,10 @@ def test_simulated_recordings_and_truncated_ones(bucket, tmp_path):
         body.replace(b"recordings", b"recordinks"),
         "aind-benchmark-data",
     )
-    with pytest.raises(CorruptError, match="no file of MEArec"):
+    with pytest.raises(CorruptError, match="not a MEArec file"):
         oa.open("recording:mearec/other.h5")
     bucket.s3.delete_object(Bucket="aind-benchmark-data", Key="ephys-compression/mearec/other.h5")
-    assert [row["recording"] for row in recordings_of(Address("recording", "mearec"))] == [
-        "mearec_NP1.h5"
-    ]
+    assert [row["recording"] for row in oa.list("recording:mearec")] == ["mearec_NP1.h5"]
     kwargs = {
         "file_paths": ["t.raw"],
         "sampling_frequency": 30000.0,
@@ -530,7 +527,7 @@ def test_simulated_recordings_and_truncated_ones(bucket, tmp_path):
     cut = "ephys-compression/aind-np2/cut"
     bucket.put(f"{cut}/cached.json", json.dumps({"kwargs": kwargs}).encode(), "aind-benchmark-data")
     bucket.put(f"{cut}/t.raw", bytes(1001), "aind-benchmark-data")
-    with pytest.raises(TruncatedError, match="cut off"):
+    with pytest.raises(TruncatedError, match="truncated"):
         oa.open("recording:aind-np2/cut")
     for wrong, error in [
         ("recording:aind-np2", UsageError),
@@ -715,7 +712,7 @@ def test_an_asset_there_is_none_of(bucket):
     for verb in ("list", "show", "view"):
         done = run(verb, f"asset:{wrong}")
         assert done.returncode == 3
-        assert "there is no" in done.stderr
+        assert wrong in done.stderr.splitlines()[0]
     part = run("show", f"asset:{NWB}/nwb/none.zarr")
     assert (part.returncode, f"openallen list asset:{NWB}/nwb" in part.stderr) == (3, True)
     assert "patterns are for list and fetch" in run("show", f"asset:{NWB}/nwb/*.csv").stderr
@@ -728,14 +725,9 @@ def test_a_folder_of_images_says_what_it_holds(bucket):
     assert isinstance(store, Hierarchy)
     assert "tile_000001_ch_561.zarr" in repr(store)
     assert "Zarr 2" in store._repr_html_()
-    done = subprocess.run(
-        [sys.executable, "-m", "openallen", "show", f"asset:{EXA}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "opens where it lies" in done.stdout
-    assert "tile_000000_ch_561.zarr" in done.stdout
+    shown = str(oa.show(f"asset:{EXA}"))
+    assert "opens without being fetched" in shown
+    assert "tile_000000_ch_561.zarr" in shown
 
 
 def test_channels_of_a_series_are_electrodes(bucket):
@@ -756,7 +748,7 @@ def test_recordings_are_found_in_python_too(bucket):
 @pytest.mark.parametrize("number", ["a", 1.5, None, 3, -4])
 def test_levels_there_are_not(tmp_path, number):
     write_v2(tmp_path, [ramp((4, 8, 8))])
-    with pytest.raises(UsageError, match="there are 0 to 0"):
+    with pytest.raises(UsageError, match="levels are 0 to 0"):
         oa.open(tmp_path).level(number)
 
 
@@ -764,18 +756,16 @@ def test_levels_there_are_not(tmp_path, number):
 
 
 def test_states_that_are_there_and_states_that_are_made(bucket):
-    from openallen.verbs import views_of
-
-    (one,) = views_of(f"asset:{SMART}/neuroglancer_config.json")
+    (one,) = views(f"asset:{SMART}/neuroglancer_config.json")
     assert one.layers == ("a",)
-    found = views_of(f"asset:{SMART}")
-    assert [view.path for view in found] == [
+    found = views(f"asset:{SMART}")
+    assert [view.title for view in found] == [
         "neuroglancer_config.json",
         "image_cell_segmentation/Ex_639/visualization/neuroglancer_config.json",
     ]
     assert found[0].url.startswith("https://viewer.example#!s3://")
     assert found[0].layers == ("a",)
-    made = views_of(f"asset:{EXA}")
+    made = views(f"asset:{EXA}")
     assert [view.made for view in made] == [True, True]
     state = json.loads(unquote(made[0].url.partition("#!")[2]))
     assert (
@@ -783,9 +773,10 @@ def test_states_that_are_there_and_states_that_are_made(bucket):
         == f"zarr://s3://aind-open-data/{EXA}/SPIM.ome.zarr/tile_000000_ch_561.zarr"
     )
     assert state["dimensions"]["z"] == [pytest.approx(2e-6), "m"]
-    one = views_of(f"asset:{EXA}/SPIM.ome.zarr/tile_000001_ch_561.zarr")
-    assert [view.path for view in one] == ["SPIM.ome.zarr/tile_000001_ch_561.zarr"]
-    assert views_of(f"asset:{RAW}") == []
+    one = views(f"asset:{EXA}/SPIM.ome.zarr/tile_000001_ch_561.zarr")
+    assert [view.title for view in one] == ["SPIM.ome.zarr/tile_000001_ch_561.zarr"]
+    with pytest.raises(NotFoundError, match="nothing in it that a viewer shows"):
+        views(f"asset:{RAW}")
 
 
 @pytest.mark.parametrize(
@@ -804,15 +795,15 @@ def test_states_that_are_there_and_states_that_are_made(bucket):
     ],
 )
 def test_documents_that_are_states_or_not(bucket, text, links):
-    from openallen.verbs import views_of
-
     bucket.put("SmartSPIM_9_2024-01-01_00-00-00/neuroglancer_state.json", text)
-    assert [view.url for view in views_of("asset:SmartSPIM_9_2024-01-01_00-00-00")] == links
+    if links:
+        assert [view.url for view in views("asset:SmartSPIM_9_2024-01-01_00-00-00")] == links
+    else:
+        with pytest.raises(NotFoundError, match="nothing in it that a viewer shows"):
+            views("asset:SmartSPIM_9_2024-01-01_00-00-00")
 
 
 def test_links_to_pictures_of_ephys(bucket):
-    from openallen.verbs import views_of
-
     name = "ecephys_9_2024-01-01_00-00-00_sorted_2024-01-02_00-00-00"
     told = {
         "ProbeA": {
@@ -822,7 +813,7 @@ def test_links_to_pictures_of_ephys(bucket):
         "note": "text",
     }
     bucket.put(f"{name}/visualization_output.json", json.dumps(told).encode())
-    assert [(v.url, v.layers) for v in views_of(f"asset:{name}")] == [
+    assert [(v.url, v.layers) for v in views(f"asset:{name}")] == [
         ("https://figurl.example/a", ("ProbeA/timeseries",)),
         ("https://figurl.example/b", ("ProbeA/sorting_summary",)),
     ]
@@ -845,14 +836,7 @@ def test_several_of_one_label_are_told_apart_by_what_is_inside(bucket):
     bucket.put(f"{raw}_processed_2023-01-01_00-00-00/VISp_1/dff/dff.h5", b"x")
     other = f"{raw}_nwb_2023-02-01_00-00-00"
     bucket.put(f"{other}/x", b"x")
-    done = subprocess.run(
-        [sys.executable, "-m", "openallen", "show", f"asset:{raw}", "--graph", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    family = {row["name"]: row["inside"] for row in json.loads(done.stdout)["family"]}
+    family = {row["name"]: row["inside"] for row in oa.show(f"asset:{raw}", graph=True)["family"]}
     assert family[f"{raw}_processed_2023-01-01_00-00-00"] == ["VISp_0/", "VISp_1/"]
     assert family[f"{raw}_processed_2023-01-02_00-00-00"] == ["dlc_face/out.csv"]
     assert family[f"{raw}_processed_2023-01-03_00-00-00"] == ["results/pophys.nwb.zarr/"]
@@ -868,7 +852,7 @@ def test_by_the_command_line(bucket):
             check=False,
         )
 
-    links = run("view", f"asset:{SMART}", "-q")
+    links = run("view", f"asset:{SMART}", "--ids")
     assert links.stdout.startswith("https://viewer.example#!s3://"), links.stderr
     assert run("view", f"asset:{RAW}").returncode == 3
     assert run("view", "stack:1").returncode == 2
@@ -878,11 +862,11 @@ def test_by_the_command_line(bucket):
         run("show", f"asset:{SMART}/image_tile_fusing/OMEZarr/Ex_639_Em_667.zarr", "--json").stdout
     )
     assert told["kind"] == "OmeZarr"
-    assert told["levels"] == "3"
+    assert told["levels"] == 3
     told = json.loads(
         run("show", "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB", "--json").stdout
     )
-    assert told["channels"] == "8"
+    assert (told["channels"], told["sampling"], told["dtype"]) == (8, "30 kHz", "int16")
     rows = run("list", "recording:aind-np2")
     assert "612962_2022-04-13_19-18-04_ProbeB" in rows.stdout, rows.stderr
     kinds = json.loads(run("list", "recording:", "--json").stdout.splitlines()[0])

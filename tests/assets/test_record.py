@@ -43,7 +43,7 @@ def test_the_answers_are_those_of_the_records(real):
     by_name = {r.name: r for r in real}
     old = by_name["SmartSPIM_658355_2023-02-28_15-17-45"]
     assert old.modalities == ("SPIM",)  # the record says 'SmartSPIM', as text
-    assert any("modality written as text" in p for p in old.problems)
+    assert any("modality is plain text" in p for p in old.problems)
     assert old.created == datetime(2023, 2, 28, 15, 17, 45)
     new = by_name["804430_2025-11-26_23-41-33_processed_2025-12-20_09-52-41"]
     assert new.sources == ("804430_2025-11-26_23-41-33",)
@@ -55,7 +55,7 @@ def test_the_answers_are_those_of_the_records(real):
     stitched = next(r for r in real if "_stitched_" in r.name and r.name.startswith("SmartSPIM_658208"))  # fmt: skip
     assert stitched.level == "derived"  # its description is a copy of the raw one's, and says raw
     assert any(r.public is False for r in real)
-    assert sum(any("major versions" in p for p in r.problems) for r in real) > 20
+    assert sum(any("mix schema versions" in p for p in r.problems) for r in real) > 20
 
 
 def test_a_modality_that_is_the_repr_of_an_object(real):
@@ -102,3 +102,31 @@ def test_nothing_raises_whatever_is_in_it(raw):
     assert isinstance(record.problems, tuple)
     for name in ("steps", "metrics", "quality", "links", "investigators", "experimenters", "funders", "date_of_birth", "species", "sex", "genotype", "instrument_id", "platform", "acquired", "created", "sources"):  # fmt: skip
         getattr(record, name)
+
+
+def test_problems_are_in_plain_words():
+    told = Record(
+        {
+            "data_description": {
+                "modality": [{"abbreviation": "ecephys"}],
+                "schema_version": "1.0.0",
+            }
+        },
+        "ecephys_625749_2022-08-03_15-15-06_nwb_2023-05-16_16-34-55",
+    )
+    assert told.problems == ("source known from its name only",)
+    mixed = Record(
+        {
+            "data_description": {
+                "modality": [{"abbreviation": "ecephys"}],
+                "schema_version": "1.0.0",
+                "name": "other",
+            },
+            "subject": {"schema_version": "2.0.1"},
+        },
+        "ecephys_625749_2022-08-03_15-15-06",
+    )
+    assert mixed.problems == (
+        "data_description has another name: other",
+        "core files mix schema versions 1.x, 2.x",
+    )

@@ -73,7 +73,7 @@ def test_where_it_is_not_installed():
 
 
 def test_what_is_no_python(tmp_path):
-    with pytest.raises(UsageError, match="no Python"):
+    with pytest.raises(UsageError, match="not a Python"):
         validate({"subject": {}}, python=str(tmp_path / "none"))
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho oops >&2\nexit 1\n")
@@ -88,4 +88,4 @@ def test_the_command_line_says_how_to_get_it():
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "assets only" in done.stderr
+    assert "--validate goes with asset: addresses only" in done.stderr

@@ -119,12 +119,12 @@ def test_what_is_written_is_read(  # noqa: PLR0917 - one for each thing drawn
         (header(file=""), "no ElementDataFile"),
         (header(DimSize="67 41"), "2 numbers, not 3"),
         (header(DimSize="67 41 0"), "no length"),
-        (header(DimSize="a b c"), "no list of numbers"),
+        (header(DimSize="a b c"), "not a list of numbers"),
         (header(NDims="9"), "one to four axes"),
         (header(DimSize="90000 90000 90000"), "this large"),
-        (b"<html><body>sorry</body></html>", "no MetaImage header"),
+        (b"<html><body>sorry</body></html>", "not a MetaImage header"),
         (b"", "no NDims"),
-        (header(ElementNumberOfChannels="x"), "no list of numbers"),
+        (header(ElementNumberOfChannels="x"), "not a list of numbers"),
         (header(ElementNumberOfChannels="0"), "of this kind"),
         (header(HeaderSize="-1"), "of this kind"),
     ],
@@ -168,7 +168,7 @@ def test_bombs_and_cut_zips():
     with pytest.raises(CorruptError, match="too large to be true"):
         Zip(lease)
     whole = grid()
-    with pytest.raises(TruncatedError, match="no whole zip"):
+    with pytest.raises(TruncatedError, match="not a whole zip"):
         Zip(whole[: len(whole) // 2])
     spoilt = bytearray(whole)
     spoilt[2000:2100] = b"\xff" * 100

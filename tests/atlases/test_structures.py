@@ -6,14 +6,23 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import openallen as oa
 from openallen.errors import AnswerError, NotFoundError, UsageError
-from openallen.sources.atlases import ImageAlignment, SetAlignment, Structures, Unionizer
+from openallen.sources.atlases import (
+    ImageAlignment,
+    SetAlignment,
+    Structure,
+    Structures,
+    Unionizer,
+)
 
 DATA = Path(__file__).parents[1] / "data" / "atlases"
 ROWS = json.loads(gzip.decompress((DATA / "structures_graph1.json.gz").read_bytes()))
@@ -64,7 +73,8 @@ def test_by_address_and_by_the_command_line(sample_url, monkeypatch, tmp_path):
 def test_a_near_miss_is_told(mouse):
     with pytest.raises(NotFoundError, match="VISp") as caught:
         mouse.find("VISpp")
-    assert "there is no structure" in str(caught.value)
+    assert "no such structure" in str(caught.value)
+    assert caught.value.hint == "openallen show structures:1/VISp"
     assert mouse.find("visp").acronym == "VISp"
 
 
@@ -90,7 +100,7 @@ def test_two_structures_with_one_acronym_are_not_guessed_at():
             ],
             "circle",
         ),
-        ([{"id": 1}], "no row of a structure"),
+        ([{"id": 1}], "not a row of a structure"),
     ],
 )
 def test_an_ontology_that_makes_no_sense(rows, message):
@@ -112,6 +122,135 @@ def test_nested_graphs_are_the_same_as_rows(mouse):
 
     again = Structures.from_rows([node(mouse.find("root"))], 1)
     assert list(again) == list(mouse)
+
+
+# --- by id, acronym, name -------------------------------------------------------------------------
+
+
+def test_structures_are_picked_by_id_and_never_by_position(mouse):
+    assert mouse[258].acronym == "LSr"  # by position it was the retrosplenial area
+    assert mouse[np.uint32(385)] == mouse["VISp"] == mouse["Primary visual area"] == mouse.find(385)
+    assert mouse[mouse["VISp"]] == mouse["VISp"]
+    assert next(iter(mouse)).acronym == "root"
+    assert len(list(mouse)) == len(mouse) == 1198
+    assert next(reversed(mouse)) == list(mouse)[-1]
+    assert all(mouse[s.id] is s for s in mouse)
+    for here in (385, np.int64(385), "VISp", mouse["VISp"]):
+        assert here in mouse
+    for not_here in (1_198_000, 0, True, None, 3.0, "VISpp", replace(mouse["VISp"], name="x")):
+        assert not_here not in mouse
+
+
+@pytest.mark.parametrize("what", [0, -1, 5_000_000, 10**5000, "NOPE", "9" * 6000, "", " "], ids=lambda what: repr(what)[:9] if what != 10**5000 else "huge")  # fmt: skip
+def test_what_is_not_there_is_our_error(mouse, what):
+    with pytest.raises(NotFoundError, match="no such structure") as caught:
+        mouse[what]
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("what", [slice(None, 10), slice(0), True, None, 1.5, ["VISp"], b"VISp"])
+def test_what_names_no_structure_is_refused(mouse, what):
+    with pytest.raises(UsageError, match="id, acronym or name") as caught:
+        mouse[what]
+    assert "list(structures)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("visual", ["VIS", "VISp"]),
+        ("Hippocampal form", ["HPF"]),
+        ("motor", ["MY-mot", "MO"]),
+        ("VISpp", ["VISp"]),
+        ("Isocrtex", ["Isocortex"]),
+    ],
+)
+def test_near_misses_are_of_names_too(mouse, text, expected):
+    with pytest.raises(NotFoundError, match="near are") as caught:
+        mouse.find(text)
+    told = caught.value.why.removeprefix("near are ")
+    assert told.startswith(expected[0])
+    assert all(f"{acronym} (" in told for acronym in expected)
+    assert caught.value.hint == f"openallen show structures:1/{expected[0]}"
+
+
+def test_a_hint_goes_by_id_where_the_acronym_is_no_word(mouse):
+    with pytest.raises(NotFoundError) as caught:
+        mouse.find("Primary visual area, layer 2")
+    assert caught.value.hint == "openallen show structures:1/821"
+    loose = Structures(list(mouse))
+    with pytest.raises(NotFoundError) as caught:
+        loose.find("VISpp")
+    assert caught.value.hint == "structures.find('VISp')"
+
+
+def test_arrays_of_ids_become_acronyms_and_names(mouse):
+    ids = np.array([[385, 0], [997, 123_456_789]], "uint32")
+    assert mouse.acronyms(ids).tolist() == [["VISp", ""], ["root", ""]]
+    assert mouse.names(ids).tolist() == [["Primary visual area", ""], ["root", ""]]
+    assert str(mouse.acronyms(385)) == "VISp"
+    assert mouse.names([]).shape == (0,)
+    assert mouse.acronyms(np.zeros((0, 3), int)).shape == (0, 3)
+    every = [s.id for s in mouse]
+    assert mouse.acronyms(every).tolist() == [s.acronym for s in mouse]
+    for wrong in ([1.5], ["VISp"], [True], [[1], [2, 3]], None):
+        with pytest.raises(UsageError, match="whole numbers"):
+            mouse.acronyms(wrong)
+
+
+def test_a_structure_shows_itself_in_one_line(mouse):
+    assert repr(mouse["VISp"]) == "VISp (id 385) Primary visual area"
+    assert "Primary visual area" in mouse["VISp"]._repr_html_()
+    evil = replace(mouse["VISp"], name="<script>x</script>")
+    assert "<script" not in evil._repr_html_()
+
+
+def test_parents_and_colours_as_other_tools_write_them():
+    root = {"id": 997, "acronym": "root", "name": "root"}
+    for path in ([997, 8], "/997/8/"):
+        rows = [
+            {**root, "structure_id_path": path[:1] if isinstance(path, list) else "/997/"},
+            {"id": 8, "acronym": "grey", "name": "grey", "structure_id_path": path, "rgb_triplet": [191, 218, 227]},
+        ]  # fmt: skip
+        found = Structures.from_rows(rows)
+        assert [s.id for s in found.ancestors("grey")] == [997]
+        assert found[8].color == "BFDAE3"
+    assert Structures.from_rows([{**root, "parent_structure_id": -1}])[997].parent_id is None
+    assert Structures.from_rows([{**root, "color_hex_triplet": "<b>"}])[997].color == "AAAAAA"
+    assert Structures.from_rows([{**root, "color_hex_triplet": "#0a0B0c"}])[997].color == "0a0B0c"
+    alone = json.dumps({**root, "children": [{"id": 8, "acronym": "g", "name": "g", "parent_structure_id": 997}]})  # fmt: skip
+    assert len(Structures.from_graph(alone.encode())) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"\xff", b"[" * 100_000, b'{"msg": 1}', b"[1]", b"[[]]", b'[{"id": 1e999}]', b'[{"id": 1, "acronym": "a", "name": "a", "structure_id_path": [{}, 1]}]', b'[{"id": 1, "acronym": "a", "name": "a", "children": [1]}]'],
+)  # fmt: skip
+def test_hostile_ontologies_are_refused(answer):
+    with pytest.raises(AnswerError):
+        Structures.from_graph(answer)
+
+
+def test_a_graph_a_hundred_thousand_deep_is_read():
+    rows = [{"id": n, "acronym": f"a{n}", "name": f"n{n}", "parent_structure_id": n - 1 if n else None} for n in range(20_000)]  # fmt: skip
+    assert len(Structures.from_rows(rows).descendants(0)) == 19_999
+    nested: dict = {}
+    for row in reversed(rows):
+        nested = row | ({"children": [nested]} if nested else {})
+    assert len(Structures.from_rows([nested])) == 20_000
+
+
+MOUSE = Structures.from_rows(ROWS, 1)
+
+
+@settings(max_examples=30)
+@given(st.text(max_size=30) | st.sampled_from([s.name[:9] for s in MOUSE]))
+def test_any_text_finds_a_structure_or_is_our_error(text):
+    structures = MOUSE
+    try:
+        assert isinstance(structures[text], Structure)
+    except NotFoundError as error:
+        assert "no such structure" in str(error) or "several" in str(error)
 
 
 # --- sums by structure --------------------------------------------------------------------------
@@ -153,6 +292,25 @@ def test_what_does_not_fit_together_is_named(mouse):
         Unionizer(np.full((2, 2, 2), 123456789), mouse)
     with pytest.raises(UsageError, match="shape"):
         Unionizer(np.full((2, 2, 2), 385), mouse)(np.zeros((3, 3, 3)))
+
+
+def test_the_table_prints_its_numbers_and_the_unionizer_itself(mouse):
+    import pandas as pd
+
+    annotation = np.full((3, 3, 3), 385)
+    annotation[0] = mouse["LSr"].id
+    sums = Unionizer(annotation, mouse)
+    table = sums(np.ones((3, 3, 3)))
+    assert sorted(table.columns) == ["acronym", "mean", "name", "share", "sum", "voxels"]
+    assert list(table.columns).index("name") > list(table.columns).index("sum")
+    with pd.option_context("display.width", 80):
+        shown = str(table.sort_values("mean", ascending=False).head())
+    head = shown.splitlines()[0].split()
+    assert {"mean", "sum", "acronym"} <= set(head)
+    assert repr(sums).splitlines()[0] == "Unionizer"
+    assert "3 x 3 x 3 voxels" in repr(sums)
+    assert "1,198" in repr(sums)
+    assert "<table" in sums._repr_html_()
 
 
 # --- coordinates --------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_a_search_shows_what_it_will_ask_and_asks_nothing():
     assert "[a$eq1]" in shown
     assert "https://api.brain-map.org" in shown
     assert "<script" not in X.where(a="<script>")._repr_html_()
-    with pytest.raises(UsageError, match="bound to no service"):
+    with pytest.raises(UsageError, match="not connected to a service"):
         X.rows()
 
 

@@ -137,8 +137,8 @@ def test_fetch_prints_its_report_and_a_table_beside_the_manifest(tmp_path, live)
 
 def test_fetch_as_json_is_one_document(tmp_path, live):
     to = tmp_path / "c"
-    done = openallen("fetch", STACK, "image:321549654?downsample=6", "--to", to, "--json", *live,
-                     "--downsample", 6)  # fmt: skip
+    done = openallen("fetch", "image:321549654?downsample=6", "--to", to, "--json", *live,
+                     "--planes", 6)  # fmt: skip
     assert done.returncode == 2  # an option of stacks with an image
     done = openallen("fetch", STACK, "--to", to, "--json", "--downsample", 6, *live)
     report = json.loads(done.stdout)["reports"][0]
@@ -156,13 +156,13 @@ def test_fetch_as_json_is_one_document(tmp_path, live):
 def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path, live):
     done = openallen("fetch", STACK, "--to", tmp_path / "c", "--dry-run", *live)
     assert done.returncode == 0
-    assert "57 files, about" in done.stdout
+    assert "57 files, at least about" in done.stdout
     assert not (tmp_path / "c").exists()
     plan = json.loads(
         openallen("fetch", STACK, "--to", tmp_path / "c", "--dry-run", "--json", *live).stdout
     )
     assert plan["plans"][0]["files_missing"] == 57
-    quiet = openallen("fetch", STACK, "--to", tmp_path / "c", "--dry-run", "-q", *live).stdout
+    quiet = openallen("fetch", STACK, "--to", tmp_path / "c", "--dry-run", "--ids", *live).stdout
     assert quiet.split()[0] == "planes/0002.jpg"
 
 
@@ -215,7 +215,7 @@ def test_on_a_terminal_the_question_is_asked(tmp_path, live, answer, code):
     env = {**os.environ, "OPENALLEN_CONFIRM_BYTES": "10kB", "TERM": "xterm"}
     arguments = ["fetch", STACK, "--to", str(tmp_path / "c"), "--downsample", "6", *live]
     seen, returned = terminal(arguments, answer, env)
-    assert "Fetch about" in seen
+    assert "Fetch at least about" in seen
     assert returned == code
     assert (tmp_path / "c" / "manifest.json").exists() == (code == 0)
 
@@ -231,22 +231,22 @@ def test_on_a_terminal_the_question_is_asked(tmp_path, live, answer, code):
         (["fetch", "stak:1", "--to", "x"], 2, "stack:313862022"),
         (["fetch"], 2, "fetch --help"),
         (["fecth", "stack:1"], 2, "openallen fetch stack:1"),
-        (["fetch", "structures:1", "--to", "x"], 2, "cannot be fetched yet"),
+        (["fetch", "rma:Specimen", "--to", "x"], 2, "cannot be"),
         (["fetch", "grid:5", "--to", "x"], 3, "no such section data set"),
         (["list", "grid:", "plane=sagital"], 2, "plane=sagittal"),
-        (["show", STACK, "--at", "1,2,3"], 2, "grids and atlases"),
+        (["show", STACK, "--at", "1,2,3"], 2, "--at goes with grid: and atlas:"),
         (["fetch", "atlas:ccf-2017/annotation/30", "--to", "x"], 2, "sizes are 10, 25, 50, 100"),
         (["fetch", "atlas:cff-2017", "--to", "x"], 3, "atlas:ccf-2017"),
-        (["fetch", STACK, "--to", "x", "--include", "energy"], 2, "with grids only"),
+        (["fetch", STACK, "--to", "x", "--include", "energy"], 2, "--include goes with grid:"),
         (["show", "grid:1", "--source", "sample"], 3, "no such section data set"),
-        (["show", STACK, "--plot", "x.png"], 2, "sessions, grids and atlases"),
+        (["show", STACK, "--plot", "x.png"], 2, "no picture of this"),
         (["show", "grid:69855739", "--plot", "x.gif"], 2, ".png, .svg, .pdf"),
         (["list", "grid:", "gen=Pdyn"], 2, "gene"),
         (["fetch", STACK, "--to", "x", "--downsample", "99"], 2, "99 is not in the range"),
         (["fetch", STACK, "--to", "x", "--planes", "a:b"], 2, "--planes 100:200:2"),
         (["fetch", STACK, "--to", "x", "--planes", "90:"], 3, "planes 0 to 49"),
         (["list", "stack:", "width_px__gt=999999"], 3, "nothing matches"),
-        (["list", "stack:", "=5"], 2, "no filter"),
+        (["list", "stack:", "=5"], 2, "not a filter"),
         (["show", "rma:Specimn"], 3, "openallen show rma:Specimen"),
         (["query", "model::X[a"], 2, "^"),
         (["query", "http://api.brain-map.org/api/v2/image_download/5"], 2, "fetch image:ID"),
@@ -437,17 +437,17 @@ def test_includes_orders_columns_counts_and_urls(live):
 
 
 def test_all_means_all(live):
-    few = openallen("query", "SubImage", "-q", *live)
+    few = openallen("query", "SubImage", "--ids", *live)
     assert len(few.stdout.split()) == 50
-    every = openallen("query", "SubImage", "-q", "--all", *live)
+    every = openallen("query", "SubImage", "--ids", "--all", *live)
     assert len(set(every.stdout.split())) == 105
 
 
 def test_cells_models_and_what_is_in_the_store(live):
     done = openallen("list", "stack:", "--json", "--all", *live)
     assert 313862022 in {json.loads(line)["specimen_id"] for line in done.stdout.splitlines()}
-    assert "323865917" in openallen("list", "stack:", "line=Scnn1a-Tg3-Cre", "-q", *live).stdout
-    models = openallen("list", "rma:", "-q").stdout.split()
+    assert "323865917" in openallen("list", "stack:", "line=Scnn1a-Tg3-Cre", "--ids", *live).stdout
+    models = openallen("list", "rma:", "--ids", "--all").stdout.split()
     assert "ProjectionImage" in models
     told = json.loads(openallen("show", "rma:Specimen", "--json").stdout)
     assert told["associations"]["donor"] == {"kind": "belongs_to", "model": "Donor"}
@@ -460,7 +460,8 @@ def test_show_tells_facts_sizes_and_a_plan(live):
     assert told["decoded_bytes"] == 50 * 5760 * 7568 * 3
     assert told["plan"]["files_missing"] == 57
     text = openallen("show", STACK, *live).stdout
-    assert "5760 x 7568 px" in text
+    assert "5,760 px, 659 µm" in text
+    assert "7,568 px, 866 µm" in text
     assert "6.54 GB" in text
 
 
@@ -490,6 +491,22 @@ def test_convert_tells_what_it_made(tmp_path, live):
     assert again.returncode == ExitCode.REFUSED
 
 
+def test_convert_puts_the_store_into_the_folder_of_the_stack(tmp_path, live):
+    openallen("fetch", STACK, "--to", tmp_path / "c", "--downsample", 6, "--planes", ":2", *live)
+    done = openallen("convert", "c", "--gray", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "c" / "313862022.ome.zarr" / "zarr.json").exists()
+    shown = re.search(r'python -c "(.*)"', done.stdout)[1]
+    look = subprocess.run(
+        [sys.executable, "-c", shown], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "OME-Zarr image" in look.stdout
+    again = openallen("convert", "c", "--gray", cwd=tmp_path)
+    assert again.returncode == ExitCode.REFUSED
+    command = re.search(r"try: openallen (.*)", again.stderr)[1]
+    assert openallen(*shlex.split(command), cwd=tmp_path).returncode == 0
+
+
 def test_a_reader_that_has_seen_enough_is_no_failure(live):
     command = (
         f"{sys.executable} -m openallen query SubImage --all --json {' '.join(live)} | head -2"
@@ -502,6 +519,8 @@ def test_a_reader_that_has_seen_enough_is_no_failure(live):
 
 
 def test_talk_never_goes_to_stdout(tmp_path, live):
-    done = openallen("fetch", STACK, "--to", tmp_path / "c", "--downsample", 6, "-q", *live)
+    done = openallen(
+        "fetch", STACK, "--to", tmp_path / "c", "--downsample", 6, "-q", "--ids", *live
+    )
     assert done.stdout == f"{tmp_path / 'c'}\n"
     assert done.stderr == ""

@@ -81,7 +81,7 @@ def test_most_code_runs_and_what_does_not_says_why():
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     left_out = len(re.findall(r"^<!-- not run: \w", text, re.MULTILINE))
     assert run > 25
-    assert left_out <= 9
+    assert left_out <= 10
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)

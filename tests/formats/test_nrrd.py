@@ -109,8 +109,8 @@ def test_data_beside_the_header_and_nowhere_else(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"<html>sorry</html>", "no NRRD"),
-        (b"", "no NRRD"),
+        (b"<html>sorry</html>", "not an NRRD"),
+        (b"", "not an NRRD"),
         (b"NRRD0004\nnonsense\n\n", "broken|no dimension"),
         (head(type="block"), "of this kind"),
         (head(encoding="hex"), "of this kind"),

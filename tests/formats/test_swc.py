@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from swctrees import trees
 
-from openallen.errors import CorruptError, IntegrityError, TruncatedError
+from openallen.errors import (
+    CorruptError,
+    IntegrityError,
+    NotFoundError,
+    StoreError,
+    TruncatedError,
+)
 from openallen.formats.marker import Marker, MarkerCheck, read_markers
 from openallen.formats.swc import SwcCheck, read_swc
 
@@ -108,3 +114,42 @@ def test_a_real_marker_file(data):
 def test_what_is_no_marker_file(text):
     with pytest.raises(CorruptError, match="line 1"):
         read_markers(text)
+
+
+# --- paths ------------------------------------------------------------------------------------------
+
+
+def test_a_path_is_taken_as_text_or_path(data, tmp_path, monkeypatch):
+    whole = next((data / "swc").glob("Rorb*.swc"))
+    expected = read_swc(whole)
+    monkeypatch.chdir(tmp_path)
+    for name in ("cell.swc", "CELL.SWC", "cell.txt"):
+        (tmp_path / name).write_bytes(whole.read_bytes())
+        for place in (name, str(tmp_path / name), tmp_path / name):
+            found = read_swc(place)
+            assert found == expected
+            assert found.name == name
+
+
+@pytest.mark.parametrize("place", ["none.swc", "no/such/cell.SWC", "nul\0.swc"])
+def test_a_path_that_is_not_there_is_a_missing_file(place):
+    with pytest.raises(NotFoundError, match="no such file"):
+        read_swc(place)
+
+
+def test_a_folder_called_swc_cannot_be_read(tmp_path):
+    (tmp_path / "x.swc").mkdir()
+    with pytest.raises(StoreError, match=r"x\.swc"):
+        read_swc(tmp_path / "x.swc")
+
+
+@pytest.mark.parametrize("text", ["1 1 0 0 0 1 -1", "1 1 0 0 0 1 -1\n", "# a.swc\n1 1 0 0 0 1 -1"])
+def test_text_stays_text(text):
+    assert len(read_swc(text)) == 1
+    assert len(read_swc(text.encode())) == 1
+
+
+def test_text_without_a_node_is_no_path():
+    for text in ("", "\n", "x" * 5000):
+        with pytest.raises(IntegrityError):
+            read_swc(text)

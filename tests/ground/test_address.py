@@ -33,7 +33,7 @@ def test_addresses_of_the_design_print_as_they_are_written(text):
 
 def test_examples_in_the_scheme_table_work():
     for name, scheme in SCHEMES.items():
-        assert Address.parse(scheme.example).scheme == name
+        assert Address.parse(scheme.example()).scheme == name
 
 
 names = st.text(min_size=1, max_size=20)
@@ -101,7 +101,7 @@ def test_what_is_no_filter_is_refused(text):
     [
         ("stak:313862022", "stack:313862022"),
         ("313862022", "stack:313862022, file:313862022"),
-        ("nonsense", "one of rma:, stack:"),
+        ("nonsense", "one of stack:, grid:"),
         ("stack:Pvalb", "stack:313862022"),
         ("releases:x", "release:"),
     ],

@@ -62,9 +62,9 @@ def test_asking_for_rows_loads_no_tables_or_pictures(sample_url):
 
 def test_the_face_is_pinned():
     assert oa.__all__ == [
-        "Address", "Condition", "ImageStack", "IncompleteError", "Morphology", "OpenAllenError", "Outcome", "Plan",
-        "Query", "RemoteFile", "Report", "Search", "Settings", "StackFacts", "__version__", "alignment", "assets", "facts",
-        "fetch", "grids", "open", "plan", "query", "read_swc", "search",
+        "Address", "Condition", "Facts", "ImageStack", "IncompleteError", "Morphology", "OpenAllenError", "Outcome", "Plan",
+        "Query", "RemoteFile", "Report", "Rows", "Search", "Settings", "StackFacts", "__version__", "alignment", "assets",
+        "facts", "fetch", "grids", "list", "open", "plan", "query", "read_swc", "search", "show",
     ]  # fmt: skip
     assert len(oa.__all__) <= 40
     for name in oa.__all__:

@@ -36,6 +36,7 @@ from openallen.sources.recordings.filters import (
     undone,
 )
 from openallen.sources.recordings.generate import PROBES, generate
+from openallen.sources.recordings.plots import plot_compression
 
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
 NEARLY = 1.02
@@ -49,7 +50,7 @@ def test_the_order_of_the_codecs_is_that_of_the_published_table(probe):
     samples = generate(probe, 0.5, 96)
     wanted = [*ALL_BUT_AUDIO, *(["wavpack"] if wavpack.available() else [])]
     found = measure_all(samples, 30_000, wanted, chunk_s=0.5)
-    ours = {m.codec: m.ratio for m in found}
+    ours = {m.codec: m.compression_ratio for m in found}
     for one, other in itertools.combinations(wanted, 2):
         told, also = _ratio(one, probe), _ratio(other, probe)
         if max(told, also) / min(told, also) > NEARLY:
@@ -106,8 +107,8 @@ def test_taking_the_step_out_makes_it_smaller():
         assert np.array_equal(np.diff(steps.astype(int), axis=0) * step, np.diff(samples.astype(int), axis=0))  # fmt: skip
         with_step = measure("blosc-zstd", samples, 30_000, 0.05)
         without = measure("blosc-zstd", steps, 30_000, 0.05)
-        assert without.ratio > with_step.ratio
-        assert without.stored_bytes * without.ratio == pytest.approx(samples.nbytes)
+        assert without.compression_ratio > with_step.compression_ratio
+        assert without.compressed_bytes * without.compression_ratio == pytest.approx(samples.nbytes)
 
 
 @given(hnp.arrays(np.int16, hnp.array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.integers(-500, 500)), st.integers(1, 40))  # fmt: skip
@@ -127,8 +128,8 @@ def test_every_codec_gives_back_what_it_was_given():
             assert codec in {"flac", "wavpack"}
             assert "pip install" in error.hint
         else:
-            assert told.ratio > 1
-            assert told.pack_x_realtime > 0
+            assert told.compression_ratio > 1
+            assert told.compression_speed_x_real_time > 0
 
 
 @pytest.mark.parametrize("kind", DELTAS)
@@ -144,7 +145,7 @@ def test_differences_of_what_is_smooth_pack_better():
     plain, in_time = (
         measure(way, slow, 30_000, 0.1) for way in settings_of(["zlib"], deltas=["none", "2d-time"])
     )
-    assert in_time.ratio > 1.5 * plain.ratio
+    assert in_time.compression_ratio > 1.5 * plain.compression_ratio
     assert in_time.codec == "zlib, delta 2d-time"
     assert (in_time.published, bool(plain.published)) == ({}, True)
 
@@ -199,7 +200,9 @@ def test_lossy_ways_lose_more_the_smaller_they_get():
     for way in ("truncate", "wavpack"):
         told = sorted((m for m in found if m.settings.lossy == way), key=lambda m: m.rmse_uv)
         # Seven bits off leave next to nothing of 10 µV: what is left may pack worse than with six.
-        ratios = [m.ratio for m in told if not (way == "truncate" and m.settings.factor == 7)]
+        ratios = [
+            m.compression_ratio for m in told if not (way == "truncate" and m.settings.factor == 7)
+        ]
         assert ratios == sorted(ratios)
     by_bits = {m.settings.factor: m for m in found if m.settings.lossy == "truncate"}
     assert by_bits[0].rmse_uv == 0
@@ -235,7 +238,7 @@ def test_wavpack_that_cannot_be(monkeypatch):
         encode(samples)
     told: list[str] = []
     assert measure_all(samples, 30_000, ["wavpack"], tell=told.append) == []
-    assert "left out: apt install libwavpack1" in told[-1]
+    assert "skipped: to install it, apt install libwavpack1" in told[-1]
 
 
 @needs_wavpack
@@ -274,11 +277,11 @@ def test_what_cannot_be_measured():
     samples = generate("NP1", 0.01, 4)
     with pytest.raises(UsageError, match="no codec"):
         measure("zip", samples, 30_000)
-    with pytest.raises(UsageError, match="holds nothing"):
+    with pytest.raises(UsageError, match="empty chunk"):
         measure("zlib", samples, 30_000, 0)
-    with pytest.raises(UsageError, match="have a step"):
+    with pytest.raises(UsageError, match="needs integers"):
         lsb_corrected(samples.astype("float32"))
-    with pytest.raises(UsageError, match="not in steps of 5"):
+    with pytest.raises(UsageError, match="5 is not the LSB"):
         lsb_corrected(samples, 5)
     assert lsb_corrected(samples, 4)[1] == 4  # part of a step is one, too
     with pytest.raises(UsageError, match="no probe"):
@@ -292,18 +295,30 @@ def test_by_the_command_line(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["codec"] for r in rows] == ["blosc-zstd", "lz4"]
-    assert rows[0]["published_np2"] == 1.9
-    assert "steps of 3 taken out" in done.stderr
+    assert {"compression_ratio", "compression_speed_x_real_time", "compressed_bytes"} < set(rows[0])
+    assert rows[0]["published_source"] == "medians over the recordings of October 2022"
+    assert rows[0]["published_ratio_np2"] == 1.9
+    assert "LSB correction: divided by 3" in done.stderr
     table, plot = tmp_path / "t.csv", tmp_path / "p.png"
     more = ["--lossy", "--hours", "2", "--csv", str(table), "--plot", str(plot), "--lsb", "3"]
     done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "rmse_uv" in done.stdout
-    assert "hours_take" in done.stdout
+    for title in (
+        "compression ratio",
+        "decompression speed",
+        "RMSE (µV)",
+        "compressed size of 2 h",
+    ):
+        assert title in done.stdout
+    assert "speeds are multiples of real time" in done.stderr
+    # The same bytes with two published ratios: the lossless and the lossy table are other recordings.
+    assert "published, lossy: one recording per probe, May 2022" in done.stderr
+    assert "two published ratios" in done.stderr
     assert plot.read_bytes().startswith(b"\x89PNG")
     lines = table.read_text().splitlines()
     assert len(lines) >= 11
     assert "rmse_uv" in lines[0]
+    assert lines[0].endswith("estimated_hours,estimated_bytes")
     for bad in (
         ["--lsb", "5"],
         ["--lsb", "x"],
@@ -328,3 +343,26 @@ def test_samples_without_a_sign_and_samples_that_fill_their_type():
     same, step = lsb_corrected(full)
     assert np.array_equal(same, full)
     assert step == 1
+
+
+def test_the_plot_names_only_what_was_measured_and_is_legible():
+    from matplotlib.text import Text
+
+    samples = generate("NP2", 0.05, 8)
+    bits = [way for way in lossy_ways() if way.lossy == "truncate"][:4]
+    found = measure_all(samples, 30_000, [*settings_of(["zlib"]), *bits], chunk_s=0.05, gain_uv=0.2)
+    figure = plot_compression(found, "title")
+    labels = {t.get_text() for ax in figure.axes for t in ax.get_legend().get_texts()}
+    assert "bits truncated" in labels
+    assert not any("WavPack" in label for label in labels)
+    texts = [t for t in figure.findobj(Text) if t.get_text()]
+    assert min(t.get_fontsize() for t in texts) >= 7
+    alone = plot_compression([m for m in found if not m.settings.lossy])
+    assert len(alone.axes) == 2
+    assert "May 2022" not in "".join(t.get_text() for t in alone.findobj(Text))
+
+
+def test_a_result_shows_itself_in_one_line():
+    (found,) = measure_all(generate("NP2", 0.05, 8), 30_000, ["zlib"], chunk_s=0.05)
+    assert repr(found).startswith("zlib: compression ratio ")
+    assert "x real time" in repr(found)

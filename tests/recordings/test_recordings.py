@@ -22,7 +22,7 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.formats import wavpack, wavpack_library
-from openallen.sources.recordings import open_recording
+from openallen.sources.recordings import Recording, Spikes, open_recording
 
 DATA = Path(__file__).parents[1] / "data"
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
@@ -133,21 +133,21 @@ def test_binary_folders_that_are_wrong(made, tmp_path):
 
     raw = "traces_cached_seg0.raw"
     short = spoilt("short", lambda f: (f / raw).write_bytes((f / raw).read_bytes()[:-3]))
-    with pytest.raises(TruncatedError, match="cut off"):
+    with pytest.raises(TruncatedError, match="truncated"):
         open_recording(short)
-    with pytest.raises(NotFoundError, match="traces are missing"):
+    with pytest.raises(NotFoundError, match="traces file missing"):
         open_recording(spoilt("gone", lambda f: (f / raw).unlink()))
     with pytest.raises(IntegrityError, match="unsafe"):
         open_recording(spoilt("hostile", lambda f: rewrite(f, file_paths=["../../etc/passwd"])))
-    with pytest.raises(CorruptError, match="not whole"):
+    with pytest.raises(CorruptError, match="incomplete description"):
         open_recording(spoilt("typeless", lambda f: rewrite(f, dtype="nonsense")))
-    with pytest.raises(CorruptError, match="no sense"):
+    with pytest.raises(CorruptError, match="invalid description"):
         open_recording(spoilt("none", lambda f: rewrite(f, num_channels=0)))
     with pytest.raises(CorruptError, match="gain_to_uV"):
         open_recording(spoilt("gains", lambda f: np.save(f / "properties" / "gain_to_uV.npy", np.ones(3))))  # fmt: skip
-    with pytest.raises(CorruptError, match="no JSON"):
+    with pytest.raises(CorruptError, match="not valid JSON"):
         open_recording(spoilt("json", lambda f: (f / "binary.json").write_text("{")))
-    with pytest.raises(NotFoundError, match="no recording here"):
+    with pytest.raises(NotFoundError, match="not a recording"):
         open_recording(tmp_path)
 
 
@@ -202,3 +202,38 @@ def test_a_codec_nobody_knows_is_named(made, tmp_path):
     (folder / "traces_seg0" / ".zarray").write_text(json.dumps(told))
     with pytest.raises(MissingExtraError, match="'brainzip'"):
         open_recording(folder).traces()
+
+
+@pytest.mark.parametrize("place", ["old/binary", "now/binary", "now/blosc.zarr"])
+def test_a_recording_shows_itself_in_the_words_of_spikeinterface(made, place):
+    found = open_recording(made / place)
+    title, *facts = repr(found).splitlines()
+    assert title == (
+        "Recording: 8 channels - 30 kHz - 1 segment - 6,000 samples - 0.20 s - int16 dtype - 96.0 kB"
+    )
+    text = "\n".join(facts)
+    assert "channel locations known (x 0 to 32 µm, y 0 to 45 µm)" in text
+    assert "0.195 µV/bit" in text
+    assert f"<strong>{title}</strong>" in found._repr_html_()
+
+
+def test_a_title_of_several_segments_and_of_unknown_locations():
+    found = Recording(
+        place="here<b>",
+        form="binary folder",
+        segments=(np.zeros((500, 2), "<i2"), np.zeros((300_000, 2), "<i2")),
+        sampling_frequency_hz=2500.0,
+        channel_ids=("a", "b"),
+        annotations={},
+        spikes=Spikes({"0": np.array([0.1, 0.2]), "1": np.array([0.3])}),
+    )
+    title, *facts = repr(found).splitlines()
+    assert title == (
+        "Recording: 2 channels - 2.5 kHz - 2 segments - 300,500 samples - 2 min 0 s - int16 dtype - "
+        "1.20 MB"
+    )
+    text = "\n".join(facts)
+    assert "500 (0.20 s), 300,000 (2 min 0 s)" in text
+    assert "channel locations unknown" in text
+    assert "2 units, 3 spikes" in text
+    assert "<b>" not in found._repr_html_().replace("<br", "")

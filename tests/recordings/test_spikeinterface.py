@@ -75,5 +75,5 @@ def test_where_it_is_not_installed_or_the_recording_not_here(made, monkeypatch):
         found.to_spikeinterface()
     monkeypatch.setitem(sys.modules, "spikeinterface", sys.modules["json"])
     object.__setattr__(found, "place", "s3://aind-open-data/x")
-    with pytest.raises(UsageError, match="on this machine"):
+    with pytest.raises(UsageError, match="local recordings only"):
         found.to_spikeinterface()

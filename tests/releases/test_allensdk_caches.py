@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import openallen as oa
 from openallen.cli.app import root
-from openallen.verbs import open_release
+from openallen.sources.releases import open_release
 
 PYTHON = os.environ.get("OPENALLEN_TEST_ALLENSDK", "")
 NAME = "release:visual-behavior-ophys"

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import openallen as oa
+from openallen.display import bytes_text
 from openallen.errors import NotFoundError, UsageError
 from openallen.store import digest_of
 
@@ -43,7 +44,7 @@ def test_equal_files_of_versions_are_stored_and_fetched_once(release, tmp_path):
     folder = tmp_path / "vbo"
     oa.fetch(f"{NAME}@0.1.0", to=folder)
     plan = oa.plan(f"{NAME}@1.0.0", to=folder)
-    assert len(plan.missing) == len(plan.files)
+    assert 0 < len(plan.missing) < len(plan.files)
 
     class Watch:
         def started(self, plan, meter):
@@ -64,7 +65,8 @@ def test_equal_files_of_versions_are_stored_and_fetched_once(release, tmp_path):
     watch = Watch()
     oa.fetch(f"{NAME}@1.0.0", to=folder, observer=watch)
     compared = oa.open(f"{NAME}@0.1.0").compare("1.0.0")
-    assert watch.bytes == compared.fetch_bytes > 0
+    assert watch.bytes == compared.fetch_bytes == plan.missing_bytes > 0
+    assert oa.plan(f"{NAME}@1.0.0", to=folder).missing == ()
     kept = folder / "visual-behavior-ophys-0.1.0"
     same = next(p for p in sorted(kept.rglob("*.nwb")))
     twin = folder / "visual-behavior-ophys-1.0.0" / same.relative_to(kept)
@@ -84,19 +86,23 @@ def test_the_plan_has_sizes(release, tmp_path):
 
 def test_what_changed_between_versions(release):
     compared = oa.open(f"{NAME}@0.1.0").compare("0.2.0")
+    sizes = {f.path: f.size_bytes for f in oa.open(f"{NAME}@0.2.0").sized().files}
+    names = ("behavior_session_table", "ophys_experiment_table", "ophys_session_table")
     assert str(compared) == (
-        "Changes going from\n"
-        "visual-behavior-ophys_project_manifest_v0.1.0.json\n"
-        "to\n"
-        "visual-behavior-ophys_project_manifest_v0.2.0.json\n"
+        "Changes from release:visual-behavior-ophys@0.1.0 to release:visual-behavior-ophys@0.2.0\n"
         "\n"
-        "project_metadata/behavior_session_table.csv changed\n"
-        "project_metadata/ophys_experiment_table.csv changed\n"
-        "project_metadata/ophys_session_table.csv changed"
+        + "\n".join(
+            f"project_metadata/{n}.csv changed, {bytes_text(sizes[f'project_metadata/{n}.csv'])}"
+            for n in names
+        )
     )
     later = oa.open(f"{NAME}@0.2.0").compare("1.0.0")
     counts = {w: later.count(w) for w in ("added", "removed", "changed", "renamed")}
     assert counts == {"added": 1, "removed": 1, "changed": 1, "renamed": 1}
+    words = {text.split(", ")[0].split(" ")[1] for text in map(str, later.changes)}
+    assert words == {"added", "removed", "changed", "renamed"}
+    assert later.to_dict()["bytes_missing"] > later.fetch_bytes  # nothing is here but manifests
+    assert later.size_summary.startswith("to fetch: ")
     assert str(oa.open(f"{NAME}@0.2.0").compare("0.2.0")).endswith("are equal")
 
 
@@ -170,7 +176,7 @@ def test_nothing_is_fetched_twice_and_records_are_allensdks(release, tmp_path):
     [
         ("release:visual-behaviour-ophys", "no such project"),
         (f"{NAME}/ophys_experimant/1", "has no 'ophys_experimant'"),
-        (f"{NAME}/ophys_experiment/1", "no ophys_experiment 1"),
+        (f"{NAME}/ophys_experiment/1", "no ophys_experiment '1'"),
         (f"{NAME}/resources/nothing", "no resource"),
     ],
 )

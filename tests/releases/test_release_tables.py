@@ -11,7 +11,8 @@ import pytest
 
 from openallen.address import Condition
 from openallen.errors import CorruptError, UsageError
-from openallen.sources.releases.rows import check_fields, literal_list, matches, read_rows
+from openallen.sources.filters import check_columns, matches, no_rows
+from openallen.sources.releases.rows import literal_list, read_rows
 from openallen.sources.releases.tables import arrow_table, read_table
 
 INDEX = {
@@ -114,13 +115,34 @@ def test_conditions_on_rows(data, text, expected):
 
 def test_a_column_that_is_not_there_is_told_with_the_nearest():
     with pytest.raises(UsageError, match="no column 'imaging_dept'") as caught:
-        check_fields(["imaging_depth", "mouse_id"], [Condition.parse("imaging_dept=1")], "t")
-    assert caught.value.hint == "imaging_depth"
+        check_columns(["imaging_depth", "mouse_id"], [Condition.parse("imaging_dept=1")], "t")
+    assert caught.value.hint == "imaging_depth=1"
+
+
+@pytest.mark.parametrize(
+    ("typed", "why", "better"),
+    [
+        (["targeted_structure=VISP"], "values of targeted_structure: ", "targeted_structure=VISp"),
+        (["session_type=OPHYS"], "values of session_type: ", "session_type=OPHYS_1_images_A"),
+        (["driver_line=Sst"], "values of driver_line: ", "driver_line=Sst-IRES-Cre"),
+        (["imaging_depth__gt=5000"], "imaging_depth__gt=5000", ""),
+    ],
+)
+def test_conditions_no_row_matches_say_what_there_is(data, typed, why, better):
+    rows = list(read_rows(data / "releases/ophys_experiment_table.csv"))
+    given = [Condition.parse(text) for text in typed]
+    assert not any(matches(row, given) for row in rows)
+    error = no_rows(rows, given, "release:x/t", "openallen list release:x/t")
+    assert why in error.why
+    assert error.exit_code == 3
+    if better:
+        assert error.hint == f"openallen list release:x/t {better}"
+        assert any(matches(row, [Condition.parse(better)]) for row in rows)
 
 
 def test_a_broken_line_is_told(tmp_path: Path):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n3\n")
-    with pytest.raises(CorruptError, match="broken line"):
+    with pytest.raises(CorruptError, match="malformed line"):
         list(read_rows(tmp_path / "t.csv"))
 
 

@@ -26,13 +26,12 @@ from openallen.errors import (
     OfflineError,
     UsageError,
 )
-from openallen.sources.releases import PROJECTS, Manifest, Version, compare
+from openallen.sources.releases import PROJECTS, Manifest, Version, compare, open_release
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Project
 from openallen.store import Index, digest_of
 from openallen.transport import Http, Retry
 from openallen.transport.s3 import Bucket, S3Location
-from openallen.verbs import open_release
 
 NAME = "release:visual-behavior-ophys"
 PROJECT = PROJECTS["visual-behavior-ophys"]
@@ -234,10 +233,13 @@ ENTRY = "<Contents><Key>{}</Key><Size>1</Size></Contents>"
 @pytest.mark.parametrize(
     ("pages", "message"),
     [
-        ([PAGE.format(count=2, more="false", token="", entries=ENTRY.format("a"))], "announces"),
-        ([PAGE.format(count=1, more="true", token="", entries=ENTRY.format("a"))], "not where"),
-        (["<html><body>500</body></html>"], "no listing"),
-        (["<ListBucketResult><Conte"], "no listing"),
+        ([PAGE.format(count=2, more="false", token="", entries=ENTRY.format("a"))], "announced"),
+        (
+            [PAGE.format(count=1, more="true", token="", entries=ENTRY.format("a"))],
+            "continuation token",
+        ),
+        (["<html><body>500</body></html>"], "not an S3 listing"),
+        (["<ListBucketResult><Conte"], "not an S3 listing"),
         (
             [
                 PAGE.format(
@@ -248,7 +250,7 @@ ENTRY = "<Contents><Key>{}</Key><Size>1</Size></Contents>"
                 ),
                 PAGE.format(count=1, more="false", token="", entries=ENTRY.format("a")),
             ],
-            "backwards",
+            "ascending order",
         ),
         (
             [
@@ -260,7 +262,7 @@ ENTRY = "<Contents><Key>{}</Key><Size>1</Size></Contents>"
                 )
             ]
             * 3,
-            "not where",
+            "continuation token",
         ),
     ],
 )
@@ -348,7 +350,7 @@ def test_offline_what_is_here_works_and_what_is_missing_is_listed(release, tmp_p
     assert str(again.version) == "0.2.0"
     assert [str(v) for v in again.versions()] == ["1.0.0", "0.2.0", "0.1.0"]
     assert again.fetch("ophys_experiment", 951980471) == [path]
-    with pytest.raises(OfflineError, match="are not here") as caught:
+    with pytest.raises(OfflineError, match="not here") as caught:
         oa.fetch(f"{NAME}@0.2.0", to=tmp_path)
     assert "kB" in caught.value.why
     assert caught.value.exit_code == 4
@@ -386,7 +388,7 @@ def test_verify_finds_damage_and_makes_the_index_anew(release, tmp_path):
         found = {c.path: c.status for c in verify(cache(tmp_path), index)}
         assert found.pop(spoilt) == "damaged"
         assert found.pop(stray) == "unknown"
-        assert set(found.values()) == {"right"}
+        assert set(found.values()) == {"intact"}
         assert index.recall(spoilt) is None
         assert all(index.recall(p) for p in found)
 
@@ -422,7 +424,7 @@ def test_adopting_leaves_behind_what_is_not_right(release, tmp_path):
     files[1].symlink_to(target)
     with Index(tmp_path / "index") as index:
         found = adopt(theirs, cache(tmp_path / "ours"), index)
-        assert [c.path for c in found.checked if c.status != "right"] == [files[0]]
+        assert [c.path for c in found.checked if c.status != "intact"] == [files[0]]
     ours = tmp_path / "ours" / files[1].relative_to(theirs)
     assert not ours.is_symlink()
     assert ours.samefile(target)

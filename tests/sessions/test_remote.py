@@ -351,7 +351,7 @@ def test_by_address_remote_then_offline_then_fetched(release, store):
     path.write_bytes(whole)
     with oa.open(EXPERIMENT, remote=True) as session:
         assert session.path is None
-    with pytest.raises(NotFoundError, match="no ophys_experiment 1"):
+    with pytest.raises(NotFoundError, match=r"no ophys_experiment '?1"):
         oa.open(f"{NAME}@1.0.0/ophys_experiment/1")
 
 

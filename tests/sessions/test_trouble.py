@@ -84,7 +84,7 @@ def test_an_nwb_of_another_lab_says_what_is_missing(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_group("acquisition/TwoPhotonSeries")
         file.create_group("general/subject")
-    with pytest.raises(NotFoundError, match="no Visual Behavior session") as caught:
+    with pytest.raises(NotFoundError, match="not a Visual Behavior session") as caught:
         oa.open(path)
     assert "acquisition, general" in str(caught.value)
     with pytest.raises(NotFoundError, match="no such file"):
@@ -355,18 +355,80 @@ def test_signals_are_cut_around_events(files):
             session.align(events, (1, 0))
 
 
-def test_spikes_are_counted_around_events(files):
+def test_spikes_are_rates_around_events(files):
     with oa.open(files["ecephys"]) as session:
         changes = session.trials["change_time_no_display_delay"].dropna().iloc[:4]
         cut = session.align(changes, (-0.5, 1.0))
         assert cut.dims == ("unit_id", "event", "time")
+        assert cut.attrs == {"units": "spikes/s", "bin_s": 0.01}
+        assert cut.sizes["time"] == 150
         unit = int(cut["unit_id"][3])
         times = session.spike_times[unit]
+        wide = session.align(changes, (-0.5, 1.0), bin_s=0.25)
+        counts = session.align(changes, (-0.5, 1.0), bin_s=0.25, rate=False)
+        assert wide["time"].to_numpy().tolist() == [-0.375, -0.125, 0.125, 0.375, 0.625, 0.875]
+        assert counts.attrs == {"units": "spikes per bin", "bin_s": 0.25}
         for number, event in enumerate(changes):
             want = int(((times >= event - 0.5) & (times < event + 1.0)).sum())
-            assert int(cut.sel(unit_id=unit)[number].sum()) == want
+            assert float(cut.sel(unit_id=unit)[number].sum()) * 0.01 == pytest.approx(want)
+            assert float(wide.sel(unit_id=unit)[number].sum()) * 0.25 == pytest.approx(want)
+            assert int(counts.sel(unit_id=unit)[number].sum()) == want
     with oa.open(files["behavior"]) as session:
         assert session.align([60.0]).name == "running_speed"
+
+
+def test_bins_are_whole_and_within_the_window(files):
+    with oa.open(files["ophys"]) as session:
+        licks = session.align([400.0], (0, 1), of="licks", bin_s=0.3)
+        assert licks.sizes["time"] == 3  # the last 0.1 s hold no whole bin
+        assert licks.attrs == {"units": "licks per bin", "bin_s": 0.3}
+        rates = session.align([400.0], (0, 1), of="licks", bin_s=0.3, rate=True)
+        assert rates.attrs["units"] == "licks/s"
+        assert np.allclose(rates * 0.3, licks)
+        for bin_s in (0, -1, float("nan"), float("inf"), 1.5, 1e-9):
+            with pytest.raises(UsageError, match="do not fit the window"):
+                session.align([400.0], (0, 1), of="licks", bin_s=bin_s)
+        for options in ({"bin_s": 0.1}, {"rate": True}):
+            with pytest.raises(UsageError, match="for spikes and licks only"):
+                session.align([400.0], (0, 1), of="dff", **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "units"),
+    [
+        ("ophys", "dff", "ΔF/F"),
+        ("ophys", "neuropil", "fluorescence"),
+        ("ophys", "running_speed", "cm/s"),
+        ("ophys", "pupil_area", "px²"),
+        ("ophys", "pupil_width", "px"),
+        ("behavior", "raw_running_speed", "cm/s"),
+        ("behavior", "licks", "licks per bin"),
+        ("ecephys", "spikes", "spikes/s"),
+    ],
+)
+def test_what_is_aligned_carries_its_units(files, kind, of, units):
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    mpl.use("agg")
+    with oa.open(files[kind]) as session:
+        cut = session.align([60.0, 70.0], (-1, 1), of=of)
+    assert cut.attrs["units"] == units
+    assert cut["time"].attrs["units"] == cut["event_time"].attrs["units"] == "s"
+    one = cut.mean("event", keep_attrs=True)
+    one = one[0] if one.ndim > 1 else one
+    (line,) = one.plot()
+    assert line.axes.get_xlabel() == "time [s]"
+    assert line.axes.get_ylabel() == f"{of} [{units}]"
+    plt.close("all")
+
+
+def test_traces_carry_their_units(files):
+    with oa.open(files["ophys"]) as session:
+        for kind, units in (("dff", "ΔF/F"), ("demixed", "fluorescence"), ("events", "ΔF/F")):
+            traces = session.trace_array(kind)
+            assert traces.attrs["units"] == units
+            assert traces["time"].attrs["units"] == "s"
 
 
 def test_a_session_that_is_let_go_frees_what_it_read(files):
@@ -427,25 +489,8 @@ def test_wrong_ids_and_options_are_named(files, tmp_path):
         oa.open(files["ophys"], exclude_invalid=True)
     assert "exclude_invalid_rois" in str(caught.value)
     (tmp_path / "x.md").write_text("words")
-    with pytest.raises(UsageError, match="kind of file"):
+    with pytest.raises(UsageError, match=r"files of the kind '\.md'"):
         oa.open(tmp_path / "x.md")
-
-
-def test_pictures(files):
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    for kind, path in files.items():
-        with oa.open(path) as session:
-            overview = session.plot_overview()
-            assert len(overview.axes) == {"behavior": 2, "ecephys": 3, "ophys": 4}[kind]
-            if kind == "behavior":
-                with pytest.raises(UsageError, match="no spikes or events"):
-                    session.plot_raster()
-                continue
-            assert session.plot_raster().axes
-            if kind == "ophys":
-                assert "8 cells" in session.plot_max_projection().axes[0].get_title()
 
 
 def test_notebooks_see_the_projection(files):

@@ -8,7 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from assetbucket import publish_assets
@@ -67,25 +71,43 @@ def cli(monkeypatch) -> Callable[..., Said]:
     return call
 
 
+class Switch:
+    """A service in front of the sample that can be taken away."""
+
+    def __init__(self, behind: str) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _forwarding(behind, {}))
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def off(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
 @pytest.fixture
-def hostile(sample_url, world) -> Iterator[tuple[str, str]]:
-    """The sample archive behind a proxy that puts escapes and markup into what it answers."""
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-    from threading import Thread
-    from urllib.request import Request, urlopen
+def switch(world, sample_url, monkeypatch) -> Iterator[Switch]:
+    """The sample behind a server that a test can stop."""
+    made = Switch(sample_url)
+    monkeypatch.setenv("OPENALLEN_SOURCE", made.url)
+    yield made
+    made.off()
 
-    text = "Mus\x1b[31m\u202e<script>alert(1)</script>"
-    written = text.replace("\x1b", "\\u001b").encode()
 
+def _forwarding(behind: str, instead: dict[bytes, bytes]) -> type[BaseHTTPRequestHandler]:
     class Proxy(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            with urlopen(Request(sample_url + self.path)) as answer:
-                body, kind = answer.read(), answer.headers.get("Content-Type", "")
-            if "json" in kind:
-                for word in (b"Mus musculus", b"Pdyn", b"coronal"):
-                    body = body.replace(b'"' + word + b'"', b'"' + written + b'"')
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
+            try:
+                with urlopen(Request(behind + self.path)) as answer:
+                    status, headers, body = answer.status, answer.headers, answer.read()
+            except HTTPError as error:
+                status, headers, body = error.code, error.headers, error.read()
+            kind = headers.get("Content-Type", "")
+            for word, other in instead.items() if "json" in kind else ():
+                body = body.replace(b'"' + word + b'"', b'"' + other + b'"')
+            self.send_response(status)
+            for name in ("Content-Type", "openallen-simulated"):
+                if name in headers:
+                    self.send_header(name, headers[name])
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -93,7 +115,17 @@ def hostile(sample_url, world) -> Iterator[tuple[str, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    return Proxy
+
+
+@pytest.fixture
+def hostile(sample_url, world) -> Iterator[tuple[str, str]]:
+    """The sample archive behind a proxy that puts escapes and markup into what it answers."""
+    text = "Mus\x1b[31m\u202e<script>alert(1)</script>"
+    written = text.replace("\x1b", "\\u001b").encode()
+
+    instead = dict.fromkeys((b"Mus musculus", b"Pdyn", b"coronal"), written)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _forwarding(sample_url, instead))
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", text
     server.shutdown()

@@ -369,7 +369,7 @@ def test_two_conversions_to_one_store_do_not_meet(cell, tmp_path):
 
     def second(_: int) -> None:
         if not again:
-            with pytest.raises(RefusedError, match="being written") as caught:
+            with pytest.raises(RefusedError, match="another process is writing") as caught:
                 oa.open(cell).conversion(tmp_path).run()
             again.append(caught.value.why)
 

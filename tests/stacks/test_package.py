@@ -14,6 +14,7 @@ import pytest
 
 import openallen as oa
 from openallen.archive.faults import Fault
+from openallen.display import bytes_text
 from openallen.errors import (
     CorruptError,
     IntegrityError,
@@ -241,7 +242,7 @@ def test_an_unknown_specimen_and_one_without_images(tmp_path, sample_url):
         oa.fetch("stack:1", to=tmp_path / "x", source=sample_url)
     with pytest.raises(NotFoundError, match="no image stack") as caught:
         oa.fetch("stack:525011903", to=tmp_path / "x", source=sample_url)
-    assert caught.value.hint == "openallen list stack:"
+    assert caught.value.hint == f"openallen show {STACK} --source {sample_url}"
     assert not (tmp_path / "x").exists()
 
 
@@ -274,7 +275,8 @@ def test_one_picture_that_never_comes_is_named_and_the_rest_is_there(
     report = caught.value.report
     assert [o.file.path for o in report.failed] == ["planes/0017.jpg"]
     assert report.failed[0].file.retry == (
-        f"openallen fetch stack:313862022 --to {folder} --downsample 5 --source {url} --planes 15"
+        f"openallen fetch stack:313862022 --to {folder} --downsample 5"
+        f" --no-projections --no-morphology --source {url} --planes 15"
     )
     assert not (folder / "planes" / "0017.jpg").exists()
     told = manifest(folder)
@@ -309,7 +311,7 @@ ROW = {
     ],
 )
 def test_a_row_with_an_odd_field_is_named(change):
-    with pytest.raises(oa.OpenAllenError, match=f"odd '{next(iter(change))}'"):
+    with pytest.raises(oa.OpenAllenError, match=f"unexpected '{next(iter(change))}'"):
         planes_from_rows([ROW | change], 0.28)
 
 
@@ -318,7 +320,7 @@ def test_planes_are_sorted_and_a_section_with_two_planes_keeps_both():
     planes = planes_from_rows(rows, 0.28)
     assert [p.file_name for p in planes] == ["0002.jpg", "0002_2.jpg", "0009.jpg"]
     assert [p.z_um for p in planes] == [0.0, 0.0, 1.96]
-    with pytest.raises(oa.OpenAllenError, match="came twice"):
+    with pytest.raises(oa.OpenAllenError, match="listed twice"):
         planes_from_rows([ROW, ROW], 0.28)
 
 
@@ -394,10 +396,10 @@ def test_options_out_of_range_fail_before_any_request(options):
 
 
 def test_unknown_options_and_things_that_cannot_be_fetched(tmp_path, sample_url):
-    with pytest.raises(UsageError, match="with stacks only"):
-        oa.fetch("image:321549654", to=tmp_path, source=sample_url, downsample=3)
-    with pytest.raises(UsageError, match="cannot be fetched yet"):
-        oa.fetch("structures:1", to=tmp_path, source=sample_url)
+    with pytest.raises(UsageError, match="no option 'planes'"):
+        oa.fetch("image:321549654", to=tmp_path, source=sample_url, planes=3)
+    with pytest.raises(UsageError, match="cannot be fetched"):
+        oa.fetch("rma:Specimen", to=tmp_path, source=sample_url)
 
 
 # --- plans, facts, search -------------------------------------------------------------------------
@@ -459,6 +461,63 @@ def test_planes_are_lazy_and_decode(packaged):
     assert "sections 2 to 51" in repr(stack.planes)
 
 
+def test_reprs_are_short_and_in_the_words_of_the_field(packaged):
+    stack = oa.open(packaged)
+    plane = stack.planes[10]
+    size = bytes_text(plane.path.stat().st_size)
+    assert repr(plane) == f"plane 10, section 12, 2.8 µm, 180 x 237 px, {size}, simulated"
+    assert repr(stack.manifest.planes[10]) == repr(plane)
+    assert repr(stack.manifest.projections[0]).startswith("min xy projection, 180 x 236 px, ")
+    assert repr(stack.manifest.morphology[0]).startswith("3DNeuronReconstruction: specimen_")
+    assert repr(stack.manifest).startswith("manifest of stack:313862022: 50 of 50 planes, ")
+    assert len(repr(stack.conversion())) < 200
+    html = plane._repr_html_()
+    assert "data:image/jpeg;base64," in html
+    assert "Plane 10" in html
+    assert "40 more" in stack.planes._repr_html_()
+
+
+def test_facts_of_the_service_are_shown_in_a_few_lines(sample_url):
+    facts = oa.facts(STACK, source=sample_url)
+    assert repr(facts.planes[10]) == "plane 10, section 12, 2.8 µm, 5760 x 7568 px"
+    assert repr(facts.projections[0]) == "min xy projection, 5762 x 7570 px"
+    assert "reconstruction" in repr(facts.reconstructions[0])
+    assert "50 of 50" in repr(facts)
+    assert len(repr(facts).splitlines()) < 12
+
+
+def test_a_plane_beyond_the_last_is_an_index_error_that_says_how_many_there_are(packaged):
+    stack = oa.open(packaged)
+    for index in (50, 5000, -51):
+        with pytest.raises(IndexError) as caught:
+            stack.planes[index]
+        assert isinstance(caught.value, NotFoundError)
+        assert str(caught.value) == f"{STACK}: no plane {index} (50 planes here, 0 to 49)"
+    with pytest.raises(IndexError, match="none is here"):
+        stack.planes[50:][0]
+    with pytest.raises(UsageError, match="integers or slices"):
+        stack.planes["12"]
+    assert stack.planes[np.int64(3)].section_number == 5
+
+
+FIRST = [
+    "section_number",
+    "z_um",
+    "width_px",
+    "height_px",
+    "file_width_px",
+    "file_height_px",
+    "size_bytes",
+    "path",
+    "url",
+    "sha256",
+]
+
+
+def test_the_table_begins_with_what_people_look_for(packaged):
+    assert list(oa.open(packaged).table().columns[: len(FIRST)]) == FIRST
+
+
 def test_the_table_has_a_row_for_each_plane(packaged):
     table = oa.open(packaged).table()
     assert table.index.name == "id"
@@ -480,7 +539,7 @@ def test_the_table_as_a_file(cell, form):
         rows = json.loads(text) if form == "json" else list(csv.DictReader(text.splitlines()))
     assert len(rows) == 50
     assert int(rows[3]["section_number"]) == 5
-    assert next(iter(rows[0])) == "id"
+    assert list(rows[0])[: len(FIRST) + 1] == ["id", *FIRST]
 
 
 def test_projections_and_focus(packaged):
@@ -509,12 +568,16 @@ def test_opening_what_is_not_here(tmp_path):
     with pytest.raises(NotFoundError, match="not in the store") as caught:
         oa.open(STACK)
     assert caught.value.hint == f"openallen fetch {STACK}"
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UsageError, match="not one thing that opens"):
         oa.open(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"somebody": "else"}')
+    with pytest.raises(UsageError, match=r"1 \.json file"):
+        oa.open(tmp_path)
+    (tmp_path / "planes").mkdir()
     (tmp_path / "manifest.json").write_text("[]")
     with pytest.raises(CorruptError):
         oa.open(tmp_path)
-    with pytest.raises(UsageError):
+    with pytest.raises(NotFoundError, match="not in the store"):
         oa.open("image:5")
 
 
@@ -543,4 +606,18 @@ def test_without_the_extra_it_says_which(packaged, monkeypatch):
     monkeypatch.setitem(sys.modules, "simplejpeg", None)
     with pytest.raises(MissingExtraError, match="images") as caught:
         oa.open(packaged).planes[0].read()
-    assert caught.value.hint == "pip install 'openallen[images]'"
+    assert caught.value.hint.endswith("[images]'")
+
+
+def test_the_reconstruction_lies_on_the_dark_pixels_of_the_projection(packaged):
+    stack = oa.open(packaged)
+    image = stack.projection("min", "xy").astype(float)
+    pixels = stack.morphology.points_um()[:, :2] / stack.resolution_um_per_px
+
+    def mean_at(shift: int) -> float:
+        columns, rows = np.rint(pixels + shift).astype(int).T
+        return float(image[rows, columns].mean())
+
+    there = mean_at(0)
+    assert there < 0.8 * image.mean()
+    assert all(there < mean_at(shift) for shift in (-4, -2, 2, 4))

@@ -7,7 +7,6 @@ from contextlib import closing
 
 import pytest
 
-from openallen.address import Address
 from openallen.errors import IntegrityError, UsageError
 from openallen.store import Index, Store, digest_of
 
@@ -97,8 +96,8 @@ def test_threads_and_a_second_process_write_to_one_index(tmp_path):
 
 def test_each_system_has_its_folder(tmp_path):
     store = Store(tmp_path)
-    assert store.folder(Address.parse("stack:313862022")) == tmp_path / "stacks" / "313862022"
+    assert store.folder("stacks", "313862022") == tmp_path / "stacks" / "313862022"
     with pytest.raises(UsageError):
-        store.folder(Address.parse("stack:"))
+        store.folder("stacks", "")
     with pytest.raises(IntegrityError):
-        store.folder(Address("atlas", ".."))
+        store.folder("atlases", "..")

@@ -188,7 +188,7 @@ def test_a_plan_larger_than_the_disk_is_refused_with_the_numbers(small_disk):
     plan = Plan(
         address="file:1", title="one", source="x", to=small_disk / "not" / "yet", files=(file,)
     )
-    with pytest.raises(SpaceError, match=r"9\.00 MB to come, 8\.39 MB free") as caught:
+    with pytest.raises(SpaceError, match=r"9\.00 MB to fetch, 8\.39 MB free") as caught:
         check_space(plan)
     assert caught.value.exit_code == 6
 
@@ -200,5 +200,6 @@ def test_a_read_only_file_system_is_refused_before_anything(tmp_path, loopback, 
     process = start(server, small_disk / "to", ["s00"], stderr=subprocess.PIPE)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "StoreError: cannot write here" in stderr
+    assert "StoreError: " in stderr
+    assert "cannot write here" in stderr
     assert server.seen == []

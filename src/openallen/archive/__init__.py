@@ -1,11 +1,11 @@
-"""The services themselves, on loopback: brain-map.org answered from a folder of tables and files.
+"""A local server with the interface of brain-map.org, over a folder of tables and files.
 
 ::
 
     from openallen.archive import archive_app, serving
 
     with serving(archive_app("sample")) as url:
-        ...                                   # any client may ask url
+        ...                                   # any client can use url
 """
 
 from openallen.archive.app import archive_app

@@ -1,7 +1,7 @@
-"""A brain that is made up: an ellipsoid of real structures, for archives without volumes.
+"""A simulated brain: an ellipsoid of real structures, for archives without volumes.
 
-Ids, acronyms and their tree are the ontology's; shapes are not. Whatever is made here is marked as
-simulated where it is served.
+Ids, acronyms and their tree are the ontology's; shapes are not. The server marks everything made
+here as simulated.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SHELL: Final = 0.74
 
 
 def _shares(shape: Sequence[int]) -> tuple[Any, Any, Any]:
-    """Give AP, DV and distance from the midline of each voxel as shares, ready to broadcast."""
+    """Return AP, DV and distance from the midline of each voxel as shares, ready to broadcast."""
     import numpy as np
 
     ap, dv, ml = (((np.arange(n) + 0.5) / n).astype("float32") for n in shape)
@@ -54,7 +54,7 @@ def _shares(shape: Sequence[int]) -> tuple[Any, Any, Any]:
 
 
 def _radius(shape: Sequence[int]) -> NDArray[np.float32]:
-    """Give the distance from the middle: below 1 inside the brain."""
+    """Return the distance from the middle: below 1 inside the brain."""
     import numpy as np
 
     ap, dv, ml = _shares(shape)
@@ -65,7 +65,7 @@ def _radius(shape: Sequence[int]) -> NDArray[np.float32]:
 
 
 def annotate(shape: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> NDArray[np.uint32]:
-    """Give the structure of each voxel, AP x DV x ML; 0 outside.
+    """Return the structure of each voxel, AP x DV x ML; 0 outside.
 
     Parameters
     ----------
@@ -120,11 +120,11 @@ class _Tree:
         return acronym in self._id
 
     def every_leaf(self) -> list[int]:
-        """Give the ids of all that have no parts."""
+        """Return the ids of all that have no parts."""
         return sorted(number for number in self._id.values() if number not in self._parts)
 
     def leaves(self, acronym: str) -> list[int]:
-        """Give the ids of what has no parts of its own; some id where there is no such acronym."""
+        """Return the ids of a structure's smallest parts; some id for an unknown acronym."""
         found: list[int] = []
         waiting = [self._id.get(acronym, self._any)]
         while waiting:
@@ -137,7 +137,7 @@ class _Tree:
 
 
 def _texture(shape: Sequence[int], seed: int) -> NDArray[np.float32]:
-    """Give something uneven between 0 and 1, the same each time for a seed."""
+    """Return something uneven between 0 and 1, the same each time for a seed."""
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -151,7 +151,7 @@ def _texture(shape: Sequence[int], seed: int) -> NDArray[np.float32]:
 
 
 def _of_structures(annotation: NDArray[np.uint32], seed: int) -> NDArray[np.float32]:
-    """Give each structure a level of its own, a few of them high."""
+    """Return each structure a level of its own, a few of them high."""
     import numpy as np
 
     ids, where = np.unique(annotation, return_inverse=True)
@@ -161,7 +161,7 @@ def _of_structures(annotation: NDArray[np.uint32], seed: int) -> NDArray[np.floa
 
 
 def shade(annotation: NDArray[np.uint32], seed: int = 0) -> NDArray[np.float32]:
-    """Give a grey picture of a brain, 0 (outside) to 1."""
+    """Return a grey picture of a brain, 0 (outside) to 1."""
     import numpy as np
 
     levels = np.clip(_of_structures(annotation, seed), 0.05, 2) / 2
@@ -172,7 +172,7 @@ def shade(annotation: NDArray[np.uint32], seed: int = 0) -> NDArray[np.float32]:
 
 
 def express(annotation: NDArray[np.uint32], data_set_id: int) -> dict[str, NDArray[np.float32]]:
-    """Give expression: ``density``, ``intensity`` and ``energy``, their product; -1 for no data.
+    """Return expression: ``density``, ``intensity`` and ``energy``, their product; -1 for no data.
 
     There are no data outside the brain, and where sections are missing.
     """
@@ -188,7 +188,7 @@ def express(annotation: NDArray[np.uint32], data_set_id: int) -> dict[str, NDArr
 
 
 def project(annotation: NDArray[np.uint32], data_set_id: int) -> dict[str, NDArray[np.float32]]:
-    """Give a connectivity experiment: a spot that was injected, and where it projects to."""
+    """Return a connectivity experiment: a spot that was injected, and where it projects to."""
     import numpy as np
 
     shape = annotation.shape

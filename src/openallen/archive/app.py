@@ -31,19 +31,19 @@ _UNDERSTOOD: Final = frozenset({"downsample", "quality", "left", "top", "width",
 
 
 def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) -> App:
-    """Make the app.
+    """Return the app of an archive.
 
     Parameters
     ----------
     root
         The archive folder; ``"sample"`` for the one that comes with the package.
     faults
-        Ways to misbehave, for tests.
+        Faults on request, for tests.
 
     Raises
     ------
     NotFoundError, CorruptError
-        If the folder is no archive, or a part of it cannot be read.
+        If the folder is not an archive, or a part of it cannot be read.
     MissingExtraError
         Without the extra ``web``.
     """
@@ -158,11 +158,11 @@ class _Services:
         return _volume(lambda: self._volumes.grid(request.path_params["id"], include))
 
     def connectivity(self, request: Request) -> Response:
-        """Give one NRRD; what is not asked for is as the service takes it."""
+        """Return one NRRD; defaults are those of the service."""
         image = request.query_params.get("image", "projection_density")
         resolution = request.query_params.get("resolution", "25")
         if not resolution.isdigit():
-            return _page(400, f"no number: {resolution}")
+            return _page(400, f"'{resolution}' is not a number")
         number = request.path_params["id"]
         return _volume(lambda: self._volumes.connectivity(number, image, int(resolution)))
 
@@ -170,7 +170,7 @@ class _Services:
         return _volume(lambda: self._volumes.published(request.path_params["path"]))
 
     def image(self, request: Request) -> Response:
-        """Send the asker on to the image server, as the service does."""
+        """Redirect to the image server, as the service does."""
         from starlette.responses import Response
 
         try:
@@ -189,12 +189,12 @@ class _Services:
         return Response(status_code=302, headers={"location": location})
 
     def drawing(self, request: Request) -> Response:
-        """Give a drawing as it is held; it is not cut down to groups or halved."""
+        """Return a drawing as it is stored; groups and downsampling are not supported."""
         path = self._holdings.drawing(request.path_params["id"])
         if path is None:
             return _page(404, "no such drawing")
         if request.query_params:
-            return _page(400, f"this archive does not do {', '.join(request.query_params)}")
+            return _page(400, f"this archive does not support {', '.join(request.query_params)}")
         return _streamed(path.read_bytes(), "image/svg+xml")
 
     def picture(self, request: Request) -> Response:
@@ -223,13 +223,13 @@ class _Services:
 
 
 def _numbers(given: dict[str, str]) -> dict[str, int]:
-    strange = sorted(set(given) - _UNDERSTOOD)
-    if strange:
-        raise UsageError(f"this archive does not do {', '.join(strange)}")
+    unknown = sorted(set(given) - _UNDERSTOOD)
+    if unknown:
+        raise UsageError(f"this archive does not support {', '.join(unknown)}")
     try:
         return {name: int(text) for name, text in given.items()}
     except ValueError as error:
-        raise UsageError(f"no number: {error}") from None
+        raise UsageError(f"a number is needed: {error}") from None
 
 
 def _rows(result: Result, form: str) -> Response:
@@ -241,7 +241,7 @@ def _rows(result: Result, form: str) -> Response:
 
 
 def _description(models: Any) -> Response:
-    told = [
+    described = [
         {
             "DataDescription": {
                 model.name: {
@@ -259,7 +259,7 @@ def _description(models: Any) -> Response:
     import json
 
     return _streamed(
-        json.dumps({"success": True, "id": 0, "msg": told}).encode(), "application/json"
+        json.dumps({"success": True, "id": 0, "msg": described}).encode(), "application/json"
     )
 
 
@@ -268,7 +268,7 @@ def _listed(models: Any) -> list[Model]:
 
 
 def _streamed(body: bytes, kind: str, headers: dict[str, str] | None = None) -> Response:
-    """Send a body without its length, as the service does."""
+    """Return a response without a length, as the service sends them."""
     from starlette.responses import StreamingResponse
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -278,10 +278,10 @@ def _streamed(body: bytes, kind: str, headers: dict[str, str] | None = None) -> 
     return StreamingResponse(pieces(), media_type=kind, headers=headers)
 
 
-def _volume(give: Callable[[], Volume]) -> Response:
-    """Send a volume, or what a refusal says."""
+def _volume(find: Callable[[], Volume]) -> Response:
+    """Return a response with a volume, or the message of a refusal."""
     try:
-        return _bytes(give())
+        return _bytes(find())
     except (Refusal, IntegrityError) as error:
         return _page(404, str(error))
 

@@ -49,8 +49,8 @@ def csv_answer(result: Result) -> bytes:
 
 def xml_answer(result: Result) -> bytes:
     """Write the XML envelope; tabular rows are ``hash`` elements and the envelope has no id."""
-    told = (result.start_row, len(result.rows), result.total_rows)
-    counts = "start_row='{}' num_rows='{}' total_rows='{}'".format(*told)
+    numbers = (result.start_row, len(result.rows), result.total_rows)
+    counts = "start_row='{}' num_rows='{}' total_rows='{}'".format(*numbers)
     if not result.model:
         rows = "".join(f"<hash>{_fields(row)}</hash>" for row in result.rows)
         return f"<Response success='true' {counts}>{rows}</Response>".encode()

@@ -31,7 +31,7 @@ from openallen.brainmap.schema import schema
 __all__ = ["DEFAULT_ROWS", "Result", "evaluate"]
 
 DEFAULT_ROWS: Final = 50
-"""Rows the service gives when no number is asked for."""
+"""Rows of an answer when no number is asked for."""
 
 _COMPARE: Final = {"eq": "=", "is": "=", "ne": "<>", "lt": "<", "gt": ">", "le": "<=", "ge": ">="}
 _NUMERIC: Final = {"BIGINT", "INTEGER", "DOUBLE", "FLOAT", "HUGEINT", "SMALLINT", "TINYINT"}
@@ -61,22 +61,22 @@ class Result:
 
 
 def evaluate(holdings: Holdings, query: Query) -> Result:
-    """Answer a query from what an archive holds.
+    """Return the result of a query over the tables of an archive.
 
     Raises
     ------
     Refusal
-        With what the service would say: an unknown model, column, association or service.
+        With the message of the service: an unknown model, column, association or service.
     """
     variables: dict[str, list[Any]] = {}
     results: list[Result] = []
     for index, stage in enumerate(query.stages):
         following = query.stages[index + 1] if index + 1 < len(query.stages) else None
         if isinstance(stage, ServiceStage):
-            raise Refusal(f"service::{stage.name} is not held by this archive")
+            raise Refusal(f"service::{stage.name} is not in this archive")
         if isinstance(stage, PipeStage):
             if stage.name != "list":
-                raise Refusal(f"pipe::{stage.name} is not understood by this archive")
+                raise Refusal(f"pipe::{stage.name} is not supported by this archive")
             continue
         piped = isinstance(following, PipeStage)
         result = _Stage(holdings, stage, variables).result(whole=piped)
@@ -196,7 +196,7 @@ class _Stage:
         self._where(f"({glue.join(parts)})", *parameters)
 
     def _column(self, name: str, table: str, alias: str) -> tuple[str, str]:
-        """Give the SQL of a column and its type; it may be of any table joined so far."""
+        """Return the SQL of a column and its type; it may be of any table joined so far."""
         owner, dot, column = name.rpartition(".")
         if dot and owner != table:
             table, alias = owner, self._scope.of(owner)
@@ -236,7 +236,7 @@ class _Stage:
         ]
 
     def _keys(self, options: Options, most: int | None, start: int) -> tuple[list[int], int]:
-        """Give the row numbers of one page, and how many rows there are in all."""
+        """Return the row numbers of one page, and how many rows there are in all."""
         main = self._scope.aliases[0][1]
         order = self._order(options)
         columns = "".join(f", min({sql}) AS o{i}" for i, (sql, _) in enumerate(order))
@@ -292,7 +292,7 @@ class _Stage:
     def _related(
         self, relation: Relation, rows: list[Row], include: Association
     ) -> dict[Any, list[Row]]:
-        """Give the related rows of many rows in one query, grouped by the column they match."""
+        """Return the related rows of many rows in one query, grouped by the column they match."""
         scope, table = self._scope, self._table
         self._scope, self._table = _Scope(), relation.table
         there = self._scope.alias(relation.table)

@@ -1,7 +1,11 @@
-"""Misbehaving on request, the way the real service has been seen to.
+"""Faults on request, of the kinds that the real service has shown.
 
-``KIND[=VALUE][@PATH][/EVERY]``: what, how much, for URLs that hold a text, every how many
+``KIND[=VALUE][@PATH][/EVERY]``: what, how much, for URLs that contain a text, every how many
 requests. ``delay=0.08``, ``cut@imageservice/5``, ``html@query``.
+
+A fault without a path concerns the services that the archive stands for, and of these the ones
+its kind is about: rows for ``cap``, pictures for ``truncate``. The archive's own pages, below
+``/openallen/``, answer as always: without them no client would know what it is talking to.
 """
 
 from __future__ import annotations
@@ -27,18 +31,25 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 KINDS: Final = {
     "delay": "answer after VALUE seconds",
     "hang": "never answer",
-    "cut": "break off in the middle of the body",
+    "cut": "close the connection in the middle of the body",
     "html": "an HTML page with status 200",
     "error": "an HTML page with status 500",
-    "slow-down": "status 503, come back in VALUE seconds",
-    "message": "a text where the rows should be",
+    "slow-down": "status 503, retry after VALUE seconds",
+    "message": "a text in place of the rows",
     "short": "VALUE rows fewer than announced",
-    "cap": "never more than VALUE rows a page",
+    "over": "VALUE rows more announced than there are",
+    "cap": "at most VALUE rows a page",
     "repeat": "the first page whatever was asked, as for startRow",
-    "corrupt": "a JPEG with a hole of zeros",
-    "truncate": "a JPEG without its end, in a well-formed answer",
+    "corrupt": "a JPEG with a block of zeros",
+    "truncate": "a JPEG without its end, in a complete answer",
 }
-"""What an archive can do wrong."""
+"""The kinds of fault, and what each does."""
+
+_OWN_PAGES: Final = "/openallen/"
+_OF_ROWS: Final = frozenset({"message", "short", "over", "cap", "repeat"})
+_OF_PICTURES: Final = frozenset({"corrupt", "truncate"})
+_ROWS: Final = re.compile(r"/api/v2/(?!data/(?:enumerate|\w+/describe)\.).+\.(?:json|xml|csv)")
+_PICTURES: Final = "/cgi-bin/imageservice"
 
 _PAGE: Final = (
     b"<!DOCTYPE html>\n<html><head><title>We're sorry</title></head><body>500</body></html>"
@@ -47,7 +58,7 @@ _PAGE: Final = (
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to misbehave.
+    """A fault of one kind.
 
     Parameters
     ----------
@@ -56,11 +67,11 @@ class Fault:
     value
         Seconds or rows, where the kind takes them.
     path
-        Only for URLs that hold this text; empty for all.
+        Only URLs that contain this text; empty for all that the kind is about.
     every
-        Only every so-manieth request of those.
+        Only every n-th request of those.
     times
-        Only so many times; None without end.
+        How often; None for no limit.
     """
 
     kind: str
@@ -75,28 +86,38 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read ``KIND[=VALUE][@PATH][/EVERY]``.
+        """Return the fault of a text ``KIND[=VALUE][@PATH][/EVERY]``.
 
         Raises
         ------
         UsageError
-            If it is none.
+            For other text, or an unknown kind.
         """
         match = re.fullmatch(r"([a-z-]+)(?:=([\d.]+))?(?:@([^/]*))?(?:/(\d+))?", text)
         if match is None:
-            raise UsageError("no fault", why=text, hint="delay=0.08, cut@imageservice/5")
+            raise UsageError(f"'{text}' is not a fault", hint="delay=0.08, cut@imageservice/5")
         return cls(match[1], float(match[2] or 1), match[3] or "", int(match[4] or 1))
+
+    def concerns(self, path: str, query: str = "") -> bool:
+        """Return whether a request is one of those that the fault is about."""
+        if self.path:
+            return self.path in f"{path}?{query}"
+        if path.startswith(_OWN_PAGES):
+            return False
+        if self.kind in _OF_ROWS:
+            return _ROWS.fullmatch(path) is not None
+        return self.kind not in _OF_PICTURES or path == _PICTURES
 
 
 class Misbehaving:
-    """An ASGI app that passes requests on, and now and then does not.
+    """An ASGI app that passes requests on, with faults.
 
     Parameters
     ----------
     app
-        The app that behaves.
+        The app without faults.
     faults
-        What to do wrong; the first that matches a request is done, delays in addition.
+        The faults; the first that concerns a request happens, delays in addition.
     """
 
     def __init__(self, app: App, faults: tuple[Fault, ...]) -> None:
@@ -107,14 +128,15 @@ class Misbehaving:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, one way or the other."""
+        """Answer a request, with the faults that concern it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        url = f"{scope['path']}?{scope.get('query_string', b'').decode('latin-1')}"
+        path, query = scope["path"], scope.get("query_string", b"").decode("latin-1")
         chosen: Fault | None = None
         for index, fault in enumerate(self._faults):
-            if fault.path in url and (chosen is None or fault.kind == "delay") and self._due(index):
+            wanted = chosen is None or fault.kind == "delay"
+            if wanted and fault.concerns(path, query) and self._due(index):
                 if fault.kind == "delay":
                     await asyncio.sleep(fault.value)
                 else:
@@ -146,7 +168,7 @@ class Misbehaving:
         else:
             scope = _repeated(scope) if fault.kind == "repeat" else scope
             start, body = await _collect(self._app, scope, receive)
-            await _spoilt(fault, start, body, send)
+            await _damaged(fault, start, body, send)
 
 
 def _repeated(scope: Scope) -> Scope:
@@ -170,7 +192,7 @@ async def _collect(app: App, scope: Scope, receive: Receive) -> tuple[Message, b
     return start, bytes(body)
 
 
-async def _spoilt(fault: Fault, start: Message, body: bytes, send: Send) -> None:
+async def _damaged(fault: Fault, start: Message, body: bytes, send: Send) -> None:
     if start["status"] != 200:
         await _answer(send, start["status"], list(start["headers"]), body)
         return
@@ -180,14 +202,15 @@ async def _spoilt(fault: Fault, start: Message, body: bytes, send: Send) -> None
             {"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True}
         )
         raise ConnectionAbortedError("cut on request")
-    spoil = {
+    damage = {
         "message": _message,
         "short": _short,
+        "over": _over,
         "cap": _cap,
         "corrupt": _corrupt,
         "truncate": _truncate,
     }.get(fault.kind)
-    body = spoil(body, int(fault.value)) if spoil else body
+    body = damage(body, int(fault.value)) if damage else body
     headers = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
     await _answer(send, start["status"], headers, body)
 
@@ -202,18 +225,42 @@ async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], b
     await send({"type": "http.response.body", "body": body})
 
 
+def _envelope(body: bytes) -> dict[str, Any] | None:
+    """Return the envelope of rows in JSON; None for anything else, which stays as it is."""
+    try:
+        envelope = json.loads(body)
+    except ValueError:
+        return None
+    rows = isinstance(envelope, dict) and isinstance(envelope.get("msg"), list)
+    return envelope if rows and "total_rows" in envelope else None
+
+
 def _message(body: bytes, _: int) -> bytes:
-    return json.dumps({**json.loads(body), "msg": "Server is busy, try again later"}).encode()
+    envelope = _envelope(body)
+    if envelope is None:
+        return body
+    return json.dumps({**envelope, "msg": "Server is busy, try again later"}).encode()
 
 
 def _short(body: bytes, rows: int) -> bytes:
-    envelope = json.loads(body)
+    envelope = _envelope(body)
+    if envelope is None:
+        return body
     envelope["msg"] = envelope["msg"][: max(0, len(envelope["msg"]) - rows)]
     return json.dumps(envelope).encode()
 
 
+def _over(body: bytes, rows: int) -> bytes:
+    envelope = _envelope(body)
+    if envelope is None:
+        return body
+    return json.dumps({**envelope, "total_rows": envelope["total_rows"] + rows}).encode()
+
+
 def _cap(body: bytes, rows: int) -> bytes:
-    envelope = json.loads(body)
+    envelope = _envelope(body)
+    if envelope is None:
+        return body
     envelope["msg"] = envelope["msg"][:rows]
     envelope["num_rows"] = len(envelope["msg"])
     return json.dumps(envelope).encode()

@@ -5,14 +5,14 @@
     archive.json         what it is: name, notes, terms, recipes for simulated pictures
     tables/NAME.jsonl    rows of one table (also .json, .csv, .parquet), named as the service names
                          tables (``sub_images``); a column ``_type`` names the model of a row where
-                         several models share a table; columns with ``_`` in front are never given
+                         several models share a table; columns that begin with ``_`` are never sent
     files/ID.EXT         well-known files by id
     images/ID.jpg        pictures at full size by image id
     images/ID.svg        drawings of atlas images
     grids/, informatics-archive/   volumes (see `openallen.archive.volumes`)
 
-A folder with any part of these is an archive; what is not there is answered as the service answers
-what it does not have.
+A folder with any part of these is an archive; for what is missing the answer is that of the
+service for what it does not have.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Holdings:
     Raises
     ------
     NotFoundError
-        If there is no such folder, or nothing of an archive in it.
+        If the folder does not exist, or has no part of an archive.
     CorruptError
         If a table or the description cannot be read.
     MissingExtraError
@@ -69,7 +69,7 @@ class Holdings:
             raise NotFoundError(
                 "no archive here",
                 address=str(root),
-                why="neither archive.json nor tables, files or images",
+                why="it has neither archive.json nor tables, files or images",
                 hint="openallen serve --archive sample",
             )
         self.about = self._read_about()
@@ -91,7 +91,7 @@ class Holdings:
                 "archive.json cannot be read", address=str(path), why=str(error)
             ) from error
         if not isinstance(about, dict):
-            raise CorruptError("archive.json is no object", address=str(path))
+            raise CorruptError("archive.json is not an object", address=str(path))
         return about
 
     def _load(self, path: Path) -> None:
@@ -115,12 +115,12 @@ class Holdings:
         self.columns[table] = {name: kind for name, kind, *_ in described}
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Give a connection of one's own to the tables."""
+        """Return a new connection to the tables."""
         with self._lock:
             return self._db.cursor()
 
     def holds(self, table: str) -> bool:
-        """Tell whether there are rows of a table."""
+        """Return whether there are rows of a table."""
         return table in self.columns
 
     def file(self, file_id: int) -> Path | None:
@@ -138,13 +138,13 @@ class Holdings:
         return path if path.exists() else None
 
     def row(self, table: str, column: str, value: object) -> dict[str, Any] | None:
-        """Give the first row whose column has a value, hidden columns included."""
+        """Return the first row whose column has a value, hidden columns included."""
         if column not in self.columns.get(table, {}):
             return None
         return next(iter(self._select(table, column, value, " LIMIT 1")), None)
 
     def rows(self, table: str, column: str, value: object) -> list[dict[str, Any]]:
-        """Give all rows whose column has a value, hidden columns included."""
+        """Return all rows whose column has a value, hidden columns included."""
         return self._select(table, column, value) if column in self.columns.get(table, {}) else []
 
     def _select(
@@ -182,7 +182,7 @@ def _rows(path: Path, *, lines: bool) -> list[Mapping[str, Any]]:
         else json.loads(text)
     )
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("no rows in it")
+        raise ValueError("it has no rows")
     return list(rows)
 
 

@@ -23,7 +23,7 @@ _CACHE_BYTES: Final = 96_000_000
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A part of a picture, as the image server is asked for it.
+    """A part of a picture, as requested from the image server.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Picture:
 
 
 class Pictures:
-    """Gives pictures of what an archive holds, stored or drawn; keeps the last ones.
+    """The pictures of an archive, stored or simulated; the last ones are cached.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ class Pictures:
 
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
-        self._kept: OrderedDict[tuple[int, View], Picture] = OrderedDict()
-        self._kept_bytes = 0
+        self._cached: OrderedDict[tuple[int, View], Picture] = OrderedDict()
+        self._cached_bytes = 0
         self._lock = threading.Lock()
         self._scenes = _scenes(holdings)
 
     def row(self, image_id: int) -> dict[str, Any]:
-        """Give the row of an image.
+        """Return the row of an image.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Pictures:
         return row
 
     def by_path(self, path: str, view: View) -> Picture:
-        """Give a picture by the path its row names.
+        """Return a picture by the path its row names.
 
         Raises
         ------
@@ -95,16 +95,16 @@ class Pictures:
             raise Refusal(f"no image at {path}")
         key = (int(row["id"]), view)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            if key in self._cached:
+                self._cached.move_to_end(key)
+                return self._cached[key]
         picture = self._make(row, view)
         with self._lock:
-            if key not in self._kept:
-                self._kept_bytes += len(picture.jpeg)
-            self._kept[key] = picture
-            while self._kept_bytes > _CACHE_BYTES and len(self._kept) > 1:
-                self._kept_bytes -= len(self._kept.popitem(last=False)[1].jpeg)
+            if key not in self._cached:
+                self._cached_bytes += len(picture.jpeg)
+            self._cached[key] = picture
+            while self._cached_bytes > _CACHE_BYTES and len(self._cached) > 1:
+                self._cached_bytes -= len(self._cached.popitem(last=False)[1].jpeg)
         return picture
 
     def _make(self, row: dict[str, Any], view: View) -> Picture:
@@ -122,7 +122,7 @@ class Pictures:
             ("data_set_id", row.get("data_set_id"))
         )
         if scene is None:
-            raise Refusal(f"this archive holds no pixels of image {row['id']}")
+            raise Refusal(f"this archive has no pixels of image {row['id']}")
         image = _part(render(scene, row, view.downsample), view)
         return Picture(encode(image, view.quality), simulated=True)
 
@@ -140,12 +140,12 @@ def _part(image: Image.Image, view: View) -> Image.Image:
     right = image.width if view.width_px is None else min(image.width, left + view.width_px)
     bottom = image.height if view.height_px is None else min(image.height, top + view.height_px)
     if left >= right or top >= bottom:
-        raise Refusal("no such part of the image")
+        raise Refusal("the image has no such part")
     return image.crop((left, top, right, bottom))
 
 
 def _scenes(holdings: Holdings) -> dict[tuple[str, Any], Scene]:
-    """Read the recipes of ``archive.json``: which reconstruction stands for which cell."""
+    """Read the recipes of ``archive.json``: which reconstruction represents which cell."""
     scenes: dict[tuple[str, Any], Scene] = {}
     for recipe in holdings.about.get("simulated", []):
         try:
@@ -160,7 +160,7 @@ def _scenes(holdings: Holdings) -> dict[tuple[str, Any], Scene]:
             scenes["data_set_id", recipe["data_set_id"]] = scene
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise CorruptError(
-                "a recipe in archive.json makes no sense",
+                "a recipe in archive.json is wrong",
                 address=str(holdings.root),
                 why=repr(error),
             ) from error

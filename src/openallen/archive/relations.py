@@ -1,4 +1,4 @@
-"""How tables hang together: from an association's name to columns that match.
+"""Relations between tables: from the name of an association to columns that match.
 
 The service's own description names associations and the models they lead to, not the columns.
 The columns follow from its naming rules; the few exceptions are listed.
@@ -17,26 +17,26 @@ from openallen.brainmap.schema import schema
 __all__ = ["Refusal", "Relation", "model_filter", "relate"]
 
 
-class Refusal(Exception):  # noqa: N818 - it is what the service says, not an error of ours
-    """What the service answers when it cannot do what was asked; its text becomes ``msg``."""
+class Refusal(Exception):  # noqa: N818 - the message of the service, not an error of ours
+    """A request the service cannot answer; the text becomes ``msg``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """How to walk an association.
+    """An association as columns that match.
 
     Parameters
     ----------
     model, table
         Where it leads.
     own, other
-        Columns that match, here and there; empty when the archive holds nothing of it.
+        Columns that match, here and there; empty when the archive has no rows of it.
     through
         The table in between, with its two columns, for many-to-many.
     attached_to
         The model named in ``attachable_type``, for files.
     many
-        Whether it gives a list.
+        Whether it leads to a list.
     """
 
     model: str
@@ -59,12 +59,12 @@ _IRREGULAR: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
 
 
 def relate(holdings: Holdings, model: str, name: str) -> Relation:
-    """Find how an association of a model is walked in an archive.
+    """Return the relation of an association of a model in an archive.
 
     Raises
     ------
     Refusal
-        For a name no model or table knows.
+        For a name that no model or table has.
     """
     known = schema().get(model)
     hint = known.associations.get(name) if known else None
@@ -94,7 +94,7 @@ def relate(holdings: Holdings, model: str, name: str) -> Relation:
 def _columns(
     table: str, here: Mapping[str, str], there: Mapping[str, str], model: str, name: str
 ) -> tuple[str, str]:
-    """Give the columns that match, here and there; two empty texts where none do."""
+    """Return the columns that match, here and there; two empty texts where none do."""
     irregular = _IRREGULAR.get((table, name))
     if irregular:
         return irregular
@@ -107,7 +107,7 @@ def _columns(
 
 
 def model_filter(holdings: Holdings, model: str) -> str:
-    """Give the value of ``_type`` that rows of a model have; empty where all rows are of it."""
+    """Return the value of ``_type`` that rows of a model have; empty where all rows are of it."""
     table = schema().table_of(model)
     shared = "_type" in holdings.columns.get(table, {})
     return model if shared and snake(model) != singular(table) else ""

@@ -1,8 +1,8 @@
 """Pictures of a reconstruction as a bright-field microscope would roughly show it.
 
-Nothing here is data: planes and projections are drawn from a real reconstruction at the size and
+This is not data: planes and projections are drawn from a real reconstruction at the size and
 tier asked for, so that a stack can be fetched, checked, converted and looked at without the
-service. Whoever serves them says so (``openallen-simulated: true``).
+service. The server marks them with a header (``openallen-simulated: true``).
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _draw(
 
 
 def _grained(image: Image.Image, *, seed: int) -> Image.Image:
-    """Give paper its grain and its tint: a picture without noise compresses like no real one."""
+    """Return paper its grain and its tint: a picture without noise compresses like no real one."""
     import numpy as np
     from PIL import Image as Pictures
 

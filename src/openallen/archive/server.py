@@ -44,14 +44,14 @@ def _listen(port: int) -> socket.socket:
         raise StoreError(
             f"port {port} cannot be used",
             why=error.strerror or str(error),
-            hint="another one with --port N, or any free one with --port 0",
+            hint="--port 0 for any free port",
         ) from error
     return listener
 
 
 @contextmanager
 def serving(app: App, port: int = 0) -> Iterator[str]:
-    """Serve an app on loopback while the context lasts; gives its base URL.
+    """Serve an app on loopback while the context lasts; yields its base URL.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def serve(app: App, port: int, ready: Callable[[str], object]) -> None:
     port
         Where; 0 for any free one.
     ready
-        Told the base URL as soon as connections are taken.
+        Called with the base URL as soon as connections are accepted.
 
     Raises
     ------

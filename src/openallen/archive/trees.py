@@ -19,12 +19,12 @@ _PARENTS: Final = {"Structure": "parent_structure_id", "Specimen": "parent_id"}
 
 
 def structure_graph(holdings: Holdings, graph_id: int) -> Result:
-    """Give an ontology as nested nodes.
+    """Return an ontology as nested nodes.
 
     Raises
     ------
     Refusal
-        If there is none.
+        If it does not exist.
     """
     rows = holdings.rows("structures", "graph_id", graph_id)
     if not rows:
@@ -43,16 +43,16 @@ def structure_graph(holdings: Holdings, graph_id: int) -> Result:
 def relatives(
     holdings: Holdings, model: str, number: int, *, ancestors: bool, descendants: bool
 ) -> Result:
-    """Give a row of a tree, with those above it and those below it, from the top.
+    """Return a row of a tree, with those above it and those below it, from the top.
 
     Raises
     ------
     Refusal
-        If there is no such tree or row.
+        If the tree or the row does not exist.
     """
     column = _PARENTS.get(model)
     if column is None:
-        raise Refusal(f"{model} is no tree")
+        raise Refusal(f"{model} is not a tree")
     table = schema().table_of(model)
     row = holdings.row(table, "id", number)
     if row is None:

@@ -1,11 +1,11 @@
-"""Volumes of an archive: grids, atlases, the Common Coordinate Framework; held, or made up.
+"""Volumes of an archive: grids, atlases, the Common Coordinate Framework; stored, or simulated.
 
 ::
 
     grids/ID.zip, grids/ID_IMAGE_RESOLUTION.nrrd     grids as the service sends them
     informatics-archive/…                            volumes under their published paths
 
-What is not held is made up where ``archive.json`` says ``"simulated_volumes": true``.
+Others are simulated where ``archive.json`` has ``"simulated_volumes": true``.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ _TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "uint8": ("MET_UCHAR", "unsigned char"),
 }
 _COARSE_UM: Final = 100
-"""Voxels of what is made up; finer volumes repeat them."""
+"""Voxel size of simulated volumes; finer ones repeat the voxels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume as it is sent, and whether it is made up."""
+    """A volume as it is sent, and whether it is simulated."""
 
     data: bytes
     simulated: bool
 
 
 class Volumes:
-    """Gives the volumes of an archive.
+    """The volumes of an archive.
 
     Parameters
     ----------
@@ -75,49 +75,49 @@ class Volumes:
 
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
-        self._made_up = bool(holdings.about.get("simulated_volumes"))
+        self._simulates = bool(holdings.about.get("simulated_volumes"))
         self._anatomy = functools.lru_cache(8)(self._annotate)
         self._packed = functools.lru_cache(4)(self._pack)
 
     # --- what is asked --------------------------------------------------------------------------
 
     def grid(self, data_set_id: int, include: str) -> Volume:
-        """Give the zip of an expression grid.
+        """Return the zip of an expression grid.
 
         Raises
         ------
         Refusal
-            If there is none.
+            If it does not exist.
         """
         held = self._held(f"grids/{data_set_id}.zip")
         if held is not None:
             return held
         kinds = tuple(word for word in (include or "energy").split(",") if word)
         if not kinds or any(kind not in {"energy", "density", "intensity"} for kind in kinds):
-            raise Refusal(f"grids hold no {include}")
+            raise Refusal(f"grids have no {include}")
         age = self._age(data_set_id)
         return self._packed("grid", (data_set_id, age, *kinds))
 
     def connectivity(self, data_set_id: int, image: str, resolution_um: int) -> Volume:
-        """Give one NRRD of a connectivity grid.
+        """Return one NRRD of a connectivity grid.
 
         Raises
         ------
         Refusal
-            If there is none.
+            If it does not exist.
         """
         held = self._held(f"grids/{data_set_id}_{image}_{resolution_um}.nrrd")
         if held is not None:
             return held
         self._age(data_set_id)
         if resolution_um not in _CCF_SHAPES:
-            raise Refusal(f"no grid of {resolution_um} µm here")
+            raise Refusal(f"no grid of {resolution_um} µm in this archive")
         return self._packed("connectivity", (data_set_id, image, resolution_um))
 
     def file(self, file_id: int) -> Volume | None:
-        """Give a volume that is a well-known file of a reference space; None if it is none."""
+        """Return a volume that is a well-known file of a reference space; None if it is not one."""
         row = self._holdings.row("well_known_files", "id", file_id)
-        if not self._made_up or row is None or row.get("attachable_type") != "ReferenceSpace":
+        if not self._simulates or row is None or row.get("attachable_type") != "ReferenceSpace":
             return None
         space = self._holdings.row("reference_spaces", "id", row["attachable_id"]) or {}
         age = self._holdings.row("ages", "id", space.get("age_id")) or {}
@@ -125,12 +125,12 @@ class Volumes:
         return self._packed("space", (name, str(age.get("name", "P56"))))
 
     def published(self, path: str) -> Volume:
-        """Give a file of the informatics archive by its published path.
+        """Return a file of the informatics archive by its published path.
 
         Raises
         ------
         Refusal
-            If there is none.
+            If it does not exist.
         """
         held = self._held(f"informatics-archive/{path}")
         if held is not None:
@@ -145,7 +145,7 @@ class Volumes:
         }
         for pattern, kind in patterns.items():
             match = re.fullmatch(pattern, path)
-            if match and self._made_up and int(match["um"]) in _CCF_SHAPES:
+            if match and self._simulates and int(match["um"]) in _CCF_SHAPES:
                 number = int(match["id"]) if kind == "mask" else 0
                 return self._packed("ccf", (kind, int(match["um"]), number))
         raise Refusal(f"no volume at {path}")
@@ -157,9 +157,9 @@ class Volumes:
         return Volume(found.read_bytes(), simulated=False) if found.is_file() else None
 
     def _age(self, data_set_id: int) -> str:
-        """Give the age of a data set; refuses those that are not here."""
+        """Return the age of a data set; refuses those that are not here."""
         row = self._holdings.row("data_sets", "id", data_set_id)
-        if row is None or not self._made_up or row.get("reference_space_id") is None:
+        if row is None or not self._simulates or row.get("reference_space_id") is None:
             raise Refusal(f"no grid of data set {data_set_id}")
         space = self._holdings.row("reference_spaces", "id", row["reference_space_id"]) or {}
         age = self._holdings.row("ages", "id", space.get("age_id")) or {}
@@ -184,7 +184,7 @@ class Volumes:
             number, image, um = asked
             values = anatomy.project(self._anatomy(_CCF_SHAPES[_COARSE_UM], 1), number)
             if image not in values:
-                raise Refusal(f"grids hold no {image}")
+                raise Refusal(f"grids have no {image}")
             return _nrrd(values[image], um)
         if what == "space":
             return self._space(*asked)
@@ -222,7 +222,7 @@ class Volumes:
 
 
 def _repeated(values: np.ndarray[Any, Any], times: int) -> Iterator[bytes]:
-    """Give a volume with each voxel repeated, first axis fastest, a slab at a time."""
+    """Return a volume with each voxel repeated, first axis fastest, a slab at a time."""
     import numpy as np
 
     for ml in range(values.shape[2]):

@@ -1,7 +1,7 @@
-"""Reading what the service answers: JSON, XML and CSV to the same rows, and nothing on trust.
+"""Reading answers of the service: JSON, XML and CSV to the same rows, each checked.
 
-The service says "no" in many ways with status 200: an HTML page, XML where JSON was asked, a text
-where the rows should be. Each becomes an `AnswerError` that says what came.
+The service fails in many ways with status 200: an HTML page, XML where JSON was asked, a text where
+the rows should be. Each becomes an `AnswerError` that says what was received.
 
 XML and CSV carry no types. Columns the schema hints know are read by their type; the others by
 what they look like: numbers as JSON writes them, ``true`` and ``false``, else text. An empty CSV
@@ -26,7 +26,7 @@ __all__ = ["Answer", "Row", "Types", "read_answer", "types_of"]
 
 Row = dict[str, Any]
 Types = Callable[[str], str]
-"""Gives the type of a column by its name, empty where it is not known."""
+"""Returns the type of a column by its name, empty where it is not known."""
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
@@ -40,21 +40,24 @@ class Answer:
     rows
         The rows; for a service that answers with one object, that object alone.
     start_row
-        Where in all rows they begin, as the service echoes it; None where it does not tell.
+        Index of the first one among all rows, as the service echoes it; None where it does not.
     num_rows
-        How many it says it sent.
+        How many rows it says it sent.
     total_rows
-        How many there are in all.
+        How many rows there are in all.
+    is_object
+        Whether the answer is one object. The counts around it mean nothing then, and are None.
     """
 
     rows: list[Row]
     start_row: int | None = None
     num_rows: int | None = None
     total_rows: int | None = None
+    is_object: bool = False
 
 
 def types_of(model: str) -> Types:
-    """Give the column types of a model, as far as they are known."""
+    """Return the column types of a model, as far as they are known."""
     known = schema().get(model)
     return known.field_type if known else lambda _: ""
 
@@ -71,18 +74,18 @@ def read_answer(body: bytes, format: Format, *, url: str = "", model: str = "") 
     url
         What it answers, for messages.
     model
-        The model of its rows, where it is known; gives the types XML and CSV do not have.
+        The model of its rows, where it is known, for the types that XML and CSV do not carry.
 
     Raises
     ------
     AnswerError
-        If it is something else, says that it failed, or cannot be read.
+        If it is something else, reports a failure, or cannot be read.
     """
     kind = sniff(body)
     fine = {"json": {"json"}, "xml": {"xml"}, "csv": {"text", "json", "empty"}}[format]
     if kind not in fine or (format == "csv" and kind == "json" and body.lstrip()[:1] == b"{"):
         _wrong(
-            "the service sent something else", url, f"{describe(kind)} instead of {format.upper()}"
+            "the service sent another format", url, f"{describe(kind)} instead of {format.upper()}"
         )
     if format == "json":
         return _from_json(body, url)
@@ -101,17 +104,22 @@ def _from_json(body: bytes, url: str) -> Answer:
     try:
         envelope = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        _wrong("the answer is no JSON", url, f"{error} ({len(body):,} bytes came)")
+        _wrong("the answer is not valid JSON", url, f"{error}; {len(body):,} bytes received")
     if not isinstance(envelope, dict) or "msg" not in envelope:
-        _wrong("the answer is no RMA envelope", url, repr(envelope)[:80])
+        _wrong("the answer is not an RMA envelope", url, repr(envelope)[:80])
     message = envelope["msg"]
     if isinstance(message, str) or envelope.get("success") is False:
-        _wrong("the service says it failed", url, str(message)[:300])
-    rows = message if isinstance(message, list) else [message]
-    if not all(isinstance(row, dict) for row in rows):
-        _wrong("the rows are no rows", url, repr(message)[:80])
-    counts = (_count(envelope, name, url) for name in ("start_row", "num_rows", "total_rows"))
-    return Answer(rows, *counts)
+        _wrong("the service reports a failure", url, str(message)[:300])
+    if isinstance(message, dict):
+        return Answer([message], is_object=True)
+    if not isinstance(message, list) or not all(isinstance(row, dict) for row in message):
+        _wrong("the rows are not objects", url, repr(message)[:80])
+    return Answer(
+        message,
+        start_row=_count(envelope, "start_row", url),
+        num_rows=_count(envelope, "num_rows", url),
+        total_rows=_count(envelope, "total_rows", url),
+    )
 
 
 def _count(envelope: Mapping[str, Any], name: str, url: str) -> int | None:
@@ -121,7 +129,7 @@ def _count(envelope: Mapping[str, Any], name: str, url: str) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        _wrong(f"'{name}' is no count", url, repr(value)[:40])
+        _wrong(f"'{name}' is not a count", url, repr(value)[:40])
     return value
 
 
@@ -132,10 +140,12 @@ def _from_csv(body: bytes, url: str, model: str) -> Answer:
         header = next(table, [])
         lines = [line for line in table if line]
     except (UnicodeDecodeError, csv.Error) as error:
-        _wrong("the answer is no CSV", url, str(error))
+        _wrong("the answer is not valid CSV", url, str(error))
     uneven = next((line for line in lines if len(line) != len(header)), None)
     if uneven is not None:
-        _wrong("the answer is no CSV", url, f"a line of {len(uneven)} fields, not {len(header)}")
+        _wrong(
+            "the answer is not valid CSV", url, f"a line of {len(uneven)} fields, not {len(header)}"
+        )
     types = types_of(model)
     rows = [
         {
@@ -161,15 +171,19 @@ def _typed(text: str, kind: str) -> object:
 
 def _from_xml(body: bytes, url: str, model: str) -> Answer:
     root = _XmlTree(url).read(body)
-    told = root.attributes
-    if told.get("success") != "true":
-        _wrong("the service says it failed", url, root.text.strip()[:300] or root.name)
+    attributes = root.attributes
+    if attributes.get("success") != "true":
+        _wrong("the service reports a failure", url, root.text.strip()[:300] or root.name)
     hashes = [child for child in root.children if child.name == "hash"]
     elements = hashes or [row for group in root.children for row in group.children]
     known = schema().get(model)
     rows = [_row(element, known) for element in elements]
-    counts = {n: _count(told, n, url) for n in ("start_row", "num_rows", "total_rows")}
-    return Answer(rows, **counts)
+    return Answer(
+        rows,
+        start_row=_count(attributes, "start_row", url),
+        num_rows=_count(attributes, "num_rows", url),
+        total_rows=_count(attributes, "total_rows", url),
+    )
 
 
 @dataclass(slots=True)
@@ -199,18 +213,18 @@ class _XmlTree:
         try:
             parser.Parse(body, True)
         except expat.ExpatError as error:
-            _wrong("the answer is no XML", self._url, str(error))
+            _wrong("the answer is not valid XML", self._url, str(error))
         root = self._stack[0].children[0]
         if root.name != "Response":
-            _wrong("the answer is no RMA envelope", self._url, f"<{root.name}>")
+            _wrong("the answer is not an RMA envelope", self._url, f"<{root.name}>")
         return root
 
     def _doctype(self, *_: object) -> None:
-        _wrong("the answer declares a document type", self._url, "RMA answers have none")
+        _wrong("the answer declares a document type", self._url, "RMA answers do not")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._stack) > 60:
-            _wrong("the answer is no RMA envelope", self._url, "nested too deeply")
+            _wrong("the answer is not an RMA envelope", self._url, "nested too deeply")
         element = _Element(name, attributes, [])
         self._stack[-1].children.append(element)
         self._stack.append(element)
@@ -241,7 +255,7 @@ def _value(element: _Element, model: Model | None) -> object:
 
 
 def _is_plural(element: _Element) -> bool:
-    """Tell a list of like elements (``<genes><gene/>…``) from one row (``<gene><id/>…``)."""
+    """Return whether this is a list of rows (``<genes><gene/>…``), not one (``<gene><id/>…``)."""
     names = {child.name for child in element.children}
     only = next(iter(names))
     return (

@@ -1,7 +1,7 @@
 """Building queries from Python: ``query("ProjectionImage").where(specimen_id=313862022)``.
 
-A `Search` is immutable: each step gives a new one. It asks nothing until rows are wanted, shows
-what it will ask, and can be asked again.
+A `Search` is immutable: each step returns a new one. Nothing is sent before rows are wanted, and
+the same search can be run again.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from openallen.address import OPERATORS, Condition
 from openallen.brainmap.answers import Row
-from openallen.brainmap.client import LIVE_URL, Client
+from openallen.brainmap.client import LIVE_URL, PAGE_ROWS, Client
 from openallen.brainmap.language import (
     Association,
     Column,
@@ -28,6 +28,7 @@ from openallen.brainmap.language import (
     Variable,
     Word,
 )
+from openallen.brainmap.paging import Short
 from openallen.brainmap.parser import parse
 from openallen.display import card, facts_text
 from openallen.errors import MissingExtraError, UsageError
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Connect", "Search", "filter_of", "literal"]
 
+T = TypeVar("T")
+
 Connect = Callable[[], AbstractContextManager[Client]]
-"""Opens a client for as long as the context lasts."""
+"""Opens a client that lasts as long as the context."""
 
 _WORDS = {
     "eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge",
@@ -48,12 +51,12 @@ _WORDS = {
 
 
 def literal(value: object) -> Value:
-    """Give a Python value as RMA says it: numbers, text, booleans, dates, None as ``null``.
+    """Return a Python value as RMA writes it: numbers, text, booleans, dates, None as ``null``.
 
     Raises
     ------
     UsageError
-        For what RMA has no way to say.
+        For a value that cannot be written in RMA.
     """
     if isinstance(value, (Word, Variable)):
         return value
@@ -65,11 +68,13 @@ def literal(value: object) -> Value:
         return Word(str(value))
     if isinstance(value, (date, datetime)):
         return Word(value.isoformat())
-    raise UsageError("RMA cannot say this value", why=f"{value!r} is a {type(value).__name__}")
+    raise UsageError(
+        "this value cannot be written in RMA", why=f"{value!r} is of type {type(value).__name__}"
+    )
 
 
 def filter_of(name: str, value: object) -> Filter:
-    """Give the filter of a keyword: ``id__gt=5``, ``name__ilike="*x*"``, ``id__in=[1, 2]``.
+    """Return the filter of a keyword: ``id__gt=5``, ``name__ilike="*x*"``, ``id__in=[1, 2]``.
 
     Raises
     ------
@@ -89,12 +94,12 @@ def filter_of(name: str, value: object) -> Filter:
         tuple(map(literal, value)) if isinstance(value, Iterable) and many else (literal(value),)
     )
     if not values:
-        raise UsageError(f"'{name}' is given no value, so no row could match")
+        raise UsageError(f"'{name}' needs at least one value")
     return Filter(field, _WORDS[op], values)
 
 
 def filter_from(condition: Condition) -> Filter:
-    """Give the filter of a condition typed on the command line or in an address."""
+    """Return the filter of a condition typed on the command line or in an address."""
     if condition.op == "exists":
         return Filter(condition.field)
     texts = condition.value if isinstance(condition.value, tuple) else (condition.value,)
@@ -103,16 +108,16 @@ def filter_from(condition: Condition) -> Filter:
 
 @dataclass(frozen=True)
 class Search:
-    """Rows to be asked for.
+    """A query and the service it goes to.
 
     Parameters
     ----------
     query
-        What will be asked.
+        The query.
     connect
-        Opens the client to ask with.
+        Opens the client.
     source
-        Where it will be asked: ``live``, ``sample``, or a URL.
+        The service: ``live``, ``sample``, or a URL.
 
     Examples
     --------
@@ -128,17 +133,17 @@ class Search:
 
     @classmethod
     def of(cls, model_or_rma: str, *, connect: Connect | None = None, source: str = "live") -> Self:
-        """Begin with a model's name, or with RMA text or a request URL."""
+        """Return a search for the rows of a model, or of RMA text or a request URL."""
         name = model_or_rma.strip()
         query = Query((ModelStage(name),)) if name.isidentifier() else parse(name)
         return cls(query, connect, source)
 
-    # --- what is asked --------------------------------------------------------------------------
+    # --- the query --------------------------------------------------------------------------
 
     def _model(self) -> ModelStage:
         last = self.query.stages[-1]
         if not isinstance(last, ModelStage):
-            raise UsageError("a service takes parameters, not this", why=str(last))
+            raise UsageError("a service takes parameters only", why=str(last))
         return last
 
     def _with(self, **changes: Any) -> Self:
@@ -149,7 +154,7 @@ class Search:
         return self._with(options=replace(self._model().options, **changes))
 
     def where(self, *through: str | Condition, **filters: object) -> Self:
-        """Keep only rows that are so.
+        """Return the search with more filters.
 
         Parameters
         ----------
@@ -158,18 +163,18 @@ class Search:
             (``"specimen.donor"``); `Condition` objects are filters too.
         **filters
             ``field=value``, or with an operator: ``id__gt=5``, ``name__ilike="*vis*"``,
-            ``id__in=[1, 2]``, ``path__exists=True``. Several all hold.
+            ``id__in=[1, 2]``, ``path__exists=True``. Rows match all of them.
 
         Raises
         ------
         UsageError
-            For a value RMA cannot say, or more than one association.
+            For a value that cannot be written in RMA, or more than one association.
         """
         paths = [text for text in through if isinstance(text, str)]
         conditions = [filter_from(c) for c in through if isinstance(c, Condition)]
         found = (*conditions, *(filter_of(name, value) for name, value in filters.items()))
         if len(paths) > 1:
-            raise UsageError("one association at a time", hint=".where('a.b', field=value)")
+            raise UsageError("where() takes one association", hint=".where('a.b', field=value)")
         stage = self._model()
         if not paths:
             return self._with(filters=(*stage.filters, *found))
@@ -177,7 +182,13 @@ class Search:
         return self._with(associations=_merged(stage.associations, names, found))
 
     def include(self, *associations: str) -> Self:
-        """Nest related rows: ``"specimen"``, ``"specimen.donor"``, ``"a(b,c[id$gt5])"``."""
+        """Return the search with related rows nested.
+
+        Parameters
+        ----------
+        *associations
+            ``"specimen"``, ``"specimen.donor"``, or RMA: ``"a(b,c[id$gt5])"``.
+        """
         stage = self._model()
         includes = stage.includes
         for text in associations:
@@ -189,85 +200,130 @@ class Search:
         return self._with(includes=includes)
 
     def order(self, *fields: str) -> Self:
-        """Sort by columns, first ones first; ``"-id"`` is downwards."""
+        """Return the search sorted by columns; ``"-id"`` sorts downwards."""
         return self._options(order=tuple(Order(f.lstrip("-"), f.startswith("-")) for f in fields))
 
     def only(self, *fields: str) -> Self:
-        """Ask for these columns alone."""
+        """Return the search for these columns alone."""
         return self._options(only=fields)
 
     def exclude(self, *fields: str) -> Self:
-        """Ask for all columns but these."""
+        """Return the search for all columns but these."""
         return self._options(exclude=fields)
 
     def tabular(self, *columns: str, distinct: bool = False, **aliases: str) -> Self:
-        """Ask for a flat table of ``table.column``; a keyword names its column anew."""
+        """Return the search for a flat table of ``table.column``; a keyword renames its column."""
         plain = tuple(Column(source) for source in columns)
         named = tuple(Column(source, alias) for alias, source in aliases.items())
         return self._options(tabular=(*plain, *named), distinct=distinct)
 
     def limit(self, num_rows: int, start_row: int = 0) -> Self:
-        """Ask for so many rows at most, passing over the first `start_row`."""
+        """Return the search for at most `num_rows` rows, after the first `start_row`."""
         return self._options(num_rows=num_rows, start_row=start_row or None)
 
     def pipe(self, **lists: str) -> Self:
-        """Store columns for the next stage: ``pipe(xids="id")``, then ``Variable("xids")``."""
+        """Return the search with columns stored for the next stage.
+
+        Parameters
+        ----------
+        **lists
+            Columns by the name they are stored under: ``xids="id"``, then ``Variable("xids")``.
+        """
         filters = tuple(Filter(name, "eq", (Word(column),)) for name, column in lists.items())
         stages = (*self.query.stages, PipeStage("list", filters))
         return replace(self, query=replace(self.query, stages=stages))
 
     def model(self, name: str) -> Self:
-        """Go on with another model, behind a pipe."""
+        """Return the search continued with another model, behind a pipe."""
         return replace(
             self, query=replace(self.query, stages=(*self.query.stages, ModelStage(name)))
         )
 
     def service(self, name: str, **parameters: object) -> Self:
-        """Go on with a computed service, behind a pipe."""
+        """Return the search continued with a computed service, behind a pipe."""
         stage = service_stage(name, parameters)
         return replace(self, query=replace(self.query, stages=(*self.query.stages, stage)))
 
     def url(self, format: Literal["json", "xml", "csv"] = "json") -> str:  # noqa: A002
-        """Give the URL that asks the public service just this."""
+        """Return the URL of this query at the public service."""
         return self.query.url(LIVE_URL, format)
 
-    # --- what is answered -----------------------------------------------------------------------
+    # --- the answer -----------------------------------------------------------------------
 
     def _client(self) -> AbstractContextManager[Client]:
         if self.connect is None:
-            raise UsageError("this search is bound to no service", hint="openallen.query(...)")
+            raise UsageError("this search is not connected to a service", hint="oa.query(...)")
         return self.connect()
 
     def __iter__(self) -> Iterator[Row]:
-        with self._client() as client:
-            yield from client.rows(self.query)
+        return self.rows()
 
-    def pages(self, page_rows: int = 2000) -> Iterator[list[Row]]:
-        """Give the rows a page at a time, as they come."""
-        with self._client() as client:
-            yield from client.pages(self.query, page_rows)
+    def pages(self, page_rows: int = PAGE_ROWS, *, short: Short = "error") -> Iterator[list[Row]]:
+        """Return an iterator over the rows, a page at a time, as they come.
 
-    def rows(self, limit: int | None = None) -> list[Row]:
-        """Give all rows, or the first `limit`.
+        Parameters
+        ----------
+        page_rows
+            Rows requested at a time.
+        short
+            As for `rows`.
+
+        Raises
+        ------
+        AnswerError, ShortAnswerError
+            As `rows` does.
+        """
+        return self._streamed(self._client(), lambda c: c.pages(self.query, page_rows, short=short))
+
+    def rows(self, limit: int | None = None, *, short: Short = "error") -> Iterator[Row]:
+        """Return an iterator over all rows, or the first `limit`, as they come.
+
+        The first page is requested alone; once rows behind it are wanted, as many pages as there
+        are connections are requested at once, and no more are in memory.
+        ``list(search.rows())`` holds all of them.
+
+        Parameters
+        ----------
+        limit
+            Rows at most.
+        short
+            Where the service announces more rows than it has, as it does for some queries
+            through several associations: ``"error"`` raises, ``"warn"`` yields the rows there
+            are and warns with `openallen.errors.ShortAnswerWarning`.
 
         Raises
         ------
         AnswerError
             If pages, counts or rows contradict what was asked.
+        ShortAnswerError
+            If rows that were announced do not exist, unless `short` is ``"warn"``.
         """
-        with self._client() as client:
-            return list(client.rows(self.query, limit))
+        return self._streamed(self._client(), lambda c: c.rows(self.query, limit, short=short))
+
+    @staticmethod
+    def _streamed(
+        connected: AbstractContextManager[Client], ask: Callable[[Client], Iterator[T]]
+    ) -> Iterator[T]:
+        with connected as client:
+            yield from ask(client)
 
     def count(self) -> int:
-        """Ask how many rows there are, without fetching them."""
+        """Return how many rows there are, as the service counts them, without fetching them."""
         with self._client() as client:
             return client.count(self.query)
 
-    def to_arrow(self) -> pa.Table:
-        """Give all rows as an Arrow table; nested rows as structs and lists.
+    def to_arrow(self, *, short: Short = "error") -> pa.Table:
+        """Return all rows as an Arrow table; nested rows as structs and lists.
+
+        Parameters
+        ----------
+        short
+            As for `rows`.
 
         Raises
         ------
+        AnswerError, ShortAnswerError
+            As `rows` does.
         MissingExtraError
             Without the extra ``tables``.
         """
@@ -275,13 +331,20 @@ class Search:
             import pyarrow as pa
         except ImportError:
             raise MissingExtraError("tables", "an Arrow table") from None
-        return pa.Table.from_pylist(self.rows())
+        return pa.Table.from_pylist(list(self.rows(short=short)))
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Give all rows as a DataFrame in the order of the service; nested rows as objects.
+    def to_pandas(self, *, short: Short = "error") -> pd.DataFrame:
+        """Return all rows as a DataFrame in the order of the service; nested rows as objects.
+
+        Parameters
+        ----------
+        short
+            As for `rows`.
 
         Raises
         ------
+        AnswerError, ShortAnswerError
+            As `rows` does.
         MissingExtraError
             Without the extra ``tables``.
         """
@@ -289,7 +352,7 @@ class Search:
             import pandas as pd
         except ImportError:
             raise MissingExtraError("tables", "a DataFrame") from None
-        return pd.DataFrame(self.rows())
+        return pd.DataFrame(list(self.rows(short=short)))
 
     # --- how it shows itself --------------------------------------------------------------------
 
@@ -302,11 +365,11 @@ class Search:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return card("Search", self._facts(), note="not asked yet: .rows(), .count(), .to_pandas()")
+        return card("Search", self._facts(), note="not sent yet: .rows(), .count(), .to_pandas()")
 
 
 def service_stage(name: str, parameters: Mapping[str, object]) -> ServiceStage:
-    """Give the stage that calls a service; a list becomes several values."""
+    """Return the stage that calls a service; a list becomes several values."""
     found: list[Filter] = []
     for key, value in parameters.items():
         many = isinstance(value, (list, tuple))

@@ -1,7 +1,7 @@
-"""Well-known files: the files rows point at, told apart by type and never by suffix.
+"""Well-known files: the files rows point at, recognised by type and never by suffix.
 
-A reconstruction and its markers both end in ``.swc`` on the service; only the type id, or the
-type's name, says which is which.
+A reconstruction and its markers both end in ``.swc`` on the service; only the type id, or the name
+of the type, distinguishes them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """A well-known file type: the id rows carry, and its name."""
+    """A well-known file type: its id in rows, and its name."""
 
     id: int
     name: str
@@ -42,11 +42,11 @@ class WellKnownFile:
     Parameters
     ----------
     id
-        Its id; the download service asks for nothing else.
+        Its id, all that the download service needs.
     type_id, type_name
         Its type; the name is empty where the row does not nest it.
     path
-        Where it lies on the service's disks; tells the name it had there.
+        Its path at the service, which ends with its name.
     attached_to
         Id of the row it belongs to.
     """
@@ -78,19 +78,19 @@ class WellKnownFile:
         )
 
     def is_a(self, kind: FileType) -> bool:
-        """Tell whether it is of this type, by id where there is one, else by name."""
+        """Return whether it is of this type, by id where there is one, else by name."""
         return self.type_id == kind.id if self.type_id else self.type_name == kind.name
 
     def url(self, base: str) -> str:
-        """Give the URL at the service with base URL `base`."""
+        """Return the URL at the service with base URL `base`."""
         return file_url(base, self.id)
 
 
 def of_type(files: Iterable[WellKnownFile], kind: FileType) -> list[WellKnownFile]:
-    """Give the files of one type, in the order of their ids."""
+    """Return the files of one type, in the order of their ids."""
     return sorted((f for f in files if f.is_a(kind)), key=lambda f: f.id)
 
 
 def file_url(base: str, file_id: int) -> str:
-    """Give the URL of a well-known file at the service with base URL `base`."""
+    """Return the URL of a well-known file at the service with base URL `base`."""
     return f"{base}/api/v2/well_known_file_download/{file_id}"

@@ -1,7 +1,7 @@
-"""Whether rows are what was asked for.
+"""Whether rows match the filters of a query.
 
-The service ignores what it does not understand and answers with everything. Only what can be
-decided for sure is decided: filters on plain columns that the rows carry.
+The service ignores what it does not understand and answers with all rows. Only what is certain is
+checked: filters on plain columns that the rows contain.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ _BOOLEANS = {"true": True, "t": True, "false": False, "f": False}
 
 
 def check_rows(rows: Sequence[Mapping[str, Any]], stage: ModelStage, url: str) -> None:
-    """See that every row matches the filters on the model itself.
+    """Check that every row matches the filters on the model itself.
 
     Raises
     ------
     AnswerError
-        Naming the filter and the first row that disobeys it.
+        Naming the filter and the first row that does not match it.
     """
     for condition in stage.filters:
         for row in rows:
             if condition.field in row and not matches(row[condition.field], condition):
                 found = f"{condition.field} is {row[condition.field]!r} in row {row.get('id', '?')}"
                 error = AnswerError(
-                    f"a row disobeys the filter {condition}", address=url, why=found
+                    f"a row does not match the filter {condition}", address=url, why=found
                 )
                 error.retryable = False
                 raise error
 
 
 def matches(value: object, condition: Filter) -> bool:
-    """Tell whether a value matches a filter; True where that cannot be decided."""
+    """Return whether a value matches a filter; True where that cannot be decided."""
     if not condition.op:
         return value is not None
     words = [v.text for v in condition.values if isinstance(v, Word)]

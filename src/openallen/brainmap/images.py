@@ -20,7 +20,7 @@ from openallen.errors import UsageError
 __all__ = ["COLORMAPS", "DrawingRequest", "ImageRequest", "ImageService", "View", "tier_size_px"]
 
 ImageService = Literal["image", "section_image", "projection_image", "atlas_image"]
-"""Which service is asked; ``image`` and ``section_image`` give the same picture."""
+"""The image services; ``image`` and ``section_image`` return the same picture."""
 
 View = Literal["expression", "projection", "tumor_feature_annotation", "tumor_feature_boundary"]
 """What is shown instead of the picture itself."""
@@ -36,7 +36,7 @@ COLORMAPS: Mapping[str, int] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """One request to an image service. What is None is left to the service.
+    """One request to an image service. None leaves an option to the service.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class ImageRequest:
     expression, projection, tumor_feature_annotation, tumor_feature_boundary
         Older switches for the same views.
     annotation, atlas
-        Whether drawn annotation is laid over an atlas image, and of which atlas.
+        Whether annotation is drawn over an atlas image, and of which atlas.
     downsample_dimensions
         Whether the service scales the size asked for by the downsampling.
 
@@ -124,7 +124,7 @@ class ImageRequest:
             name = _OPTIONS.get(condition.field)
             if name is None or condition.op != "eq":
                 raise UsageError(
-                    f"image services know no '{condition}'",
+                    f"image services have no option '{condition}'",
                     address=str(address),
                     hint="one of " + ", ".join(_OPTIONS),
                 )
@@ -143,14 +143,14 @@ class ImageRequest:
         return {name: text for name, text in given.items() if text is not None}
 
     def url(self, base: str) -> str:
-        """Give the URL at the service with base URL `base`."""
+        """Return the URL at the service with base URL `base`."""
         query = "&".join(f"{name}={quote(text, safe=',.')}" for name, text in self.options.items())
         path = f"{base}/api/v2/{self.service}_download/{self.image_id}"
         return f"{path}?{query}" if query else path
 
 
 def tier_size_px(width_px: int, height_px: int, downsample: int) -> tuple[int, int]:
-    """Give width and height of an image after `downsample` halvings, in pixels, rounded up.
+    """Return width and height of an image after `downsample` halvings, in pixels, rounded up.
 
     Rounding at odd sizes is the service's own affair: hold answers to this within one pixel.
     """
@@ -194,7 +194,7 @@ class DrawingRequest:
                 continue
             if condition.field not in {"groups", "downsample"} or condition.op != "eq":
                 raise UsageError(
-                    f"drawings know no '{condition}'",
+                    f"drawings have no option '{condition}'",
                     address=str(address),
                     hint="groups and downsample",
                 )
@@ -204,11 +204,14 @@ class DrawingRequest:
     @property
     def options(self) -> dict[str, str]:
         """The parameters as the service spells them."""
-        given = {"groups": ",".join(map(str, self.groups)), "downsample": _write(self.downsample)}
-        return {name: text for name, text in given.items() if text}
+        parameters = {
+            "groups": ",".join(map(str, self.groups)),
+            "downsample": _write(self.downsample),
+        }
+        return {name: text for name, text in parameters.items() if text}
 
     def url(self, base: str) -> str:
-        """Give the URL at the service with base URL `base`."""
+        """Return the URL at the service with base URL `base`."""
         query = "&".join(f"{name}={text}" for name, text in self.options.items())
         path = f"{base}/api/v2/svg/{self.image_id}"
         return f"{path}?{query}" if query else path
@@ -256,7 +259,8 @@ def _read(name: str, text: str, address: Address) -> object:
             return values
         return {"true": True, "false": False}[text.lower()]
     except (KeyError, ValueError) as error:
-        raise UsageError(f"'{text}' is no {name}", address=str(address), why=str(error)) from error
+        what = f"'{text}' is not a value of '{name}'"
+        raise UsageError(what, address=str(address), why=str(error)) from error
 
 
 def _write(value: object) -> str | None:

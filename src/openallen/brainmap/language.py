@@ -6,7 +6,7 @@ a column from one stage to the next; service stages call a computed service.
 
 Two queries are equal when they mean the same: quotes around a simple word, the place of a filter
 among associations, and the spelling of options make no difference. ``str(query)`` is canonical,
-and reading it gives an equal query back.
+and parses to an equal query.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 Format = Literal["json", "xml", "csv"]
 
 OPERATORS: Final = ("eq", "ne", "lt", "gt", "le", "ge", "li", "il", "in", "is")
-"""Operators as RMA spells them behind a ``$``; ``li`` minds case, ``il`` does not."""
+"""Operators as RMA writes them after a ``$``; ``li`` is case-sensitive, ``il`` is not."""
 
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
@@ -49,12 +49,12 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_*.-]+")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Text or a number. A single quote cannot be said in RMA, so it cannot be in one.
+    """Text or a number, without single quotes: RMA has no way to write them.
 
     Raises
     ------
     UsageError
-        If the text holds a single quote.
+        If the text contains a single quote.
     """
 
     text: str
@@ -62,9 +62,9 @@ class Word:
     def __post_init__(self) -> None:
         if "'" in self.text:
             raise UsageError(
-                "RMA cannot say a single quote",
+                "RMA cannot contain a single quote",
                 why=repr(self.text),
-                hint="like or ilike with * in its place",
+                hint="like or ilike, with * in place of the quote",
             )
 
     def __str__(self) -> str:
@@ -115,9 +115,12 @@ class Filter:
 
     def __post_init__(self) -> None:
         if not all(NAME.fullmatch(part) for part in self.field.split(".")):
-            raise UsageError("no name of a column", why=repr(self.field))
+            raise UsageError(f"'{self.field}' is not the name of a column")
         if (self.op and self.op not in OPERATORS) or bool(self.op) != bool(self.values):
-            raise UsageError("no filter", why=f"{self.field}, {self.op!r}, {self.values!r}")
+            raise UsageError(
+                "a filter needs a known operator and values",
+                why=f"{self.field} {self.op} {self.values}",
+            )
 
     def __str__(self) -> str:
         tail = f"${self.op}{','.join(map(str, self.values))}" if self.op else ""
@@ -126,7 +129,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """A relation walked from one model to another, with what is asked there.
+    """An association from one model to another, with filters and associations there.
 
     In criteria it restricts the main rows; in includes it nests rows, and its filters restrict
     only those.
@@ -144,7 +147,7 @@ class Association:
         return f"{self.name}{''.join(map(str, self.filters))}{inner}"
 
     def walk(self) -> Iterator[Association]:
-        """Give this association and all below it."""
+        """Return this association and all below it."""
         yield self
         for child in self.children:
             yield from child.walk()
@@ -179,22 +182,22 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How the answer shall look. What is None or empty is left to the service.
+    """The form of the answer. None and empty leave an option to the service.
 
     Parameters
     ----------
     only, exclude
         Columns wanted, or not wanted (RMA's ``except``).
     tabular, distinct
-        A flat answer of these columns, and whether equal rows are given once.
+        A flat answer of these columns, and whether equal rows appear once.
     order
         Sort keys, first ones first.
     num_rows
-        Rows wanted; ``"all"`` for every one. The service gives 50 unless told.
+        Rows wanted; ``"all"`` for every one. The default of the service is 50.
     start_row
-        Rows passed over.
+        Rows skipped.
     count
-        Whether the service counts all rows; it does unless told.
+        Whether the service counts all rows; it does by default.
     others
         Options of other names, as they came.
     """
@@ -210,7 +213,7 @@ class Options:
     others: tuple[tuple[str, str], ...] = ()
 
     def items(self) -> Iterator[tuple[str, str]]:
-        """Give name and text of each option that is set, in canonical order."""
+        """Return name and text of each option that is set, in canonical order."""
         if self.only:
             yield "only", ",".join(self.only)
         if self.exclude:
@@ -288,7 +291,7 @@ class PipeStage:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStage:
-    """Calls a computed service with parameters; a parameter may be given more than once."""
+    """Calls a computed service with parameters; a parameter may be repeated."""
 
     name: str
     parameters: tuple[Filter, ...] = ()
@@ -300,7 +303,7 @@ class ServiceStage:
         return f"service::{self.name}{''.join(map(str, self.parameters))}"
 
     def with_page(self, start_row: int, num_rows: int) -> Self:
-        """Give the stage asking for one page; services page by parameters of their own."""
+        """Return the stage asking for one page; services page by parameters of their own."""
         kept = [p for p in self.parameters if p.field not in {"start_row", "num_rows"}]
         page = {"start_row": start_row, "num_rows": num_rows}
         new = [Filter(name, "eq", (Word(str(value)),)) for name, value in page.items()]
@@ -319,7 +322,7 @@ class Query:
     stages
         At least one; each answers with rows, a pipe stage excepted.
     parameters
-        What only the URL can say: ``query`` (free text), ``wrap``, ``filename``.
+        Parameters of the URL alone: ``query`` (free text), ``wrap``, ``filename``.
 
     Examples
     --------
@@ -333,7 +336,7 @@ class Query:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise UsageError("a query without a stage")
+            raise UsageError("a query needs a stage")
 
     @property
     def main(self) -> ModelStage | None:
@@ -349,7 +352,7 @@ class Query:
         return last.options if isinstance(last, ModelStage) else Options()
 
     def with_options(self, options: Options) -> Self:
-        """Give the query with other options on its last stage.
+        """Return the query with other options on its last stage.
 
         Raises
         ------
@@ -358,11 +361,11 @@ class Query:
         """
         last = self.stages[-1]
         if not isinstance(last, ModelStage):
-            raise UsageError("only a model takes options", why=str(last))
+            raise UsageError("only a model has options", why=str(last))
         return replace(self, stages=(*self.stages[:-1], replace(last, options=options)))
 
     def with_page(self, start_row: int, num_rows: int) -> Self:
-        """Give the query asking for one page."""
+        """Return the query asking for one page."""
         last = self.stages[-1]
         if isinstance(last, ServiceStage):
             page = last.with_page(start_row, num_rows)
@@ -370,7 +373,7 @@ class Query:
         return self.with_options(replace(self.options, start_row=start_row, num_rows=num_rows))
 
     def filters_without_operator(self) -> list[Filter]:
-        """Give the filters that only ask whether a column is set.
+        """Return the filters that only ask whether a column is set.
 
         They are rarely meant: a shell that swallows ``$eq5`` out of a filter leaves one behind,
         and the service then answers with everything.
@@ -389,11 +392,11 @@ class Query:
         return text + "".join(f"&{k}={_escaped(v)}" for k, v in self.parameters)
 
     def text(self) -> str:
-        """Give the RMA text as the service reads it, nothing escaped."""
+        """Return the RMA text as the service reads it, nothing escaped."""
         return ",".join(map(str, self.stages))
 
     def url(self, base: str, format: Format = "json") -> str:  # noqa: A002 - RMA's own word
-        """Give the URL that asks the service with base URL `base`, percent-encoded.
+        """Return the URL that asks the service with base URL `base`, percent-encoded.
 
         Parameters
         ----------
@@ -415,4 +418,4 @@ def _escaped(text: str) -> str:
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        raise UsageError("no name", why=repr(name))
+        raise UsageError(f"{name!r} is not a name")

@@ -18,12 +18,12 @@ def plural(word: str) -> str:
 
 
 def singular(word: str) -> str:
-    """``data_sets`` to ``data_set``; what is no plural stays as it is."""
+    """``data_sets`` to ``data_set``; a word that is not a plural is unchanged."""
     if word.endswith("ies"):
         return word[:-3] + "y"
     return word.removesuffix("s") if not word.endswith("ss") else word
 
 
 def model_of(association: str) -> str:
-    """Name the model an association most likely leads to: ``section_images`` to SectionImage."""
+    """Return the model an association most likely leads to: ``section_images`` to SectionImage."""
     return "".join(part.capitalize() for part in singular(association).split("_"))

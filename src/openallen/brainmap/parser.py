@@ -1,4 +1,4 @@
-"""Reading RMA: whole URLs or bare text, with the liberties real queries take.
+"""Parsing RMA: whole URLs or bare text, with the variants found in real queries.
 
 Beside the canonical form these are read: filters right behind the model, a missing or an extra
 comma, options before includes, criteria in two pieces, blanks and line breaks, ``+`` for a blank
@@ -41,7 +41,7 @@ _DEEPEST: Final = 40
 _LONGEST: Final = 1_000_000
 _REFERENCE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
 _HEAD: Final = re.compile(r"(model|rma|pipe|service)\s*::\s*([A-Za-z_]\w*)", re.ASCII)
-_QUOTES: Final = "in a shell put RMA in single quotes: else it takes $eq for a variable"
+_QUOTES: Final = "in a shell, put RMA in single quotes: an unquoted $eq is a variable"
 
 
 def parse(text_or_url: str) -> Query:
@@ -61,7 +61,7 @@ def parse(text_or_url: str) -> Query:
         For a URL that asks for something else than rows (an image, a file, a schema).
     """
     if len(text_or_url) > _LONGEST:
-        raise UsageError("too long for a query", why=f"{len(text_or_url):,} characters")
+        raise UsageError("the query is too long", why=f"{len(text_or_url):,} characters")
     request = read_request(text_or_url)
     reader = _Reader(request)
     query = reader.query()
@@ -295,7 +295,7 @@ class _Reader:
         self._at = stop + 1
         text = self._text[start + 1 : stop]
         if "'" in text:
-            raise self._wrong("RMA cannot say a single quote", at=start + 1 + text.index("'"))
+            raise self._wrong("RMA cannot contain a single quote", at=start + 1 + text.index("'"))
         return Word(text)
 
     # --- options --------------------------------------------------------------------------------
@@ -313,16 +313,16 @@ class _Reader:
             draft.options = self._set(draft.options, option.field, texts, start)
 
     def _url_options(self) -> None:
-        """Set what the URL says beside its criteria; the text itself has the last word."""
+        """Set the options of the URL; those in the text go before them."""
         last = self._stages[-1]
         if not (self._request.options or self._request.include.text):
             return
         if isinstance(last, ServiceStage):
-            given = (Filter(n, "eq", (Word(t),)) for n, t in self._request.options)
-            self._stages[-1] = replace(last, parameters=(*last.parameters, *given))
+            more = (Filter(n, "eq", (Word(t),)) for n, t in self._request.options)
+            self._stages[-1] = replace(last, parameters=(*last.parameters, *more))
             return
         if not isinstance(last, ModelStage):
-            raise self._wrong("a pipe takes no options")
+            raise self._wrong("a pipe has no options")
         set_in_text = {name for name, _ in last.options.items()}
         options, at = last.options, len(self._text)
         for name, text in self._request.options:
@@ -380,7 +380,7 @@ def _names(parts: Iterable[str]) -> tuple[str, ...]:
     names = tuple(part for part in parts if part)
     for name in names:
         if not re.fullmatch(r"[\w.*]+", name):
-            raise ValueError(f"'{name}' is no column")
+            raise ValueError(f"'{name}' is not a column")
     return names
 
 
@@ -392,7 +392,7 @@ def _tabular(options: Options, parts: list[str]) -> Options:
         if words[0].lower() == "distinct":
             distinct, words = True, words[1:]
         if len(words) not in {1, 3} or (len(words) == 3 and words[1].lower() != "as"):
-            raise ValueError(f"'{part}' is no column")
+            raise ValueError(f"'{part}' is not a column")
         _names((words[0], *words[2:]))
         columns.append(Column(words[0], words[2] if len(words) == 3 else ""))
     return replace(options, tabular=tuple(columns), distinct=distinct)
@@ -403,7 +403,7 @@ def _order(options: Options, parts: list[str]) -> Options:
     for part in parts:
         match = re.fullmatch(r"([\w.]+?)(?:(?:\$|[\s+]+)(asc|desc))?", part, re.IGNORECASE)
         if match is None:
-            raise ValueError(f"'{part}' is no sort key")
+            raise ValueError(f"'{part}' is not a sort key")
         orders.append(Order(match[1], (match[2] or "").lower() == "desc"))
     return replace(options, order=tuple(orders))
 
@@ -417,7 +417,7 @@ def _rows(options: Options, parts: list[str]) -> Options:
 def _whole(parts: list[str]) -> int:
     text = "".join(parts)
     if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"'{text}' is no number of rows")
+        raise ValueError(f"'{text}' is not a number of rows")
     return int(text)
 
 

@@ -21,7 +21,7 @@ from openallen.formats.marker import MarkerCheck
 from openallen.formats.png import PngCheck
 from openallen.formats.svg import SvgCheck
 from openallen.formats.swc import SwcCheck
-from openallen.plans import Check, Plan, RemoteFile, safe_name
+from openallen.plans import Check, Plan, RemoteFile, fetch_command, safe_name
 from openallen.transfer.job import FileJob
 
 __all__ = ["IMAGE_CONNECTIONS", "plan_file", "plan_image", "well_known"]
@@ -54,7 +54,7 @@ def plan_image(client: Client, address: Address, to: Path) -> FileJob:
         expects=_DRAWING if drawn else _PICTURE,
         ranges=False,
         check=SvgCheck() if drawn else JpegCheck(),
-        retry=f"openallen fetch {address} --to {to}",
+        retry=fetch_command(address, to=to, source=client.source),
     )
     return FileJob(_plan(client, address, to, f"image {request.image_id}", file))
 
@@ -62,8 +62,8 @@ def plan_image(client: Client, address: Address, to: Path) -> FileJob:
 def plan_file(client: Client, address: Address, to: Path) -> FileJob:
     """Plan one well-known file: ``file:491120155``.
 
-    Its row is asked for first: it tells name and type. Not every file has a row that can be
-    asked for; such a file is fetched under its id.
+    Its row is requested first, for its name and type. Not every file has a row that can be
+    queried; such a file is fetched under its id.
     """
     rows = list(client.rows(Search.of("WellKnownFile").where(id=address.id).query, 1))
     known = WellKnownFile.from_row(rows[0]) if rows else WellKnownFile(id=address.id, type_id=None)
@@ -74,7 +74,7 @@ def plan_file(client: Client, address: Address, to: Path) -> FileJob:
         kind="files",
         expects=expected(known),
         check=check_for(known),
-        retry=f"openallen fetch {address} --to {to}",
+        retry=fetch_command(address, to=to, source=client.source),
     )
     return FileJob(_plan(client, address, to, f"well-known file {address.id}", file))
 
@@ -82,7 +82,7 @@ def plan_file(client: Client, address: Address, to: Path) -> FileJob:
 def well_known(
     client: Client, known: WellKnownFile, path: str, *, kind: str, retry: str, last_digest: str = ""
 ) -> RemoteFile:
-    """Give a well-known file as a part of a larger plan."""
+    """Return a well-known file as a part of a larger plan."""
     return RemoteFile(
         address=f"file:{known.id}",
         url=known.url(client.base_url),
@@ -96,14 +96,14 @@ def well_known(
 
 
 def expected(known: WellKnownFile) -> frozenset[str]:
-    """Say what the first bytes of a file may look like; anything for types not known here."""
+    """Return the kinds of content a file may have; empty, for any, where its type is unknown."""
     if known.is_a(RECONSTRUCTION_TYPE) or known.is_a(MARKER_TYPE):
         return _TEXT
     return frozenset({"png"}) if known.is_a(MORPHOLOGY_THUMBNAIL_TYPE) else frozenset()
 
 
 def check_for(known: WellKnownFile) -> Check | None:
-    """Give the check that goes with the type of a file."""
+    """Return the check that goes with the type of a file."""
     if known.is_a(RECONSTRUCTION_TYPE):
         return SwcCheck()
     if known.is_a(MARKER_TYPE):

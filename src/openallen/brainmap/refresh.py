@@ -1,4 +1,4 @@
-"""Asking the service for its models anew."""
+"""Refreshing the description of models from the service."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MOST_BYTES = 64 << 20
 
 
 def refresh(client: Client, store: Path) -> Schema:
-    """Ask for the description of all models, and keep it in the store for later calls.
+    """Return the service's own description of all models, and save it in the store.
 
     Parameters
     ----------
     client
-        Whom to ask (``/api/v2/data/enumerate.json``).
+        The client that asks for ``/api/v2/data/enumerate.json``.
     store
         The store's folder.
 
@@ -33,7 +33,7 @@ def refresh(client: Client, store: Path) -> Schema:
     Raises
     ------
     AnswerError
-        If the answer is no description of models; what was kept before stays.
+        If the answer is not a description of models; the one saved before stays.
     StoreError, SpaceError
         If it cannot be written.
     """
@@ -50,7 +50,7 @@ def _described(client: Client) -> Schema:
     try:
         described = Schema.from_enumerate(json.loads(body))
     except ValueError as error:
-        raise AnswerError("no description of models", address=url, why=str(error)) from error
+        raise AnswerError("this does not describe models", address=url, why=str(error)) from error
     if not described.models:
-        raise AnswerError("a description of no models", address=url)
+        raise AnswerError("the description has no models", address=url)
     return described

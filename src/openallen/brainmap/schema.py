@@ -1,8 +1,8 @@
-"""What models there are, with their columns and associations: hints, never a reason to refuse.
+"""The models, with their columns and associations: hints, never a reason to refuse a name.
 
 The hints that come with the package were made from the service's own description of 2012-14 and
-what public queries use beyond it; the service may know more. A fresh description that
-`openallen.brainmap.refresh` put into the store goes before them.
+what public queries use beyond it; the service may know more. A newer description that
+`openallen.brainmap.refresh` saved in the store takes precedence.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Association:
     Parameters
     ----------
     name
-        How queries call it.
+        Its name in queries.
     kind
         belongs_to, has_one, has_many or has_and_belongs_to_many.
     model
@@ -74,7 +74,7 @@ class Association:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model: the rows of one kind the service gives.
+    """A model: one kind of rows at the service.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Model:
     associations: Mapping[str, Association] = field(default_factory=lambda: MappingProxyType({}))
 
     def field_type(self, name: str) -> str:
-        """Give the type of a column, or empty where it is not known."""
+        """Return the type of a column, or empty where it is not known."""
         known = self.fields.get(name)
         return known.type if known else ""
 
@@ -118,20 +118,20 @@ class Schema:
         Raises
         ------
         AnswerError
-            If it is no such description.
+            If it is not such a description.
         """
         models: list[Model] = []
         try:
             for entry in answer["msg"]:
-                for name, told in entry.get("DataDescription", entry).items():
-                    fields = (Field(f["name"], _plain(f["type"])) for f in told["fields"])
+                for name, described in entry.get("DataDescription", entry).items():
+                    fields = (Field(f["name"], _plain(f["type"])) for f in described["fields"])
                     relations = (
                         Association(a["name"], _kind(a["type"]), a["class"])
-                        for a in told["associations"]
+                        for a in described["associations"]
                     )
-                    models.append(_model(name, told["table"], fields, relations))
+                    models.append(_model(name, described["table"], fields, relations))
         except (KeyError, TypeError, AttributeError) as error:
-            raise AnswerError("no description of models", why=repr(error)) from error
+            raise AnswerError("this does not describe models", why=repr(error)) from error
         return cls(models)
 
     @classmethod
@@ -152,7 +152,7 @@ class Schema:
         return cls(models)
 
     def to_compact(self) -> dict[str, list[str]]:
-        """Give the form the package ships: table, columns and associations as text."""
+        """Return the form the package ships: table, columns and associations as text."""
         return {
             model.name: [
                 model.table,
@@ -167,17 +167,17 @@ class Schema:
         }
 
     def get(self, name: str) -> Model | None:
-        """Give the model of that name, None where it is not known."""
+        """Return the model of that name, None where it is not known."""
         return self.models.get(name)
 
     def meant(self, name: str) -> str:
-        """Give the known model nearest to a name, or empty where none is near."""
+        """Return the known model nearest to a name, or empty where none is near."""
         folded = {known.lower(): known for known in self.models}
         near = get_close_matches(name.lower(), folded, n=1, cutoff=0.7)
         return folded[near[0]] if near and folded[near[0]] != name else ""
 
     def field_meant(self, model: str, name: str) -> str:
-        """Give the column of a model nearest to a name it does not have, or empty."""
+        """Return the column of a model nearest to a name it does not have, or empty."""
         known = self.models.get(model)
         if known is None or name in known.fields or not known.fields:
             return ""
@@ -185,12 +185,12 @@ class Schema:
         return near[0] if near else ""
 
     def table_of(self, model: str) -> str:
-        """Give the table of a model; for an unknown one the plural of its name."""
+        """Return the table of a model; for an unknown one the plural of its name."""
         known = self.models.get(model)
         return known.table if known else plural(snake(model))
 
     def joined(self, newer: Schema) -> Schema:
-        """Give what both know of; where they differ, what `newer` says."""
+        """Return the models of both; where they differ, those of `newer`."""
         models = dict(self.models)
         for name, new in newer.models.items():
             old = models.get(name)
@@ -199,13 +199,13 @@ class Schema:
 
 
 def refreshed_file(store: Path | None = None) -> Path:
-    """Give where a refreshed description is kept."""
+    """Return the file of a refreshed description."""
     return (store or Settings.load().store) / "brainmap" / "schema-hints.json"
 
 
 @functools.cache
 def schema() -> Schema:
-    """Give the hints that come with the package, and what a refresh told beyond them."""
+    """Return the hints that come with the package, updated by a refresh if there was one."""
     file = resources.files("openallen.brainmap") / "schema-hints.json"
     shipped = Schema.from_compact(json.loads(file.read_text("utf-8")))
     refreshed = refreshed_file()
@@ -238,8 +238,8 @@ def _model(
     )
 
 
-def _kind(told: str) -> str:
-    return told if told in _KIND_CODES else "has_many"
+def _kind(name: str) -> str:
+    return name if name in _KIND_CODES else "has_many"
 
 
 def _plain(kind: str) -> str:

@@ -36,7 +36,7 @@ _OTHER_PATHS: Final = (
 
 @dataclass(frozen=True)
 class Text:
-    """Decoded text, and where each of its characters stood in what was given.
+    """Decoded text, and the place of each of its characters in the original.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Text:
     places: Sequence[int]
 
     def place(self, at: int) -> int:
-        """Give the position in the original of character `at`."""
+        """Return the position in the original of character `at`."""
         return self.places[min(at, len(self.places) - 1)]
 
 
@@ -61,7 +61,7 @@ class Request:
     Parameters
     ----------
     original
-        What was given, for messages.
+        The text itself, for messages.
     criteria, include
         RMA text.
     model
@@ -71,7 +71,7 @@ class Request:
     options
         Options given as URL parameters, the last of each name.
     others
-        Parameters that only a URL can say.
+        Parameters of the URL alone.
     """
 
     original: str
@@ -84,7 +84,7 @@ class Request:
 
 
 def read_request(given: str) -> Request:
-    """Take a URL or a bare query apart.
+    """Return the pieces of a URL or a bare query.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _something_else(given: str, path: str) -> UsageError:
     for pattern, what, hint in _OTHER_PATHS:
         if re.fullmatch(pattern, path):
             return UsageError(f"this URL asks for {what}, not for rows", address=given, hint=hint)
-    return UsageError("no request of brain-map.org for rows", address=given)
+    return UsageError("this URL does not ask brain-map.org for rows", address=given)
 
 
 def _assemble(
@@ -202,7 +202,7 @@ def _decoder(*, plus: bool) -> Callable[[str, int, int], Text]:
 
 
 def _spread(raw: bytes, at: int) -> list[int]:
-    """Give the place of the escape each decoded character starts at."""
+    """Return the place of the escape each decoded character starts at."""
     piece = raw.decode("utf-8", "replace")
     if len(piece) == len(raw):
         return [at + 3 * i for i in range(len(raw))]

@@ -197,7 +197,21 @@ def _say(text: str, code: ExitCode) -> int:
     return code
 
 
+def _as_typed(hint: str) -> str:
+    """Return a command with the service and the store that were named when it was typed."""
+    words = sys.argv[1:]
+    if not hint.startswith("openallen ") or words[:1] == ["serve"]:
+        return hint
+    for flag in ("--source", "--store"):
+        given = [w.partition("=")[2] for w in words if w.startswith(f"{flag}=")]
+        given += [words[at + 1] for at, w in enumerate(words[:-1]) if w == flag]
+        if given and flag not in hint:
+            hint += f" {flag} {shlex.quote(given[-1])}"
+    return hint
+
+
 def _fail(error: OpenAllenError, *, as_json: bool, debug: bool) -> int:
+    error.hint = _as_typed(error.hint)
     if debug:
         traceback.print_exception(error)
     if error.exit_code == ExitCode.INCOMPLETE:

@@ -1,9 +1,10 @@
-"""``openallen bench``: measurements anybody can run again."""
+"""``openallen bench``: reproducible measurements of codecs on recordings."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ import click
 from openallen import verbs
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
-from openallen.cli.pictures import checked, save
-from openallen.display import bytes_text
+from openallen.display import bytes_text, count_text, picture_path, save_figure
 from openallen.errors import NotFoundError, UsageError
+from openallen.sources.tables import Rows
 
 if TYPE_CHECKING:
     from openallen.sources.recordings.compress import Measured
@@ -24,38 +25,61 @@ __all__ = ["command"]
 EXAMPLES = (
     (
         "openallen bench compression NP2 --codecs blosc-zstd,blosc-lz4 --seconds 0.2 --channels 32",
-        "a made-up Neuropixels 2.0 recording",
+        "two codecs on a simulated Neuropixels 2.0 recording",
     ),
-    ("openallen bench compression NP1 --codecs zlib --seconds 0.1 --channels 8 --json", "as JSON"),
+    (
+        "openallen bench compression NP1 --codecs zlib --seconds 0.1 --channels 8 --json",
+        "JSON lines",
+    ),
     (
         "openallen bench compression NP1 --codecs zlib --levels low,high --deltas none,2d-time "
         "--seconds 0.1 --channels 8 --csv codecs.csv",
-        "levels and differences, as a table",
+        "two compression levels and two delta filters, all results as CSV",
     ),
 )
-_COLUMNS = (
-    "codec",
-    "ratio",
-    "pack_x_realtime",
-    "unpack_x_realtime",
-    "published_np1",
-    "published_np2",
-)
+_COLUMNS = {
+    "codec": "codec",
+    "compression_ratio": "compression ratio",
+    "compression_speed_x_real_time": "compression speed",
+    "decompression_speed_x_real_time": "decompression speed",
+    "published_ratio_np1": "published NP1",
+    "published_ratio_np2": "published NP2",
+}
+"""What people see of the keys of a row."""
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
 @click.argument("what", type=click.Choice(("compression",)))
 @click.argument("place", metavar="PATH|ADDRESS|NP1|NP2")
-@click.option("--codecs", help="Names with commas; all if left out.")
-@click.option("--levels", help="low, medium, high, with commas; the published best if left out.")
-@click.option("--shuffles", help="none, byte, bit; the published best if left out.")
-@click.option("--deltas", default="none", help="none, 1d, 2d-time, 2d-space, 2d-time-space.")
-@click.option("--bands", default="none", help="none, highpass-300, bandpass-300-6000, …")
-@click.option("--lossy", is_flag=True, help="Also fewer bits, and WavPack that loses some.")
-@click.option("--seconds", type=float, default=10.0, show_default=True, help="Of the recording.")
-@click.option("--start", type=float, default=0.0, show_default=True, help="From here on, in s.")
-@click.option("--chunk-s", type=float, default=1.0, show_default=True, help="Length of a chunk.")
-@click.option("--channels", type=click.IntRange(1), default=384, help="Of what is made up.")
+@click.option("--codecs", help="Codecs, comma-separated.  [default: all]")
+@click.option("--levels", help="low, medium, high, comma-separated.  [default: published best]")
+@click.option("--shuffles", help="none, byte, bit, comma-separated.  [default: published best]")
+@click.option(
+    "--deltas",
+    default="none",
+    show_default=True,
+    help="Delta filters: none, 1d, 2d-time, 2d-space, 2d-time-space.",
+)
+@click.option(
+    "--bands",
+    default="none",
+    show_default=True,
+    help="Frequency filters: none, highpass-300, bandpass-300-6000, bandpass-500-14999, "
+    "bandpass-0.5-14999.",
+)
+@click.option("--lossy", is_flag=True, help="Also measure bit truncation and WavPack hybrid.")
+@click.option("--seconds", type=float, default=10.0, show_default=True, help="Duration to read.")
+@click.option("--start", type=float, default=0.0, show_default=True, help="Start, in seconds.")
+@click.option(
+    "--chunk-s", type=float, default=1.0, show_default=True, help="Chunk length, in seconds."
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1),
+    default=384,
+    show_default=True,
+    help="Channels of a simulated recording.",
+)
 @click.option(
     "--lsb",
     is_flag=False,
@@ -63,33 +87,34 @@ _COLUMNS = (
     default="auto",
     metavar="[auto|off|N]",
     show_default=True,
-    help="Take out the step first: found, left alone, or known.",
+    help="LSB correction before compression: estimate the LSB, no correction, or a known LSB.",
 )
-@click.option("--no-lsb", is_flag=True, help="The same as --lsb off.")
-@click.option("--hours", type=float, help="Say what so many hours of it would take.")
-@click.option("--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all.")
+@click.option("--no-lsb", is_flag=True, help="Same as --lsb off.")
+@click.option("--hours", type=float, help="Also estimate the compressed size of this many hours.")
 @click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it (png, svg, pdf)."
+    "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all results."
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Plot the results (.png, .svg, .pdf).",
 )
 @common
 def command(
     call: Call, what: str, place: str, table: Path | None, plot: Path | None, **options: Any
 ) -> int:
-    """Measure how small codecs make a recording, how fast, and what lossy ones lose.
+    """Measure compression ratio, speed and error of codecs on a recording.
 
-    PATH is a recording (or its address); NP1 and NP2 make one up. Beside the ratios stand the
-    medians of Buccino et al. (2023, doi 10.1088/1741-2552/acf5a4) on real recordings. Speeds are
-    multiples of real time in one thread; the slow codecs take minutes for ten seconds.
+    The recording is a path or an address; NP1 and NP2 simulate one with the statistics of
+    Neuropixels 1.0 and 2.0. The published values are from Buccino et al. (2023, doi
+    10.1088/1741-2552/acf5a4). Speeds are multiples of real time in one thread; lzma, zstd and zlib
+    take minutes for ten seconds of 384 channels.
     """
     del what
-    from openallen.sources.recordings.compress import (
-        lossy_ways,
-        measure_all,
-        out_of_order,
-        settings_of,
-    )
+    from openallen.sources.recordings.compress import lossy_ways, measure_all, settings_of
 
-    checked(plot)
+    if plot is not None:
+        picture_path(plot)
     words = {n: _words(options[n]) for n in ("codecs", "levels", "shuffles", "deltas", "bands")}
     lsb = _lsb("off" if options["no_lsb"] else options["lsb"])
     ways = [*settings_of(**words), *(lossy_ways() if options["lossy"] else [])]
@@ -97,22 +122,60 @@ def command(
     found = measure_all(
         samples, rate, ways, chunk_s=options["chunk_s"], lsb=lsb, gain_uv=gain, tell=call.out.say
     )
-    seconds = len(samples) / rate
+    seconds, channels = len(samples) / rate, samples.shape[1]
     rows = [_row(one, seconds, options["hours"]) for one in found]
-    columns = [*_COLUMNS, *(["rmse_uv"] if options["lossy"] else [])]
-    columns += ["hours_take"] if options["hours"] else []
-    call.out.rows(_shown(call, rows), columns, id_column="codec", noun="codec")
-    call.out.say(f"  {seconds:g} s of {samples.shape[1]} channels")
-    if place in _made_up():
-        for line in out_of_order(found, place):
-            call.out.say(f"  in another order than published: {line}")
+    _print(call, rows, lossy=options["lossy"], hours=options["hours"])
+    call.out.say(
+        f"  {seconds:g} s of {count_text(channels, 'channel')}; "
+        "speeds are multiples of real time (x), one thread"
+    )
+    for line in _notes(found, place):
+        call.out.say(f"  {line}")
     if table is not None:
         _write(table, rows)
-        call.out.say(f"  {table}")
+        call.out.say(f"  wrote {table}")
     if plot is not None:
-        _draw(found, plot, f"{place}, {seconds:g} s of {samples.shape[1]} channels")
-        call.out.say(f"  {plot}")
+        _draw(found, plot, f"{place}, {seconds:g} s of {channels} channels")
+        call.out.say(f"  wrote {plot}")
     return 0
+
+
+def _print(call: Call, rows: list[dict[str, Any]], *, lossy: bool, hours: float | None) -> None:
+    """Print rows: every key as JSON, the chosen ones under their titles for people."""
+    titles = dict(_COLUMNS)
+    if lossy:
+        titles["rmse_uv"] = "RMSE (µV)"
+    if hours is not None:
+        titles["estimated_size"] = f"compressed size of {hours:g} h"
+    if call.out.as_json:
+        call.out.rows(Rows(rows, tuple(titles), id_column="codec", noun="codec"))
+        return
+    shown = [
+        {
+            title: bytes_text(row["estimated_bytes"]) if key == "estimated_size" else row[key]
+            for key, title in titles.items()
+        }
+        for row in rows
+    ]
+    call.out.rows(Rows(shown, tuple(titles.values()), id_column="codec", noun="codec"))
+
+
+def _notes(found: list[Measured], place: str) -> Iterator[str]:
+    """Say what the published values are, and where the order of codecs differs from them."""
+    from openallen.sources.recordings.compress import out_of_order
+
+    lossless = {m.published_source for m in found if not m.settings.lossy} - {""}
+    lossy = {m.published_source for m in found if m.settings.lossy} - {""}
+    for kind, sources in (("lossless", lossless), ("lossy", lossy)):
+        if sources:
+            yield f"published, {kind}: {', '.join(sorted(sources))}"
+    if lossy:
+        yield "RMSE of lossy methods: after a band-pass filter of 300 to 6000 Hz"
+    if lossless and lossy:
+        yield "so blosc-zstd and blosc-zstd with 0 bits truncated have two published ratios"
+    if place in _simulated():
+        for line in out_of_order(found, place):
+            yield f"order differs from the published one: {line}"
 
 
 def _words(text: str | None) -> list[str]:
@@ -124,34 +187,36 @@ def _lsb(text: str) -> bool | int:
         return text == "auto"
     if text.isdigit() and int(text):
         return int(text)
-    raise UsageError("a step is a whole number", why=f"--lsb {text}", hint="auto, off, or a number")
+    raise UsageError("--lsb must be auto, off or a positive integer", why=f"not {text}")
 
 
-def _made_up() -> tuple[str, ...]:
+def _simulated() -> tuple[str, ...]:
     from openallen.sources.recordings.generate import PROBES
 
     return tuple(PROBES)
 
 
 def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, float, float | None]:
-    """Give samples x channels, samples a second, and µV of one of their units."""
+    """Return samples (samples, channels), sampling frequency in Hz, and µV per stored unit."""
     import numpy as np
 
     seconds, start = options["seconds"], options["start"]
     if seconds <= 0:
-        raise UsageError("a part of no length", why=f"--seconds {seconds:g}")
+        raise UsageError("--seconds must be more than 0", why=f"not {seconds:g}")
     from openallen.sources.recordings.generate import PROBES, generate
 
     if place in PROBES and not Path(place).exists():
         return generate(place, seconds, options["channels"]), 30_000.0, PROBES[place].gain_uv
     if ":" not in place and not Path(place).exists():
-        raise NotFoundError("there is no such recording", address=place, hint=", ".join(PROBES))
-    if place.startswith(("asset:", "recording:")):
-        recording = verbs.open_part(place, settings=call.settings)
-    else:
-        recording = verbs.open(place)
+        raise NotFoundError(
+            "no such file or folder",
+            address=place,
+            why=f"simulated recordings: {', '.join(PROBES)}",
+            hint="openallen bench compression NP2 --codecs blosc-zstd",
+        )
+    recording = verbs.open(place, settings=call.settings)
     if not hasattr(recording, "traces"):
-        raise UsageError("this is no recording", address=place)
+        raise UsageError("not a recording", address=place, hint="openallen list recording:")
     part = recording.traces(start, start + seconds, scaled=False)
     gain = recording.gain_uv
     known = None if gain is None or not len(gain) else float(np.median(gain))
@@ -159,19 +224,11 @@ def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, floa
 
 
 def _row(one: Measured, seconds: float, hours: float | None) -> dict[str, Any]:
-    told = one.to_dict()
+    found = one.to_dict()
     if hours is not None:
-        told["hours_bytes"] = round(one.stored_bytes / seconds * 3600 * hours)
-    return {k: round(v, 3) if isinstance(v, float) else v for k, v in told.items()}
-
-
-def _shown(call: Call, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if call.out.as_json:
-        return rows
-    return [
-        row | ({"hours_take": bytes_text(row["hours_bytes"])} if "hours_bytes" in row else {})
-        for row in rows
-    ]
+        found["estimated_hours"] = hours
+        found["estimated_bytes"] = round(one.compressed_bytes / seconds * 3600 * hours)
+    return {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -187,4 +244,4 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 def _draw(found: list[Measured], path: Path, title: str) -> None:
     from openallen.sources.recordings.plots import plot_compression
 
-    save(lambda: plot_compression(found, title), path)
+    save_figure(lambda: plot_compression(found, title), path)

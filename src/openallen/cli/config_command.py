@@ -1,4 +1,4 @@
-"""``openallen config``: every setting, and where its value comes from."""
+"""``openallen config``: all settings with the origin of each value."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import click
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
 from openallen.settings import project_file, user_file
+from openallen.sources.tables import Rows
 
 __all__ = ["command"]
 
 
-@click.command(cls=ExampleCommand, examples=(("openallen config", "all settings"),))
+@click.command(
+    cls=ExampleCommand, examples=(("openallen config", "all settings and their origins"),)
+)
 @common
 def command(call: Call) -> int:
-    """Show every setting, and where its value comes from.
+    """Show all settings with their values and origins.
 
-    Order: option, environment (OPENALLEN_*), openallen.toml here or above, user file, default.
+    Precedence: command-line option, environment variable (OPENALLEN_*), openallen.toml in this
+    folder or the nearest parent, user settings file, default.
     """
     settings = call.settings
     rows = [
@@ -27,7 +31,7 @@ def command(call: Call) -> int:
         }
         for name, value in settings.to_dict().items()
     ]
-    call.out.rows(rows, ("setting", "value", "from"), id_column="setting", noun="setting")
-    call.out.say(f"  user file: {user_file()}")
-    call.out.say(f"  project file: {project_file() or 'none'}")
+    call.out.rows(Rows(rows, ("setting", "value", "from"), id_column="setting", noun="setting"))
+    call.out.say(f"  user settings file: {user_file()}")
+    call.out.say(f"  project settings file: {project_file() or 'none'}")
     return 0

@@ -1,29 +1,31 @@
-"""``openallen convert``: a fetched stack to OME-Zarr."""
+"""``openallen convert``: convert a fetched stack to OME-Zarr."""
 
 from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from openallen import verbs
 from openallen.cli.app import ExampleCommand
-from openallen.cli.options import Call, common
+from openallen.cli.options import Call, common, same_command
 from openallen.cli.progress import counting
-from openallen.display import bytes_text, facts_text, seconds_text
-from openallen.errors import SpaceError, UsageError
+from openallen.display import bytes_text, count_text, facts_text, seconds_text
+from openallen.errors import RefusedError, SpaceError, UsageError
+from openallen.sources.context import folder_for
 
 if TYPE_CHECKING:
-    from openallen.sources.stacks.convert import Conversion
+    from openallen.formats.omezarr import Converted
 
 __all__ = ["command", "convert"]
 
 EXAMPLES = (
-    ("openallen convert cell --to cell", "the stack in the folder cell, to cell/<id>.ome.zarr"),
-    ("openallen convert cell --to small --keep-jpeg", "the JPEGs as they are, JPEG tiles above"),
+    ("openallen convert cell", "the stack in the folder cell, to cell/<specimen>.ome.zarr"),
+    ("openallen convert cell --to small --keep-jpeg", "level 0 as the original JPEGs, in small/"),
 )
 
 
@@ -32,25 +34,31 @@ EXAMPLES = (
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
-    required=True,
-    help="Folder for <specimen>.ome.zarr, or the store itself if it ends in .zarr.",
+    help="Folder for <specimen>.ome.zarr, or the store itself if the name ends in .zarr.  "
+    "[default: the folder of the stack]",
 )
-@click.option("--keep-jpeg", is_flag=True, help="Keep the JPEGs as level 0, JPEG tiles above.")
-@click.option("--gray", is_flag=True, help="Luminance alone, a third of the size.")
-@click.option("--chunk-px", type=int, default=512, show_default=True, help="Side of a chunk.")
-@click.option("--compression", type=int, default=1, show_default=True, help="Level of zstd.")
+@click.option(
+    "--keep-jpeg",
+    is_flag=True,
+    help="Store the JPEGs unchanged as level 0, and JPEG tiles at higher levels.",
+)
+@click.option("--gray", is_flag=True, help="Luminance only; a third of the size.")
+@click.option("--chunk-px", type=int, default=512, show_default=True, help="Chunk side in pixels.")
+@click.option(
+    "--compression", type=int, default=1, show_default=True, help="Compression level of zstd."
+)
 @click.option(
     "--jobs",
     type=click.IntRange(0),
     default=0,
-    help="Planes at once; by default one on each core, as far as they fit in 1 GB.",
+    help="Planes converted in parallel.  [default: one per core, within 1 GB of memory]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a store that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing store.")
 @common
 def command(
     call: Call,
     stack: str,
-    to: Path,
+    to: Path | None,
     keep_jpeg: bool,
     gray: bool,
     chunk_px: int,
@@ -58,16 +66,16 @@ def command(
     jobs: int,
     overwrite: bool,
 ) -> int:
-    """Convert a fetched stack to OME-Zarr 0.5.
+    """Convert a fetched image stack to OME-Zarr 0.5.
 
-    Zarr 3, sharded, a pyramid by halves, scales in micrometres, and min, max and mean projections
-    along each axis. Opens in napari, vizarr and neuroglancer. One pass, on all cores.
+    Writes a sharded Zarr 3 multiscale pyramid (factor 2 in x and y) with scales in micrometres, and
+    min, max and mean projections along each axis. Opens in napari, vizarr and neuroglancer.
     """
-    opened = verbs.open(stack)
+    opened = verbs.open(stack, settings=call.settings)
     if not hasattr(opened, "conversion"):
-        raise UsageError("this is no image stack", address=stack, hint="openallen list stack:")
+        raise UsageError("not an image stack", address=stack, hint="openallen list stack:")
     work = opened.conversion(
-        verbs.folder_for(to),
+        folder_for(to) if to is not None else None,
         gray=gray,
         keep_jpeg=keep_jpeg,
         chunk_px=chunk_px,
@@ -78,13 +86,13 @@ def command(
     return convert(call, work)
 
 
-def convert(call: Call, work: Conversion) -> int:
-    """Run a conversion with progress, and say what it made."""
+def convert(call: Call, work: Any) -> int:
+    """Run a conversion with progress, and print what it wrote."""
     _check_space(work)
     count = sum(source is not None for source in work.sources)
     start = time.monotonic()
     with counting(count, "plane", quiet=call.out.quiet or call.out.as_json) as step:
-        made = work.run(step)
+        made = _run(work, step)
     elapsed = time.monotonic() - start
     size = sum(p.stat().st_size for p in made.path.rglob("*") if p.is_file())
     g = work.geometry
@@ -107,16 +115,29 @@ def convert(call: Call, work: Conversion) -> int:
             "shape": f"{' x '.join(map(str, g.shape(0)))} ({''.join(g.axes)})",
             "levels": len(g.levels),
             "pixel": f"{g.x_um:g} µm (x, y), {g.z_um:g} µm (z)",
-            "missing": f"{len(work.sources) - count} planes" if len(work.sources) > count else None,
+            "missing": count_text(len(work.sources) - count, "plane")
+            if len(work.sources) > count
+            else None,
             "size": f"{bytes_text(size)} in {seconds_text(elapsed)}",
-            "open it": "in napari, vizarr or neuroglancer, or with openallen.formats.omezarr",
+            "open": f"python -c \"import openallen as oa; print(oa.open('{made.path}'))\"",
         },
     )
     call.out.document(document, text, ids=(made.path,))
     return 0
 
 
-def _check_space(work: Conversion) -> None:
+def _run(work: Any, step: Callable[[object], None]) -> Converted:
+    try:
+        made: Converted = work.run(step)
+    except RefusedError as error:
+        # The library names the option; on the command line the whole command can be pasted.
+        if error.hint == "--overwrite":
+            error.hint = same_command(error.hint)
+        raise
+    return made
+
+
+def _check_space(work: Any) -> None:
     here = work.to
     while not here.exists() and here != here.parent:
         here = here.parent
@@ -125,6 +146,6 @@ def _check_space(work: Conversion) -> None:
         raise SpaceError(
             "not enough space",
             address=str(work.to),
-            why=f"about {bytes_text(work.likely_bytes)} to come, {bytes_text(free)} free",
-            hint="--gray, --keep-jpeg, or another disk with --to DIR",
+            why=f"about {bytes_text(work.likely_bytes)} needed, {bytes_text(free)} free",
+            hint=f"{same_command('--keep-jpeg')} (smaller), or another disk with --to DIR",
         )

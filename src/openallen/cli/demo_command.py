@@ -1,4 +1,4 @@
-"""``openallen demo``: the main job on the embedded sample, offline."""
+"""``openallen demo``: a tour of the main commands on the embedded sample, offline."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import click
 from openallen import verbs
 from openallen.address import Address
 from openallen.cli.app import ExampleCommand
-from openallen.cli.fetch_command import run_job
+from openallen.cli.fetch_command import run_prepared
 from openallen.cli.options import Call, common
-from openallen.cli.pictures import save
 from openallen.cli.progress import counting
-from openallen.display import facts_text
+from openallen.display import count_text, facts_text, save_figure
+from openallen.extras import install_command
+from openallen.sources.context import folder_for
 
 __all__ = ["command"]
 
@@ -23,7 +24,8 @@ ADDRESS = Address.parse("stack:313862022")
 GRID = Address.parse("grid:69855739")
 ATLAS = Address.parse("atlas:P56/gridAnnotation")
 DOWNSAMPLE = 3
-EXAMPLES = (("openallen demo --to openallen-demo", "in under a minute, without a network"),)
+EXAMPLES = (("openallen demo --to openallen-demo", "a tour in under a minute, offline"),)
+_STEPS = 5
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
@@ -32,29 +34,30 @@ EXAMPLES = (("openallen demo --to openallen-demo", "in under a minute, without a
     type=click.Path(path_type=Path),
     default=Path("openallen-demo"),
     show_default=True,
-    help="Folder it makes.",
+    help="Output folder.",
 )
 @common
 def command(call: Call, to: Path) -> int:
-    """Do the main job on the embedded sample: find a cell, package its image stack, open it.
+    """Fetch, verify and convert sample data, offline: a tour of the main commands.
 
-    The sample is served over HTTP on this machine, so this runs what the live service would see.
-    Its rows are real; its pixels are simulated, and say so.
+    A local server provides the embedded sample over HTTP, so that the commands do what they do with
+    brain-map.org. Metadata and reconstruction are real; images and volumes are simulated.
     """
     call = replace(call, settings=replace(call.settings, source="sample", offline=True))
-    to = verbs.folder_for(to)
-    call.out.say(f"1  find     openallen show {ADDRESS} --source sample")
-    with verbs.connected(call.settings) as client:
-        work = verbs.job(client, ADDRESS, to, downsample=DOWNSAMPLE)
-        call.out.say(f"2  plan     {len(work.plan.files)} files at an eighth of their size")
-        for note in client.notes:
-            call.out.say(f"            {note}")
+    to = folder_for(to)
+    _step(call, 1, "Look up a neuron's image stack", f"openallen show {ADDRESS} --source sample")
+    with verbs.preparing(ADDRESS, to, settings=call.settings, downsample=DOWNSAMPLE) as work:
+        plan = work.job.plan
+        files, part = count_text(len(plan.files), "file"), f"1/{2**DOWNSAMPLE}"
+        call.out.say(f"     {files}, {plan.size_text} at {part} of the full resolution")
+        for note in work.context.client.notes:
+            call.out.say(f"     {note}")
         options = f"--to {to} --downsample {DOWNSAMPLE} --source sample"
-        call.out.say(f"3  fetch    openallen fetch {ADDRESS} {options}")
-        report = run_job(call, client, work)
+        _step(call, 2, "Fetch and verify every file", f"openallen fetch {ADDRESS} {options}")
+        report = run_prepared(call, work)
     report.raise_if_failed()
     stack = verbs.open(to)
-    call.out.say(f"            {len(report.fetched)} fetched, {len(report.here)} here before")
+    call.out.say(f"     {len(report.fetched)} fetched, {len(report.here)} already there")
     store = _convert(call, to)
     expression = _expression(call, to)
     kinds = {"planes": 0, "projections": 0, "morphology": 0}
@@ -72,71 +75,74 @@ def command(call: Call, to: Path) -> int:
         "expression": expression,
         "elapsed_s": round(report.elapsed_s, 3),
     }
-    text = facts_text(
-        "Made",
-        {
-            f"{to.name}/planes/": f"{kinds['planes']} planes, named by section number",
-            f"{to.name}/projections/": f"{kinds['projections']} projections",
-            f"{to.name}/morphology/": "the reconstruction, its markers, a thumbnail",
-            f"{to.name}/manifest.json": "what each file is, where it came from, its SHA-256",
-            f"{to.name}/{store.name}/" if store else "": "an OME-Zarr 0.5 pyramid"
-            if store
-            else None,
-            f"{to.name}/grid/": "expression of one gene, in cubes of 200 µm",
-            f"{to.name}/atlas/": "the annotation that names their structures",
-            f"{to.name}/grid.png" if expression else "": "three slices of it"
-            if expression
-            else None,
-        },
-    )
-    following = facts_text(
-        "Next",
-        {
-            "look": f"python -c \"import openallen as oa; print(oa.open('{to}'))\"",
-            "or": f"python -c \"import openallen as oa; print(oa.open('{to}/grid').energy)\""
-            if expression
-            else None,
-            "a real cell": f"openallen fetch {ADDRESS} --to cell --downsample 3",
-            "which cells": "openallen list stack:",
-            "all commands": "openallen --help",
-        },
-    )
-    call.out.document(document, f"\n{text}\n\n{following}", ids=(to,))
+    text = f"{_results(to, kinds, store, picture=bool(expression))}\n\n{_following(to)}"
+    call.out.document(document, f"\n{text}", ids=(to,))
     return 0
 
 
-def _expression(call: Call, to: Path) -> dict[str, object] | None:
-    """Fetch a grid and an annotation, and sum the one up by the other, where that can be done."""
-    for step, (address, name) in enumerate(((GRID, "grid"), (ATLAS, "atlas")), 5):
-        call.out.say(f"{step}  {name:<9}openallen fetch {address} --to {to / name} --source sample")
-        with verbs.connected(call.settings) as client:
-            work = verbs.job(client, address, to / name)
-            run_job(call, client, work).raise_if_failed()
-    if any(importlib.util.find_spec(name) is None for name in ("matplotlib", "pandas", "xarray")):
-        call.out.say("            to open them: pip install 'openallen[atlas]'")
-        return None
-    from openallen.sources.atlases import Atlas, ExpressionGrid
-    from openallen.sources.atlases.plots import plot_slices
+def _step(call: Call, number: int, title: str, line: str) -> None:
+    call.out.say(f"[{number}/{_STEPS}] {title}\n     $ {line}")
 
-    grid, atlas = ExpressionGrid(to / "grid"), Atlas(to / "atlas")
+
+def _results(to: Path, kinds: dict[str, int], store: Path | None, *, picture: bool) -> str:
+    shown = {
+        "planes/": f"{kinds['planes']} JPEG planes, named by section number",
+        "projections/": f"{kinds['projections']} projections (min and max, along z and x)",
+        "morphology/": "reconstruction (SWC), markers, thumbnail",
+        "manifest.json": "source URL, size and SHA-256 of each file",
+    }
+    if store:
+        shown[f"{store.name}/"] = "OME-Zarr 0.5 pyramid for napari, vizarr, neuroglancer"
+    shown["grid/"] = "expression of one gene on a 200 µm grid"
+    shown["atlas/"] = "annotation volume with the structures of that grid"
+    if picture:
+        shown["grid.png"] = "three slices through the expression grid"
+    return facts_text(f"Results in {to}", shown)
+
+
+def _following(to: Path) -> str:
+    python = f"python -c \"import openallen as oa; print(oa.open('{to}'))\""
+    return facts_text(
+        "Next steps",
+        {
+            "open it in Python": python,
+            "list cells": "openallen list stack:",
+            "fetch real images": f"openallen fetch {ADDRESS} --to cell --downsample 3",
+            "all commands": "openallen --help",
+        },
+    )
+
+
+def _expression(call: Call, to: Path) -> dict[str, object] | None:
+    """Fetch a grid and an annotation, and average the grid by structure if the extra is there."""
+    titles = ("Fetch a gene's expression grid", "Fetch the atlas, average expression by structure")
+    for title, (address, name) in zip(titles, ((GRID, "grid"), (ATLAS, "atlas")), strict=True):
+        number = 4 if name == "grid" else 5
+        _step(call, number, title, f"openallen fetch {address} --to {to / name} --source sample")
+        with verbs.preparing(address, to / name, settings=call.settings) as work:
+            run_prepared(call, work).raise_if_failed()
+    if any(importlib.util.find_spec(name) is None for name in ("matplotlib", "pandas", "xarray")):
+        call.out.say(f"     skipped the average; it needs: {install_command('atlas')}")
+        return None
+    grid, atlas = verbs.open(to / "grid"), verbs.open(to / "atlas")
     means = atlas.unionizer()(grid.energy)["mean"].dropna().sort_values(ascending=False)
-    most = {atlas.structures.by_id[i].acronym: round(float(v), 1) for i, v in means[:5].items()}
-    told = ", ".join(f"{acronym} {mean:g}" for acronym, mean in most.items())
-    call.out.say(f"            mean energy in {len(means)} structures, most in {told}")
-    picture = save(lambda: plot_slices(grid.energy, atlas=atlas), to / "grid.png")
+    most = {atlas.structures[i].acronym: round(float(v), 1) for i, v in means[:5].items()}
+    highest = ", ".join(f"{acronym} {mean:g}" for acronym, mean in most.items())
+    call.out.say(f"     mean expression energy of {len(means)} structures; highest: {highest}")
+    picture = save_figure(lambda: atlas.plot(volume=grid.energy), to / "grid.png")
     return {"structures": len(means), "most": most, "picture": str(picture)}
 
 
 def _convert(call: Call, to: Path) -> Path | None:
-    """Convert the stack too, where that can be done; the main job does not depend on it."""
-    from openallen.sources.stacks import ImageStack
-
-    work = ImageStack(to).conversion(to)
+    """Convert the stack where the extra is installed; the rest of the tour does not need it."""
+    work = verbs.open(to).conversion(to)
+    _step(call, 3, "Convert it to OME-Zarr", f"openallen convert {to}")
     if work.to.exists():
-        return work.to
+        call.out.say("     already converted")
+        return Path(work.to)
     if any(importlib.util.find_spec(name) is None for name in ("simplejpeg", "zstandard", "zarr")):
-        call.out.say("4  convert  needs the optional part: pip install 'openallen[images]'")
+        call.out.say(f"     skipped; it needs: {install_command('images')}")
         return None
-    call.out.say(f"4  convert  openallen convert {to} --to {to}")
     with counting(len(work.sources), "plane", quiet=call.out.quiet) as step:
-        return work.run(step).path
+        made: Path = work.run(step).path
+    return made

@@ -107,17 +107,17 @@ def confirm(call: Call, plan: Plan, *, yes: bool) -> None:
     """
     if not call.out.as_json:
         call.out.say(str(plan))
-    if yes or plan.missing_bytes <= call.settings.confirm_bytes:
+    if yes or not plan.needs_confirmation(call.settings.confirm_bytes):
         return
-    size = ("" if plan.exact else "about ") + bytes_text(plan.missing_bytes)
+    size = plan.size_text
     if sys.stdin.isatty() and sys.stderr.isatty():
         if click.confirm(f"Fetch {size}?", err=True):
             return
         raise RefusedError("not fetched", address=plan.address, why="the answer was no")
     raise RefusedError(
-        f"{size} to fetch need a confirmation",
+        f"fetching {size} needs a confirmation",
         address=plan.address,
-        why=f"more than {bytes_text(call.settings.confirm_bytes)}, and this is not a terminal",
+        why=f"the threshold is {bytes_text(call.settings.confirm_bytes)}; this is no terminal",
         hint=same_command("--yes"),
     )
 

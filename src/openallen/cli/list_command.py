@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from openallen import verbs
-from openallen.cli.options import Call, SourceCommand, common, same_command
+from openallen.cli.options import Call, SourceCommand, common, same_command, short_answers
 from openallen.errors import NotFoundError
 
 __all__ = ["command"]
@@ -46,14 +46,17 @@ def command(
     alone keeps the rows in which the field is set.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    with verbs.listing(
-        address,
-        *filters,
-        limit=None if everything else limit,
-        settings=call.settings,
-        say=call.out.say,
-        **given,
-    ) as rows:
+    with (
+        short_answers(call),
+        verbs.listing(
+            address,
+            *filters,
+            limit=None if everything else limit,
+            settings=call.settings,
+            say=call.out.say,
+            **given,
+        ) as rows,
+    ):
         shown = call.out.rows(rows, more=same_command("--all", without=("--limit",)))
         if not shown:
             raise rows.empty() if rows.empty else NotFoundError("nothing matches", address=address)

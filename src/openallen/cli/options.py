@@ -6,7 +6,9 @@ import functools
 import logging
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +17,14 @@ import click
 
 from openallen.cli.app import ExampleCommand
 from openallen.cli.output import Output
-from openallen.errors import OpenAllenError, UsageError
+from openallen.errors import OpenAllenError, ShortAnswerError, ShortAnswerWarning, UsageError
 from openallen.settings import Settings
 
 if TYPE_CHECKING:
     from openallen.sources.base import Source
     from openallen.sources.options import Described
 
-__all__ = ["Call", "SourceCommand", "common", "same_command"]
+__all__ = ["Call", "SourceCommand", "common", "same_command", "short_answers"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ def same_command(*more: str, without: Sequence[str] = ()) -> str:
         else:
             kept.append(word)
     return shlex.join(["openallen", *kept, *more])
+
+
+@contextmanager
+def short_answers(call: Call) -> Iterator[None]:
+    """Print the warning about missing rows as one line, and the command that accepts them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ShortAnswerWarning)
+        warnings.showwarning = lambda message, *_: call.out.warn(str(message))
+        try:
+            yield
+        except ShortAnswerError as error:
+            error.hint = same_command("--accept-short")
+            raise
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -224,7 +239,7 @@ def _click_option(described: Described) -> click.Option:
     return click.Option(names, **kwargs)
 
 
-def _click_type(described: Described) -> click.ParamType:
+def _click_type(described: Described) -> click.ParamType[Any]:
     told = described.option
     if told.parse is not None:
         return click.STRING

@@ -80,7 +80,7 @@ class Output:
         shown = len(rows)
         if shown:
             self._table(rows.to_dicts(), rows.shown)
-            self.say(rows.count)
+            self.say(rows.counted)
         if rows.total is not None and rows.total > shown and more:
             self.say(f"  all of them: {more}")
         for note in rows.notes if shown else ():

@@ -1,4 +1,4 @@
-"""One live display for a run: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a transfer: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EVERY = 1000
 
 
 def progress_for(*, quiet: bool, verbose: int) -> LiveProgress | PlainProgress:
-    """Give what fits the terminal: a live bar, or a line every few seconds."""
+    """Return a live bar for a terminal, else an object that prints a line every few seconds."""
     if sys.stderr.isatty() and not quiet:
         return LiveProgress(verbose=verbose)
     return PlainProgress(quiet=quiet, verbose=verbose)
@@ -35,7 +35,7 @@ def progress_for(*, quiet: bool, verbose: int) -> LiveProgress | PlainProgress:
 def counting(
     total: int | None, noun: str, *, quiet: bool, every: int | None = None
 ) -> Iterator[Callable[[object], None]]:
-    """Show a count going up, to `total` where it is known; gives what to call for each one done."""
+    """Show a count, up to `total` where it is known; yields a function to call for each item."""
     of = "" if total is None else f" of {total:,}"
     every = every or (1 if total is not None else _EVERY)
     done = 0
@@ -62,14 +62,14 @@ def counting(
 
 
 class PlainProgress:
-    """A line now and then, for logs and pipes; short runs say nothing.
+    """A line every few seconds, for logs and pipes; short runs print nothing.
 
     Parameters
     ----------
     quiet
-        Say nothing at all.
+        Print nothing at all.
     verbose
-        From 1 on, retries are told too.
+        From 1 on, retries are printed too.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: int = 0) -> None:
@@ -80,7 +80,7 @@ class PlainProgress:
         self._waited: set[str] = set()
 
     def started(self, plan: Plan, meter: Meter) -> None:
-        """Begin to tell."""
+        """Start printing."""
         del plan
         self._thread = threading.Thread(target=self._tell, args=(meter,), daemon=True)
         if not self._quiet:
@@ -97,25 +97,25 @@ class PlainProgress:
             )
 
     def settled(self, outcome: Outcome) -> None:
-        """Tell of a file, to those who want to know."""
+        """Print a finished file, if verbose."""
         if self._verbose:
             self._line(f"{outcome.status}  {outcome.file.path}")
 
     def retrying(
         self, file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float
     ) -> None:
-        """Tell of a retry, to those who want to know."""
+        """Print a retry, if verbose."""
         if self._verbose:
-            self._line(f"try {attempt} of {file.path}: {error.what}; again in {wait_s:.1f} s")
+            self._line(_retry_text(file, attempt, error, wait_s))
 
     def waiting(self, file: RemoteFile, holder: str) -> None:
-        """Tell once that another process has a file."""
+        """Print once that another process is fetching a file."""
         if holder not in self._waited:
             self._waited.add(holder)
             self._line(f"waiting for {holder}, which is fetching {file.path}")
 
     def finished(self) -> None:
-        """Stop telling."""
+        """Stop printing."""
         self._done.set()
 
     def _line(self, text: str) -> None:
@@ -124,13 +124,17 @@ class PlainProgress:
                 sys.stderr.write(text + "\n")
 
 
+def _retry_text(file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float) -> str:
+    return f"attempt {attempt} of {file.path} failed: {error.what}; retrying in {wait_s:.1f} s"
+
+
 class LiveProgress:
-    """A bar for all files together, with what is happening below it.
+    """A live progress bar for all files together.
 
     Parameters
     ----------
     verbose
-        From 1 on, retries are told too.
+        From 1 on, retries are printed too.
     """
 
     def __init__(self, *, verbose: int = 0) -> None:
@@ -177,17 +181,17 @@ class LiveProgress:
         self._progress.update(self._task, completed=now.files_done, bytes=text)
 
     def settled(self, outcome: Outcome) -> None:
-        """Leave counting to the meter."""
+        """Do nothing: the meter counts."""
 
     def retrying(
         self, file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float
     ) -> None:
-        """Tell of a retry above the bar, to those who want to know."""
+        """Print a retry above the bar, if verbose."""
         if self._verbose:
-            self._above(f"try {attempt} of {file.path}: {error.what}; again in {wait_s:.1f} s")
+            self._above(_retry_text(file, attempt, error, wait_s))
 
     def waiting(self, file: RemoteFile, holder: str) -> None:
-        """Tell once that another process has a file."""
+        """Print once that another process is fetching a file."""
         if holder not in self._waited:
             self._waited.add(holder)
             self._above(f"waiting for {holder}, which is fetching {file.path}")
@@ -197,7 +201,7 @@ class LiveProgress:
             self._progress.console.print(text, markup=False)
 
     def finished(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._done.set()
         if self._thread is not None:
             self._thread.join()

@@ -1,27 +1,29 @@
-"""``openallen query``: rows of brain-map.org, with no ``$`` for a shell to swallow."""
+"""``openallen query``: rows of brain-map.org, without a ``$`` that a shell would expand."""
 
 from __future__ import annotations
 
 import csv
 import io
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from openallen import verbs
 from openallen.address import Condition
 from openallen.cli.app import ExampleCommand
-from openallen.cli.list_command import show_rows
-from openallen.cli.options import Call, common, same_command
+from openallen.cli.options import Call, common, same_command, short_answers
 from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.near import closest, nothing_matches
+from openallen.sources.context import connected
+from openallen.sources.tables import Rows
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client, Query
+    from openallen.brainmap.paging import Short
 
 __all__ = ["command"]
 
@@ -48,17 +50,24 @@ _FIRST = 50
 @click.argument("model_or_rma", metavar="MODEL|RMA|URL")
 @click.argument("filters", nargs=-1, metavar="[FIELD=VALUE]...")
 @click.option("--include", multiple=True, metavar="a(b)", help="Nest related rows.")
-@click.option("--order", multiple=True, metavar="[-]FIELD", help="Sort; - for downwards.")
-@click.option("--only", metavar="FIELD,...", help="These columns alone.")
+@click.option(
+    "--order", multiple=True, metavar="[-]FIELD", help="Sort by columns; - for descending."
+)
+@click.option("--only", metavar="FIELD,...", help="Only these columns.")
 @click.option("--limit", type=click.IntRange(0), help=f"Rows at most; {_FIRST} if left out.")
-@click.option("--all", "everything", is_flag=True, help="Every row, page by page.")
-@click.option("--count", "count_only", is_flag=True, help="Only how many there are.")
+@click.option("--all", "everything", is_flag=True, help="All rows.")
+@click.option("--count", "count_only", is_flag=True, help="Print the number of rows only.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv", "parquet", "xml"]))
 @click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
-@click.option("--url", "url_only", is_flag=True, help="Only the URL that asks the live service.")
+@click.option("--url", "url_only", is_flag=True, help="Print the URL at the live service only.")
+@click.option(
+    "--accept-short",
+    is_flag=True,
+    help="Accept the rows there are where the service announces more than it has.",
+)
 @common
 def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: Any) -> int:
-    """Ask brain-map.org for rows: a MODEL with filters, RMA text, or a whole request URL.
+    """Query brain-map.org for rows: a MODEL with filters, RMA text, or a whole request URL.
 
     Filters are FIELD=VALUE, or with an operator: id__gt=5, name__ilike='*visual*', id__in=1,2. A
     field of a related row has its path in front: data_set.specimen_id=313862022.
@@ -70,35 +79,49 @@ def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: 
         call.out.raw(query.url(LIVE_URL))
         return 0
     form = options["form"] or ("json" if call.out.as_json else _form_of(options["to"]))
-    with verbs.connected(call.settings) as client:
+    with connected(call.settings) as client, short_answers(call):
         if options["count_only"]:
             number = client.count(query)
             call.out.document({"count": number}, str(number), ids=(number,))
             return 0
         if form == "xml":
             return _raw(query, client, options)
-        total = None if options["everything"] else _total(client, query)
-        rows = client.rows(
-            query, None if options["everything"] else options["limit"] or _first(query)
-        )
+        most = None if options["everything"] else options["limit"] or _first(query)
+        short: Short = "warn" if options["accept_short"] else "error"
+        rows = client.rows(query, most, short=short)
         if form in {"csv", "parquet"} or options["to"]:
-            return _file(call, list(rows), form, options["to"])
-        call.out.as_json = call.out.as_json or form == "json"
-        more = same_command("--all")
-        found = show_rows(call, rows, None, total=total, more=more)
-    if not found:
-        raise NotFoundError("nothing matches", address=str(query))
+            found = _file(call, list(rows), form, options["to"])
+        else:
+            total = None if options["everything"] else _total(client, query)
+            call.out.as_json = call.out.as_json or form == "json"
+            more = same_command("--all", without=("--limit",))
+            found = call.out.rows(Rows(rows, total=total), more=more)
+        if not found:
+            raise _nothing(client, query, model_or_rma, filters)
     return 0
 
 
+def _nothing(
+    client: Client, query: Query, model_or_rma: str, filters: tuple[str, ...]
+) -> NotFoundError:
+    from openallen.brainmap.near import values_hint
+
+    conditions = [Condition.parse(text) for text in filters]
+    if not conditions:
+        return NotFoundError("nothing matches", address=str(query))
+    found = values_hint(client, query, conditions)
+    command = f"openallen query {shlex.quote(model_or_rma)}{client.source_option}"
+    return nothing_matches(f"rma:{model_or_rma}", conditions, found, command=command)
+
+
 def _form_of(to: Path | None) -> str:
-    """Tell the form of a file by its name."""
+    """Return the format of a file by the suffix of its name."""
     suffix = to.suffix.lstrip(".").lower() if to else ""
     return suffix if suffix in {"csv", "parquet", "xml"} else "table"
 
 
 def _first(query: Query) -> int | None:
-    """Show the first page, unless the query itself says how many."""
+    """Return how many rows to show: one page, unless the query itself sets a number."""
     return None if query.options.num_rows is not None else _FIRST
 
 
@@ -126,8 +149,8 @@ def _query(
     search = search.only(*options["only"].split(",")) if options["only"] else search
     for found in search.query.filters_without_operator():
         call.out.warn(
-            f"the filter {found} has no value: it only asks that '{found.field}' is set.\n"
-            f"  A shell swallows an unquoted $; without one: {found.field}=VALUE"
+            f"the filter {found} has no value: it matches every row where '{found.field}' is set.\n"
+            f"  A shell expands an unquoted $; this spelling has none: {found.field}=VALUE"
         )
     main = search.query.main
     if main is not None:
@@ -139,22 +162,20 @@ def _query(
 
 
 def _doubt(call: Call, known: Any, model: str, fields: list[str], includes: list[str]) -> None:
-    """Say what looks mistyped; the service may know better."""
-    told = known.get(model)
-    for name in includes:
-        if told is not None and name not in told.associations:
-            near = get_close_matches(name, told.associations, 1)
+    """Warn about names that look mistyped; the service may know more than the hints do."""
+    hints = known.get(model)
+    if hints is None:
+        meant = known.meant(model)
+        if meant:
+            call.out.warn(f"unknown model '{model}'; did you mean {meant}?")
+        return
+    names = [("association", name, hints.associations) for name in includes]
+    names += [("field", name, hints.fields) for name in dict.fromkeys(fields)]
+    for kind, name, there in names:
+        if name not in there:
+            near = closest(name, there, 1)
             meant = f"; did you mean {near[0]}?" if near else ""
-            call.out.warn(f"{model} has no association '{name}' that is known here{meant}")
-    meant = known.meant(model) if known.get(model) is None else ""
-    if meant:
-        call.out.warn(f"no model '{model}' is known here; did you mean {meant}?")
-    for field in dict.fromkeys(fields):
-        if told is None or field in told.fields:
-            continue
-        meant = known.field_meant(model, field.partition("__")[0])
-        asked = f"; did you mean {meant}?" if meant else ""
-        call.out.warn(f"{model} has no field '{field}' that is known here{asked}")
+            call.out.warn(f"{model} has no known {kind} '{name}'{meant}")
 
 
 def _raw(query: Query, client: Client, options: dict[str, Any]) -> int:
@@ -167,14 +188,16 @@ def _raw(query: Query, client: Client, options: dict[str, Any]) -> int:
 
 def _file(call: Call, rows: list[dict[str, Any]], form: str, to: Path | None) -> int:
     if not rows:
-        raise NotFoundError("nothing matches")
+        return 0
     if form == "parquet" and to is None:
-        raise UsageError("Parquet goes to a file", hint="--format parquet --to rows.parquet")
+        raise UsageError(
+            "Parquet is written to a file only", hint=same_command("--to", "rows.parquet")
+        )
     write = {"csv": _csv, "parquet": _parquet}.get(form, _json)
     _put(write(rows), to)
     if to is not None:
         call.out.say(f"{len(rows):,} rows in {to}")
-    return 0
+    return len(rows)
 
 
 def _put(data: bytes, to: Path | None) -> None:

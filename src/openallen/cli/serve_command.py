@@ -1,4 +1,4 @@
-"""``openallen serve``: an archive on loopback."""
+"""``openallen serve``: a local server with the API of brain-map.org."""
 
 from __future__ import annotations
 
@@ -16,31 +16,39 @@ __all__ = ["command"]
 EXAMPLES = (
     (
         "openallen serve --archive sample --port 8765",
-        "then, elsewhere: --source http://127.0.0.1:8765",
+        "then, in another terminal, any command with --source http://127.0.0.1:8765",
     ),
-    ("openallen serve --archive sample --fault delay=0.08", "every answer 80 ms late"),
+    ("openallen serve --archive sample --fault delay=0.08", "delay every response by 80 ms"),
 )
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
-@click.option("--archive", metavar="sample|DIR", help="The archive to serve.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 for any free one.")
+@click.option(
+    "--archive", metavar="sample|DIR", help="Archive to serve: the embedded sample, or a folder."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port; 0 for any free port.",
+)
 @click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="KIND[=VALUE][@PATH][/EVERY]",
-    help="Misbehave on purpose: delay, hang, cut, html, error, slow-down, message, short, cap, "
-    "repeat, corrupt, truncate.",
+    help="Inject a fault into responses, for tests: delay, hang, cut, html, error, slow-down, "
+    "message, short, over, cap, repeat, corrupt, truncate. Repeatable.",
 )
 @common
 def command(call: Call, archive: str | None, port: int, faults: tuple[str, ...]) -> int:
-    """Serve an archive: brain-map.org's services over HTTP, from a folder, on this machine.
+    """Run a local HTTP server with the API of brain-map.org, from a folder.
 
-    Stops with Ctrl-C or SIGTERM.
+    For mirrors, courses without a network, and tests. Listens on 127.0.0.1 until Ctrl-C or SIGTERM.
     """
     if archive is None:
-        raise UsageError("what to serve?", hint="openallen serve --archive sample")
+        raise UsageError("--archive is missing", hint="openallen serve --archive sample")
     from openallen.archive.app import archive_app
     from openallen.archive.faults import Fault
     from openallen.archive.server import serve
@@ -52,9 +60,9 @@ def command(call: Call, archive: str | None, port: int, faults: tuple[str, ...])
         call.out.document(
             {"url": url, "archive": archive}, f"serving {archive} at {url}", ids=(url,)
         )
-        call.out.say(f"  use it: --source {url}    stop it: Ctrl-C")
+        call.out.say(f"  use it with --source {url}; stop it with Ctrl-C")
 
-    # uvicorn stops in order at either signal, then raises it again: for a server that is the end.
+    # uvicorn shuts down at either signal, then raises it again: here that is a normal exit.
     with suppress(KeyboardInterrupt):
         serve(app, port, ready)
     return 0

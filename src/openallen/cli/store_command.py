@@ -47,7 +47,11 @@ def command(
         call.out.document({"path": str(root)}, str(root), ids=(root,))
         return 0
     if what == "ls":
-        call.out.rows(maintenance.held(call.settings))
+        held = maintenance.held(call.settings)
+        if not call.out.rows(held):
+            call.out.say(f"nothing was fetched into the store yet: {call.settings.store}")
+            for note in held.notes:  # an empty store may have a cache
+                call.out.say(f"  {note}")
         return 0
     if what == "adopt":
         return _adopt(call, given, in_place=in_place)

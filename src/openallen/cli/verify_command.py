@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 EXAMPLES = (
     ("openallen verify cell", "a folder that was fetched with --to, moved or copied"),
-    ("openallen verify stack:313862022", "what the store has of an address"),
+    ("openallen verify cell --json", "the same as one document"),
 )
 
 

@@ -34,7 +34,7 @@ def verified(call: Call, what: Sequence[str | Path], *, repair: bool) -> ExitCod
             settings=call.settings,
             observer=lambda: progress_for(quiet=quiet, verbose=call.out.verbose),
         )
-    counts = Counter(checked.status for _, checked in found)
+    counts: Counter[str] = Counter(checked.status for _, checked in found)
     size = sum(checked.size_bytes for _, checked in found)
     document = {
         "files": len(found),

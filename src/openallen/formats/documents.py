@@ -1,4 +1,4 @@
-"""Tables and documents in an asset: CSV, Parquet, JSON, NumPy, SWC; only what is wanted comes."""
+"""Read tables and documents of an asset: CSV, Parquet, JSON, NumPy, SWC; only the parts needed."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ def read_document(
     Parameters
     ----------
     place, key
-        Where it is; its ending says what it is.
+        Place and key; the suffix determines the format.
     file
-        The same, as a file object that need not be read whole; for Parquet.
+        The same as a seekable file object; for Parquet.
     columns
-        Columns wanted of a table; of Parquet, no others are read.
+        Columns of a table to return; of Parquet, only these are read.
     nrows
-        Rows wanted, from the first.
+        Number of rows to return, from the first.
 
     Returns
     -------
     DataFrame, dict, list, ndarray or Morphology
-        By the ending.
+        By the suffix.
 
     Raises
     ------
     NotFoundError
-        If there is no such object.
+        If the object does not exist.
     CorruptError
-        If it is not what its ending says.
+        If its content does not match its suffix.
     UsageError
-        If it has no such column.
+        If a column does not exist.
     MissingExtraError
         Without the extra ``tables``.
     """
@@ -75,19 +75,19 @@ def read_document(
             return [json.loads(line) for line in body.splitlines() if line.strip()]
         return json.loads(body)
     except ImportError as error:
-        raise MissingExtraError("tables", "a table of an asset") from error
+        raise MissingExtraError("tables", "reading a table of an asset") from error
     except (ValueError, EOFError) as error:
         if isinstance(error, (UsageError, CorruptError)):
             raise
         raise CorruptError(
-            f"this is no {low.rpartition('.')[2].upper()}", address=where, why=str(error)[:200]
+            f"not valid {low.rpartition('.')[2].upper()}", address=where, why=str(error)[:200]
         ) from error
 
 
 def _whole(place: Objects, key: str) -> bytes:
     body = place.get(key)
     if body is None:
-        raise NotFoundError("there is no such file", address=f"{place.name}/{key}")
+        raise NotFoundError("no such file", address=f"{place.name}/{key}")
     return body
 
 
@@ -96,7 +96,7 @@ def _csv(place: Objects, key: str, columns: Sequence[str] | None, nrows: int | N
 
     body = _head(place, key, nrows) if nrows is not None else _whole(place, key)
     if body.lstrip()[:1] == b"<":
-        raise CorruptError("this is no CSV", address=f"{place.name}/{key}", why="it begins with <")
+        raise CorruptError("not valid CSV", address=f"{place.name}/{key}", why="it begins with <")
     separator = "\t" if key.lower().endswith(".tsv") else ","
     made = pd.read_csv(io.BytesIO(body), sep=separator, nrows=nrows)
     _known(columns, list(made.columns), f"{place.name}/{key}")
@@ -104,7 +104,7 @@ def _csv(place: Objects, key: str, columns: Sequence[str] | None, nrows: int | N
 
 
 def _head(place: Objects, key: str, nrows: int) -> bytes:
-    """Give whole lines from the beginning: enough for so many rows, if there are so many."""
+    """Return complete lines from the beginning, enough for `nrows` rows where there are as many."""
     size = max(1 << 16, _ROW_BYTES * (nrows + 1))
     while True:
         body = place.get(key, 0, size)
@@ -122,30 +122,30 @@ def _parquet(file: Any, where: str, columns: Sequence[str] | None, nrows: int | 
     import pyarrow.parquet as pq
 
     if file is None:
-        raise NotFoundError("there is no such file", address=where)
+        raise NotFoundError("no such file", address=where)
     try:
-        told = pq.ParquetFile(file)
-        _known(columns, told.schema_arrow.names, where)
+        parquet = pq.ParquetFile(file)
+        _known(columns, parquet.schema_arrow.names, where)
         wanted = None if columns is None else list(columns)
         if nrows is None:
-            return told.read(columns=wanted).to_pandas()
+            return parquet.read(columns=wanted).to_pandas()
         found: list[Any] = []
-        for batch in told.iter_batches(batch_size=max(1, nrows), columns=wanted):
+        for batch in parquet.iter_batches(batch_size=max(1, nrows), columns=wanted):
             found.append(batch)
             if sum(len(one) for one in found) >= nrows:
                 break
-        schema = found[0].schema if found else told.schema_arrow
+        schema = found[0].schema if found else parquet.schema_arrow
         return pa.Table.from_batches(found, schema).slice(0, nrows).to_pandas()
     except (pa.ArrowException, OSError) as error:
         below = getattr(file, "error", None)
         if below is not None:
             raise below from error
-        raise CorruptError("this is no Parquet", address=where, why=str(error)[:200]) from error
+        raise CorruptError("not valid Parquet", address=where, why=str(error)[:200]) from error
 
 
 def _known(columns: Sequence[str] | None, there: Sequence[str], where: str) -> None:
     for name in columns or ():
         if name not in there:
             raise UsageError(
-                f"there is no column '{name}'", address=where, hint=", ".join(map(str, there))
+                f"no column '{name}'", address=where, why=f"columns: {', '.join(map(str, there))}"
             )

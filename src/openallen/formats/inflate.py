@@ -16,7 +16,7 @@ _AUTOMATIC: Final = 47  # zlib's word for: gzip or zlib, whichever the first byt
 
 
 def fits(found_bytes: int, size_bytes: int, name: str = "") -> None:
-    """See that there are as many bytes as a volume's header says.
+    """Check that there are as many bytes as a volume's header says.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def fits(found_bytes: int, size_bytes: int, name: str = "") -> None:
 
 
 def inflated(packed: bytes | bytearray | memoryview, name: str = "") -> Iterator[bytes]:
-    """Give what gzip or zlib data hold, a piece at a time, check sums compared.
+    """Return what gzip or zlib data hold, a piece at a time, check sums compared.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def inflated(packed: bytes | bytearray | memoryview, name: str = "") -> Iterator
 def inflate(packed: bytes | bytearray | memoryview, size_bytes: int, name: str = "") -> memoryview:
     """Decompress gzip or zlib data that must come to exactly `size_bytes`.
 
-    Never more than a piece beyond that size is held, whatever the data lease.
+    Never more than a piece beyond that size is held, whatever the data claim.
 
     Raises
     ------

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError
 from openallen.formats.inflate import fits, inflate
+from openallen.formats.orientation import Frame, unit_um
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Header", "parse_header", "read_metaimage"]
+__all__ = ["Header", "frame_of", "parse_header", "read_metaimage"]
 
 _TYPES: Final[Mapping[str, str]] = {
     "MET_CHAR": "i1",
@@ -32,6 +33,10 @@ _TYPES: Final[Mapping[str, str]] = {
     "MET_DOUBLE": "f8",
 }
 _CHANNELS: Final = "ElementNumberOfChannels"
+_MATRICES: Final = ("TransformMatrix", "Rotation", "Orientation")
+_ORIGINS: Final = ("Offset", "Origin", "Position")
+_LPS: Final = (-1, -1, 1)
+"""Signs that lead from the space of the format to right, anterior, superior."""
 _HEAD_LIMIT_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 16 << 30
 
@@ -96,7 +101,7 @@ def parse_header(data: bytes, name: str = "") -> Header:
         key, equals, value = line.partition("=")
         if not equals:
             if line:
-                raise CorruptError("this is no MetaImage header", address=name, why=repr(line[:40]))
+                raise CorruptError("not a MetaImage header", address=name, why=repr(line[:40]))
             continue
         keys[key.strip()] = value.strip()
         if key.strip() == "ElementDataFile":
@@ -116,7 +121,7 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
             found = [kind(word) for word in words]
         except ValueError:
             raise CorruptError(
-                f"{key} is no list of numbers", address=name, why=keys[key]
+                f"{key} is not a list of numbers", address=name, why=keys[key]
             ) from None
         if len(found) != count:
             raise CorruptError(f"{key} has {len(found)} numbers, not {count}", address=name)
@@ -159,6 +164,51 @@ def _ordinary(keys: Mapping[str, str], channels: int, name: str) -> None:
     if channels < 1 or keys.get("HeaderSize", "0") != "0":
         told = f"{_CHANNELS} {channels}, HeaderSize {keys.get('HeaderSize', '0')}"
         raise CorruptError("volumes of this kind are not read", address=name, why=told)
+
+
+def frame_of(header: Header, name: str = "") -> Frame:
+    """Return where a header says its voxels are; axes in the order of the header's own sizes.
+
+    Lengths are µm unless ``DistanceUnits`` says otherwise. A matrix that turns nothing says
+    nothing: so are all of the Allen Institute's, whose axes are AP, DV, ML. Others are taken at
+    their word: directions in the space of left, posterior, superior.
+
+    Raises
+    ------
+    CorruptError
+        If the unit is not one of length, or the matrix or the origin is not one of numbers.
+    """
+    said = header.keys.get("DistanceUnits", "").strip()
+    um = 1.0 if said in {"", "?"} else unit_um(said, name)
+    spacing = tuple(abs(step) * um for step in reversed(header.spacing))
+    dims = len(spacing)
+    matrix = _floats(header.keys, _MATRICES, dims * dims, name)
+    origin = _floats(header.keys, _ORIGINS, dims, name)
+    origin_um = tuple(part * um for part in origin) if origin else None
+    rows = [tuple(matrix[n : n + dims]) for n in range(0, len(matrix), dims)]
+    plain = all(part == float(n == at) for at, row in enumerate(rows) for n, part in enumerate(row))
+    if plain or dims != 3:
+        return Frame(spacing_um=spacing, origin_um=origin_um)
+    turned = tuple(tuple(p * s for p, s in zip(row, _LPS, strict=True)) for row in rows)
+    if origin_um is not None:
+        origin_um = tuple(o * s for o, s in zip(origin_um, _LPS, strict=True))
+    return Frame(spacing_um=spacing, directions=turned, origin_um=origin_um)
+
+
+def _floats(
+    keys: Mapping[str, str], names: tuple[str, ...], count: int, name: str
+) -> tuple[float, ...]:
+    """Return the numbers of the first of some keys that is there; none if none is."""
+    key = next((key for key in names if key in keys), None)
+    if key is None:
+        return ()
+    try:
+        found = tuple(float(word) for word in keys[key].split())
+    except ValueError:
+        found = ()
+    if len(found) != count:
+        raise CorruptError(f"{key} is not {count} numbers", address=name, why=keys[key][:80])
+    return found
 
 
 def read_metaimage(

@@ -1,7 +1,8 @@
-"""Measures of a reconstruction's tree: distances along it, orders, crossings, even spacing.
+"""Nodes of a reconstruction, and measures of the tree they make: distances, orders, crossings.
 
-All take nodes as `openallen.formats.swc` reads them; each walks the tree once, without recursion,
-so that a path of a hundred thousand nodes is no deeper than one of ten.
+Nodes are what `openallen.formats.swc` reads, and are defined here, below it. Each measure walks
+the tree once, without recursion, so that a path of a hundred thousand nodes is no deeper than one
+of ten.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from openallen.errors import UsageError
 
-if TYPE_CHECKING:
-    from openallen.formats.swc import Node
-
 __all__ = [
+    "Node",
     "branch_orders",
+    "children_of",
     "path_distances_um",
     "resampled",
     "sections",
@@ -28,8 +28,20 @@ __all__ = [
 ]
 
 
+class Node(NamedTuple):
+    """One point: lengths in µm; the parent is -1 for a root."""
+
+    id: int
+    type: int
+    x_um: float
+    y_um: float
+    z_um: float
+    radius_um: float
+    parent: int
+
+
 def children_of(nodes: Iterable[Node]) -> dict[int, list[Node]]:
-    """Give the children of each node by its id, those of -1 being the roots."""
+    """Return the children of each node by its id, those of -1 being the roots."""
     found: dict[int, list[Node]] = {}
     for node in nodes:
         found.setdefault(node.parent, []).append(node)
@@ -37,7 +49,7 @@ def children_of(nodes: Iterable[Node]) -> dict[int, list[Node]]:
 
 
 def walk(nodes: Sequence[Node]) -> Iterator[Node]:
-    """Give every node, parents before their children."""
+    """Return every node, parents before their children."""
     children = children_of(nodes)
     waiting = list(reversed(children.get(-1, [])))
     while waiting:
@@ -47,7 +59,7 @@ def walk(nodes: Sequence[Node]) -> Iterator[Node]:
 
 
 def path_distances_um(nodes: Sequence[Node]) -> dict[int, float]:
-    """Give the length of the path from each node to its root, in µm, by id."""
+    """Return the length of the path from each node to its root, in µm, by id."""
     found: dict[int, float] = {}
     place: dict[int, tuple[float, ...]] = {}
     for node in walk(nodes):
@@ -59,7 +71,7 @@ def path_distances_um(nodes: Sequence[Node]) -> dict[int, float]:
 
 
 def branch_orders(nodes: Sequence[Node]) -> dict[int, int]:
-    """Give how many branch points lie above each node, by id; a root counts for none."""
+    """Return how many branch points lie above each node, by id; a root counts for none."""
     children = children_of(nodes)
     roots = {root.id for root in children.get(-1, ())}
     found: dict[int, int] = {}
@@ -71,7 +83,7 @@ def branch_orders(nodes: Sequence[Node]) -> dict[int, int]:
 
 
 def strahler(nodes: Sequence[Node]) -> dict[int, int]:
-    """Give the Strahler order of each node by id.
+    """Return the Strahler order of each node by id.
 
     Tips have 1; a node has the highest order among its children, and one more where two of them
     have it.
@@ -88,7 +100,7 @@ def strahler(nodes: Sequence[Node]) -> dict[int, int]:
 
 
 def sections(nodes: Sequence[Node]) -> list[list[Node]]:
-    """Give the unbranched pieces, each from where it begins to where it ends.
+    """Return the unbranched pieces, each from where it begins to where it ends.
 
     A piece begins at a root, a branch point, or where the type changes, with that node included;
     it ends at the next of these, or at a tip. The soma's own nodes are pieces of their own.
@@ -142,7 +154,7 @@ def sholl(
 
 
 def _reach(one: Node, other: Node, center: Sequence[float]) -> tuple[float, float, float]:
-    """Give a segment's least distance to a point, and those of its ends."""
+    """Return a segment's least distance to a point, and those of its ends."""
     along = [b - a for a, b in zip(one[2:5], other[2:5], strict=True)]
     to = [c - a for a, c in zip(one[2:5], center, strict=True)]
     size = math.fsum(x * x for x in along)
@@ -153,7 +165,7 @@ def _reach(one: Node, other: Node, center: Sequence[float]) -> tuple[float, floa
 
 
 def subtree(nodes: Sequence[Node], root: int) -> list[Node]:
-    """Give a node and all below it; the node becomes a root.
+    """Return a node and all below it; the node becomes a root.
 
     Raises
     ------
@@ -207,7 +219,7 @@ def resampled(nodes: Sequence[Node], step_um: float) -> list[Node]:
 
 
 def _evenly(piece: Sequence[Node], step_um: float) -> Iterator[Node]:
-    """Give points along a piece, without its first and with its last."""
+    """Return points along a piece, without its first and with its last."""
     lengths = [math.dist(a[2:5], b[2:5]) for a, b in pairwise(piece)]
     whole = math.fsum(lengths)
     count = max(1, math.ceil(whole / step_um - 1e-9))

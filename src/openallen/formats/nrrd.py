@@ -7,6 +7,7 @@ or read a file it should not name.
 from __future__ import annotations
 
 import bz2
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, MissingExtraError
 from openallen.formats.inflate import fits, inflate, inflated
+from openallen.formats.orientation import Frame, unit_um
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Header", "NrrdCheck", "beside", "parse_header", "read_nrrd"]
+__all__ = ["Header", "NrrdCheck", "beside", "frame_of", "parse_header", "read_nrrd"]
 
 _MAGIC: Final = b"NRRD000"
 _HEAD_LIMIT_BYTES: Final = 256 * 1024
 _MOST_BYTES: Final = 16 << 30
 _GZIP: Final = frozenset({"gzip", "gz"})
 _BZIP2: Final = frozenset({"bzip2", "bz2"})
+_SPACES: Final[Mapping[str, tuple[int, int, int]]] = {
+    name: signs
+    for signs, names in (
+        ((1, 1, 1), "right-anterior-superior,ras"),
+        ((-1, 1, 1), "left-anterior-superior,las"),
+        ((-1, -1, 1), "left-posterior-superior,lps"),
+    )
+    for name in names.split(",")
+}
+"""Spaces by name: the signs that lead from each to right, anterior, superior."""
 _TYPES: Final[Mapping[str, str]] = {
     name: kind
     for kind, names in {
@@ -53,8 +65,8 @@ class Header:
     shape
         Sizes in the header's own order: the first axis varies fastest.
     spacing
-        Distance of voxels along each axis of `shape`, in the unit of the file (µm in all of the
-        Allen Institute's); 1 where it does not say.
+        Distance of voxels along each axis of `shape`, in the unit of the file (see `frame_of`); 1
+        if it does not say.
     dtype
         Type of a voxel, with its byte order.
     encoding
@@ -85,9 +97,9 @@ class Header:
 
 
 def _lines(data: bytes, name: str) -> tuple[list[str], int]:
-    """Give the lines of the header, and where the data begin."""
+    """Return the lines of the header, and where the data begin."""
     if not data.startswith(_MAGIC):
-        raise CorruptError("this is no NRRD file", address=name, why=repr(data[:20]))
+        raise CorruptError("not an NRRD file", address=name, why=repr(data[:20]))
     lines: list[str] = []
     at = 0
     while at < min(len(data), _HEAD_LIMIT_BYTES):
@@ -118,10 +130,14 @@ def parse_header(data: bytes, name: str = "") -> Header:
     lines, size_bytes = _lines(data, name)
     try:
         keys = nrrd.read_header(lines)
-    except Exception as error:
-        raise CorruptError("this NRRD header is broken", address=name, why=str(error)) from error
-    keys = {"".join(key.lower().split()): value for key, value in keys.items()}
-    return _header(keys, size_bytes, name)
+        keys = {"".join(key.lower().split()): value for key, value in keys.items()}
+        return _header(keys, size_bytes, name)
+    except CorruptError:
+        raise
+    except Exception as error:  # pynrrd raises its own kinds, and Python's
+        raise CorruptError(
+            "this NRRD header is broken", address=name, why=str(error)[:200]
+        ) from error
 
 
 def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
@@ -164,7 +180,6 @@ def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
 
 
 def _spacing(keys: Mapping[str, Any], dims: int) -> tuple[float, ...]:
-    import math
 
     steps = [1.0] * dims
     if "spacedirections" in keys:
@@ -176,8 +191,67 @@ def _spacing(keys: Mapping[str, Any], dims: int) -> tuple[float, ...]:
     return tuple(steps)
 
 
+def frame_of(header: Header, name: str = "") -> Frame:
+    """Return where a header says its voxels are.
+
+    Lengths are µm unless the header names another unit. Directions along the axes of the file say
+    nothing in the space that ITK always writes (left-posterior-superior), or in none: so are all of
+    the Allen Institute's, whose axes are AP, DV, ML. Others are taken at their word.
+
+    Raises
+    ------
+    CorruptError
+        If the unit is not one of length, or axes are turned in a space that has no name.
+    """
+    keys = header.keys
+    units = _words(keys.get("spaceunits")) or _words(keys.get("units"))
+    factors = [unit_um(word, name) if word.strip(' "') else 1.0 for word in units]
+    factors += [factors[-1] if factors else 1.0] * (len(header.shape) - len(factors))
+    spacing = tuple(s * f for s, f in zip(header.spacing, factors, strict=False))
+    rows = [row for row in _rows(keys.get("spacedirections"), name) if row is not None]
+    origin = _numbers(keys.get("spaceorigin"), name)
+    origin_um = tuple(o * factors[0] for o in origin) if len(origin) == 3 and factors else None
+    signs = _SPACES.get(str(keys.get("space", "")).lower())
+    if len(rows) != 3 or any(len(row) != 3 for row in rows):
+        return Frame(spacing_um=spacing, origin_um=origin_um)
+    parts = [(part, at == n) for at, row in enumerate(rows) for n, part in enumerate(row)]
+    straight = all(part > 0 if own else part == 0 for part, own in parts)
+    if straight and signs in {None, _SPACES["lps"]}:
+        return Frame(spacing_um=spacing, origin_um=origin_um)
+    if signs is None:
+        raise CorruptError(
+            "axes are turned, and the space is not named",
+            address=name,
+            why=f"space {str(keys.get('space', 'missing'))[:40]}",
+        )
+    turned = tuple(tuple(p * s for p, s in zip(row, signs, strict=True)) for row in rows)
+    if origin_um is not None:
+        origin_um = tuple(o * s for o, s in zip(origin_um, signs, strict=True))
+    return Frame(spacing_um=spacing, directions=turned, origin_um=origin_um)
+
+
+def _words(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(word) for word in value or ()]
+
+
+def _numbers(value: Any, name: str) -> list[float]:
+    try:
+        return [] if value is None else [float(part) for part in value]
+    except (TypeError, ValueError):
+        raise CorruptError("not a vector of numbers", address=name, why=str(value)[:60]) from None
+
+
+def _rows(value: Any, name: str) -> list[list[float] | None]:
+    """Return rows of directions; None for an axis that has none, however pynrrd says that."""
+    found: list[list[float] | None] = []
+    for row in () if value is None else value:
+        numbers = _numbers(row, name)
+        found.append(None if not numbers or any(map(math.isnan, numbers)) else numbers)
+    return found
+
+
 def beside(folder: Path) -> Callable[[str], bytes]:
-    """Give a reader of data files that lie in one folder, and in no other.
+    """Return a reader of data files that lie in one folder, and in no other.
 
     Raises
     ------
@@ -249,7 +323,7 @@ def _from_bzip2(raw: bytes, size_bytes: int, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class NrrdCheck:
-    """Looks at a downloaded NRRD before it gets its name; a `openallen.plans.Check`.
+    """The check of a downloaded NRRD before it gets its name; a `openallen.plans.Check`.
 
     It needs nothing but the standard library: the data are decompressed, their check sum is
     compared, and their size with the product of the header's sizes.
@@ -261,12 +335,16 @@ class NrrdCheck:
         Raises
         ------
         IntegrityError
-            If it is no whole NRRD with its data in it.
+            If it is not a whole NRRD with its data in it.
         """
         data = path.read_bytes()
         lines, at = _lines(data, "")
         told = dict(_fields(lines))
-        shape = [int(word) for word in told.get("sizes", "").split() if word.isdigit()]
+        shape = [
+            int(word)
+            for word in told.get("sizes", "").split()
+            if word.isdecimal() and word.isascii() and len(word) < 20
+        ]
         kind = _TYPES.get(told.get("type", "").lower())
         if not shape or kind is None:
             raise CorruptError("this NRRD header is broken", why=f"sizes {shape}, type {kind}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter, lt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -25,11 +25,14 @@ from openallen.display import card, count_text, facts_text
 from openallen.errors import (
     CorruptError,
     IntegrityError,
+    NotFoundError,
     RefusedError,
+    StoreError,
     TruncatedError,
     UsageError,
 )
 from openallen.formats import morphometry
+from openallen.formats.morphometry import Node
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,18 +45,6 @@ NODE_TYPES: Final = {1: "soma", 2: "axon", 3: "basal dendrite", 4: "apical dendr
 _ID: Final = itemgetter(0)
 _PARENT: Final = itemgetter(6)
 _COLOURS: Final = {1: "#222", 2: "#3a6ea5", 3: "#c0392b", 4: "#8e44ad"}
-
-
-class Node(NamedTuple):
-    """One point: lengths in µm; the parent is -1 for a root."""
-
-    id: int
-    type: int
-    x_um: float
-    y_um: float
-    z_um: float
-    radius_um: float
-    parent: int
 
 
 _decode: Final = msgspec.json.Decoder(list[Node]).decode
@@ -132,19 +123,19 @@ class Morphology:
         return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
     def path_distances_um(self) -> dict[int, float]:
-        """Give the length of the path from each node to its root, in µm, by node id."""
+        """Return the length of the path from each node to its root, in µm, by node id."""
         return morphometry.path_distances_um(self.nodes)
 
     def branch_orders(self) -> dict[int, int]:
-        """Give how many branch points lie above each node, by id; a root counts for none."""
+        """Return how many branch points lie above each node, by id; a root counts for none."""
         return morphometry.branch_orders(self.nodes)
 
     def strahler(self) -> dict[int, int]:
-        """Give the Strahler order of each node by id: 1 at tips, more where equals meet."""
+        """Return the Strahler order of each node by id: 1 at tips, more where equals meet."""
         return morphometry.strahler(self.nodes)
 
     def sections(self) -> list[list[Node]]:
-        """Give the unbranched pieces, each with the node it begins at."""
+        """Return the unbranched pieces, each with the node it begins at."""
         return morphometry.sections(self.nodes)
 
     def sholl(
@@ -185,7 +176,7 @@ class Morphology:
         return dict(zip(radii_um, morphometry.sholl(self.nodes, radii_um, center), strict=True))
 
     def subtree(self, root: int) -> Morphology:
-        """Give a node and all below it as a tree of its own.
+        """Return a node and all below it as a tree of its own.
 
         Raises
         ------
@@ -223,7 +214,7 @@ class Morphology:
         return replace(self, nodes=tuple(morphometry.resampled(self.nodes, step_um)))
 
     def table(self) -> pd.DataFrame:
-        """Give a table of nodes, as other tools take it: index ``id``, lengths in µm."""
+        """Return a table of nodes, as other tools take it: index ``id``, lengths in µm."""
         import pandas as pd
 
         return pd.DataFrame(self.nodes, columns=list(Node._fields)).set_index("id")
@@ -245,13 +236,13 @@ class Morphology:
         return place
 
     def points_um(self) -> NDArray[np.float64]:
-        """Give the points as an array of shape (nodes, 3): x, y, z in µm."""
+        """Return the points as an array of shape (nodes, 3): x, y, z in µm."""
         import numpy as np
 
         return np.array([node[2:5] for node in self.nodes], dtype=np.float64).reshape(-1, 3)
 
     def segments(self) -> list[tuple[Node, Node]]:
-        """Give (parent, child) for every node that has a parent."""
+        """Return (parent, child) for every node that has a parent."""
         return [(self._by_id[n.parent], n) for n in self.nodes if n.parent != -1]
 
     def to_swc(self) -> str:
@@ -319,7 +310,8 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
     Parameters
     ----------
     source
-        A path, or the text itself as bytes or str.
+        A path (``Path`` or str), or the text itself as bytes or str. A str is a path if it has one
+        line only and ends in ``.swc`` (in any case) or names a file that exists.
     strict
         Refuse whatever is odd. Otherwise bad lines are passed over and named in ``problems``;
         a node whose parent is missing, or that would close a circle, becomes a root.
@@ -330,10 +322,15 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
         With the number of the line that is wrong.
     TruncatedError
         If there is no node at all.
+    NotFoundError
+        If it is a path, and there is no such file.
+    StoreError
+        If the file cannot be read.
     """
-    name = source.name if isinstance(source, Path) else ""
-    data = source.read_bytes() if isinstance(source, Path) else source
-    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    place = _path_of(source)
+    name = place.name if place is not None else ""
+    data = _bytes_of(place) if place is not None else source
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data)
     quick = _quick(text)
     if quick is not None:
         return Morphology(*quick, name=name)
@@ -349,15 +346,37 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
             continue
         problem = _add(line, nodes)
         if problem and strict:
-            raise CorruptError("this is no SWC", address=name, why=f"line {number}: {problem}")
+            raise CorruptError("not an SWC file", address=name, why=f"line {number}: {problem}")
         if problem:
             problems.append(f"line {number}: {problem}")
     if not nodes:
-        raise TruncatedError(
-            "there is no node in this SWC", address=name, why="; ".join(problems[:1])
-        )
+        raise TruncatedError("no node in this SWC file", address=name, why="; ".join(problems[:1]))
     _settle(nodes, problems, name, strict=strict)
     return Morphology(tuple(nodes.values()), tuple(header), tuple(problems), name)
+
+
+def _path_of(source: Path | bytes | str) -> Path | None:
+    """Return the path that is meant; None if it is the text of a reconstruction."""
+    if isinstance(source, Path):
+        return source
+    if not isinstance(source, str) or len(source.splitlines()) > 1 or not source.strip():
+        return None
+    named = Path(source)
+    if named.suffix.lower() == ".swc":
+        return named
+    try:
+        return named if named.is_file() else None
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+        return None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ValueError):  # ValueError: a NUL in the name
+        raise NotFoundError("no such file", address=str(path)) from None
+    except OSError as error:
+        raise StoreError("cannot be read", address=str(path), why=error.strerror or "") from error
 
 
 def _quick(text: str) -> tuple[tuple[Node, ...], tuple[str, ...]] | None:
@@ -423,7 +442,7 @@ def _add(line: str, nodes: dict[int, Node]) -> str:
     except ValueError as error:
         return str(error)
     if not all(map(math.isfinite, node[2:6])):
-        return f"a coordinate that is no number: {line[:60]!r}"
+        return f"a coordinate that is not a number: {line[:60]!r}"
     if node.id < 0 or node.parent < -1:
         return f"id {node.id} or parent {node.parent} below zero"
     if node.id in nodes:
@@ -435,12 +454,12 @@ def _add(line: str, nodes: dict[int, Node]) -> str:
 def _whole(text: str) -> int:
     value = float(text)
     if not value.is_integer():
-        raise ValueError(f"{text!r} is no whole number")
+        raise ValueError(f"{text!r} is not a whole number")
     return int(value)
 
 
 def _settle(nodes: dict[int, Node], problems: list[str], name: str, *, strict: bool) -> None:
-    """See that every parent is there and no path runs in a circle."""
+    """Check that every parent is there and no path runs in a circle."""
     found: dict[int, str] = {
         n.id: f"node {n.id} has a missing parent {n.parent}"
         for n in nodes.values()
@@ -458,7 +477,7 @@ def _settle(nodes: dict[int, Node], problems: list[str], name: str, *, strict: b
             at = nodes[at].parent
         sound.update(path.keys() - found.keys())
     if found and strict:
-        raise CorruptError("this is no tree", address=name, why=next(iter(found.values())))
+        raise CorruptError("not a tree", address=name, why=next(iter(found.values())))
     for node_id, problem in found.items():
         nodes[node_id] = nodes[node_id]._replace(parent=-1)
         problems.append(problem)
@@ -466,7 +485,7 @@ def _settle(nodes: dict[int, Node], problems: list[str], name: str, *, strict: b
 
 @dataclass(frozen=True)
 class SwcCheck:
-    """Looks at a downloaded SWC before it gets its name; a `openallen.plans.Check`."""
+    """The check of a downloaded SWC before it gets its name; a `openallen.plans.Check`."""
 
     def __call__(self, path: Path) -> Mapping[str, Any]:
         """Read the file strictly.
@@ -474,7 +493,7 @@ class SwcCheck:
         Raises
         ------
         IntegrityError
-            If it is no SWC; it is taken for damaged on the way and fetched again.
+            If it is not an SWC file; it is taken for damaged on the way and fetched again.
         """
         try:
             return {"nodes": len(read_swc(path))}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,6 +17,19 @@ __all__ = ["Zip"]
 
 _MOST_BYTES: Final = 4 << 30
 _MOST_RATIO: Final = 2000
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    IndexError,
+    struct.error,
+    OverflowError,
+    RuntimeError,  # an encrypted member, or (NotImplementedError) a method zipfile does not know
+)
+"""What zipfile raises over bytes that are not a whole zip."""
 
 
 class Zip:
@@ -32,17 +47,17 @@ class Zip:
     TruncatedError
         If it has no directory at its end, as one that was cut short.
     CorruptError
-        If a member's name would leave a folder, or it leases to be larger than is sensible.
+        If a member's name would leave a folder, or it claims to be larger than is sensible.
     """
 
     def __init__(self, source: Path | bytes, name: str = "") -> None:
         self.name = name or (str(source) if isinstance(source, Path) else "zip")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
-        except zipfile.BadZipFile as error:
-            raise TruncatedError(
-                "this is no whole zip", address=self.name, why=str(error)
-            ) from error
+        except FileNotFoundError:
+            raise NotFoundError("no such file", address=self.name) from None
+        except _DAMAGE as error:
+            raise TruncatedError("not a whole zip", address=self.name, why=str(error)) from error
         for member in self._zip.infolist():
             self._check(member)
 
@@ -75,10 +90,10 @@ class Zip:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the members, folders left out."""
-        return tuple(m.filename for m in self._zip.infolist() if not m.is_dir())
+        return tuple(m.filename for m in self._zip.infolist() if m.filename and not m.is_dir())
 
     def find(self, end: str) -> str:
-        """Give the name of the one member that ends so, in whichever folder.
+        """Return the name of the one member that ends so, in whichever folder.
 
         Raises
         ------
@@ -96,7 +111,7 @@ class Zip:
         return found[0]
 
     def beside(self, name: str) -> Callable[[str], bytes]:
-        """Give a reader of the files a member names: in its folder, else in one place somewhere."""
+        """Return a reader of the files a member names: there, else the only one so called."""
         folder = name.rpartition("/")[0]
 
         def read(file: str) -> bytes:
@@ -106,7 +121,7 @@ class Zip:
         return read
 
     def read(self, name: str) -> bytes:
-        """Give a member's bytes, its checksum compared.
+        """Return a member's bytes, its checksum compared.
 
         Raises
         ------
@@ -115,7 +130,7 @@ class Zip:
         """
         try:
             return self._zip.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        except _DAMAGE as error:
             raise CorruptError(
                 "a member of this zip is damaged", address=self.name, why=f"{name}: {error}"
             ) from error

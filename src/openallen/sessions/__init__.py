@@ -1,8 +1,9 @@
-"""Behavior, ophys and ecephys sessions in NWB files, here or far away."""
+"""Behavior, ophys and ecephys sessions in NWB files, local or remote."""
 
 from openallen.sessions.behavior import BehaviorSession
 from openallen.sessions.ecephys import BehaviorEcephysSession
 from openallen.sessions.general import NwbTables
+from openallen.sessions.lfp import ProbeLfp
 from openallen.sessions.ophys import BehaviorOphysExperiment
 from openallen.sessions.read import open_nwb, open_session
 
@@ -11,6 +12,7 @@ __all__ = [
     "BehaviorOphysExperiment",
     "BehaviorSession",
     "NwbTables",
+    "ProbeLfp",
     "open_nwb",
     "open_session",
 ]

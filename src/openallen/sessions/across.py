@@ -1,14 +1,15 @@
-"""The same question put to many sessions."""
+"""One function applied to many sessions."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from openallen.display import card, count_text, facts_text
 from openallen.errors import OpenAllenError, UsageError
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Answers", "Sessions"]
 
+_MOST_SHOWN: Final = 5
+
 Open = Callable[[str], Any]
 """Opens a session by its address; a plain function, so that other processes can have it."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a function gave for each session.
+    """What a function returned for each session.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ class Answers:
     name: str = "id"
 
     def table(self) -> pd.DataFrame:
-        """Give one table: dictionaries and Series become columns, anything else ``value``.
+        """Return one table: dictionaries and Series become columns, anything else ``value``.
 
         Tables are put below each other, the id as the outer index. ``error`` is there where
         something went wrong.
@@ -79,12 +82,25 @@ class Answers:
                 why=why.partition("\n")[0],
             )
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "results": f"{count_text(len(self.values), 'session')}, by {self.name}",
+            "failed": count_text(len(self.errors), "session") if self.errors else None,
+            "first failure": next((_first(i, why) for i, why in self.errors.items()), None),
+        }
+
     def __repr__(self) -> str:
-        failed = f", {len(self.errors)} failed" if self.errors else ""
-        return f"<{len(self.values)} answers by {self.name}{failed}>"
+        return facts_text("Answers", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("Answers", self._facts(), note=".table(), .values, .errors")
 
 
-@dataclass(frozen=True)
+def _first(number: int, why: str) -> str:
+    return f"{number}: {why.partition(chr(10))[0]}"
+
+
+@dataclass(frozen=True, repr=False)
 class Sessions:
     """Sessions of a release, opened one by one when they are wanted.
 
@@ -99,8 +115,22 @@ class Sessions:
     """
 
     addresses: dict[int, str]
-    opening: Open = field(repr=False)
+    opening: Open
     name: str = "id"
+
+    def _facts(self) -> dict[str, object]:
+        shown = ", ".join(str(i) for i in list(self.addresses)[:_MOST_SHOWN])
+        more = len(self.addresses) - _MOST_SHOWN
+        return {
+            "sessions": f"{len(self.addresses):,}, none open yet",
+            self.name: (f"{shown}, and {more:,} more" if more > 0 else shown) or None,
+        }
+
+    def __repr__(self) -> str:
+        return facts_text("Sessions", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("Sessions", self._facts(), note=".map(function), or iterate over them")
 
     def __len__(self) -> int:
         return len(self.addresses)
@@ -133,7 +163,7 @@ class Sessions:
         processes
             Use processes: for functions that compute, where threads would wait for each other.
         progress
-            Told after each session: how many are done, how many there are, how many failed.
+            Called after each session: how many are done, how many there are, how many failed.
 
         Raises
         ------

@@ -16,20 +16,37 @@ if TYPE_CHECKING:
 
 __all__ = ["aligned"]
 
-_COUNT_S: Final = 0.05
-_SPIKES_S: Final = 0.01
+_BINS_S: Final = {"licks": 0.05, "spikes": 0.01}
+_RATES: Final = {"licks": False, "spikes": True}
+"""Whether rates are what is wanted of these where nothing is said: licks are counted."""
+_MOST_BINS: Final = 1_000_000
+_UNITS: Final = {
+    "running_speed": "cm/s",
+    "raw_running_speed": "cm/s",
+    "pupil_area": "px²",
+    "eye_area": "px²",
+    "pupil_width": "px",
+}
 
 
-def aligned(session: Behaving, events: Any, window_s: tuple[float, float], of: str) -> xr.DataArray:
-    """Cut a signal around events; see `BehaviorSession.align`.
+def aligned(
+    session: Behaving,
+    events: Any,
+    window_s: tuple[float, float],
+    of: str,
+    *,
+    bin_s: float | None = None,
+    rate: bool | None = None,
+) -> xr.DataArray:
+    """Return a signal cut around events; see `BehaviorSession.align`.
 
-    A sampled signal is interpolated linearly at its own rate; licks are counted in bins of 50 ms,
-    spikes in bins of 10 ms, in whole bins, named by their middle.
+    A sampled signal is interpolated linearly at its own rate; licks and spikes are counted in
+    whole bins within the window, each named by its middle.
 
     Raises
     ------
     UsageError
-        If the session has no such signal, or the window runs backwards.
+        If the session has no such signal, the window runs backwards, or the bins do not fit it.
     NotFoundError
         If the file does not hold it.
     """
@@ -39,48 +56,90 @@ def aligned(session: Behaving, events: Any, window_s: tuple[float, float], of: s
     start, stop = window_s
     if not start < stop:
         raise UsageError("the window ends before it begins", why=f"{start} to {stop} s")
-    spikes = getattr(session, "spike_times", None)
-    if of == "licks" or (of == "spikes" and spikes is not None):
-        recorded = session.running_speed["timestamps"].to_numpy("float64")
-        with np.errstate(invalid="ignore"):
-            inside = (at + stop >= recorded[0]) & (at + start <= recorded[-1])
-        if of == "spikes" and spikes is not None:
-            return _spikes(spikes, at, window_s).where(_rows(inside))
-        licks = session.licks["timestamps"].to_numpy("float64")
-        return _licks(licks, at, window_s).where(_rows(inside))
+    spikes = getattr(session, "spike_times", None) if of == "spikes" else None
+    if of == "licks" or spikes is not None:
+        width_s = _BINS_S[of] if bin_s is None else float(bin_s)
+        edges = _edges(window_s, width_s)
+        found = _spikes(spikes, at, edges) if spikes is not None else _licks(session, at, edges)
+        return _within(session, _rated(found, width_s, _RATES[of] if rate is None else rate))
+    if bin_s is not None or rate is not None:
+        raise UsageError(
+            "bins and rates are for spikes and licks only",
+            address=session.name,
+            why=f"{of} is interpolated",
+        )
+    return _sampled(session, at, window_s, of)
+
+
+def _sampled(
+    session: Behaving, at: np.ndarray[Any, Any], window_s: tuple[float, float], of: str
+) -> xr.DataArray:
+    import numpy as np
+
     times, values, more = _signal(session, of)
     if len(times) < 2:
-        raise NotFoundError(f"there is no {of} in this session", address=session.name)
+        raise NotFoundError(f"this session has no {of}", address=session.name)
     step = float(np.median(np.diff(times)))
     # Whole steps from the event, so that the event itself is always one of the points.
-    steps = np.arange(int(np.ceil(start / step - 1e-9)), int(np.floor(stop / step + 1e-9)) + 1)
-    relative = steps * step
+    first, last = (
+        int(np.ceil(window_s[0] / step - 1e-9)),
+        int(np.floor(window_s[1] / step + 1e-9)),
+    )
+    relative = np.arange(first, last + 1) * step
     wanted = at[:, None] + relative[None, :]
     rows = np.atleast_2d(values)
     cut = np.stack([np.interp(wanted, times, row, left=np.nan, right=np.nan) for row in rows])
     cut[:, np.isnan(wanted)] = np.nan
-    coordinates: dict[str, Any] = {"time": relative, "event_time": ("event", at)}
-    made: xr.DataArray
+    units = KINDS[of][2] if of in KINDS else _UNITS[of]
     if more is None:
-        made = xarray().DataArray(cut[0], dims=("event", "time"), coords=coordinates, name=of)
-    else:
-        dims = ("cell_specimen_id", "event", "time")
-        coordinates["cell_specimen_id"] = more
-        made = xarray().DataArray(cut, dims=dims, coords=coordinates, name=of)
+        return _labelled(cut[0], ("event", "time"), at, relative, name=of, units=units)
+    ids = {"cell_specimen_id": more}
+    return _labelled(
+        cut, ("cell_specimen_id", "event", "time"), at, relative, name=of, units=units, ids=ids
+    )
+
+
+def _labelled(
+    values: np.ndarray[Any, Any],
+    dims: tuple[str, ...],
+    at: np.ndarray[Any, Any],
+    relative: np.ndarray[Any, Any],
+    *,
+    name: str,
+    units: str,
+    ids: dict[str, Any] | None = None,
+) -> xr.DataArray:
+    coords = {
+        **(ids or {}),
+        "time": ("time", relative, {"units": "s"}),
+        "event_time": ("event", at, {"units": "s"}),
+    }
+    made: xr.DataArray = xarray().DataArray(
+        values, dims=dims, coords=coords, name=name, attrs={"units": units}
+    )
     return made
 
 
-def _rows(inside: np.ndarray[Any, Any]) -> xr.DataArray:
-    """Say which events lie in the recording; the others have no counts."""
-    made: xr.DataArray = xarray().DataArray(inside, dims=("event",))
-    return made
+def _edges(window_s: tuple[float, float], bin_s: float) -> np.ndarray[Any, Any]:
+    """Return the edges of whole bins from the start of a window.
 
-
-def _edges(window_s: tuple[float, float], width_s: float) -> np.ndarray[Any, Any]:
+    Raises
+    ------
+    UsageError
+        If no bin fits in, or more than anybody looks at.
+    """
     import numpy as np
 
-    count = max(1, round((window_s[1] - window_s[0]) / width_s))
-    return window_s[0] + np.arange(count + 1) * width_s
+    length_s = window_s[1] - window_s[0]
+    # Half a millionth of a bin is rounding, no bin that is too long.
+    count = np.floor(length_s / bin_s + 1e-6) if bin_s > 0 else 0
+    if not 1 <= count <= _MOST_BINS:
+        raise UsageError(
+            f"bins of {bin_s:g} s do not fit the window",
+            why=f"{length_s:g} s, in 1 to {_MOST_BINS:,} bins",
+        )
+    edges: np.ndarray[Any, Any] = window_s[0] + np.arange(int(count) + 1) * bin_s
+    return edges
 
 
 def _counted(
@@ -95,44 +154,60 @@ def _counted(
 
 
 def _licks(
-    times: np.ndarray[Any, Any], at: np.ndarray[Any, Any], window_s: tuple[float, float]
+    session: Behaving, at: np.ndarray[Any, Any], edges: np.ndarray[Any, Any]
 ) -> xr.DataArray:
-    edges = _edges(window_s, _COUNT_S)
-    made: xr.DataArray = xarray().DataArray(
-        _counted(times, at, edges),
-        dims=("event", "time"),
-        coords={"time": edges[:-1] + _COUNT_S / 2, "event_time": ("event", at)},
-        name="licks",
-    )
-    return made
+    counts = _counted(session.licks["timestamps"].to_numpy("float64"), at, edges)
+    return _labelled(counts, ("event", "time"), at, _middles(edges), name="licks", units="licks")
 
 
 def _spikes(
     spikes: Mapping[int, np.ndarray[Any, Any]],
     at: np.ndarray[Any, Any],
-    window_s: tuple[float, float],
+    edges: np.ndarray[Any, Any],
 ) -> xr.DataArray:
     import numpy as np
 
-    edges = _edges(window_s, _SPIKES_S)
     counts = np.empty((len(spikes), len(at), len(edges) - 1), dtype=np.float32)
     for row, times in enumerate(spikes.values()):
         counts[row] = _counted(np.sort(times), at, edges)
-    made: xr.DataArray = xarray().DataArray(
-        counts,
-        dims=("unit_id", "event", "time"),
-        coords={
-            "unit_id": np.array(list(spikes), dtype="int64"),
-            "time": edges[:-1] + _SPIKES_S / 2,
-            "event_time": ("event", at),
-        },
-        name="spikes",
-    )
+    ids = {"unit_id": np.array(list(spikes), dtype="int64")}
+    dims = ("unit_id", "event", "time")
+    return _labelled(counts, dims, at, _middles(edges), name="spikes", units="spikes", ids=ids)
+
+
+def _middles(edges: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    middles: np.ndarray[Any, Any] = (edges[:-1] + edges[1:]) / 2
+    return middles
+
+
+def _rated(counts: xr.DataArray, bin_s: float, rate: bool) -> xr.DataArray:
+    """Return counts, or rates; the width of a bin and the unit are attributes."""
+    import numpy as np
+
+    # In the type of the counts: a session's spikes in double precision would be twice as large.
+    made = (counts / np.float32(bin_s)) if rate else counts
+    units = f"{counts.attrs['units']}/s" if rate else f"{counts.attrs['units']} per bin"
+    made.attrs = {"units": units, "bin_s": bin_s}
     return made
 
 
+def _within(session: Behaving, made: xr.DataArray) -> xr.DataArray:
+    """Blank the events outside the recording: nothing was counted there."""
+    import numpy as np
+
+    recorded = session.running_speed["timestamps"].to_numpy("float64")
+    if not len(recorded):
+        raise NotFoundError("this session has no running_speed", address=session.name)
+    at, times = made["event_time"].to_numpy(), made["time"].to_numpy()
+    half_s = made.attrs["bin_s"] / 2
+    with np.errstate(invalid="ignore"):
+        inside = (at + times[-1] + half_s >= recorded[0]) & (at + times[0] - half_s <= recorded[-1])
+    found: xr.DataArray = made.where(xarray().DataArray(inside, dims=("event",)))
+    return found
+
+
 def _signal(session: Behaving, of: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Any]:
-    """Give times, values (one row, or one for each cell) and the cells' ids."""
+    """Return times, values (one row, or one for each cell) and the cells' ids."""
     if of in {"running_speed", "raw_running_speed"}:
         table = getattr(session, of)
         return table["timestamps"].to_numpy(), table["speed"].to_numpy(), None

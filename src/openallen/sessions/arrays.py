@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from openallen.formats.nwb import Tree
     from openallen.sessions.signals import Imaged
 
-__all__ = ["KINDS", "thumbnail", "trace_array", "xarray"]
+__all__ = ["KINDS", "lazy_variable", "thumbnail", "trace_array", "xarray"]
 
 KINDS: Final = {
     "dff": ("dff_traces", "dff", "ΔF/F"),
@@ -31,7 +32,7 @@ _SIDE_PX: Final = 160
 
 
 def xarray() -> Any:
-    """Give the xarray module.
+    """Return the xarray module.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def xarray() -> Any:
 
 
 def trace_array(experiment: Imaged, kind: str) -> xr.DataArray:
-    """Give the traces of an experiment as ``cell_specimen_id`` x ``time`` (s).
+    """Return the traces of an experiment as ``cell_specimen_id`` x ``time`` (s).
 
     Raises
     ------
@@ -71,17 +72,61 @@ def trace_array(experiment: Imaged, kind: str) -> xr.DataArray:
         dims=("cell_specimen_id", "time"),
         coords={
             "cell_specimen_id": np.asarray(table.index),
-            "time": times[: data.shape[1]],
+            "time": ("time", times[: data.shape[1]], {"units": "s"}),
             "cell_roi_id": ("cell_specimen_id", table["cell_roi_id"].to_numpy()),
         },
         name=kind,
-        attrs={"unit": unit, "time_unit": "s"},
+        attrs={"units": unit},
     )
     return made
 
 
+def lazy_variable(dims: tuple[str, ...], tree: Tree, path: str, scale: float = 1.0) -> Any:
+    """Return a variable of xarray whose values are read as they are sliced.
+
+    Parameters
+    ----------
+    dims
+        Names of the dimensions.
+    tree
+        The file.
+    path
+        Where the array is in it.
+    scale
+        What values are multiplied by.
+
+    Raises
+    ------
+    CorruptError
+        When values are read that are damaged.
+    UsageError
+        When values are read after the file was closed.
+    """
+    import numpy as np
+
+    xr = xarray()
+    from xarray.backends import BackendArray
+    from xarray.core import indexing
+
+    stored = np.dtype(tree.lazy(path).dtype)
+
+    class Lazy(BackendArray):  # type: ignore[misc, unused-ignore]
+        shape = tree.shape(path)
+        dtype = stored if scale == 1.0 else np.result_type(stored, np.float32)
+
+        def __getitem__(self, key: Any) -> Any:
+            support = indexing.IndexingSupport.OUTER_1VECTOR
+            return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
+
+        def _read(self, key: Any) -> Any:
+            found = tree.part(path, key)
+            return found if scale == 1.0 else (found * scale).astype(self.dtype)
+
+    return xr.Variable(dims, indexing.LazilyIndexedArray(Lazy()))
+
+
 def thumbnail(image: np.ndarray[Any, Any]) -> str:
-    """Give a small gray picture of an image as a ``data:`` URI, its brightest percent cut off."""
+    """Return a small gray picture of an image as a ``data:`` URI, its brightest percent cut off."""
     import numpy as np
 
     from openallen.formats.png import gray_png

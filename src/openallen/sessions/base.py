@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -23,7 +24,7 @@ Opener = Callable[[], "Tree"]
 
 
 class NwbSession:
-    """A session in an NWB file, here or far away.
+    """A session in an NWB file, local or remote.
 
     Every attribute reads just what it needs, once. What a file does not have raises
     `NotFoundError` naming the missing part; the other attributes still work.
@@ -53,11 +54,11 @@ class NwbSession:
         return self._opener()
 
     def list_data_attributes_and_methods(self) -> list[str]:
-        """Name what can be had of this kind of session, in alphabetical order."""
+        """Return the names of the data of this kind of session, in alphabetical order."""
         return sorted(self._names)
 
     def h5(self) -> h5py.File:
-        """Give the file as h5py has it, open for reading.
+        """Return the file as h5py has it, open for reading.
 
         Raises
         ------
@@ -70,7 +71,7 @@ class NwbSession:
         return found
 
     def nwb(self) -> NWBFile:
-        """Give the file as pynwb has it.
+        """Return the file as pynwb has it.
 
         Raises
         ------
@@ -82,6 +83,15 @@ class NwbSession:
         except ImportError:
             raise MissingExtraError("nwb", "the NWBFile object") from None
         return NWBHDF5IO(file=self.h5(), mode="r").read()
+
+    def __getattr__(self, name: str) -> Any:
+        # Called only for names that nothing else answers; notebooks try many with an underscore.
+        text = f"'{type(self).__name__}' object has no attribute '{name}'"
+        if name.startswith("_"):
+            raise AttributeError(text)
+        near = _near(name, [n for n in dir(type(self)) if not n.startswith("_")])
+        hint = ", ".join(near) or "list_data_attributes_and_methods()"
+        raise AttributeError(f"{text}\n  try: {hint}")
 
     def close(self) -> None:
         """Close the file; what was read already stays."""
@@ -122,3 +132,11 @@ class NwbSession:
         except OpenAllenError:
             picture = ""
         return card(type(self).__name__, self._told(), image=picture)
+
+
+def _near(name: str, known: Sequence[str], most: int = 4) -> list[str]:
+    """Return names that are written alike, or share a word: ``lfp`` and ``get_lfp``."""
+    alike = get_close_matches(name, known, most)
+    words = {w.removesuffix("s") for w in name.lower().split("_") if len(w) > 2 and w != "get"}
+    sharing = [n for n in known if words & {w.removesuffix("s") for w in n.lower().split("_")}]
+    return list(dict.fromkeys([*alike, *sharing]))[:most]

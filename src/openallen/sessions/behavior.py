@@ -185,7 +185,7 @@ class BehaviorSession(NwbSession):
         return float(self.task_parameters["response_window_sec"][0])
 
     def get_reward_rate(self) -> np.ndarray[Any, Any]:
-        """Give rewards per minute at each trial, NaN for the first ten."""
+        """Return rewards per minute at each trial, NaN for the first ten."""
         return performance.reward_rate(self.trials, self._answer_after_s)
 
     @functools.cached_property
@@ -193,7 +193,7 @@ class BehaviorSession(NwbSession):
         return performance.rolling_performance(self.trials, self._answer_after_s)
 
     def get_rolling_performance_df(self) -> pd.DataFrame:
-        """Give rates over the last 100 trials that were not aborted; index ``trials_id``."""
+        """Return rates over the last 100 trials that were not aborted; index ``trials_id``."""
         return self._rolling.copy()
 
     def get_performance_metrics(
@@ -213,9 +213,15 @@ class BehaviorSession(NwbSession):
     # --- aligned and drawn ----------------------------------------------------------------------
 
     def align(
-        self, events: Any, window_s: tuple[float, float] = (-1.0, 2.0), *, of: str = ""
+        self,
+        events: Any,
+        window_s: tuple[float, float] = (-1.0, 2.0),
+        *,
+        of: str = "",
+        bin_s: float | None = None,
+        rate: bool | None = None,
     ) -> xr.DataArray:
-        """Cut a signal around events.
+        """Return a signal cut around events.
 
         Parameters
         ----------
@@ -224,22 +230,43 @@ class BehaviorSession(NwbSession):
         window_s
             From and to, in s relative to each event.
         of
-            ``running_speed``, ``pupil_area``, ``licks`` (counts in 50 ms); ``dff``, ``events`` and
-            the other traces of an experiment; ``spikes`` of a Neuropixels session (counts in
-            10 ms). Where left out: ``dff``, ``spikes`` or ``running_speed``, by the session.
+            ``running_speed``, ``pupil_area``, ``licks``; ``dff``, ``events`` and the other traces
+            of an experiment; ``spikes`` of a Neuropixels session. Where left out: ``dff``,
+            ``spikes`` or ``running_speed``, by the session.
+        bin_s
+            Width of the bins of spikes and licks, in s; 0.01 for spikes and 0.05 for licks where
+            None. As many whole bins as fit in the window, from its start.
+        rate
+            Whether spikes and licks are divided by the width of the bins: spikes/s, licks/s.
+            Where None, spikes are (rates), and licks are not (counts in each bin).
 
         Returns
         -------
         DataArray
             Dimensions ``event`` and ``time`` (s relative to the event); before them
             ``cell_specimen_id`` for traces, ``unit_id`` for spikes. NaN beyond the recording.
+            ``attrs["units"]`` says the unit, ``attrs["bin_s"]`` the width of a bin where there
+            are some.
+
+        Raises
+        ------
+        UsageError
+            If the session has no such signal, the window runs backwards, or the bins do not fit
+            the window.
+        NotFoundError
+            If the file does not hold the signal.
         """
         from openallen.sessions.align import aligned
 
-        return aligned(self, events, window_s, of or self._aligns)
+        return aligned(self, events, window_s, of or self._aligns, bin_s=bin_s, rate=rate)
 
-    def plot_overview(self, window_s: tuple[float, float] | None = None, cells: int = 8) -> Figure:
-        """Draw traces, running, pupil, licks and rewards on one axis of time.
+    def plot_overview(
+        self, window_s: tuple[float, float] | None = None, cells: int = 8, units: int = 60
+    ) -> Figure:
+        """Return a picture of the session on one axis of time.
+
+        Traces of cells, spikes of units, running, pupil, licks and rewards; what the file does
+        not have is left out.
 
         Parameters
         ----------
@@ -247,15 +274,22 @@ class BehaviorSession(NwbSession):
             From and to, in s on the session's clock; the first two minutes of task where None.
         cells
             Most traces to draw.
+        units
+            Most units to draw, evenly over all probes and depths.
+
+        Raises
+        ------
+        NotFoundError
+            If the file has none of these.
         """
         from openallen.sessions.plots import Plots
 
-        return Plots(self).overview(window_s, cells)
+        return Plots(self).overview(window_s, cells, units)
 
     def plot_raster(
         self, window_s: tuple[float, float] | None = None, units: Sequence[int] | None = None
     ) -> Figure:
-        """Draw spikes of units, or events of cells, one row each.
+        """Return a picture of the spikes of units, or the events of cells, one row each.
 
         Parameters
         ----------
@@ -271,22 +305,28 @@ class BehaviorSession(NwbSession):
     def _facts(self) -> dict[str, object]:
         told = self.metadata
         return {
-            "file": self.name,
             "behavior session": told["behavior_session_id"],
             "session type": told["session_type"],
-            "mouse": f"{told['mouse_id']}, {told['sex']}, {told['age_in_days']} days",
-            "cre line": told["cre_line"],
+            "mouse": self._mouse_text(),
+            "Cre line": told["cre_line"],
             "equipment": told["equipment_name"],
             "acquired": f"{told['date_of_acquisition']:%Y-%m-%d %H:%M} UTC",
             "duration": self._duration_text(),
+            "file": self.name,
         }
+
+    def _mouse_text(self) -> str:
+        told = self.metadata
+        age = told["age_in_days"]
+        parts = (told["mouse_id"], told["sex"], None if age is None else f"P{age}")
+        return ", ".join(str(part) for part in parts if part)
 
     def _duration_text(self) -> str:
         from openallen.display import seconds_text
 
         place = "processing/stimulus/timestamps/timestamps"
         if not self.tree.has(place) or not self.tree.shape(place)[0]:
-            return "nothing shown"
+            return "no stimulus"
         return seconds_text(float(self.tree.item(place, -1)) - float(self.tree.item(place, 0)))
 
 

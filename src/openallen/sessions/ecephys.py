@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.errors import NotFoundError
 from openallen.formats.nwb import frame, ragged
-from openallen.formats.nwb.tables import as_series
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
+from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
+from openallen.sessions.lfp import csd_array, lfp_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +36,7 @@ ECEPHYS = (
     "spike_amplitudes",
     "spike_times",
 )
-_PROBES = "general/extracellular_ephys"
-_ELECTRODES = f"{_PROBES}/electrodes"
+_PROBE_COLUMNS = ("name", "location", "sampling_rate", "lfp_sampling_rate", "has_lfp_data")
 _RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
 _LIMITS = ("amplitude_cutoff", "isi_violations", "presence_ratio")
 
@@ -48,7 +49,7 @@ class BehaviorEcephysSession(BehaviorSession):
     opener, name, path, **options
         As for `BehaviorSession`.
     lfp
-        Gives the opener of a probe's LFP file by the probe's id and name, None where it has none;
+        Returns the opener of a probe's LFP file by the probe's id and name, None where it has none;
         by default ``probe_<name>_lfp.nwb`` beside the session's own file.
     """
 
@@ -92,14 +93,14 @@ class BehaviorEcephysSession(BehaviorSession):
         """Probes, by name; sampling rates in Hz, index ``id``.
 
         LFP rate and presence are those in the file; AllenSDK takes them from the tables of the
-        release, and gives None and False for a file by itself.
+        release, and returns None and False for a file by itself.
         """
         import numpy as np
         import pandas as pd
 
         rows, ids = [], []
-        for name in self.tree.names(_PROBES):
-            told = self.tree.attrs(f"{_PROBES}/{name}")
+        for name in self.tree.names(PROBES):
+            told = self.tree.attrs(f"{PROBES}/{name}")
             if "probe_id" not in told:
                 continue
             rate = float(told.get("lfp_sampling_rate", np.nan))
@@ -113,35 +114,30 @@ class BehaviorEcephysSession(BehaviorSession):
                     "has_lfp_data": bool(told.get("has_lfp_data", False)),
                 }
             )
-        made = pd.DataFrame(rows, index=pd.Index(ids, name="id", dtype="int64"))
-        text = {n: object for n in ("name", "location") if n in made}
-        return made.astype(text)
+        index = pd.Index(ids, name="id", dtype="int64")
+        made = pd.DataFrame(rows, index=index, columns=list(_PROBE_COLUMNS))
+        return made.astype({"name": object, "location": object})
 
     def get_probes_obj(self) -> pd.DataFrame:
-        """Give `probes`; AllenSDK's object of the same name has them as its table."""
+        """Return `probes`; AllenSDK's object of the same name has them as its table."""
         return self.probes
 
     @functools.cached_property
     def _channels(self) -> pd.DataFrame:
-        skip = ("group", "group_name", "imp", "location", "filtering")
-        made = frame(self.tree, _ELECTRODES, skip, "id")
-        ccf = {
-            "x": "anterior_posterior_ccf_coordinate",
-            "y": "dorsal_ventral_ccf_coordinate",
-            "z": "left_right_ccf_coordinate",
-        }
-        made = made.rename(columns=ccf | {"local_index": "probe_channel_number"})
-        places = self.tree.array(f"{_ELECTRODES}/location")
-        made["structure_acronym"] = [_acronym(str(place)) for place in places]
-        made["structure_acronym"] = made["structure_acronym"].astype(object)
-        made["filtering"] = as_series(self.tree.array(f"{_ELECTRODES}/filtering")).to_numpy()
-        if self.allensdk_compatible:
-            made["filtering"] = _ALLENSDK_FILTERING
-        made["filtering"] = made["filtering"].astype(object)
-        return made[sorted(made.columns)]
+        return channel_table(self.tree, allensdk_compatible=self.allensdk_compatible)
+
+    @property
+    def channels(self) -> pd.DataFrame:
+        """Valid channels of all probes: `get_channels` as it is called without arguments."""
+        return self.get_channels()
+
+    @property
+    def units(self) -> pd.DataFrame:
+        """Units: `get_units` as it is called without arguments."""
+        return self.get_units()
 
     def get_channels(self, *, filter_by_validity: bool = True) -> pd.DataFrame:
-        """Give the channels of all probes, probe after probe.
+        """Return the channels of all probes, probe after probe.
 
         Parameters
         ----------
@@ -153,7 +149,7 @@ class BehaviorEcephysSession(BehaviorSession):
         DataFrame
             Index ``id``; positions on the probe and CCF coordinates in µm (missing where unknown),
             ``structure_acronym`` None outside the brain. ``filtering`` is what the file says;
-            AllenSDK gives one text for all.
+            AllenSDK has one text for all.
         """
         found = self._channels
         if not filter_by_validity:
@@ -174,7 +170,7 @@ class BehaviorEcephysSession(BehaviorSession):
         presence_ratio_minimum: float | None = None,
         isi_violations_maximum: float | None = None,
     ) -> pd.DataFrame:
-        """Give the units.
+        """Return the units.
 
         Parameters
         ----------
@@ -220,6 +216,34 @@ class BehaviorEcephysSession(BehaviorSession):
     def spike_times(self) -> dict[int, np.ndarray[Any, Any]]:
         """Times of each unit's spikes in s, by unit id."""
         return self._by_unit("spike_times")
+
+    def spike_times_of(self, unit_ids: Sequence[int]) -> dict[int, np.ndarray[Any, Any]]:
+        """Return times of the spikes of some units in s, by unit id; only these are read.
+
+        Raises
+        ------
+        NotFoundError
+            If the session has no such unit.
+        """
+        # Of most units in one go: reading them one by one takes a request each.
+        whole = 2 * len(unit_ids) > self.tree.shape("units/id")[0]
+        if whole or "spike_times" in self.__dict__:
+            known = self.spike_times
+            self._known_units(unit_ids, known)
+            return {unit: known[unit] for unit in unit_ids}
+        place = "units/spike_times"
+        ends = self.tree.array(f"{place}_index").astype("int64").tolist()
+        ids = self.tree.array("units/id").tolist()
+        spans = dict(zip(ids, zip([0, *ends[:-1]], ends, strict=True), strict=True))
+        self._known_units(unit_ids, spans)
+        return {unit: self.tree.part(place, slice(*spans[unit])) for unit in unit_ids}
+
+    def _known_units(self, unit_ids: Sequence[int], known: Collection[int]) -> None:
+        missing = [unit for unit in unit_ids if unit not in known]
+        if missing:
+            raise NotFoundError(
+                f"there is no unit {missing[0]}", address=self.name, why=f"it has {len(known)}"
+            )
 
     @functools.cached_property
     def spike_amplitudes(self) -> dict[int, np.ndarray[Any, Any]]:
@@ -276,7 +300,7 @@ class BehaviorEcephysSession(BehaviorSession):
         return self._lfp_trees[probe_id]
 
     def get_lfp(self, probe_id: int) -> xr.DataArray | None:
-        """Give the local field potential of a probe.
+        """Return the local field potential of a probe.
 
         Returns
         -------
@@ -288,24 +312,11 @@ class BehaviorEcephysSession(BehaviorSession):
         NotFoundError
             If the probe has LFP, and its file is not here.
         """
-        import xarray as xr
-
         tree = self._lfp_tree(probe_id)
-        if tree is None:
-            return None
-        place = f"acquisition/probe_{probe_id}_lfp/probe_{probe_id}_lfp_data"
-        rows = tree.array(f"{place}/electrodes")
-        channels = tree.array(f"{_ELECTRODES}/id")[rows]
-        return xr.DataArray(
-            tree.array(f"{place}/data"),
-            dims=("time", "channel"),
-            coords={"time": tree.array(f"{place}/timestamps"), "channel": channels},
-            name="LFP",
-            attrs={"unit": "V"},
-        )
+        return None if tree is None else lfp_array(tree, probe_id)
 
     def get_current_source_density(self, probe_id: int) -> xr.DataArray | None:
-        """Give the current source density of a probe after a flash.
+        """Return the current source density of a probe after a flash.
 
         Returns
         -------
@@ -313,28 +324,8 @@ class BehaviorEcephysSession(BehaviorSession):
             In V/cm²; ``virtual_channel_index`` x ``time`` (s after the flash), with positions on
             the probe in µm. None where the probe has no LFP file.
         """
-        import numpy as np
-        import xarray as xr
-
         tree = self._lfp_tree(probe_id)
-        place = "processing/current_source_density/ecephys_csd"
-        if tree is None:
-            return None
-        data = tree.array(f"{place}/current_source_density/data").T
-        at = "virtual_channel_index"
-        across, along = (tree.array(f"{place}/virtual_electrode_{a}_positions") for a in "xy")
-        return xr.DataArray(
-            data,
-            dims=(at, "time"),
-            coords={
-                at: np.arange(len(data)),
-                "time": tree.array(f"{place}/current_source_density/timestamps"),
-                "vertical_position": (at, along.astype(int)),
-                "horizontal_position": (at, across.astype(int)),
-            },
-            name="CSD",
-            attrs={"unit": "V/cm^2"},
-        )
+        return None if tree is None else csd_array(tree)
 
     def close(self) -> None:
         """Close the session's file and those of its probes."""
@@ -345,17 +336,14 @@ class BehaviorEcephysSession(BehaviorSession):
         super().close()
 
     def _facts(self) -> dict[str, object]:
-        return super()._facts() | {
+        told = super()._facts()
+        file = told.pop("file")
+        return {
             "ecephys session": self.ecephys_session_id,
-            "probes": ", ".join(self.probes["name"]),
-            "units": self.tree.shape("units/id")[0],
-            "channels": self.tree.shape(f"{_ELECTRODES}/id")[0],
+            "probes": ", ".join(self.probes["name"]) or "none",
+            "units": f"{self.tree.shape('units/id')[0]:,}",
+            "channels": f"{self.tree.shape(f'{ELECTRODES}/id')[0]:,}",
+            "structures": places_text(self._channels["structure_acronym"]),
+            **told,
+            "file": file,
         }
-
-
-_ALLENSDK_FILTERING = "AP band: 500 Hz high-pass; LFP band: 1000 Hz low-pass"
-
-
-def _acronym(location: str) -> str | None:
-    text = location.partition("-")[0].strip()
-    return None if text in {"", "None"} else text

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, NotFoundError, UsageError
-from openallen.formats.chunks import decoding
 from openallen.sessions.base import NwbSession
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class NwbTables(NwbSession):
     def table(
         self, name: str, *, columns: Collection[str] | None = None, skip: Collection[str] = ()
     ) -> pd.DataFrame:
-        """Give a table.
+        """Return a table.
 
         Parameters
         ----------
@@ -156,7 +155,7 @@ class NwbTables(NwbSession):
         channels: Sequence[int] | None = None,
         scaled: bool = True,
     ) -> xr.DataArray:
-        """Give a series over time, or a part of it; only that part is read.
+        """Return a series over time, or a part of it; only that part is read.
 
         Parameters
         ----------
@@ -204,8 +203,7 @@ class NwbTables(NwbSession):
                 hint=f"series({name!r}, start_s, end_s)",
             )
         told = self.tree.attrs(f"{path}/data")
-        with decoding("part of this series is damaged", self.name):
-            values = np.asarray(data[first:last])
+        values = self.tree.part(f"{path}/data", slice(first, last))
         if scaled:
             values = self._scaled(path, values, told)
         made = self._labelled(path, values, times)
@@ -215,7 +213,7 @@ class NwbTables(NwbSession):
     def _labelled(
         self, path: str, values: np.ndarray[Any, Any], times: np.ndarray[Any, Any]
     ) -> xr.DataArray:
-        """Give values with their times, and with their electrodes where the file tells them."""
+        """Return values with their times, and with their electrodes where the file has them."""
         from openallen.sessions.arrays import xarray
 
         rest = values.ndim - 1
@@ -233,7 +231,7 @@ class NwbTables(NwbSession):
     def _span(
         self, path: str, count: int, start_s: float | None, end_s: float | None
     ) -> tuple[int, int, np.ndarray[Any, Any]]:
-        """Give the samples from and to, and their times."""
+        """Return the samples from and to, and their times."""
         import numpy as np
 
         if self.tree.has(f"{path}/timestamps"):
@@ -270,16 +268,22 @@ class NwbTables(NwbSession):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Who, when, where: what the file tells of the session."""
+        """Who, when, where: what the file says of the session."""
         return {
             name: str(self.tree.value(path)) for name, path in _FACTS.items() if self.tree.has(path)
         }
 
     def _facts(self) -> dict[str, object]:
-        told: dict[str, object] = {"file": self.name, **self.metadata}
-        told["tables"] = ", ".join(self.table_names) or None
+        told: dict[str, object] = {n: _brief(text) for n, text in self.metadata.items()}
+        told["tables"] = _some(self.table_names)
         told["series"] = _some(self.series_names)
+        told["file"] = self.name
         return told
+
+
+def _brief(text: str, most: int = 160) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _some(names: Sequence[str], most: int = 12) -> str | None:
@@ -288,7 +292,7 @@ def _some(names: Sequence[str], most: int = 12) -> str | None:
 
 
 def _short(paths: Sequence[str]) -> dict[str, str]:
-    """Give each path the shortest name from its end that no other has."""
+    """Return for each path the shortest name from its end that no other has, with the path."""
     found: dict[str, str] = {}
     for path in paths:
         parts = path.split("/")

@@ -25,7 +25,7 @@ _WORDS = {
 
 
 def behavior_metadata(tree: Tree) -> dict[str, Any]:
-    """Read what every session tells of itself.
+    """Read the metadata that every session has.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def _cre_line(genotype: str) -> str | None:
 
 
 def ophys_metadata(tree: Tree, *, allensdk_compatible: bool) -> dict[str, Any]:
-    """Read what an imaging experiment tells of itself, all of `behavior_metadata` first.
+    """Read the metadata of an imaging experiment, all of `behavior_metadata` first.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def task_parameters(tree: Tree) -> dict[str, Any]:
     Returns
     -------
     dict
-        Durations in s, volumes in mL; ``image_set`` is told by the type of the session.
+        Durations in s, volumes in mL; ``image_set`` follows from the type of the session.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from openallen.display import card
 from openallen.errors import CorruptError, NotFoundError
 from openallen.formats.nwb import columns
 from openallen.formats.nwb.tables import as_series
@@ -73,6 +74,30 @@ class Image(NamedTuple):
         import numpy as np
 
         return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        rows, columns = self.data.shape
+        parts = (f"Image of {rows} x {columns} px (rows x columns)", self._pixel(), self.data.dtype)
+        return ", ".join(str(part) for part in parts if part)
+
+    def _pixel(self) -> str:
+        size = self.spacing[0]
+        if not size > 0:  # not a number where the file does not say it
+            return ""
+        size, unit = (size * 1000, "µm") if self.unit == "mm" else (size, self.unit)
+        return f"{size:.3g} {unit} per px"
+
+    def _repr_html_(self) -> str:
+        from openallen.sessions.arrays import thumbnail
+
+        rows, columns = self.data.shape
+        low, high = (self.data.min(), self.data.max()) if self.data.size else (None, None)
+        facts = {
+            "size": f"{rows} x {columns} px (rows x columns)",
+            "pixel": self._pixel() or None,
+            "values": f"{low:g} to {high:g}, {self.data.dtype}" if self.data.size else None,
+        }
+        return card("Image", facts, image=thumbnail(self.data))
 
 
 class BehaviorOphysExperiment(BehaviorSession):
@@ -159,7 +184,7 @@ class BehaviorOphysExperiment(BehaviorSession):
         return Image(data, self.max_projection.spacing, "mm")
 
     def get_segmentation_mask_image(self) -> Image:
-        """Give `segmentation_mask_image`."""
+        """Return `segmentation_mask_image`."""
         return self.segmentation_mask_image
 
     # --- cells ------------------------------------------------------------------------------------
@@ -201,7 +226,7 @@ class BehaviorOphysExperiment(BehaviorSession):
         return self.cell_specimen_table[["cell_roi_id", "roi_mask"]].copy()
 
     def get_cell_specimen_ids(self) -> np.ndarray[Any, Any]:
-        """Give the ids of the cells.
+        """Return the ids of the cells.
 
         Raises
         ------
@@ -217,7 +242,7 @@ class BehaviorOphysExperiment(BehaviorSession):
         return np.asarray(ids.values)
 
     def get_cell_specimen_indices(self, cell_specimen_ids: Sequence[int]) -> list[int]:
-        """Give the positions of cells among the rows."""
+        """Return the positions of cells among the rows."""
         self._known(cell_specimen_ids)
         return [int(self.cell_specimen_table.index.get_loc(i)) for i in cell_specimen_ids]
 
@@ -247,7 +272,7 @@ class BehaviorOphysExperiment(BehaviorSession):
         return pd.DataFrame({axis: self.tree.array(f"{place}{axis}/data") for axis in "xy"})
 
     def _matrix(self, which: str) -> np.ndarray[Any, Any]:
-        """Give traces as cells x time, all cells of the file."""
+        """Return traces as cells x time, all cells of the file."""
         group, _ = _TRACES[which]
         place = f"processing/ophys/{group}/traces"
         data = self.tree.array(f"{place}/data").T
@@ -284,7 +309,7 @@ class BehaviorOphysExperiment(BehaviorSession):
         """``cell_roi_id`` and ``neuropil_trace``: fluorescence around each cell.
 
         AllenSDK 2.16.2 returns the demixed traces here by mistake; these are the stored neuropil
-        traces. ``allensdk_compatible=True`` gives its answer.
+        traces. ``allensdk_compatible=True`` returns its answer.
         """
         return self._traces("demixed" if self.allensdk_compatible else "neuropil")
 
@@ -300,7 +325,7 @@ class BehaviorOphysExperiment(BehaviorSession):
     def get_dff_traces(
         self, cell_specimen_ids: Sequence[int] | None = None
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Give times in s, and ΔF/F as cells x time.
+        """Return times in s, and ΔF/F as cells x time.
 
         Parameters
         ----------
@@ -323,13 +348,13 @@ class BehaviorOphysExperiment(BehaviorSession):
         return self.trace_array("dff")
 
     def plot_max_projection(self, *, outlines: bool = True) -> Figure:
-        """Draw the brightest value of each pixel, with the outlines of the cells."""
+        """Return a picture of the brightest value of each pixel, with the outlines of the cells."""
         from openallen.sessions.plots import Plots
 
         return Plots(self).max_projection(outlines=outlines)
 
     def trace_array(self, kind: str = "dff") -> xr.DataArray:
-        """Give traces as one array.
+        """Return traces as one array.
 
         Parameters
         ----------
@@ -397,17 +422,18 @@ class BehaviorOphysExperiment(BehaviorSession):
         depth = told["imaging_depth"]
         cells = self.tree.shape(f"{_CELLS}/id")[0] if self.tree.has(_CELLS) else 0
         return {
-            "file": self.name,
             "ophys experiment": told["ophys_experiment_id"],
             "structure": told["targeted_structure"],
             "imaging depth": None if depth is None else f"{depth} µm",
-            "cells": cells,
-            "cre line": told["cre_line"],
+            "cells": f"{cells:,}",
+            "frame rate": f"{told['ophys_frame_rate']:.3g} Hz",
             "indicator": told["indicator"],
+            "Cre line": told["cre_line"],
             "session type": told["session_type"],
-            "mouse": f"{told['mouse_id']}, {told['sex']}, {told['age_in_days']} days",
+            "mouse": self._mouse_text(),
             "acquired": f"{told['date_of_acquisition']:%Y-%m-%d %H:%M} UTC",
             "duration": self._duration_text(),
+            "file": self.name,
         }
 
     def _picture(self) -> str:
@@ -417,7 +443,7 @@ class BehaviorOphysExperiment(BehaviorSession):
 
 
 def _cell_index(ids: np.ndarray[Any, Any]) -> pd.Index:
-    """Give ids as an index, -1 as missing."""
+    """Return ids as an index, -1 as missing."""
     import numpy as np
     import pandas as pd
 

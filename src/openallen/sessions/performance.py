@@ -22,7 +22,7 @@ _COUNTS: Final = ("go", "catch", "hit", "miss", "false_alarm", "correct_reject")
 
 
 def change_times(trials: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Give when the image changed, in s; without the display's delay where that is stored."""
+    """Return when the image changed, in s; without the display's delay where that is stored."""
     name = "change_time_no_display_delay"
     found: np.ndarray[Any, Any] = trials[name if name in trials else "change_time"].to_numpy(
         "float64"
@@ -31,7 +31,7 @@ def change_times(trials: pd.DataFrame) -> np.ndarray[Any, Any]:
 
 
 def _latencies(trials: pd.DataFrame, after_s: float) -> np.ndarray[Any, Any]:
-    """Give the first lick later than `after_s` behind each change, in s; inf where none."""
+    """Return the first lick later than `after_s` behind each change, in s; inf where none."""
     import numpy as np
 
     found = np.full(len(trials), np.inf)
@@ -45,7 +45,7 @@ def _latencies(trials: pd.DataFrame, after_s: float) -> np.ndarray[Any, Any]:
 
 
 def reward_rate(trials: pd.DataFrame, after_s: float) -> np.ndarray[Any, Any]:
-    """Give the reward rate at each trial, in rewards per minute.
+    """Return the reward rate at each trial, in rewards per minute.
 
     The window is 25 trials before, the trial itself and 24 after, aborted ones included. Every
     timely lick counts, also on catch trials and after free rewards: that is how the releases count.
@@ -82,13 +82,13 @@ def reward_rate(trials: pd.DataFrame, after_s: float) -> np.ndarray[Any, Any]:
 
 
 def is_passive(trials: pd.DataFrame) -> bool:
-    """Tell whether nothing was given and nothing licked in the whole session."""
+    """Return whether nothing was given and nothing licked in the whole session."""
     none_given = bool((trials["reward_volume"] == 0).all())
     return none_given and all(len(licks) == 0 for licks in trials["lick_times"])
 
 
 def rolling_performance(trials: pd.DataFrame, after_s: float) -> pd.DataFrame:
-    """Give rates over the last 100 trials that were not aborted.
+    """Return rates over the last 100 trials that were not aborted.
 
     Auto-rewarded trials take a place among the 100 and count neither way.
 
@@ -134,7 +134,7 @@ def rolling_performance(trials: pd.DataFrame, after_s: float) -> pd.DataFrame:
 
 
 def _z(rates: pd.Series) -> np.ndarray[Any, Any]:
-    """Give the inverse of the normal distribution, rates limited to 0.01 to 0.99."""
+    """Return the inverse of the normal distribution, rates limited to 0.01 to 0.99."""
     import numpy as np
 
     inverse = NormalDist().inv_cdf

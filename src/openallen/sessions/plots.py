@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.display import count_text, new_figure
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.sessions.marks import flat_bar, plain, round_below, upright_bar
+from openallen.sessions.rasters import (
+    cell_rows,
+    draw_rows,
+    good_units,
+    name_groups,
+    row_name,
+    unit_rows,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -16,7 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["Plots"]
 
 _INK: Final = "#2b4c7e"
+_ACCENT: Final = "#c8553d"
 _MOST_NAMED: Final = 40
+_PT_PER_IN: Final = 72.0
+
+Panel = tuple[float, Callable[["Axes"], None]]
+"""Height in inches, and what draws it."""
 
 
 class Plots:
@@ -31,137 +47,210 @@ class Plots:
     def __init__(self, session: Behaving) -> None:
         self._session = session
 
-    def overview(self, window_s: tuple[float, float] | None = None, cells: int = 8) -> Figure:
+    # --- overview -------------------------------------------------------------------------------
+
+    def overview(
+        self, window_s: tuple[float, float] | None = None, cells: int = 8, units: int = 60
+    ) -> Figure:
         """Draw all there is on one axis of time; see `BehaviorSession.plot_overview`."""
-        session = self._session
-        panels = ["running", "pupil", "licks"]
-        if hasattr(session, "dff_traces") and session.dff_traces is not None:
-            panels.insert(0, "traces")
-        if not len(session.eye_tracking):
-            panels.remove("pupil")
-        start, stop = window_s or self._first_minutes()
-        heights = [3 if p == "traces" else 1 if p != "licks" else 0.6 for p in panels]
-        figure: Figure
-        figure, axes = _plt().subplots(
-            len(panels),
-            1,
-            sharex=True,
-            figsize=(10, 1.6 * sum(heights)),
-            gridspec_kw={"height_ratios": heights},
-            squeeze=False,
-            layout="constrained",
+        start, stop = self._window(window_s)
+        made = (
+            self._traces(start, stop, cells),
+            self._spikes(start, stop, units),
+            self._running(start, stop),
+            self._pupil(start, stop),
+            self._licks(start, stop),
         )
-        for name, axis in zip(panels, axes[:, 0], strict=True):
-            getattr(self, f"_{name}")(axis, start, stop, cells)
-            axis.spines[["top", "right"]].set_visible(False)
-        axes[-1, 0].set_xlim(start, stop)
-        axes[-1, 0].set_xlabel("time (s)")
+        panels = [panel for panel in made if panel is not None]
+        if not panels:
+            raise NotFoundError(
+                "there is nothing to draw",
+                address=self._session.name,
+                why="no traces, spikes, running, pupil, licks or rewards in the file",
+            )
+        heights = [height for height, _ in panels]
+        figure = _figure((10, sum(heights) + 0.9))
+        axes = figure.subplots(
+            len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+        )[:, 0]
+        for axis, (_, draw) in zip(axes, panels, strict=True):
+            draw(axis)
+            plain(axis)
+        axes[-1].set_xlim(start, stop)
+        axes[-1].set_xlabel("time (s)", fontsize=9)
+        figure.align_ylabels(list(axes))
+        figure.suptitle(self._title(), fontsize=11)
         return figure
 
-    def _first_minutes(self) -> tuple[float, float]:
-        trials = self._session.trials
-        start = float(trials["start_time"].iloc[0]) if len(trials) else 0.0
+    def _window(self, window_s: tuple[float, float] | None) -> tuple[float, float]:
+        if window_s is not None:
+            start, stop = window_s
+            if not start < stop:
+                raise UsageError("the window ends before it begins", why=f"{start} to {stop} s")
+            return start, stop
+        trials = self._there("trials")
+        start = float(trials["start_time"].iloc[0]) if trials is not None else 0.0
         return start, start + 120.0
 
-    def _traces(self, axis: Axes, start: float, stop: float, cells: int) -> None:
-        import numpy as np
+    def _there(self, attribute: str) -> pd.DataFrame | None:
+        """Return a table of the session; None where it is missing or empty."""
+        try:
+            found: pd.DataFrame | None = getattr(self._session, attribute, None)
+        except NotFoundError:
+            return None
+        return found if found is not None and len(found) else None
 
-        found = self._session.traces  # type: ignore[attr-defined]
-        found = found.isel(cell_specimen_id=slice(cells)).sel(time=slice(start, stop))
-        values = found.to_numpy()
-        step = float(np.nanpercentile(np.ptp(values, axis=1), 80)) if values.size else 1.0
-        for row, trace in enumerate(values):
-            axis.plot(found["time"], trace + row * step, color=_INK, linewidth=0.7)
-        axis.set_yticks([row * step for row in range(len(values))])
-        axis.set_yticklabels([str(i) for i in found["cell_specimen_id"].to_numpy()], fontsize=7)
-        axis.set_ylabel("ΔF/F, one line a cell")
+    def _traces(self, start: float, stop: float, cells: int) -> Panel | None:
+        if cells < 1 or self._there("dff_traces") is None:
+            return None
+        session: Any = self._session
+        found = session.traces.isel(cell_specimen_id=slice(cells)).sel(time=slice(start, stop))
 
-    def _running(self, axis: Axes, start: float, stop: float, cells: int) -> None:
-        del cells
-        table = self._session.running_speed
-        inside = table["timestamps"].between(start, stop)
-        axis.plot(table["timestamps"][inside], table["speed"][inside], color=_INK, linewidth=0.8)
-        axis.set_ylabel("running (cm/s)")
+        def draw(axis: Axes) -> None:
+            import numpy as np
 
-    def _pupil(self, axis: Axes, start: float, stop: float, cells: int) -> None:
-        del cells
-        table = self._session.eye_tracking
-        inside = table["timestamps"].between(start, stop)
-        area = table["pupil_area"][inside]
-        axis.plot(table["timestamps"][inside], area, color=_INK, linewidth=0.8)
-        axis.set_ylabel("pupil (px²)")
+            values = np.ma.masked_invalid(found.to_numpy())
+            spans: Any = np.ma.compressed(np.ma.ptp(values, axis=1)) if values.size else []
+            step = float(np.percentile(spans, 80)) if len(spans) else 0.0
+            step = step or 1.0
+            for row, trace in enumerate(values):
+                axis.plot(found["time"], trace - row * step, color=_INK, linewidth=0.7)
+            axis.set_yticks([-row * step for row in range(len(values))])
+            axis.set_yticklabels([row_name(i) for i in found["cell_specimen_id"].to_numpy()])
+            axis.set_ylabel("ΔF/F, one line per cell", fontsize=9)
+            upright_bar(axis, round_below(step), "ΔF/F")
 
-    def _licks(self, axis: Axes, start: float, stop: float, cells: int) -> None:
-        del start, stop, cells
-        session = self._session
-        axis.eventplot(
-            [session.licks["timestamps"], session.rewards["timestamps"]],
-            lineoffsets=[1, 0],
-            linelengths=0.8,
-            colors=[_INK, "#c8553d"],
-        )
-        axis.set_yticks([1, 0])
-        axis.set_yticklabels(["licks", "rewards"])
+        return max(1.6, 0.35 * found.sizes["cell_specimen_id"]), draw
+
+    def _spikes(self, start: float, stop: float, units: int) -> Panel | None:
+        if units < 1 or not self._has_units or self._there("units") is None:
+            return None
+        session: Any = self._session
+        good = good_units(session)
+        rows = unit_rows(session, good, units)
+        height = min(4.5, max(1.6, 0.12 * len(rows)))
+
+        def draw(axis: Axes) -> None:
+            draw_rows(axis, rows, start, stop)
+            name_groups(axis, rows, height * _PT_PER_IN, structures=True)
+            shown = f"{len(rows)} of " if len(rows) < len(good) else ""
+            noun = "unit" if len(good) == len(session.units) else "good unit"
+            axis.set_ylabel(f"spikes, {shown}{count_text(len(good), noun)}", fontsize=9)
+
+        return height, draw
+
+    def _running(self, start: float, stop: float) -> Panel | None:
+        return self._line("running_speed", "speed", "running (cm/s)", start, stop)
+
+    def _pupil(self, start: float, stop: float) -> Panel | None:
+        return self._line("eye_tracking", "pupil_area", "pupil (px²)", start, stop)
+
+    def _line(
+        self, attribute: str, column: str, label: str, start: float, stop: float
+    ) -> Panel | None:
+        table = self._there(attribute)
+        if table is None or table[column].isna().all():
+            return None
+        inside = table[table["timestamps"].between(start, stop)]
+
+        def draw(axis: Axes) -> None:
+            axis.plot(inside["timestamps"], inside[column], color=_INK, linewidth=0.8)
+            axis.set_ylabel(label, fontsize=9)
+
+        return 1.2, draw
+
+    def _licks(self, start: float, stop: float) -> Panel | None:
+        found = {name: self._there(name) for name in ("licks", "rewards")}
+        rows = {name: table["timestamps"] for name, table in found.items() if table is not None}
+        if not rows:
+            return None
+        inside = [times[times.between(start, stop)].to_numpy() for times in rows.values()]
+        colours = [_INK if name == "licks" else _ACCENT for name in rows]
+
+        def draw(axis: Axes) -> None:
+            axis.eventplot(inside, linelengths=0.8, colors=colours)
+            axis.set_yticks(range(len(rows)))
+            axis.set_yticklabels(list(rows))
+            axis.set_ylim(len(rows) - 0.5, -0.5)
+            axis.tick_params(axis="y", length=0)
+
+        return 0.35 * len(rows) + 0.1, draw
+
+    # --- one picture each -----------------------------------------------------------------------
 
     def max_projection(self, *, outlines: bool = True) -> Figure:
         """Draw the brightest value of each pixel, with the outlines of the cells."""
         import numpy as np
 
         session: Any = self._need("max_projection", "images")
-        image = np.asarray(session.max_projection)
-        figure: Figure
-        figure, axis = _plt().subplots(figsize=(6, 6), layout="constrained")
+        picture = session.max_projection
+        image = np.asarray(picture)
+        cells = self._there("cell_specimen_table")
+        figure = _figure((6, 6.4))
+        axis = figure.subplots()
         axis.imshow(image, cmap="gray", vmax=np.nanpercentile(image, 99.5))
-        if outlines:
-            for mask in session.cell_specimen_table["roi_mask"]:
-                axis.contour(mask, levels=[0.5], colors="#f2b134", linewidths=0.8)
+        for mask in cells["roi_mask"] if outlines and cells is not None else ():
+            axis.contour(mask, levels=[0.5], colors="#f2b134", linewidths=0.8)
         told = session.metadata
-        axis.set_title(
-            f"{told['targeted_structure']}, {told['imaging_depth']} µm, "
-            f"{len(session.cell_specimen_table)} cells"
-        )
+        facts = (told["targeted_structure"], _depth(told), _cells(cells))
+        text = ", ".join(fact for fact in facts if fact)
+        axis.set_title(f"{self._title(short=True)}\n{text}", fontsize=11)
         axis.set_axis_off()
+        if picture.unit == "mm" and picture.spacing[1] > 0:
+            flat_bar(axis, image.shape, picture.spacing[1] * 1000)
         return figure
 
     def raster(
         self, window_s: tuple[float, float] | None = None, units: Sequence[int] | None = None
     ) -> Figure:
         """Draw spikes or events, one row each; see `BehaviorSession.plot_raster`."""
-        start, stop = window_s or self._first_minutes()
-        rows = self._raster_rows(units)
-        figure: Figure
-        figure, axis = _plt().subplots(figsize=(10, 5), layout="constrained")
-        inside = [times[(times >= start) & (times <= stop)] for times in rows.values()]
-        axis.eventplot(inside, colors=_INK, linewidths=0.6, linelengths=0.8)
-        axis.set_xlim(start, stop)
-        axis.set_xlabel("time (s)")
-        axis.set_ylabel(f"{len(rows)} units" if self._has_units else f"events of {len(rows)} cells")
-        if len(rows) <= _MOST_NAMED:
+        start, stop = self._window(window_s)
+        if self._has_units:
+            session: Any = self._session
+            rows = unit_rows(
+                session, session.tree.array("units/id").tolist() if units is None else units
+            )
+        else:
+            rows = cell_rows(self._need("traces", "spikes or events"), units)
+        height = min(9.0, max(2.5, 0.17 * len(rows)))
+        figure = _figure((10, height + 0.9))
+        axis = figure.subplots()
+        draw_rows(axis, rows, start, stop)
+        named = len(rows) <= _MOST_NAMED
+        if self._has_units:
+            name_groups(axis, rows, height * _PT_PER_IN, structures=not named)
+        if named:
             axis.set_yticks(range(len(rows)))
-            axis.set_yticklabels([str(row) for row in rows], fontsize=7)
-        axis.spines[["top", "right"]].set_visible(False)
+            axis.set_yticklabels([row_name(row.id, row.structure) for row in rows])
+        axis.set_xlim(start, stop)
+        axis.set_xlabel("time (s)", fontsize=9)
+        what = ("spikes", "unit") if self._has_units else ("events", "cell")
+        axis.set_ylabel(f"{what[0]}, {count_text(len(rows), what[1])}", fontsize=9)
+        plain(axis)
+        figure.suptitle(self._title(), fontsize=11)
         return figure
+
+    # --- words ----------------------------------------------------------------------------------
+
+    def _title(self, *, short: bool = False) -> str:
+        """Return which session this is: its kind and id, then what tells it from others."""
+        session: Any = self._session
+        text = f"{session.kind.replace('_', ' ')} {getattr(session, f'{session.kind}_id')}"
+        if short:
+            return text
+        try:
+            told = session.metadata
+        except OpenAllenError:
+            return text
+        place = (told.get("targeted_structure"), _depth(told))
+        where = ", ".join(str(part) for part in place if part)
+        mouse = f"mouse {told['mouse_id']}" if told.get("mouse_id") else None
+        parts = (text, where, told.get("cre_line"), mouse, told.get("session_type"))
+        return " · ".join(str(part) for part in parts if part)
 
     @property
     def _has_units(self) -> bool:
         return hasattr(type(self._session), "spike_times")
-
-    def _raster_rows(self, units: Sequence[int] | None) -> dict[Any, Any]:
-        spikes = getattr(self._session, "spike_times", None)
-        if spikes is None:
-            session: Any = self._need("traces", "spikes or events")
-            found = session.trace_array("events")
-            times = found["time"].to_numpy()
-            ids = found["cell_specimen_id"].to_numpy()
-            spikes = {i: times[row > 0] for i, row in zip(ids, found.to_numpy(), strict=True)}
-        missing = [unit for unit in units or () if unit not in spikes]
-        if missing:
-            raise NotFoundError(
-                f"there is no unit or cell {missing[0]}",
-                address=self._session.name,
-                why=f"there are {len(spikes)}",
-            )
-        return spikes if units is None else {unit: spikes[unit] for unit in units}
 
     def _need(self, attribute: str, what: str) -> Any:
         if not hasattr(type(self._session), attribute):
@@ -169,9 +258,14 @@ class Plots:
         return self._session
 
 
-def _plt() -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        raise MissingExtraError("nwb", "pictures of sessions") from None
-    return plt
+def _depth(told: Any) -> str | None:
+    depth = told.get("imaging_depth")
+    return None if depth is None else f"{depth} µm"
+
+
+def _cells(table: pd.DataFrame | None) -> str | None:
+    return None if table is None else count_text(len(table), "cell")
+
+
+def _figure(size_in: tuple[float, float]) -> Figure:
+    return new_figure("nwb", "pictures of sessions", figsize=size_in, layout="constrained")

@@ -38,7 +38,7 @@ def open_session(path: Path | str, **options: Any) -> BehaviorSession:
     NotFoundError
         If there is no such file, or it is an NWB of another kind, naming what is missing.
     TruncatedError, CorruptError
-        If it is no whole HDF5 file.
+        If it is not a whole HDF5 file.
     """
     place, opener = _here(path)
     opened = session_of(opener, str(place), place, **options)
@@ -52,7 +52,8 @@ def open_nwb(path: Path | str, **options: Any) -> NwbSession:
     Returns
     -------
     NwbSession
-        A Visual Behavior session, or `NwbTables` for every other kind.
+        A Visual Behavior session, `ProbeLfp` for the LFP file of a probe, or `NwbTables` for every
+        other kind.
 
     Raises
     ------
@@ -100,13 +101,23 @@ def _known_options(options: dict[str, Any]) -> None:
 def session_of(
     opener: Opener, name: str, path: Path | None = None, **options: Any
 ) -> BehaviorSession:
-    """Give the session a file holds, by what is in it."""
+    """Return the session a file holds, by what is in it."""
     from openallen.sessions.behavior import BehaviorSession
     from openallen.sessions.ecephys import BehaviorEcephysSession
+    from openallen.sessions.lfp import lfp_probe
     from openallen.sessions.ophys import BehaviorOphysExperiment
 
     _known_options(options)
     tree = opener()
+    probe_id = lfp_probe(tree)
+    if probe_id is not None:
+        tree.close()
+        raise NotFoundError(
+            "not a session, but the LFP file of a probe",
+            address=name,
+            why=f"it holds the LFP of probe {probe_id} alone",
+            hint="openallen.sessions.open_nwb opens an NWB file of any kind",
+        )
     kinds: dict[str, type[BehaviorSession]] = {
         "ecephys_session": BehaviorEcephysSession,
         "ophys_experiment": BehaviorOphysExperiment,
@@ -118,7 +129,7 @@ def session_of(
     tree_names = ", ".join(tree.names("/")) or "nothing"
     tree.close()
     raise NotFoundError(
-        "this is no Visual Behavior session",
+        "this is not a Visual Behavior session",
         address=name,
         why=f"there is no general/metadata in it; it holds {tree_names}",
         hint="openallen.sessions.open_nwb opens an NWB file of any kind",
@@ -128,12 +139,16 @@ def session_of(
 def any_session_of(
     opener: Opener, name: str, path: Path | None = None, **options: Any
 ) -> NwbSession:
-    """Give the session a file holds, of whatever kind."""
+    """Return the session a file holds, of whatever kind."""
     from openallen.sessions.general import NwbTables
+    from openallen.sessions.lfp import ProbeLfp, lfp_probe
 
     tree = opener()
+    lfp = lfp_probe(tree) is not None
     known = tree.has("general/metadata") and any(tree.has(sign) for sign in _SIGNS.values())
-    if known or not ("nwb_version" in tree.attrs("/") or tree.has("session_start_time")):
+    if not lfp and (
+        known or not ("nwb_version" in tree.attrs("/") or tree.has("session_start_time"))
+    ):
         return session_of(lambda: tree, name, path, **options)
     if options:
         _known_options(options)
@@ -141,4 +156,4 @@ def any_session_of(
         raise UsageError(
             f"'{next(iter(options))}' goes with Visual Behavior sessions only", address=name
         )
-    return NwbTables(lambda: tree, name, path)
+    return (ProbeLfp if lfp else NwbTables)(lambda: tree, name, path)

@@ -1,4 +1,4 @@
-"""A session that stays where it is: only the ranges that are touched come, and they stay here."""
+"""Remote sessions: only the ranges that are touched are requested, and cached."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def remote_tree(
     immutable: bool = False,
     retry: Retry | None = None,
 ) -> H5Tree:
-    """Open a far-away HDF5 file.
+    """Open a remote HDF5 file.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def remote_tree(
     name
         What it is called in messages.
     blocks
-        Folder that keeps what was read; None to keep nothing.
+        Folder of the cache of ranges; None for none.
     immutable
         Whether the URL names one version for good.
     retry
@@ -48,7 +48,7 @@ def remote_tree(
     NotFoundError, AnswerError
         If there is no such file, or it cannot be read by ranges.
     CorruptError
-        If it is no HDF5 file.
+        If it is not an HDF5 file.
     """
     from openallen.formats.nwb import open_h5
     from openallen.store.blocks import Blocks

@@ -229,7 +229,7 @@ def _sham(made: pd.DataFrame, trials: pd.DataFrame) -> Any:
 
 
 def _copy_to_replay(made: pd.DataFrame, found: Any) -> None:
-    """Give a block that replays the images of an active one what was found of that."""
+    """Fill a block that replays the images of an active one with what was found of that."""
     if "stimulus_block" not in made or "active" not in made:
         return
     rows = made.groupby("stimulus_block").indices

@@ -117,7 +117,12 @@ class Source(ABC):
     columns
         Columns that `list` shows first.
     no_sample
-        Why the embedded sample has nothing of it; empty where it has.
+        That the embedded sample has nothing of it, in words; empty where it has.
+    draws
+        Whether `show` can draw pictures of its things.
+    in_buckets
+        Whether its things lie in buckets: where `s3_endpoint` names others, the sample is asked
+        for nothing.
 
     Parameters
     ----------
@@ -138,6 +143,8 @@ class Source(ABC):
     fetch_options: ClassVar[type] = NoOptions
     columns: ClassVar[tuple[str, ...]] = ()
     no_sample: ClassVar[str] = ""
+    draws: ClassVar[bool] = False
+    in_buckets: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -147,6 +154,13 @@ class Source(ABC):
     def example(cls) -> str:
         """Return an address that works."""
         return cls.examples[0].address
+
+    @classmethod
+    @final
+    def way_in(cls) -> str:
+        """Return a command that shows what there is: a list where it lists, else an example."""
+        listed = cls.rows is not Source.rows
+        return f"openallen list {cls.scheme}:" if listed else f"openallen show {cls.example()}"
 
     # --- addresses --------------------------------------------------------------------------------
 
@@ -168,6 +182,8 @@ class Source(ABC):
         ------
         UsageError
             If it has parts or a version that mean nothing here: nothing is ever left out silently.
+        NotFoundError
+            If the source is the embedded sample, which has nothing of this.
         """
         if address.path and not self.parts:
             raise UsageError(
@@ -181,6 +197,15 @@ class Source(ABC):
                 f"'{self.scheme}:' addresses have no version",
                 address=str(address),
                 hint=self.example(),
+            )
+        settings = self.context.settings
+        elsewhere = self.in_buckets and settings.s3_endpoint
+        if self.no_sample and settings.source == "sample" and not elsewhere:
+            raise NotFoundError(
+                self.no_sample,
+                address=str(address),
+                why="the live service has",
+                hint=f"openallen list {self.scheme}: --source live",
             )
 
     def options(
@@ -219,7 +244,7 @@ class Source(ABC):
             If the address names nothing that can be listed, or a condition is on no column.
         """
         del conditions, options, limit
-        raise self._cannot("listed", address, f"openallen show {self.example()}")
+        raise self.cannot("listed", address, f"openallen show {self.example()}")
 
     def facts(self, address: Address, options: Any) -> Facts:
         """Return what is known of one thing, without fetching it.
@@ -230,7 +255,7 @@ class Source(ABC):
             If there is no such thing.
         """
         del options
-        raise self._cannot("shown", address, f"openallen list {self.scheme}:")
+        raise self.cannot("shown", address, self.way_in())
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches a thing into a folder; only plans are made here.
@@ -243,7 +268,7 @@ class Source(ABC):
             If the folder holds something else.
         """
         del to, options
-        raise self._cannot("fetched", address, f"openallen show {address}")
+        raise self.cannot("fetched", address, self.way_in())
 
     def open(self, address: Address, **options: Any) -> Any:
         """Open a thing: what is here, or what can be read where it lies.
@@ -254,7 +279,7 @@ class Source(ABC):
             If it is neither here nor readable remotely, with the command that fetches it.
         """
         del options
-        raise self._cannot("opened", address, f"openallen show {address}")
+        raise self.cannot("opened", address, f"openallen show {address}")
 
     @classmethod
     def recognise(cls, place: Place) -> int:
@@ -275,7 +300,7 @@ class Source(ABC):
 
     def views(self, address: Address) -> list[View]:
         """Return pages of viewers in which a thing can be looked at; none where there are none."""
-        raise self._cannot("viewed", address, f"openallen show {address}")
+        raise self.cannot("viewed", address, self.way_in())
 
     def written(self, report: Report, options: Any) -> dict[str, Path]:
         """Return files a fetch wrote beside the fetched ones, by what they are; may write them."""
@@ -337,8 +362,9 @@ class Source(ABC):
     def adopt(
         self, folder: Path, *, in_place: bool, step: Callable[[object], None]
     ) -> Facts | None:
-        """Take a folder that another tool made into the store; None if it is not of this source."""
+        """Take a folder that another tool made into the store; None if it is of another kind."""
         del folder, in_place, step
+        return None
 
     # --- for sources ------------------------------------------------------------------------------
 
@@ -398,7 +424,8 @@ class Source(ABC):
             thing=opened,
         )
 
-    def _cannot(self, done: str, address: Address, hint: str) -> UsageError:
+    def cannot(self, done: str, address: Address, hint: str) -> UsageError:
+        """Return the error for what addresses of this source are not made for."""
         return UsageError(
             f"'{self.scheme}:' addresses cannot be {done}", address=str(address), hint=hint
         )

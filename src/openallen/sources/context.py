@@ -6,13 +6,13 @@ import atexit
 import shlex
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from openallen.address import Address
-from openallen.errors import NotFoundError, RefusedError, UsageError
+from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
 from openallen.settings import Settings
 from openallen.sources.place import Place, holdings
 from openallen.sources.registry import SCHEMES, source_classes
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from openallen.transport.s3 import Bucket
 
 __all__ = ["Context", "connected", "folder_for"]
+
+_MOST_NAMED: Final = 8
 
 
 class Context:
@@ -93,6 +95,12 @@ class Context:
         if self._client is None:
             self._client = self._stack.enter_context(connected(self.settings))
         return self._client
+
+    def client_of(self, source: str) -> Client:
+        """Return a client of another service than the settings name; it ends with the context."""
+        if source == self.settings.source:
+            return self.client
+        return self._stack.enter_context(connected(replace(self.settings, source=source)))
 
     def bucket(self, name: str, *, region: str = "us-west-2") -> Bucket:
         """Return a bucket, where the settings say buckets are; it ends with the context."""
@@ -193,7 +201,7 @@ class Context:
             raise UsageError(
                 "this names no single thing that can be kept",
                 address=str(address),
-                hint=f"openallen list {address.scheme}:" if not address.name else "",
+                hint=source.way_in(),
             )
         name = source.canonical(address).name
         return folder_for(Store(self.settings.store).folder(source.folder, name))
@@ -252,9 +260,10 @@ class Context:
     def _remote(self, web: WebAddress) -> Place:
         bucket, key, endpoint = web.bucket, web.key, ""
         if not bucket:  # any server: its first folder stands where a bucket would
-            bucket, _, key = web.path.removeprefix("/").partition("/")
+            bucket, slash, key = web.path.removeprefix("/").partition("/")
+            bucket, key = (bucket, key) if slash else ("", bucket)
             endpoint = web.text.partition("://")[0].lower() + "://" + web.text.split("/")[2]
-        folder, _, name = key.rpartition("/")
+        folder, _, name = (key if web.bucket else key.rstrip("/")).rpartition("/")
         immutable = bool(web.version_id)
         region = web.region or "us-west-2"
         if not name or _is_store(name):
@@ -286,14 +295,10 @@ class Context:
             raise self.unknown(place)
         return found.open_place(place, **options)
 
-    def unknown(self, place: Place) -> UsageError:
+    def unknown(self, place: Place) -> UsageError | NotFoundError:
         """Return the error for a place that no source knows, with what it holds."""
         if place.path is None:
-            return UsageError(
-                "nothing here can be opened",
-                address=place.name,
-                why="no known kind of file or store",
-            )
+            return _unknown_remote(place)
         if not place.is_folder:
             return UsageError(
                 f"files of the kind '{place.path.suffix or place.file}' are not opened",
@@ -310,6 +315,26 @@ class Context:
 
     def _opens(self, path: Path) -> bool:
         return path.is_file() and self.recognise(Place.here(path)) is not None
+
+
+def _unknown_remote(place: Place) -> UsageError | NotFoundError:
+    """Return the error for a remote place of no known kind, with what is listed there."""
+    level = getattr(place.objects, "level", None)
+    names: list[str] = []
+    with suppress(OpenAllenError):
+        entries, folders = level() if level is not None and place.is_folder else ((), ())
+        names = [f"{name}/" for name in folders]
+        names += [entry.key.rpartition("/")[2] for entry in entries]
+    if place.is_folder and not names:
+        return NotFoundError("there is nothing here that opens", address=place.name)
+    shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+    inner = next((n for n in names if _is_store(n) or n.lower().endswith((".nwb", ".h5"))), "")
+    return UsageError(
+        "this is not one thing that opens",
+        address=place.name,
+        why=f"it holds {shown}" if shown else "no known kind of file or store",
+        hint=f"openallen show {shlex.quote(place.name.rstrip('/') + '/' + inner)}" if inner else "",
+    )
 
 
 def _is_store(name: str) -> bool:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from openallen.display import card, facts_text, harmless
-from openallen.errors import MissingExtraError, UsageError
+from openallen.display import card, facts_text, harmless, save_figure
+from openallen.errors import UsageError
 from openallen.sources.tables import cell_text
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from openallen.plans import Plan
 
 __all__ = ["Facts", "Field", "Picture", "Section", "fields_of"]
-
-_KINDS: Final = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ class Facts:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        told = self.labelled | {s.title: s.text for s in self.sections if s.text}
+        told = self.labelled | {f"{s.title}:": s.text for s in self.sections if s.text}
         if self.plan is not None:
             told["plan"] = str(self.plan).partition("\n")[2].strip()
         return card(self.title, told, note=" ".join(self.notes), pre=True)
@@ -204,7 +202,6 @@ class Facts:
         MissingExtraError
             Without matplotlib.
         """
-        path = picture_path(path, self.address)
         chosen = next((p for p in self.pictures if name in {"", p.name}), None)
         if chosen is None:
             names = ", ".join(p.name for p in self.pictures)
@@ -213,35 +210,7 @@ class Facts:
                 address=self.address,
                 why=f"there are {names}" if names else "",
             )
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-        except ImportError:
-            raise MissingExtraError("atlas", "a picture") from None
-        figure = chosen.draw()
-        if figure.canvas is None:
-            FigureCanvasAgg(figure)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120)
-        return path
-
-
-def picture_path(path: Path | str, address: str = "") -> Path:
-    """Return the path of a picture, if pictures of its kind can be drawn.
-
-    Raises
-    ------
-    UsageError
-        If they cannot.
-    """
-    found = Path(path).expanduser()
-    if found.suffix.lower() not in _KINDS:
-        raise UsageError(
-            f"pictures are not drawn as '{found.suffix or found.name}'",
-            address=address,
-            why="kinds are " + ", ".join(_KINDS),
-            hint=f"--picture {found.with_suffix('.png')}",
-        )
-    return found
+        return save_figure(chosen.draw, path, self.address)
 
 
 def _indented(told: Mapping[str, object]) -> dict[str, object]:
@@ -251,9 +220,11 @@ def _indented(told: Mapping[str, object]) -> dict[str, object]:
 
 
 def fields_of(told: Mapping[str, object], skip: Sequence[str] = ()) -> tuple[Field, ...]:
-    """Make fields out of facts that are words already."""
+    """Make fields out of facts that are words already; those that are fields stay as they are."""
     return tuple(
-        Field(label, _plain(value), None if value is None else str(value))
+        value
+        if isinstance(value, Field)
+        else Field(label, _plain(value), None if value is None else str(value))
         for label, value in told.items()
         if label not in skip
     )

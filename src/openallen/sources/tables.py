@@ -40,7 +40,7 @@ class Rows(Sequence[Row]):
     total
         How many there are in all, where more exist than are given.
     notes
-        Sentences people should read beside them.
+        Sentences people should read beside them, or what makes them once the rows are read.
     empty
         Makes the error that says why there are none; called only if there are none.
     """
@@ -53,7 +53,7 @@ class Rows(Sequence[Row]):
         id_column: str = "id",
         noun: str = "row",
         total: int | None = None,
-        notes: Sequence[str] = (),
+        notes: Sequence[str] | Callable[[], Sequence[str]] = (),
         empty: Callable[[], NotFoundError] | None = None,
     ) -> None:
         self._rest = iter(rows)
@@ -62,7 +62,7 @@ class Rows(Sequence[Row]):
         self.id_column = id_column
         self.noun = noun
         self.total = total
-        self.notes = tuple(notes)
+        self._notes = notes
         self.empty = empty
 
     # --- a sequence -------------------------------------------------------------------------------
@@ -83,6 +83,18 @@ class Rows(Sequence[Row]):
         for _ in self:
             pass
         return self
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences people should read beside the rows."""
+        if callable(self._notes):
+            self.loaded()
+            self._notes = tuple(self._notes())
+        return tuple(self._notes)
+
+    @notes.setter
+    def notes(self, notes: Sequence[str]) -> None:
+        self._notes = tuple(notes)
 
     def _all(self) -> list[Row]:
         self.loaded()
@@ -161,7 +173,7 @@ class Rows(Sequence[Row]):
     # --- for people -------------------------------------------------------------------------------
 
     @property
-    def count(self) -> str:
+    def counted(self) -> str:
         """How many there are, in words: ``50 rows of 2,686``."""
         more = f" of {self.total:,}" if self.total is not None and self.total > len(self) else ""
         return count_text(len(self), self.noun) + more
@@ -179,13 +191,13 @@ class Rows(Sequence[Row]):
         ]
         left = len(self) - len(listed)
         more = f"; {left:,} more rows are not shown" if left else ""
-        return "\n".join([*lines, f"{self.count}{more}", *map(harmless, self.notes)])
+        return "\n".join([*lines, f"{self.counted}{more}", *map(harmless, self.notes)])
 
     def _repr_html_(self) -> str:
         listed = self._all()[:_SHOWN]
         names = self.shown
         rows = [[cell_text(row.get(name)) for name in names] for row in listed]
-        return table_html(names, rows, note=". ".join((self.count, *self.notes)))
+        return table_html(names, rows, note=". ".join((self.counted, *self.notes)))
 
 
 def _arrow(values: list[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Bytes at rest: where they lie, what is remembered of them, who is writing them."""
+"""Bytes at rest: the layout of the store, its index, and leases on files being written."""
 
 from openallen.store.digests import digest_of
 from openallen.store.index import Index, Record

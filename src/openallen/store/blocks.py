@@ -1,4 +1,4 @@
-"""Blocks of far-away files, remembered on disk.
+"""Blocks of remote files, cached on disk.
 
 Three files for each: the data, as long as the original and sparse; a log with a line for each
 block that is there (number, length, checksum); and what the original was (address, version mark,
@@ -29,7 +29,7 @@ _BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # where text would be changed 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The far-away file as it was when its first block came.
+    """The remote file as it was when its first block was read.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ class Original:
 
 
 class Blocks:
-    """Blocks of one far-away file.
+    """Cached blocks of one remote file.
 
-    Where the disk does not let itself be written to, nothing is remembered, and the log says so.
+    On a disk that cannot be written to, blocks are read and none is added.
 
     Parameters
     ----------
     folder
-        Where blocks are kept.
+        The folder of the cache.
     url
         The file they are of.
     block_bytes
@@ -70,7 +70,7 @@ class Blocks:
         self._block_bytes = block_bytes
         self._data_path = folder / f"{name}.data"
         self._log_path = folder / f"{name}.log"
-        self._told_path = folder / f"{name}.json"
+        self._original_path = folder / f"{name}.json"
         self._lock = threading.RLock()
         self._there: dict[int, tuple[int, int]] = {}
         self._data = self._log = -1
@@ -78,10 +78,9 @@ class Blocks:
 
     def _read(self) -> Original | None:
         try:
-            found = Original(**json.loads(self._told_path.read_text("utf-8")))
+            found = Original(**json.loads(self._original_path.read_text("utf-8")))
             lines = self._log_path.read_bytes()
-            self._data = os.open(self._data_path, os.O_RDWR | _BINARY)
-            self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND | _BINARY)
+            self._open()
         except (OSError, ValueError, TypeError):
             self.close()
             return None
@@ -90,14 +89,22 @@ class Blocks:
         same = (found.url, found.block_bytes) == (self._url, self._block_bytes)
         return found if same else None
 
+    def _open(self) -> None:
+        try:
+            self._data = os.open(self._data_path, os.O_RDWR | _BINARY)
+            self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND | _BINARY)
+        except OSError:  # a store that cannot be written to: its blocks are read, none is added
+            self.close()
+            self._data = os.open(self._data_path, os.O_RDONLY | _BINARY)
+
     def told(self) -> tuple[str, int] | None:
-        """Give version mark and size of the file, None where nothing is remembered."""
+        """Return validator and size of the file; None where nothing is cached."""
         return (
             None if self.original is None else (self.original.validator, self.original.size_bytes)
         )
 
     def begin(self, validator: str, size_bytes: int, block_bytes: int) -> None:
-        """Start anew for a version of the file; what is there of another is thrown away."""
+        """Start a version of the file; cached blocks of another version are removed."""
         original = Original(self._url, validator, size_bytes, block_bytes)
         if self.original == original:
             return
@@ -106,19 +113,19 @@ class Blocks:
         self.original = original
         try:
             self._data_path.parent.mkdir(parents=True, exist_ok=True)
-            for path in (self._told_path, self._log_path, self._data_path):
+            for path in (self._original_path, self._log_path, self._data_path):
                 path.unlink(missing_ok=True)
             self._data = os.open(self._data_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY
             self._log = os.open(self._log_path, flags, 0o666)
-            draft = self._told_path.with_suffix(f".{os.getpid()}.part")
+            draft = self._original_path.with_suffix(f".{os.getpid()}.part")
             draft.write_text(json.dumps(asdict(original)), "utf-8")
-            draft.replace(self._told_path)
+            draft.replace(self._original_path)
         except OSError as error:
             self._give_up(error)
 
     def get(self, number: int) -> bytes | None:
-        """Give a block, None where it is not there or damaged."""
+        """Return a block; None where it is not there or damaged."""
         told = self._there.get(number)
         if told is None or self.original is None or self._data < 0:
             return None
@@ -140,12 +147,12 @@ class Blocks:
             return b""
 
     def put(self, number: int, data: bytes | memoryview) -> None:
-        """Remember a block."""
+        """Cache a block."""
         check = zlib.crc32(data)
         # Under the lock from the look to the last write: a handle that another thread closed may
         # be another file's by now.
         with self._lock:
-            if self._data < 0 or self.original is None:
+            if self._data < 0 or self._log < 0 or self.original is None:
                 return
             try:
                 os.lseek(self._data, number * self.original.block_bytes, os.SEEK_SET)
@@ -157,7 +164,7 @@ class Blocks:
                 self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        _LOG.warning("blocks are not remembered in %s: %s", self._data_path.parent, error)
+        _LOG.warning("blocks are not cached in %s: %s", self._data_path.parent, error)
         self.close()
 
     def close(self) -> None:

@@ -16,18 +16,18 @@ _BLOCK_BYTES = 1 << 20
 
 
 class Hasher(Protocol):
-    """What hashlib objects do."""
+    """The interface of hashlib objects."""
 
     def update(self, data: memoryview | bytes, /) -> None:
         """Take more bytes in."""
 
     def hexdigest(self) -> str:
-        """Give the digest so far."""
+        """Return the digest so far."""
         ...
 
 
 def algorithm_of(digest: str) -> str:
-    """Give the algorithm of a digest text; the default where the text is empty.
+    """Return the algorithm of a digest text; the default where the text is empty.
 
     Raises
     ------
@@ -41,31 +41,31 @@ def algorithm_of(digest: str) -> str:
 
 
 class _Unread:
-    """Stands where no digest is wanted now."""
+    """Takes the place of a hasher where no digest is computed."""
 
     def update(self, data: memoryview | bytes, /) -> None:
-        """Let the bytes pass."""
+        """Ignore the bytes."""
 
     def hexdigest(self) -> str:
-        """Give nothing."""
+        """Return the empty text."""
         return ""
 
 
 def new_hasher(algorithm: str) -> Hasher:
-    """Start a digest; the algorithms guard against damage, not against an attacker.
+    """Return a new hasher; the algorithms guard against damage, not against an attacker.
 
-    An empty algorithm gives a hasher that lets bytes pass.
+    An empty algorithm gives a hasher that ignores bytes.
     """
     return hashlib.new(algorithm, usedforsecurity=False) if algorithm else _Unread()
 
 
 def digest_text(algorithm: str, hasher: Hasher) -> str:
-    """Write a finished digest; empty where none was wanted."""
+    """Return a finished digest as text; empty where none was computed."""
     return f"{algorithm}:{hasher.hexdigest()}" if algorithm else ""
 
 
 def digest_of(path: Path, algorithm: str = DEFAULT_ALGORITHM) -> str:
-    """Read a file through and give its digest.
+    """Read a file through and return its digest.
 
     Raises
     ------

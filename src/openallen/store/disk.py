@@ -1,8 +1,9 @@
-"""What the disk says, in the words of the error tree; small files written whole."""
+"""Errors of the disk as our errors; small files written whole."""
 
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import secrets
@@ -14,18 +15,20 @@ from openallen.errors import OpenAllenError, SpaceError, StoreError
 
 __all__ = ["disk_error", "read_kept", "write_whole"]
 
+_ATTEMPTS: Final = 5
+_TOKEN: Final = "[0-9a-f]" * 8
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def disk_error(error: OSError, path: Path) -> OpenAllenError:
-    """Give the error to raise for what went wrong while writing at `path`."""
+    """Return the error to raise for a failure to write at `path`."""
     why = error.strerror or str(error)
     if error.errno in _FULL:
         return SpaceError(
             "the disk is full",
             address=str(path),
             why=why,
-            hint="make room and run the same command again; it goes on where it stopped",
+            hint="free some space and run the same command again; it resumes",
         )
     return StoreError(
         "cannot write here", address=str(path), why=why, hint="choose another folder with --to DIR"
@@ -33,31 +36,47 @@ def disk_error(error: OSError, path: Path) -> OpenAllenError:
 
 
 def read_kept(path: Path) -> dict[str, Any]:
-    """Give the JSON object that was kept at `path`; empty where there is none, or it is damaged."""
+    """Return the JSON object stored at `path`; empty where there is none, or it is damaged."""
     try:
-        told = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file so that it is there whole, and on the disk, or not at all.
+
+    Drafts that a killed process left beside it are removed.
 
     Raises
     ------
     StoreError, SpaceError
         If it cannot be written.
     """
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
+    for attempt in range(_ATTEMPTS):
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            _write(draft, path, data)
+        except FileNotFoundError as error:
+            # Another process wrote the same file and took the draft for a leftover.
+            if attempt == _ATTEMPTS - 1:
+                raise disk_error(error, path) from error
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
+            raise disk_error(error, path) from error
+        else:
+            break
+    for left in path.parent.glob(f"{glob.escape(path.name)}.{_TOKEN}.part"):
         with suppress(OSError):
-            draft.unlink()
-        raise disk_error(error, path) from error
+            left.unlink()
+
+
+def _write(draft: Path, path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

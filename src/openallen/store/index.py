@@ -1,21 +1,24 @@
-"""What is remembered of files: digest, size, where from, when. The tree is true without it.
+"""The index of a store: digest, size, origin and time of files. Files count without it too.
 
 One SQLite file at the store's root. Files inside the store are named relative to it, so that the
 store can be moved; files elsewhere (``--to DIR``) by their absolute path. A record counts only
-while the file's size and modification time are those of the record.
+while the file's size and modification time are those of the record. A store that cannot be written
+to is read as it is, and what is learned of it lasts as long as the process.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
 
 __all__ = ["Index", "Record"]
 
@@ -29,14 +32,24 @@ CREATE TABLE IF NOT EXISTS files (
     mtime_ns INTEGER NOT NULL,
     source TEXT NOT NULL,
     address TEXT NOT NULL,
-    verified_at REAL NOT NULL
+    verified_at REAL NOT NULL,
+    command TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID
 """
+_ADD_COMMAND: Final = "ALTER TABLE files ADD COLUMN command TEXT NOT NULL DEFAULT ''"
+_READ: Final = (
+    "SELECT path, digest, size_bytes, mtime_ns, source, address, verified_at, command FROM files"
+)
+_READ_OLD: Final = (  # what an earlier version wrote, where it cannot be changed
+    "SELECT path, digest, size_bytes, mtime_ns, source, address, verified_at, '' FROM files"
+)
+_ROOT: Final = "\x1fstore"
+"""Stands for the store's folder in a command, so that the store can be moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is remembered of one file.
+    """The record of one file.
 
     Parameters
     ----------
@@ -47,9 +60,11 @@ class Record:
     source
         URL it came from.
     address
-        What names it.
+        Its address.
     verified_at
         When its bytes were last read through, in seconds since 1970.
+    command
+        The command that fetches it again; empty for files recorded without one.
     """
 
     digest: str
@@ -58,13 +73,14 @@ class Record:
     source: str
     address: str
     verified_at: float
+    command: str = ""
 
 
 class Index:
-    """The memory of a store. Threads may share it; it never stands in the way of a fetch.
+    """The index of a store. Threads may share it; a fetch continues without it where need be.
 
-    Where it cannot be opened or written (a read-only home, a file system without locks), it
-    forgets and says so in the log.
+    Where it cannot be written (a read-only file system), it is read; where it cannot be opened, it
+    starts empty. Either is logged once.
 
     Parameters
     ----------
@@ -78,17 +94,34 @@ class Index:
         self._lock = threading.Lock()
         self._pending: dict[str, Record] = {}
         self._committed = time.monotonic()
+        self._read_only = False
+        self._read = _READ
         self._db = self._open()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether records are not written to the disk."""
+        return self._read_only or self._db is None
 
     def _open(self) -> sqlite3.Connection | None:
         path = self._root / "index.sqlite"
         db: sqlite3.Connection | None = None
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
-            db.execute(_SCHEMA)
+            if _is_frozen(path):
+                self._read_only = True
+                # No lock file and no journal can be made beside it.
+                where = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+                db = sqlite3.connect(where, uri=True, **_CONNECT)
+            else:
+                self._root.mkdir(parents=True, exist_ok=True)
+                db = sqlite3.connect(path, **_CONNECT)
+                db.execute(_SCHEMA)
+                if not _has_command(db):
+                    with suppress(sqlite3.OperationalError):  # another process was quicker
+                        db.execute(_ADD_COMMAND)
+            self._read = _READ if _has_command(db) else _READ_OLD
         except (OSError, sqlite3.Error) as error:
-            _LOG.warning("going on without the index %s: %s", path, error)
+            _LOG.warning("continuing without the index %s: %s", path, error)
             if db is not None:
                 db.close()
             return None
@@ -104,7 +137,7 @@ class Index:
         return path.as_posix()
 
     def recall(self, path: Path) -> Record | None:
-        """Give what is remembered of the file at `path`, if it still looks the same."""
+        """Return the record of the file at `path` if the file still looks the same, else None."""
         try:
             stat = path.stat()
         except OSError:
@@ -120,40 +153,60 @@ class Index:
         return record
 
     def everything(self) -> dict[str, Record]:
-        """Give all that is remembered, by absolute path; for plans of thousands of files."""
-        if self._db is None:
-            return {}
-        query = "SELECT path, digest, size_bytes, mtime_ns, source, address, verified_at FROM files"
+        """Return all records by absolute path; for plans of thousands of files."""
         with self._lock:
-            try:
-                rows = self._db.execute(query).fetchall()
-            except sqlite3.Error as error:
-                self._give_up(error)
-                return {}
+            found: dict[str, Record] = {}
+            if self._db is not None:
+                try:
+                    rows = self._db.execute(self._read).fetchall()
+                except sqlite3.Error as error:
+                    self._give_up(error)
+                    rows = []
+                found = {key: self._record(row) for key, *row in rows}
+            found |= self._pending
         root = self._root.as_posix()
-        absolute = (
-            key if key.startswith("/") or key[1:3] == ":/" else f"{root}/{key}" for key, *_ in rows
-        )
-        return {key: Record(*row[1:]) for key, row in zip(absolute, rows, strict=True)}
+        return {
+            key if key.startswith("/") or key[1:3] == ":/" else f"{root}/{key}": record
+            for key, record in found.items()
+        }
+
+    def _record(self, row: Iterable[Any]) -> Record:
+        record = Record(*row)
+        if not record.command or _ROOT not in record.command:
+            return record
+        return replace(record, command=_moved(record.command, _ROOT, str(self._root)))
 
     def _select(self, key: str) -> Record | None:
         if self._db is None:
             return None
         try:
-            row = self._db.execute(
-                "SELECT digest, size_bytes, mtime_ns, source, address, verified_at"
-                " FROM files WHERE path = ?",
-                (key,),
-            ).fetchone()
+            row = self._db.execute(f"{self._read} WHERE path = ?", (key,)).fetchone()
         except sqlite3.Error as error:
             self._give_up(error)
             return None
-        return Record(*row) if row else None
+        return self._record(row[1:]) if row else None
 
-    def remember(self, path: Path, *, digest: str, source: str, address: str) -> Record:
-        """Remember the file at `path`, as it is now, with the digest just computed of it."""
+    def remember(
+        self, path: Path, *, digest: str, source: str, address: str, command: str = ""
+    ) -> Record:
+        """Record the file at `path`, as it is now, with the digest just computed of it.
+
+        Parameters
+        ----------
+        path
+            The file.
+        digest
+            ``algorithm:hex`` of its bytes; empty if they were not read.
+        source
+            URL it came from.
+        address
+            Its address.
+        command
+            The command that fetches it again.
+        """
         stat = path.stat()
-        record = Record(digest, stat.st_size, stat.st_mtime_ns, source, address, time.time())
+        now = time.time()
+        record = Record(digest, stat.st_size, stat.st_mtime_ns, source, address, now, command)
         with self._lock:
             self._pending[self._key(path)] = record
             due = time.monotonic() - self._committed > _COMMIT_EVERY_S
@@ -162,11 +215,11 @@ class Index:
         return record
 
     def forget(self, path: Path) -> None:
-        """Forget the file at `path`."""
+        """Remove the record of the file at `path`."""
         key = self._key(path)
         with self._lock:
             self._pending.pop(key, None)
-            if self._db is not None:
+            if self._db is not None and not self._read_only:
                 try:
                     self._db.execute("DELETE FROM files WHERE path = ?", (key,))
                 except sqlite3.Error as error:
@@ -174,15 +227,16 @@ class Index:
 
     def _commit(self) -> None:
         self._committed = time.monotonic()
-        if self._db is None or not self._pending:
+        if self._db is None or self._read_only or not self._pending:
             return
+        root = str(self._root)
         rows = [
-            (key, r.digest, r.size_bytes, r.mtime_ns, r.source, r.address, r.verified_at)
+            (key, *astuple(replace(r, command=_moved(r.command, root, _ROOT))))
             for key, r in self._pending.items()
         ]
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?)", rows)
             self._db.execute("COMMIT")
             self._pending.clear()
         except sqlite3.Error as error:
@@ -191,13 +245,13 @@ class Index:
             self._give_up(error)
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        _LOG.warning("going on without the index in %s: %s", self._root, error)
+        _LOG.warning("continuing without the index in %s: %s", self._root, error)
         if self._db is not None:
             self._db.close()
         self._db = None
 
     def close(self) -> None:
-        """Write what is pending and close."""
+        """Write pending records and close."""
         with self._lock:
             self._commit()
             if self._db is not None:
@@ -209,3 +263,33 @@ class Index:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+_CONNECT: Final[dict[str, Any]] = {
+    "timeout": 10,
+    "check_same_thread": False,
+    "isolation_level": None,
+}
+
+
+def _is_frozen(path: Path) -> bool:
+    """Return whether a database is there that cannot be written to."""
+    return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _has_command(db: sqlite3.Connection) -> bool:
+    return any(row[1] == "command" for row in db.execute("PRAGMA table_info(files)"))
+
+
+def _moved(command: str, before: str, after: str) -> str:
+    """Return a command in which one folder stands for another, quoted again."""
+    if before not in command:
+        return command
+    try:
+        parts = shlex.split(command)
+    except ValueError:
+        return command
+    return shlex.join(
+        after + part[len(before) :] if part == before or part.startswith(f"{before}/") else part
+        for part in parts
+    )

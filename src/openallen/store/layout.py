@@ -1,4 +1,4 @@
-"""Where things lie in the store: one folder per system, a tree people can read."""
+"""The layout of the store: one folder per scheme, a tree people can read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Store"]
 
 
 class Store:
-    """The folder that keeps what was fetched when no destination is named.
+    """The folder of everything fetched without a destination.
 
     Parameters
     ----------
     root
-        Its path; made when first written to.
+        Its path; created when first written to.
     """
 
     def __init__(self, root: Path) -> None:
@@ -57,5 +57,5 @@ class Store:
         return folder.with_name(folder.name + ".folder")
 
     def index(self) -> Index:
-        """Open what is remembered of the files here and elsewhere."""
+        """Open the index of the files in the store, and of those fetched elsewhere."""
         return Index(self.root)

@@ -1,4 +1,4 @@
-"""Who is writing a file: a lease beside it, made by exclusive create, kept alive by heartbeat.
+"""Leases on files being written: a file beside each, created exclusively, with a heartbeat.
 
 File locks fail silently on many cluster file systems, so none is used. A lease is a hint that
 saves work, never the proof: each writer has a part file of its own, and bytes are verified before
@@ -37,7 +37,7 @@ STALE_S: Final = 60.0
 
 @dataclass
 class _Beat:
-    """What is written to a file that is one lease or many, by its names."""
+    """The content of a lease file, which several leases may share by hard links."""
 
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     count: int = 0
@@ -45,7 +45,7 @@ class _Beat:
 
 @dataclass
 class Lease:
-    """The right to write one file, as far as anybody knows.
+    """The right to write one file.
 
     Attributes
     ----------
@@ -54,9 +54,9 @@ class Lease:
     token : str
         Distinguishes this holder's part file from any other's.
     inherited : bool
-        Whether it was taken over from a holder that is gone, which may have left a part.
+        Whether it was taken over from a holder that is gone, and may have left a part file.
     lost : bool
-        Whether somebody else took it over meanwhile; the holder must stop writing.
+        Whether another process took it over meanwhile; the holder must stop writing.
     """
 
     target: Path
@@ -68,17 +68,17 @@ class Lease:
 
     @functools.cached_property
     def path(self) -> Path:
-        """Where the lease lies."""
+        """The path of the lease."""
         return lease_path(self.target)
 
 
 def lease_path(target: Path) -> Path:
-    """Give the path of the lease for `target`."""
+    """Return the path of the lease for `target`."""
     return target.with_name(target.name + ".lease")
 
 
 class Leases:
-    """The leases this process holds, and the heartbeat that keeps them.
+    """The leases this process holds, and their heartbeat.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class Leases:
                 self._thread.start()
 
     def release(self, lease: Lease) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         self._held.pop(lease.target, None)
         # A lease this young cannot have been found stale, so it is still ours: no need to look.
         young = 0 <= time.time() - lease.taken_at < self._beat_s
@@ -134,7 +134,7 @@ class Leases:
                 os.unlink(f"{lease.target}.lease")  # noqa: PTH108 - thousands of these in a run
 
     def sweep(self, target: Path) -> bool:
-        """Remove a stale lease of a file that needs none any more; tell whether none is left."""
+        """Remove a stale lease of a file that is complete; return whether none is left."""
         self._clear_aside(target)
         if not lease_path(target).exists():
             return True
@@ -145,7 +145,7 @@ class Leases:
 
     @staticmethod
     def _clear_aside(target: Path) -> None:
-        """Remove stale leases that somebody put aside and was killed before he removed them."""
+        """Remove stale leases that a process set aside and was killed before it removed them."""
         for aside in target.parent.glob(f"{glob.escape(target.name)}.lease.*"):
             state = _state(_read(aside))
             if state.get("where") == _where() and not _is_alive(
@@ -155,7 +155,7 @@ class Leases:
                     aside.unlink()
 
     def close(self) -> None:
-        """Give every lease back and stop the heartbeat."""
+        """Release every lease and stop the heartbeat."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -163,7 +163,7 @@ class Leases:
             self.release(lease)
 
     def holder(self, target: Path) -> str:
-        """Say who holds `target`, in words."""
+        """Return who holds `target`, in words."""
         state = _state(_read(lease_path(target)))
         return f"process {state.get('pid', '?')} on {state.get('host', 'another host')}"
 
@@ -176,7 +176,7 @@ class Leases:
         return found
 
     def _name_another(self, lease: Lease) -> bool | None:
-        """Give a lease that is held one more name; None where that cannot be."""
+        """Link a lease that is held under one more name; None where that is not possible."""
         known = self._latest
         if known is None or known.lost or known.target not in self._held:
             return None
@@ -185,7 +185,7 @@ class Leases:
         except FileExistsError:
             return False
         except OSError:
-            return None  # given back meanwhile, another disk, too many names, or no such thing
+            return None  # released meanwhile, another disk, too many links, or none supported
         lease.beat = known.beat
         return True
 
@@ -207,7 +207,7 @@ class Leases:
         return True
 
     def _stale(self, path: Path) -> bytes | None:
-        """Give the text of a stale lease, None for one that is alive or gone meanwhile."""
+        """Return the text of a stale lease; None for one that is alive, or gone meanwhile."""
         text = _read(path)
         if text is None:
             return None
@@ -242,7 +242,7 @@ class Leases:
                 self._refresh(lease, beaten)
 
     def _refresh(self, lease: Lease, beaten: set[str]) -> None:
-        """See that a lease is still ours; write the next beat where no other name of it did."""
+        """Check that a lease is still ours; write the next beat where no other link of it did."""
         try:
             with lease.path.open("r+b") as file:
                 if _state(file.read()).get("token") != lease.beat.token:
@@ -268,7 +268,7 @@ def _text(lease: Lease) -> bytes:
 
 @functools.cache
 def _self(pid: int) -> str:
-    """Write down who this process is: the end of each of its leases."""
+    """Return the identity of this process: the end of each of its leases."""
     state = {
         "host": platform.node(),
         "where": _where(),
@@ -299,7 +299,7 @@ def _state(text: bytes | None) -> dict[str, object]:
 
 @functools.cache
 def _where() -> str:
-    """Name the set of processes whose ids mean the same: host, boot, container."""
+    """Return the set of processes whose ids are comparable: host, boot, container."""
     parts = [platform.node()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip())
@@ -308,7 +308,7 @@ def _where() -> str:
 
 
 def _started(pid: int) -> str:
-    """Tell when a process started, so that a reused process id is not taken for it."""
+    """Return when a process started, so that a reused process id is not mistaken for it."""
     with suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
     return ""

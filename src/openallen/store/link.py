@@ -1,4 +1,4 @@
-"""One set of bytes under two names: hard link, else reflink, else copy."""
+"""Sharing bytes between two paths: hard link, else reflink, else copy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _FICLONE: Final = 0x40049409
 
 
 def share(source: Path, target: Path) -> str:
-    """Give the bytes of `source` the name `target` too; what was there is replaced.
+    """Make the bytes of `source` available at `target` too; what was there is replaced.
 
     Never a symbolic link: those break when a folder moves, and need privileges on Windows. A copy
-    keeps the time of the source, so that both tell when the bytes were fetched.
+    keeps the time of the source, so that both show when the bytes were fetched.
 
     Returns
     -------

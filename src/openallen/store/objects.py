@@ -1,4 +1,4 @@
-"""Objects that were read from afar, remembered on disk: whole or not at all."""
+"""Small remote objects, cached on disk: whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class KeptObjects:
     Parameters
     ----------
     folder
-        Where they are kept.
+        The folder of the cache.
     limit_bytes
-        How much is kept.
+        Maximum size of the cache.
     """
 
     def __init__(self, folder: Path, limit_bytes: int = LIMIT_BYTES) -> None:
@@ -42,7 +42,7 @@ class KeptObjects:
         return self._folder / digest[:2] / digest
 
     def get(self, name: str) -> bytes | None:
-        """Give what was kept under a name, None where there is nothing whole."""
+        """Return what was cached under a name; None where there is nothing whole."""
         path = self._path(name)
         try:
             body = path.read_bytes()
@@ -57,7 +57,7 @@ class KeptObjects:
         return body
 
     def put(self, name: str, body: bytes) -> None:
-        """Keep it."""
+        """Cache an object."""
         path = self._path(name)
         draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
         try:

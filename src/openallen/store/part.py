@@ -1,4 +1,4 @@
-"""A file on its way: written under a name of its own, given its final name when it is whole.
+"""Part files: written under a name of their own, given the final name when whole.
 
 A part lies beside its target as ``<name>.<token>.part``. Where the service answers byte ranges, a
 record beside it (``….part.json``) says which bytes are safely on disk, from which version of
@@ -25,16 +25,16 @@ __all__ = ["Leftovers", "Part", "Progress"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Which bytes of which version are safely on disk.
+    """The bytes of a version that are safely on disk.
 
     Parameters
     ----------
     url
         Where they came from.
     validator
-        The service's mark of that version (ETag or date), empty where it gives none.
+        The validator of that version (ETag or date); empty where there is none.
     size_bytes
-        Size of the whole, if told.
+        Size of the whole, if known.
     done_bytes
         Bytes from the start that are on disk.
     """
@@ -53,7 +53,7 @@ class Part:
     lease
         The lease it is written under.
     resumable
-        Whether bytes of an earlier holder may be gone on with; otherwise they are thrown away.
+        Whether bytes of an earlier holder may be used; otherwise they are removed.
     left
         Parts that earlier holders left of this target.
     """
@@ -68,12 +68,12 @@ class Part:
 
     @functools.cached_property
     def path(self) -> Path:
-        """Where the bytes are until they are whole."""
+        """The path of the bytes until they are whole."""
         return Path(self._draft)
 
     @functools.cached_property
     def record(self) -> Path:
-        """Where it is written down how many of them are sure."""
+        """The path of the record of how many bytes are safe."""
         return Path(self._draft + ".json")
 
     def _take_over(self, left: list[Path]) -> None:
@@ -90,9 +90,9 @@ class Part:
                 _remove(path, path.with_name(path.name + ".json"))
 
     def start(self, progress: Progress) -> int:
-        """Open the part for writing and give its descriptor.
+        """Open the part for writing and return its descriptor.
 
-        Goes on behind ``progress.done_bytes``; whatever lies behind them is cut off.
+        Continues after ``progress.done_bytes``; whatever follows them is cut off.
         """
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         os.ftruncate(handle, progress.done_bytes)
@@ -125,7 +125,7 @@ class Part:
         draft.replace(self.record)
 
     def finish(self, *, durable: bool = True) -> None:
-        """Give the part its final name, atomically, its bytes on disk first."""
+        """Rename the part to its final name, atomically, its bytes on disk first."""
         if durable:
             with self.path.open("rb+") as file:
                 _sync(file.fileno())
@@ -135,7 +135,7 @@ class Part:
         self.progress = None
 
     def discard(self) -> None:
-        """Throw the part away."""
+        """Remove the part."""
         _remove(self.path, self.record)
         self.progress = None
 
@@ -144,19 +144,19 @@ _CLAIM: Final = re.compile(r"(.+)\.lease(?:\.[0-9a-f]{8})?")
 
 
 class Leftovers:
-    """Parts that earlier holders left, by target; each folder is listed once."""
+    """Parts left by earlier holders, by target; each folder is listed once."""
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, list[Path]]] = {}
         self._lock = threading.Lock()
 
     def of(self, target: Path, *, fresh: bool = False) -> list[Path]:
-        """Give the parts left of `target`; `fresh` lists its folder again."""
+        """Return the parts left of `target`; `fresh` lists its folder again."""
         with self._lock:
             return self._in(target, fresh=fresh).pop(target.name, [])
 
     def has(self, target: Path) -> bool:
-        """Tell whether earlier holders left parts of `target`."""
+        """Return whether earlier holders left parts of `target`."""
         with self._lock:
             return target.name in self._in(target)
 
@@ -168,14 +168,14 @@ class Leftovers:
 
     @staticmethod
     def targets(folder: Path) -> set[str]:
-        """Name the files in `folder` that have a part or a lease beside them."""
+        """Return the names of files in `folder` that have a part or a lease beside them."""
         names = _names(folder)
         leased = {match[1] for name in names if (match := _CLAIM.fullmatch(name))}
         return leased | set(_parts_among(folder, names))
 
     @staticmethod
     def clear(target: Path) -> None:
-        """Throw the parts of `target` away."""
+        """Remove the parts of `target`."""
         for path in _parts_in(target.parent).get(target.name, []):
             _remove(path, path.with_name(path.name + ".json"))
 

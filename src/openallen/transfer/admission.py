@@ -1,4 +1,4 @@
-"""Where a file reports before it is fetched: is it here, is somebody at it, may we."""
+"""Admission of files to a run: is it here, is another process fetching it, may we."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Entry:
     Parameters
     ----------
     lease
-        To be given back when it is settled.
+        Its lease, released when the file is settled.
     damaged
-        Whether a file is there that is not right.
+        Whether a damaged file is there.
     """
 
     lease: Lease
@@ -33,14 +33,14 @@ class Entry:
 
 @dataclass(kw_only=True)
 class Admission:
-    """Lets files of a run in.
+    """Admits files to a run.
 
     Parameters
     ----------
     to
         The destination.
     index
-        What is remembered.
+        The index.
     leases
         Those of this process.
     verify
@@ -55,12 +55,14 @@ class Admission:
     _made: set[str] = field(default_factory=set)
 
     def enter(self, file: RemoteFile) -> Outcome | Entry | None:
-        """Give the outcome of a file that is here, the right to fetch it, or None: held elsewhere.
+        """Return the outcome of a file that is here, else the right to fetch it, or None.
+
+        None means that another process holds the lease.
 
         Raises
         ------
         StoreError, SpaceError
-            If the folder cannot be made or written to.
+            If the folder cannot be created or written to.
         """
         target = Path(f"{self.to}/{file.path}")
         there = os.path.exists(target)  # noqa: PTH110 - thousands of these in a run
@@ -87,7 +89,7 @@ class Admission:
         return Entry(lease, there)
 
     def leave(self, entry: Entry) -> None:
-        """Give the right back."""
+        """Release the right to fetch a file."""
         with suppress(OSError):
             self.leases.release(entry.lease)
 

@@ -45,13 +45,13 @@ class Download:
     lease
         The lease it is written under; losing it ends the download.
     http
-        Who asks for it.
+        The HTTP client.
     received
-        Told of bytes as they come.
+        Called with the number of bytes as they come.
     streams
-        Tells how many connections this file may use at the moment.
+        Returns how many connections this file may use at the moment.
     retry
-        When a piece of a large file is asked for again.
+        When a piece of a large file is requested again.
     stopped
         Whether the run has ended.
     verify
@@ -83,14 +83,14 @@ class Download:
         self._whole = False  # the service does not answer ranges
 
     def attempt(self) -> tuple[str, int, dict[str, Any]]:
-        """Try once; give digest, size in bytes, and facts. The file then has its final name.
+        """Try once; return digest, size in bytes, and facts. The file then has its final name.
 
         Raises
         ------
         ServiceError, IntegrityError
-            What a further try may mend; bytes worth going on with are kept.
+            Where another attempt may succeed; bytes that can be resumed are kept.
         SpaceError, StoreError
-            What no further try will mend.
+            Where no further attempt can succeed.
         """
         try:
             return self._attempt()
@@ -116,7 +116,7 @@ class Download:
     def _settle(
         self, hasher: Hasher, size: int, facts: dict[str, Any]
     ) -> tuple[str, int, dict[str, Any]]:
-        """Verify what came, and give it its name."""
+        """Verify the bytes, and rename the part."""
         digest = digest_text(self._algorithm, hasher)
         try:
             facts |= self._verify(digest, size)
@@ -131,7 +131,7 @@ class Download:
         return digest, size, facts
 
     def _is_small(self) -> bool:
-        """Tell whether the file is held in memory whole before anything is written."""
+        """Return whether the file is held in memory whole before anything is written."""
         file = self._file
         return bool(
             0 < (file.size_bytes or 0) <= SMALL_BYTES
@@ -149,7 +149,7 @@ class Download:
                 body += piece
                 self._received(len(piece))
                 if len(body) > limit:
-                    break  # too many bytes: told below
+                    break  # too many bytes: reported below
             made_up = simulated(response.headers)
         hasher = new_hasher(self._algorithm)
         hasher.update(memoryview(body))
@@ -210,7 +210,7 @@ class Download:
         return self._settle(hasher, got, {})
 
     def _offset(self) -> tuple[int, dict[str, str]]:
-        """Say from which byte to ask, and under which condition."""
+        """Return the first byte to request, and the condition."""
         kept = self._part.progress
         if kept is None or kept.url != self._file.url:
             return 0, {}
@@ -221,7 +221,7 @@ class Download:
         return min(kept.done_bytes, last), {"If-Range": strong} if strong else {}
 
     def _beginning(self, response: Response, offset: int) -> Progress:
-        """Say where writing starts: behind what is kept if the answer goes on there, else at 0."""
+        """Return where writing starts: after the bytes kept if the answer continues, else at 0."""
         validator = response.headers.get("etag", "") or response.headers.get("last-modified", "")
         size = response.length_bytes
         found = response.content_range
@@ -282,7 +282,7 @@ class Download:
         while count > 0:
             block = os.read(handle, min(count, 1 << 20))
             if not block:
-                raise TruncatedError("kept bytes are gone", address=str(self._part.path))
+                raise TruncatedError("the partial file was truncated", address=str(self._part.path))
             hasher.update(block)
             count -= len(block)
         return hasher
@@ -297,7 +297,7 @@ class Download:
 
 
 class _Log:
-    """Writes down, now and then, how much of a file in pieces is whole."""
+    """Records, now and then, how much of a file in pieces is whole."""
 
     def __init__(
         self, part: Part, handle: int, start: Progress, validator: Callable[[], str], lease: Lease
@@ -308,7 +308,7 @@ class _Log:
         self._saved_at = time.monotonic()
 
     def reached(self, at: int) -> None:
-        """Take in that the first `at` bytes are whole."""
+        """Note that the first `at` bytes are whole."""
         self._at = at
         if self._lease.lost:
             raise UnreachableError("another process took this file over")
@@ -317,7 +317,7 @@ class _Log:
             self.save()
 
     def save(self) -> None:
-        """Write it down."""
+        """Save the record."""
         if self._at > self._saved:
             self._part.progress = replace(self._start, validator=self._validator())
             self._part.checkpoint(self._handle, self._at)

@@ -1,4 +1,4 @@
-"""Runs a plan: workers, leases, retries, and an end that names every file."""
+"""Runs a plan: workers, leases, retries, and a report that names every file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from openallen.errors import OfflineError, OpenAllenError, RefusedError, StoreError
+from openallen.errors import OfflineError, OpenAllenError, RefusedError, SpaceError, StoreError
 from openallen.plans import Outcome, Plan, RemoteFile, Report
 from openallen.store import Index, Lease, Leases, Leftovers, Part
 from openallen.transfer.admission import Admission, Entry
@@ -21,7 +21,7 @@ from openallen.transfer.progress import Meter, Observer, Quiet
 from openallen.transfer.rate_limiter import RateLimiter
 from openallen.transfer.small_files import WORTH_FILES, SmallFiles, fits
 from openallen.transfer.space import prepare
-from openallen.transfer.status import fetched_time, vouched
+from openallen.transfer.status import fetched_time, here_by_name, share_known, vouched
 from openallen.transport import Http, Retry
 
 __all__ = ["Interrupted", "run"]
@@ -33,7 +33,7 @@ _FINAL = (RefusedError, StoreError, OfflineError)
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run. What is there is verified; the rest goes on with the next run.
+    """Ctrl-C during a run. What is there is verified; the next run resumes the rest.
 
     Attributes
     ----------
@@ -59,23 +59,25 @@ def run(
 ) -> Report:
     """Fetch what is missing or damaged of a plan.
 
-    Files that are here and intact are left alone, to the byte. A file another process is fetching
-    is waited for. Nothing wrong is ever at a final path.
+    Files that are here and intact are left alone, to the byte, and a plan of which everything is
+    here writes nothing: it runs in a read-only folder too. Bytes that are here under another name
+    are linked. A file another process is fetching is waited for. Nothing unverified is ever at a
+    final path.
 
     Parameters
     ----------
     plan
         What to fetch.
     http
-        The client to ask with; closed if the run is interrupted.
+        The HTTP client; closed if the run is interrupted.
     index
-        What is remembered of files.
+        The index of the store.
     retry
         When to try again.
     observer
-        Is told what happens, from worker threads.
+        Receives progress, from worker threads.
     connections
-        Most connections at once; the plan's own bound where None.
+        Maximum number of connections; the plan's own where None.
     leases
         The leases of this process, where several runs share them.
     verify
@@ -94,7 +96,9 @@ def run(
     Interrupted
         On Ctrl-C, with the report so far.
     """
-    prepare(plan.to)
+    if len(here_by_name(plan)) < len(plan.files):
+        prepare(plan.to)
+        share_known(plan, index)
     work = _Run(
         plan=plan,
         http=http,
@@ -169,7 +173,7 @@ class _Run:
         return report
 
     def _settle_known(self) -> None:
-        """Settle what the index vouches for before any thread starts."""
+        """Settle files the index vouches for before any thread starts."""
         self.outcomes = vouched(self.plan, self.index, verify=self.verify)
         for outcome in self.outcomes.values():
             self.meter.settle(outcome)
@@ -181,7 +185,7 @@ class _Run:
             self.waiting = deque(i for i in self.waiting if i[1].path not in self.outcomes)
 
     def _small_files(self) -> None:
-        """Fetch small files many at a time, where there are many; what is left comes after."""
+        """Fetch small files many at a time, where there are many; the rest comes after."""
         small = [file for _, file in self.waiting if fits(file)]
         if len(small) < WORTH_FILES or self.rate_limiter.most < 2:
             return
@@ -319,7 +323,13 @@ class _Run:
                 self.stop.wait(wait_s)
                 continue
             self.rate_limiter.done()
-            self.index.remember(lease.target, digest=digest, source=file.url, address=file.address)
+            self.index.remember(
+                lease.target,
+                digest=digest,
+                source=file.url,
+                address=file.address,
+                command=file.retry,
+            )
             return Outcome(
                 file=file,
                 status="fetched",
@@ -333,7 +343,7 @@ class _Run:
         return Outcome(file=file, status="not tried")
 
     def _streams(self) -> int:
-        """Say how many connections one large file may use: its share of those there are."""
+        """Return how many connections one large file may use: its share of the limit."""
         files = max(1, self.active + len(self.waiting))
         return max(1, min(_MOST_STREAMS, self.rate_limiter.most // files))
 
@@ -344,11 +354,12 @@ class _Run:
             for name in Leftovers.targets(self.plan.to / folder):
                 target = self.plan.to / folder / name
                 inside = f"{folder}/{name}" if folder else name
-                if inside in whole and self.leases.sweep(target):
-                    Leftovers.clear(target)
+                with suppress(StoreError, SpaceError):  # a read-only folder keeps its leftovers
+                    if inside in whole and self.leases.sweep(target):
+                        Leftovers.clear(target)
 
     def _settle_folders(self) -> None:
-        """Put the new names on disk too: a rename is only in memory until its folder is synced."""
+        """Sync folders of new files: a rename is only in memory until its folder is synced."""
         fetched = (o.file.path for o in self.outcomes.values() if o.status == "fetched")
         for folder in {path.rpartition("/")[0] for path in fetched}:
             with suppress(OSError):

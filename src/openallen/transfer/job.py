@@ -1,4 +1,4 @@
-"""What every source hands over: a plan, how to run it, and what it gives in the end."""
+"""The contract of a job: a plan, how to run it, and the result."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["FileJob", "Job", "Means"]
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What a job is run with.
+    """The means a job is run with.
 
     Parameters
     ----------
     http
-        Who asks.
+        The HTTP client.
     index
-        What is remembered.
+        The index of the store.
     retry
         When to try again.
     observer
-        Who is told.
+        Receives progress.
     connections
-        Most connections at once; the plan's own bound where None.
+        Maximum number of connections; the plan's own where None.
     verify
         Whether published digests are compared while fetching.
     """
@@ -79,7 +79,7 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class FileJob:
-    """A job that gives its one file.
+    """A job of one file.
 
     Parameters
     ----------
@@ -94,5 +94,5 @@ class FileJob:
         return means.run(self.plan)
 
     def result(self) -> object:
-        """Give the path of the file."""
+        """Return the path of the file."""
         return self.plan.to / self.plan.files[0].path

@@ -36,9 +36,9 @@ class Pieces:
     Parameters
     ----------
     http
-        Who asks.
+        The HTTP client.
     url
-        What for.
+        The URL.
     handle
         Descriptor of the part.
     start, size_bytes
@@ -47,13 +47,13 @@ class Pieces:
         The mark of the object's version, as an earlier answer gave it; learned from the first
         answer where empty.
     streams
-        Tells how many connections may be used, each time it is asked.
+        Returns how many connections may be used now.
     received
-        Told of bytes as they come.
+        Called with the number of bytes as they come.
     retry
-        When a piece is asked for again.
+        When a piece is requested again.
     stopped
-        Whether to give up.
+        Whether the run has ended.
     """
 
     http: Http
@@ -78,19 +78,19 @@ class Pieces:
         self._finished = False
 
     def run(self, hasher: Hasher | None, checkpoint: Callable[[int], None]) -> int:
-        """Fetch all of it; give the number of bytes from the start that are whole and hashed.
+        """Fetch all pieces; return the number of bytes from the start that are whole and hashed.
 
         Parameters
         ----------
         hasher
             Has seen the bytes before `start`; None where no digest is wanted now.
         checkpoint
-            Told how many bytes from the start are whole, now and then.
+            Called now and then with the number of bytes from the start that are whole.
 
         Raises
         ------
         OpenAllenError
-            What went wrong with a piece, after its tries; the prefix is checkpointed first.
+            The failure of a piece, after its attempts; the prefix is checkpointed first.
         """
         at = self.start
         try:
@@ -128,7 +128,7 @@ class Pieces:
             worker.start()
 
     def _wait_behind(self, at: int) -> int:
-        """Wait until bytes behind `at` are whole, or it is time to look around; give their end."""
+        """Wait until bytes after `at` are whole, or for a moment; return their end."""
         with self._change:
             if at not in self._done:
                 self._change.wait(_LOOK_S)
@@ -194,7 +194,7 @@ class Pieces:
         return self._finished or self.stopped()
 
     def _ask(self, at: int, stop: int) -> int:
-        """Ask for a range; give how far its bytes were written, also when it broke off."""
+        """Request a range; return how far its bytes were written, also when it broke off."""
         start = at
         strong = self.validator if not self.validator.startswith("W/") else ""
         headers = {"If-Range": strong} if strong else {}
@@ -222,7 +222,7 @@ class Pieces:
             except OpenAllenError:
                 if at == start:
                     raise
-                return at  # what came is kept; the next request goes on behind it
+                return at  # what came is kept; the next request continues after it
         if at == start:
             raise UnreachableError("no bytes came", address=self.url)
         return at

@@ -1,4 +1,4 @@
-"""What a run tells while it runs. Faces draw it; the engine only counts."""
+"""Progress of a run. Faces draw it; the engine only counts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Reading:
 
 
 class Meter:
-    """Counts what workers report; a face reads it whenever it draws."""
+    """Counts files and bytes; a face reads it whenever it draws."""
 
     def __init__(self, files_total: int) -> None:
         self._lock = threading.Lock()
@@ -61,7 +61,7 @@ class Meter:
             self._files_failed += outcome.status == "failed"
 
     def read(self) -> Reading:
-        """Give the state now."""
+        """Return the current state."""
         now = time.monotonic()
         with self._lock:
             self._window.append((now, self._bytes_done))
@@ -80,28 +80,28 @@ class Meter:
 
 
 class Observer(Protocol):
-    """Is told what happens, from worker threads; must be quick and must not raise."""
+    """Receives progress, from worker threads; must be quick and must not raise."""
 
     def started(self, plan: Plan, meter: Meter) -> None:
-        """Say that a run began."""
+        """Report that a run began."""
 
     def settled(self, outcome: Outcome) -> None:
-        """Say that a file is done, one way or the other."""
+        """Report that a file is settled, one way or the other."""
 
     def retrying(
         self, file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float
     ) -> None:
-        """Say that a try failed and the next comes after `wait_s` seconds."""
+        """Report that an attempt failed; the next one follows after `wait_s` seconds."""
 
     def waiting(self, file: RemoteFile, holder: str) -> None:
-        """Say that another process is fetching this file."""
+        """Report that another process is fetching this file."""
 
     def finished(self) -> None:
-        """Say that the run ended, however it did."""
+        """Report that the run ended, however it did."""
 
 
 class Quiet:
-    """An observer that says nothing."""
+    """An observer that ignores everything."""
 
     def started(self, plan: Plan, meter: Meter) -> None:
         """Ignore the start."""

@@ -15,7 +15,7 @@ _CALM_S: Final = 2.0
 
 
 class RateLimiter:
-    """A limit that follows what the service bears.
+    """A limit on connections that follows how the service responds.
 
     Doubles per round of completed files while throughput rises, then grows by one, and goes back
     to where it went best when more connections bring less; halves when the
@@ -61,7 +61,7 @@ class RateLimiter:
                 self.limit = min(self.most, self.limit + 1)
 
     def failed(self, error: OpenAllenError) -> None:
-        """Slow down where the error says the service has enough."""
+        """Lower the limit where the error says that the service is overloaded."""
         pushed = isinstance(error, (StalledError, UnreachableError)) or (
             isinstance(error, StatusError) and error.status in {429, 500, 502, 503, 504}
         )

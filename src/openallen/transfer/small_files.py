@@ -210,7 +210,11 @@ class SmallFiles:
             part.discard()
             raise
         record = self.index.remember(
-            entry.lease.target, digest=digest, source=file.url, address=file.address
+            entry.lease.target,
+            digest=digest,
+            source=file.url,
+            address=file.address,
+            command=file.retry,
         )
         self.admission.leave(entry)
         self.rate_limiter.done()

@@ -1,4 +1,4 @@
-"""Whether the disk can hold a plan, asked before the first byte."""
+"""Whether the disk can hold a plan, checked before the first byte."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _MARGIN_BYTES: Final = 32_000_000
 def check_space(plan: Plan) -> None:
     """Refuse a plan that the disk cannot hold.
 
-    Sizes that are not known count as nothing, so a full disk can still come later; the run then
-    stops and says so.
+    Files that are here, also under another name, need no space. Sizes that are not known cannot
+    be counted, so a full disk can still come later; the run then stops with the same error.
 
     Raises
     ------
@@ -40,18 +40,18 @@ def check_space(plan: Plan) -> None:
         raise SpaceError(
             "not enough space",
             address=str(plan.to),
-            why=f"{bytes_text(needed)} to come, {bytes_text(free)} free",
-            hint="choose another disk with --to DIR",
+            why=f"{plan.size_text} to fetch, {bytes_text(free)} free",
+            hint="choose a folder on another disk with --to DIR",
         )
 
 
 def prepare(folder: Path) -> None:
-    """Make the destination.
+    """Create the destination.
 
     Raises
     ------
     StoreError
-        If it cannot be made, is no folder, or cannot be written to.
+        If it cannot be created, is not a folder, or cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

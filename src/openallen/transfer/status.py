@@ -1,4 +1,4 @@
-"""What of a plan is here already, and whether it is intact."""
+"""Which files of a plan are here already, and whether they are intact."""
 
 from __future__ import annotations
 
@@ -10,30 +10,69 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from openallen.errors import IntegrityError
+from openallen.errors import IntegrityError, OpenAllenError
 from openallen.plans import Outcome, Plan, RemoteFile
 from openallen.store import Index, digest_of
 from openallen.store.digests import algorithm_of
+from openallen.store.link import share
 
-__all__ = ["fetched_time", "intact", "moment", "with_status", "vouched"]
+__all__ = [
+    "fetched_time",
+    "here_by_name",
+    "intact",
+    "moment",
+    "share_known",
+    "vouched",
+    "with_status",
+]
 
 
 def with_status(plan: Plan) -> Plan:
-    """Give the plan with the files that look as if they were here; a quick look, for people.
+    """Return the plan with the files that need not be fetched, by a quick look.
 
-    Only existence and published sizes are compared. A run reads every byte that nothing vouches
-    for before it counts a file as here.
+    Counted as here: files at the destination, and files whose bytes are on this machine under
+    another name (`RemoteFile.also_at`), which a run links. Only existence and sizes are compared;
+    a run reads every byte that the index does not vouch for before it counts a file as here.
     """
     root = plan.to.as_posix()
-    here = {f.path for f in plan.files if _looks_here(f, f"{root}/{f.path}")}
+    here = {
+        f.path
+        for f in plan.files
+        if _looks_here(f, f"{root}/{f.path}") or any(_looks_here(f, p) for p in f.also_at)
+    }
     return replace(plan, here=frozenset(here))
 
 
-def vouched(plan: Plan, index: Index, *, verify: bool = True) -> dict[str, Outcome]:
-    """Give the outcomes of files the index vouches for, by path; one look for all of them.
+def here_by_name(plan: Plan) -> frozenset[str]:
+    """Return the paths of files that look whole at the destination itself."""
+    root = plan.to.as_posix()
+    return frozenset(f.path for f in plan.files if _looks_here(f, f"{root}/{f.path}"))
 
-    What `intact` would say of each, at a cost that lets a plan of thousands of complete files end
-    in a blink.
+
+def share_known(plan: Plan, index: Index) -> None:
+    """Link files of a plan whose bytes are intact elsewhere on this machine.
+
+    A file that cannot be linked or copied (no room, no permission) is left to be fetched.
+    """
+    for file in plan.files:
+        target = plan.to / file.path
+        if not file.also_at or not file.digest or target.exists():
+            continue
+        for there in file.also_at:
+            if intact(file, there, index) is None:
+                continue
+            try:
+                share(there, target)
+            except OpenAllenError:
+                return  # the run itself reports why nothing can be written
+            _remember(index, target, file, file.digest)
+            break
+
+
+def vouched(plan: Plan, index: Index, *, verify: bool = True) -> dict[str, Outcome]:
+    """Return the outcomes of files the index vouches for, by path, with one query for all.
+
+    The result is what `intact` returns for each, fast enough for plans of thousands of files.
     """
     known = index.everything()
     found: dict[str, Outcome] = {}
@@ -59,22 +98,22 @@ def vouched(plan: Plan, index: Index, *, verify: bool = True) -> dict[str, Outco
     return found
 
 
-def _looks_here(file: RemoteFile, path: str) -> bool:
+def _looks_here(file: RemoteFile, path: str | Path) -> bool:
     try:
         size = os.stat(path).st_size  # noqa: PTH116 - thousands of these
     except OSError:
         return False
-    told = file.last_bytes if file.size_bytes is None else file.size_bytes
-    return size > 0 and told in {None, size}
+    expected = file.last_bytes if file.size_bytes is None else file.size_bytes
+    return size > 0 and expected in {None, size}
 
 
 def intact(file: RemoteFile, path: Path, index: Index, *, verify: bool = True) -> Outcome | None:
-    """Give the outcome of a file that is here and right, None where it must be fetched.
+    """Return the outcome of a file that is here and intact, None where it must be fetched.
 
     The index vouches for a file that has not changed since its bytes were read; else the digest
-    that was published, or written down by an earlier run, is compared; where there is none, the
+    that was published, or recorded by an earlier run, is compared; where there is none, the
     file's own check has to pass. Without `verify` a file that was fetched without it, and has not
-    changed since, will do.
+    changed since, counts as intact.
     """
     try:
         size = path.stat().st_size
@@ -93,8 +132,12 @@ def intact(file: RemoteFile, path: Path, index: Index, *, verify: bool = True) -
         return None
     if expected and found != expected:
         return None
-    index.remember(path, digest=found, source=file.url, address=file.address)
+    _remember(index, path, file, found)
     return _here(file, path, found, size, facts)
+
+
+def _remember(index: Index, path: Path, file: RemoteFile, digest: str) -> None:
+    index.remember(path, digest=digest, source=file.url, address=file.address, command=file.retry)
 
 
 def _agrees(remembered: str, file: RemoteFile, *, verify: bool) -> bool:
@@ -119,15 +162,15 @@ def _here(
 
 
 def fetched_time(path: Path) -> str:
-    """Tell when a file was written: ISO 8601, UTC, whole seconds.
+    """Return when a file was written: ISO 8601, UTC, whole seconds.
 
-    The modification time, so that every process and every later run tells the same.
+    This is the modification time, so that every process and every later run agree.
     """
     return moment(path.stat().st_mtime)
 
 
 def moment(time_s: float) -> str:
-    """Write a time: ISO 8601, UTC, whole seconds."""
+    """Return a time as ISO 8601, UTC, whole seconds."""
     return _second(int(time_s))
 
 

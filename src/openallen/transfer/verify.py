@@ -1,4 +1,4 @@
-"""Whether bytes are what was asked for: their kind, their number, their digest."""
+"""Verifying bytes: their kind, their number, their digest."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["algorithm_for", "recognise", "simulated", "verify_bytes"]
 
 
 def algorithm_for(file: RemoteFile, *, verify: bool) -> str:
-    """Give the digest to compute of a file as it comes; empty where that is put off.
+    """Return the digest algorithm to compute while a file comes; empty where that is deferred.
 
-    A file without a published digest is always read: what is written down of it is all there
-    will ever be to compare with.
+    A file without a published digest is always read: the digest recorded now is the only one it
+    can be compared with later.
     """
     return algorithm_of(file.digest) if verify or not file.digest else ""
 
 
 def simulated(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Give what an archive says of bytes it made up."""
+    """Return the note an archive sends with simulated bytes."""
     return {"simulated": True} if headers.get("openallen-simulated", "") == "true" else {}
 
 
 def recognise(file: RemoteFile, beginning: memoryview) -> None:
-    """Look at the first bytes.
+    """Check the kind of the first bytes.
 
     Raises
     ------
     AnswerError
-        If they are not of a kind that was expected.
+        If they are not of an expected kind.
     """
     if not file.expects:
         return
@@ -48,12 +48,12 @@ def recognise(file: RemoteFile, beginning: memoryview) -> None:
 
 
 def verify_bytes(file: RemoteFile, digest: str, size: int) -> None:
-    """Compare size and digest with what was published; an empty digest was not computed.
+    """Compare size and digest with the published ones; an empty digest was not computed.
 
     Raises
     ------
     TruncatedError, CorruptError
-        If they differ, or nothing came.
+        If they differ, or the file is empty.
     """
     published = file.size_bytes
     if size == 0 or (published is not None and size < published):

@@ -1,8 +1,8 @@
-"""Reading public S3 buckets without signing: URLs, listings page by page, versions of objects.
+"""Read public S3 buckets with unsigned requests: URLs, paged listings, versions of objects.
 
-Real buckets are asked by their own host name; a service of another kind (a mirror, a test) by
-path, at an endpoint. Listings are checked: keys must rise, a page must hold what it announces, and
-a listing that says it goes on must say where.
+Buckets at S3 are addressed by virtual host name; buckets at another endpoint (MinIO, a mirror, a
+test server) by path. Listings are checked: keys must ascend, a page must hold as many keys as it
+announces, and a truncated page must say where the next one begins.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.parsers import expat
 
-from openallen.errors import AnswerError, UsageError
+from openallen.errors import AnswerError, NotFoundError, UsageError
 from openallen.transport.http import Http
 from openallen.transport.retry import Retry
 
@@ -33,9 +33,9 @@ class S3Location:
     Parameters
     ----------
     bucket, key
-        Where it is; the key as S3 has it, not percent-encoded.
+        Bucket and key; the key not percent-encoded.
     version_id
-        The version; empty for the newest.
+        Version of the object; empty for the newest.
     """
 
     bucket: str
@@ -49,7 +49,7 @@ class S3Location:
         Raises
         ------
         UsageError
-            If it is neither.
+            If it is not an S3 address.
         """
         parts = urlsplit(text)
         host, path = parts.hostname or "", unquote(parts.path).removeprefix("/")
@@ -62,7 +62,7 @@ class S3Location:
         if _PATH_STYLE.fullmatch(host) and "/" in path:
             bucket, _, key = path.partition("/")
             return cls(bucket, key, version)
-        raise UsageError("this is no address of S3", address=text, hint="s3://bucket/key")
+        raise UsageError("not an S3 address", address=text, hint="s3://bucket/key")
 
     def __str__(self) -> str:
         version = f"?versionId={quote(self.version_id, safe='')}" if self.version_id else ""
@@ -81,15 +81,15 @@ class Listed:
     key
         Name of the object.
     size_bytes
-        Its size.
+        Size of the object.
     etag
-        Its entity tag, without quotes.
+        Entity tag, without quotes.
     modified
-        When it was written.
+        Time of the last modification.
     version_id
-        Its version, where versions were listed.
+        Version, where versions were listed.
     latest
-        Whether that is the newest.
+        Whether that version is the newest.
     """
 
     key: str
@@ -102,20 +102,20 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """One bucket, read without signing.
+    """One bucket, read with unsigned requests.
 
     Parameters
     ----------
     http
-        Who asks.
+        HTTP client.
     name
-        Name of the bucket.
+        Name of the bucket; empty for a plain web server, which lists nothing.
     endpoint
-        Base URL of another service that holds buckets; empty for S3 itself.
+        Base URL of another S3-compatible service; empty for S3 itself.
     region
         Region of the bucket at S3.
     retry
-        When to ask again.
+        When a request is repeated.
     """
 
     http: Http
@@ -125,41 +125,42 @@ class Bucket:
     retry: Retry = field(default_factory=Retry)
 
     def url(self, key: str = "", version_id: str = "") -> str:
-        """Give the address of an object, or of the bucket itself."""
+        """Return the URL of an object, or of the bucket itself."""
         version = f"?versionId={quote(version_id, safe='')}" if version_id else ""
         path = quote(key, safe=_SAFE)
         if self.endpoint:
-            return f"{self.endpoint.rstrip('/')}/{self.name}/{path}{version}"
+            inside = f"{self.name}/" if self.name else ""
+            return f"{self.endpoint.rstrip('/')}/{inside}{path}{version}"
         return f"https://{self.name}.s3.{self.region}.amazonaws.com/{path}{version}"
 
     def read(self, key: str, version_id: str = "", limit_bytes: int = _LIMIT_BYTES) -> bytes:
-        """Give a small object whole.
+        """Return the bytes of a small object.
 
         Raises
         ------
         NotFoundError
-            If there is none.
+            If it does not exist.
         ServiceError
-            If it cannot be had.
+            If it cannot be read.
         """
 
         def ask() -> bytes:
             with self.http.get(self.url(key, version_id)) as response:
-                told = response.length_bytes
+                length = response.length_bytes
                 body = response.read(limit_bytes)
-            if told is not None and len(body) != told:
-                raise AnswerError("too few bytes", address=self.url(key), why=f"{len(body):,}")
+            if length is not None and len(body) != length:
+                raise AnswerError("truncated object", address=self.url(key), why=f"{len(body):,}")
             return body
 
         return self.retry.run(ask)
 
     def list(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
-        """Give every object whose key begins with `prefix`, in the order of keys.
+        """Iterate over the objects whose key begins with `prefix`, in the order of keys.
 
         Raises
         ------
         NotFoundError
-            If there is no such bucket.
+            If the bucket does not exist.
         AnswerError
             If the listing contradicts itself.
         """
@@ -169,7 +170,7 @@ class Bucket:
     def level(
         self, prefix: str = "", page_keys: int = 1000
     ) -> tuple[tuple[Listed, ...], tuple[str, ...]]:
-        """Give what lies directly below `prefix`: objects, and folders with their slash.
+        """Return what is directly below `prefix`: objects, and folders with a trailing slash.
 
         Raises
         ------
@@ -180,7 +181,7 @@ class Bucket:
         return entries, tuple(folder for page in pages for folder in page.folders)
 
     def folders(self, prefix: str = "", page_keys: int = 1000) -> Iterator[str]:
-        """Give the folders directly below `prefix`, in the order of names, each with its slash.
+        """Iterate over the folders directly below `prefix`, by name, each with a trailing slash.
 
         Raises
         ------
@@ -191,13 +192,15 @@ class Bucket:
             for folder in page.folders:
                 if folder <= last:
                     raise AnswerError(
-                        "folders of a listing go backwards", address=self.url(), why=folder
+                        "folders of a listing are not in ascending order",
+                        address=self.url(),
+                        why=folder,
                     )
                 last = folder
                 yield folder
 
     def versions(self, prefix: str = "", page_keys: int = 1000) -> Iterator[Listed]:
-        """Give every version of every object whose key begins with `prefix`.
+        """Iterate over the versions of all objects whose key begins with `prefix`.
 
         Raises
         ------
@@ -216,20 +219,22 @@ class Bucket:
             for entry in page.entries:
                 if entry.key < last:
                     raise AnswerError(
-                        "keys of a listing go backwards", address=url, why=f"{entry.key} < {last}"
+                        "keys of a listing are not in ascending order",
+                        address=url,
+                        why=f"{entry.key} < {last}",
                     )
                 last = entry.key
                 yield entry
 
     def _below(self, prefix: str, page_keys: int) -> Iterator[_Page]:
-        """Give the pages of what lies directly below `prefix`."""
+        """Iterate over the pages of what is directly below `prefix`."""
         asked = f"list-type=2&delimiter=%2F&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
         marker = ("continuation-token", "NextContinuationToken")
         for _, page in self._turned(asked, marker):
             yield page
 
     def _turned(self, asked: str, *markers: tuple[str, str]) -> Iterator[tuple[str, _Page]]:
-        """Give the pages of a listing, each with its address."""
+        """Iterate over the pages of a listing, each with its URL."""
         onward = ""
         seen: set[str] = set()
         while True:
@@ -238,28 +243,43 @@ class Bucket:
             yield url, page
             if not page.truncated:
                 return
-            given = {name: page.facts.get(told, "") for name, told in markers}
+            given = {name: page.facts.get(tag, "") for name, tag in markers}
             onward = "".join(f"&{n}={quote(v, safe='')}" for n, v in given.items() if v)
             if not onward or onward in seen:
-                raise AnswerError("a listing says it goes on, but not where", address=url)
+                raise AnswerError("a truncated listing without a continuation token", address=url)
             seen.add(onward)
 
+    def _no_bucket(self, why: str) -> NotFoundError:
+        where = self.endpoint.rstrip("/") or f"S3 ({self.region})"
+        return NotFoundError(
+            f"no bucket {self.name} at {where}",
+            address=f"s3://{self.name}",
+            why=why,
+            hint="openallen config" if self.endpoint else "",
+        )
+
     def _page(self, url: str) -> _Page:
-        with self.http.get(url, compressed=True) as response:
-            body = response.read(_LIMIT_BYTES)
+        try:
+            with self.http.get(url, compressed=True) as response:
+                body = response.read(_LIMIT_BYTES)
+        except NotFoundError as error:
+            # S3 lists a prefix that holds nothing; only a bucket that is missing is a 404 with XML.
+            if "XML" not in error.why:
+                raise
+            raise self._no_bucket(error.why) from error
         page = _Page.read(body, url)
-        told = page.facts.get("KeyCount", "")
-        if told.isdigit() and int(told) != len(page.entries) + len(page.folders):
+        announced = page.facts.get("KeyCount", "")
+        if announced.isdigit() and int(announced) != len(page.entries) + len(page.folders):
             raise AnswerError(
-                "a listing holds not what it announces",
+                "a listing with another number of keys than announced",
                 address=url,
-                why=f"{told} keys announced, {len(page.entries)} came",
+                why=f"{announced} keys announced, {len(page.entries) + len(page.folders)} received",
             )
         return page
 
 
 class _Page:
-    """One page of a listing, as expat meets it."""
+    """One page of a listing, filled by the handlers of expat."""
 
     def __init__(self) -> None:
         self.facts: dict[str, str] = {}
@@ -279,9 +299,9 @@ class _Page:
         try:
             parser.Parse(body, True)
         except expat.ExpatError as error:
-            raise AnswerError("no listing", address=url, why=str(error)) from error
+            raise AnswerError("not an S3 listing", address=url, why=str(error)) from error
         if page.facts.get("root") not in {"ListBucketResult", "ListVersionsResult"}:
-            raise AnswerError("no listing", address=url, why=f"<{page.facts.get('root')}>")
+            raise AnswerError("not an S3 listing", address=url, why=f"<{page.facts.get('root')}>")
         return page
 
     @property
@@ -325,4 +345,4 @@ def _listed(fields: dict[str, str]) -> Listed:
             latest=fields.get("IsLatest", "true") == "true",
         )
     except (KeyError, ValueError) as error:
-        raise AnswerError("an entry of a listing cannot be read", why=repr(error)) from error
+        raise AnswerError("an entry of a listing that cannot be read", why=repr(error)) from error

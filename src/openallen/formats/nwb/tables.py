@@ -17,7 +17,7 @@ __all__ = ["as_series", "columns", "frame", "ragged"]
 
 
 def columns(tree: Tree, path: str, skip: Collection[str] = ()) -> dict[str, Any]:
-    """Give the columns of a table by name, in the table's own order.
+    """Return the columns of a table by name, in the table's own order.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def columns(tree: Tree, path: str, skip: Collection[str] = ()) -> dict[str, Any]
 
 
 def ragged(tree: Tree, path: str, name: str) -> list[np.ndarray[Any, Any]]:
-    """Give a ragged column: an array for each row; a list of arrays where it is doubly so.
+    """Return a ragged column: an array for each row; a list of arrays where it is doubly so.
 
     The index holds where each row ends, in the smallest type that fits.
     """
@@ -83,7 +83,7 @@ def _parted(tree: Tree, index: str, data: Any) -> list[Any]:
 def frame(
     tree: Tree, path: str, skip: Collection[str] = (), index: str | None = None
 ) -> pd.DataFrame:
-    """Give a table as pandas; text columns have dtype object.
+    """Return a table as pandas; text columns have dtype object.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def frame(
 
 
 def as_series(column: Any) -> pd.Series:
-    """Give a column as a Series that keeps its type; rows of arrays and text as objects."""
+    """Return a column as a Series that keeps its type; rows of arrays and text as objects."""
     import numpy as np
     import pandas as pd
 

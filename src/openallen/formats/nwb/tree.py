@@ -43,7 +43,7 @@ class Bytes(Protocol):
     error: OpenAllenError | None
 
     def read_at(self, start: int, stop: int) -> bytearray:
-        """Give the bytes of one range."""
+        """Return the bytes of one range."""
         ...
 
     def prefetch(self, ranges: list[tuple[int, int]]) -> None:
@@ -63,39 +63,43 @@ class Tree(Protocol):
     name: str
 
     def has(self, path: str) -> bool:
-        """Tell whether there is a group or an array at `path`."""
+        """Return whether there is a group or an array at `path`."""
         ...
 
     def names(self, path: str) -> list[str]:
-        """Name what is in a group, in alphabetical order; nothing where there is no group."""
+        """Return the names in a group, in alphabetical order; none where there is no group."""
         ...
 
     def groups(self, path: str) -> list[str]:
-        """Name the groups in a group, in alphabetical order."""
+        """Return the names of the groups in a group, in alphabetical order."""
         ...
 
     def lazy(self, path: str) -> Any:
-        """Give an array that is read as it is sliced."""
+        """Return an array that is read as it is sliced."""
         ...
 
     def attrs(self, path: str) -> Mapping[str, Any]:
-        """Give the attributes of a group or array, text as str."""
+        """Return the attributes of a group or array, text as str."""
         ...
 
     def array(self, path: str) -> np.ndarray[Any, Any]:
-        """Give a whole array; text as an object array of str, truth values as bool."""
+        """Return a whole array; text as an object array of str, truth values as bool."""
+        ...
+
+    def part(self, path: str, key: Any) -> np.ndarray[Any, Any]:
+        """Return the part of an array that `key` selects, reading no other."""
         ...
 
     def value(self, path: str) -> Any:
-        """Give a scalar."""
+        """Return a scalar."""
         ...
 
     def item(self, path: str, at: int) -> Any:
-        """Give one item of an array, without reading the others where they lie in order."""
+        """Return one item of an array, without reading the others where they lie in order."""
         ...
 
     def shape(self, path: str) -> tuple[int, ...]:
-        """Give the shape of an array."""
+        """Return the shape of an array."""
         ...
 
     def ready(self, paths: list[str]) -> None:
@@ -117,7 +121,7 @@ class H5Tree:
     name
         What it is called in messages.
     ranges
-        Reads many ranges at once, where the file is far away.
+        Reads many ranges at once, where the file is remote.
     """
 
     def __init__(self, file: h5py.File, name: str, ranges: Bytes | None = None) -> None:
@@ -137,43 +141,43 @@ class H5Tree:
         return self.file
 
     def has(self, path: str) -> bool:
-        """Tell whether there is a group or an array at `path`."""
+        """Return whether there is a group or an array at `path`."""
         return path in self._open
 
     def names(self, path: str) -> list[str]:
-        """Name what is in a group, in alphabetical order; nothing where there is no group."""
+        """Return the names in a group, in alphabetical order; none where there is no group."""
         return sorted(self._open[path]) if path in self._open else []
 
     def groups(self, path: str) -> list[str]:
-        """Name the groups in a group, in alphabetical order."""
+        """Return the names of the groups in a group, in alphabetical order."""
         import h5py
 
         inside = self._item(path or "/")
         return sorted(n for n in inside if inside.get(n, getclass=True) is h5py.Group)
 
     def lazy(self, path: str) -> Any:
-        """Give an array that is read as it is sliced."""
+        """Return an array that is read as it is sliced."""
         return self._item(path)
 
     def attrs(self, path: str) -> Mapping[str, Any]:
-        """Give the attributes of a group or array, text as str."""
+        """Return the attributes of a group or array, text as str."""
         found = self._item(path).attrs
         return {name: _plain(found[name]) for name in found}
 
     def shape(self, path: str) -> tuple[int, ...]:
-        """Give the shape of an array."""
+        """Return the shape of an array."""
         return tuple(self._item(path).shape)
 
     def value(self, path: str) -> Any:
-        """Give a scalar."""
+        """Return a scalar."""
         return _plain(self._item(path)[()])
 
     def item(self, path: str, at: int) -> Any:
-        """Give one item of an array."""
+        """Return one item of an array."""
         return _plain(self._item(path)[at])
 
     def array(self, path: str) -> np.ndarray[Any, Any]:
-        """Give a whole array; text as an object array of str, truth values as bool.
+        """Return a whole array; text as an object array of str, truth values as bool.
 
         Raises
         ------
@@ -191,6 +195,23 @@ class H5Tree:
         direct = self._direct(data)
         return np.asarray(self._read(data)) if direct is None else direct
 
+    def part(self, path: str, key: Any) -> np.ndarray[Any, Any]:
+        """Return the part of an array that `key` selects, reading no other.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such array.
+        CorruptError
+            If its bytes cannot be read.
+        """
+        import numpy as np
+
+        data = self._item(path)
+        if self._ranges is not None and data.chunks is not None:
+            self._ranges.prefetch(_chunks(data, _bounds(key, data.shape)))
+        return np.asarray(self._read(data, key))
+
     def ready(self, paths: list[str]) -> None:
         """Have arrays that are about to be read at hand, asked for all at once."""
         if self._ranges is None:
@@ -207,7 +228,7 @@ class H5Tree:
         self._ranges.prefetch(wanted)
 
     def _direct(self, data: h5py.Dataset) -> np.ndarray[Any, Any] | None:
-        """Read a large far-away array past the library: its bytes in parallel, as they lie."""
+        """Read a large remote array past the library: its bytes in parallel, as they lie."""
         import numpy as np
 
         if self._ranges is None or data.nbytes < _DIRECT_BYTES:
@@ -221,14 +242,14 @@ class H5Tree:
         self._ranges.prefetch(_chunks(data))
         return None
 
-    def _read(self, data: Any) -> Any:
+    def _read(self, data: Any, key: Any = ()) -> Any:
         try:
-            return data[()]
+            return data[key]
         except (OSError, RuntimeError) as error:
             raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> Exception:
-        """Give what went wrong below the library, else that the file is damaged."""
+        """Return what went wrong below the library, else that the file is damaged."""
         told = self._ranges.error if self._ranges is not None else None
         if told is not None and self._ranges is not None:
             self._ranges.error = None  # said once: the next failure has a reason of its own
@@ -251,10 +272,33 @@ class H5Tree:
             close()
 
 
-def _chunks(data: h5py.Dataset) -> list[tuple[int, int]]:
+def _chunks(
+    data: h5py.Dataset, within: list[tuple[int, int]] | None = None
+) -> list[tuple[int, int]]:
+    """Return where the chunks of an array lie in the file; those that touch a part of it."""
     found: list[tuple[int, int]] = []
+    sizes = data.chunks
+
+    def see(chunk: Any) -> None:
+        spans = zip(chunk.chunk_offset, sizes, within or (), strict=False)
+        if all(at < stop and at + size > start for at, size, (start, stop) in spans):
+            found.append((chunk.byte_offset, chunk.byte_offset + chunk.size))
+
     with suppress(ValueError, RuntimeError, AttributeError):  # not in every HDF5 library
-        data.id.chunk_iter(lambda c: found.append((c.byte_offset, c.byte_offset + c.size)))
+        data.id.chunk_iter(see)
+    return found
+
+
+def _bounds(key: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return from where to where a key reaches along each axis: slices, numbers, arrays of them."""
+    import numpy as np
+
+    keys = key if isinstance(key, tuple) else (key,)
+    found = []
+    for one, size in zip(keys, shape, strict=False):
+        places = np.asarray(range(size)[one] if isinstance(one, slice) else one).reshape(-1)
+        # An empty selection touches no chunk.
+        found.append((int(places.min()), int(places.max()) + 1) if places.size else (0, 0))
     return found
 
 
@@ -279,18 +323,18 @@ class ZarrTree:
         self._closing += closing
 
     def has(self, path: str) -> bool:
-        """Tell whether there is a group or an array at `path`."""
+        """Return whether there is a group or an array at `path`."""
         return self._find(path) is not None
 
     def names(self, path: str) -> list[str]:
-        """Name what is in a group, in alphabetical order; nothing where there is no group."""
+        """Return the names in a group, in alphabetical order; none where there is no group."""
         found = self._find(path)
         if found is None or self.hierarchy.kind(found) != "group":
             return []
         return sorted({*self.hierarchy.members(found), *self._links(found)})
 
     def groups(self, path: str) -> list[str]:
-        """Name the groups in a group, in alphabetical order."""
+        """Return the names of the groups in a group, in alphabetical order."""
         found = self._item(path)
         below = {n: f"{found}/{n}".lstrip("/") for n in self.hierarchy.members(found)}
         below |= self._links(found)
@@ -300,30 +344,30 @@ class ZarrTree:
         )
 
     def attrs(self, path: str) -> Mapping[str, Any]:
-        """Give the attributes of a group or array; references as the paths they point at."""
+        """Return the attributes of a group or array; references as the paths they point at."""
         hidden = {"zarr_link", "zarr_dtype", "_ARRAY_DIMENSIONS"}
         told = self.hierarchy.attrs(self._item(path))
         return {k: _referred(_plain(v)) for k, v in told.items() if k not in hidden}
 
     def shape(self, path: str) -> tuple[int, ...]:
-        """Give the shape of an array."""
+        """Return the shape of an array."""
         return tuple(self.lazy(path).shape)
 
     def value(self, path: str) -> Any:
-        """Give a scalar; hdmf-zarr keeps it as an array of one."""
+        """Return a scalar; hdmf-zarr keeps it as an array of one."""
         found = self.array(path)
         return _plain(found.reshape(-1)[0] if found.size else None)
 
     def item(self, path: str, at: int) -> Any:
-        """Give one item of an array."""
+        """Return one item of an array."""
         return _plain(self.lazy(path)[at])
 
     def lazy(self, path: str) -> Any:
-        """Give an array that is read as it is sliced."""
+        """Return an array that is read as it is sliced."""
         return self.hierarchy.array(self._item(path))
 
     def array(self, path: str) -> np.ndarray[Any, Any]:
-        """Give a whole array; text as an object array of str.
+        """Return a whole array; text as an object array of str.
 
         Raises
         ------
@@ -342,6 +386,22 @@ class ZarrTree:
             for at, value in np.ndenumerate(found):
                 found[at] = _referred(_plain(value))
         return found
+
+    def part(self, path: str, key: Any) -> np.ndarray[Any, Any]:
+        """Return the part of an array that `key` selects, reading no other.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such array.
+        TruncatedError, CorruptError
+            If a chunk is missing or cannot be read.
+        """
+        import numpy as np
+
+        data = self.lazy(path)
+        with decoding("part of this file is damaged", self.name):
+            return np.asarray(data.oindex[key] if isinstance(key, tuple) else data[key])
 
     def ready(self, paths: list[str]) -> None:
         """Have arrays that are about to be read at hand, asked for all at once."""
@@ -386,7 +446,7 @@ class ZarrTree:
 
 
 def _referred(value: Any) -> Any:
-    """Give the path a reference of hdmf-zarr points at; other values as they are."""
+    """Return the path a reference of hdmf-zarr points at; other values as they are."""
     if isinstance(value, dict):
         inner = value.get("value", value)
         if isinstance(inner, dict) and "path" in inner and "source" in inner:
@@ -404,12 +464,12 @@ def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
     name
         What it is called in messages.
     ranges
-        Reads many ranges at once, where the file is far away.
+        Reads many ranges at once, where the file is remote.
 
     Raises
     ------
     TruncatedError, CorruptError
-        If it is no whole HDF5 file.
+        If it is not a whole HDF5 file.
     MissingExtraError
         Without h5py.
     """
@@ -432,7 +492,9 @@ def _not_whole(error: Exception, source: Any, name: str) -> Exception:
         )
     beginning = _beginning(source)
     if beginning and not beginning.startswith(_SIGNATURE):
-        return CorruptError("this is no HDF5 file", address=name, why=f"begins {beginning[:12]!r}")
+        return CorruptError(
+            "this is not an HDF5 file", address=name, why=f"begins {beginning[:12]!r}"
+        )
     return _broken(error, name)
 
 
@@ -460,7 +522,7 @@ def open_zarr(place: Path | Objects, name: str) -> ZarrTree:
     Raises
     ------
     CorruptError
-        If it is none.
+        If it is not one.
     MissingExtraError
         Without zarr.
     """
@@ -471,11 +533,11 @@ def open_zarr(place: Path | Objects, name: str) -> ZarrTree:
     try:
         return ZarrTree(Hierarchy(FolderObjects(place) if isinstance(place, Path) else place), name)
     except NotFoundError as error:
-        raise CorruptError("this is no Zarr group", address=name, why=error.what) from error
+        raise CorruptError("this is not a Zarr group", address=name, why=error.what) from error
 
 
 def _plain(value: Any) -> Any:
-    """Give text as str, arrays of text as lists of str, numpy scalars as Python's own."""
+    """Return text as str, arrays of text as lists of str, numpy scalars as Python's own."""
     import numpy as np
 
     if isinstance(value, bytes):

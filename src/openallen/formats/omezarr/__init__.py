@@ -1,4 +1,4 @@
-"""Image stacks as OME-Zarr 0.5: Zarr 3, sharded, a pyramid by halves, scales in micrometres."""
+"""Image stacks as OME-Zarr 0.5: sharded Zarr 3 multiscale pyramids, scales in micrometres."""
 
 from openallen.formats.omezarr.geometry import Geometry
 from openallen.formats.omezarr.reader import OmeZarr

@@ -25,12 +25,12 @@ __all__ = ["JpegCodec", "ReshapeCodec"]
 
 @dataclass(frozen=True)
 class ReshapeCodec(ArrayArrayCodec):
-    """Gives a chunk another shape of the same size, in C order.
+    """Returns a chunk another shape of the same size, in C order.
 
     Parameters
     ----------
     shape
-        The shape the chunk has behind this codec.
+        Shape of the encoded chunk.
     """
 
     shape: tuple[int, ...]
@@ -43,41 +43,41 @@ class ReshapeCodec(ArrayArrayCodec):
         return cls(tuple(int(n) for n in data["configuration"]["shape"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the codec as metadata has it."""
+        """Return the metadata of the codec."""
         return {"name": "reshape", "configuration": {"shape": list(self.shape)}}
 
     def resolve_metadata(self, chunk_spec: ArraySpec) -> ArraySpec:
-        """Say what the chunk looks like behind this codec."""
+        """Return the specification of the encoded chunk."""
         return replace(chunk_spec, shape=self.shape)
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """Give the size behind this codec: unchanged."""
+        """Return the encoded size: unchanged."""
         del chunk_spec
         return input_byte_length
 
     async def decode(
         self, chunks_and_specs: Iterable[tuple[NDBuffer | None, ArraySpec]]
     ) -> Iterable[NDBuffer | None]:
-        """Give chunks their own shape back."""
+        """Return chunks in their original shape."""
         return [c if c is None else c.reshape(s.shape) for c, s in chunks_and_specs]
 
     async def encode(
         self, chunks_and_specs: Iterable[tuple[NDBuffer | None, ArraySpec]]
     ) -> Iterable[NDBuffer | None]:
-        """Give chunks the shape of the codec."""
+        """Return chunks in the shape of the codec."""
         return [c if c is None else c.reshape(self.shape) for c, _ in chunks_and_specs]
 
 
 @dataclass(frozen=True)
 class JpegCodec(ArrayBytesCodec):
-    """Keeps a chunk of uint8, (y, x) or (y, x, 3), as one JPEG.
+    """Stores a chunk of uint8, shape (y, x) or (y, x, 3), as one JPEG.
 
     Parameters
     ----------
     quality
         JPEG quality for writing, 0 to 100.
     settings
-        The rest of its configuration, kept as it is.
+        The rest of its configuration, unchanged.
     """
 
     quality: int = 90
@@ -93,12 +93,12 @@ class JpegCodec(ArrayBytesCodec):
         return cls(quality, tuple((k, _frozen(v)) for k, v in given.items()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the codec as metadata has it."""
+        """Return the metadata of the codec."""
         rest = {name: _thawed(value) for name, value in self.settings}
         return {"name": "jpeg", "configuration": {"quality": self.quality, **rest}}
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """Refuse: only encoding tells."""
+        """Raise: the size is unknown before encoding."""
         raise NotImplementedError
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:

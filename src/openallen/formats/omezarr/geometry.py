@@ -1,4 +1,4 @@
-"""The size of a stack in pixels and in micrometres, and of each level of its pyramid."""
+"""The size of a stack in pixels and micrometres, and of each level of its pyramid."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ __all__ = ["Geometry"]
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """A stack: its pixels, their size, and how it is cut into chunks.
+    """A stack: number and size of its pixels, and its chunks.
 
-    x runs to the right, y down, z through the planes; the origin is the centre of the first pixel
-    of the first plane. Only x and y are halved from level to level.
+    x points to the right, y down, z through the planes; the origin is the centre of the first pixel
+    of the first plane. Levels are downsampled in x and y only.
 
     Parameters
     ----------
     width_px, height_px
         Size of a plane.
     planes
-        Planes, missing ones included.
+        Number of planes, missing ones included.
     channels
-        1 for gray, 3 for red, green, blue.
+        1 for gray, 3 for RGB.
     x_um, y_um, z_um
         Size of a pixel, and the distance between planes, in µm.
     chunk_px
-        Side of a chunk; a plane of a level is one shard of such chunks.
+        Side of a chunk in pixels; each plane of a level is one shard.
     first_z_um
         Depth of the first plane, in µm.
 
     Raises
     ------
     UsageError
-        If a number makes no sense.
+        If a size is not positive, or the number of channels not 1 or 3.
     """
 
     width_px: int
@@ -49,9 +49,9 @@ class Geometry:
 
     def __post_init__(self) -> None:
         if min(self.width_px, self.height_px, self.planes) < 1 or self.channels not in {1, 3}:
-            raise UsageError("a stack of no size", why=repr(self))
+            raise UsageError("invalid size of a stack", why=repr(self))
         if min(self.x_um, self.y_um, self.z_um) <= 0 or self.chunk_px < 16:
-            raise UsageError("a stack of no scale", why=repr(self))
+            raise UsageError("invalid scale of a stack", why=repr(self))
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -60,9 +60,9 @@ class Geometry:
 
     @property
     def levels(self) -> list[tuple[int, int]]:
-        """Height and width of a plane at each level, largest first.
+        """Height and width of a plane in pixels at each level, largest first.
 
-        Each is half the one before, rounded up; the last fits into one chunk.
+        Each level is half as large as the one before, rounded up; the last fits into one chunk.
         """
         sizes = [(self.height_px, self.width_px)]
         while max(sizes[-1]) > self.chunk_px:
@@ -77,7 +77,7 @@ class Geometry:
         return (*colour, self.planes, height, width)
 
     def grid(self, level: int) -> tuple[int, int]:
-        """Rows and columns of chunks in a plane of a level."""
+        """Return the number of rows and columns of chunks in a plane of a level."""
         height, width = self.levels[level]
         return -(-height // self.chunk_px), -(-width // self.chunk_px)
 
@@ -89,7 +89,7 @@ class Geometry:
     def translation_um(self, level: int) -> tuple[float, ...]:
         """Centre of the first pixel of a level in the order of `axes`, in µm.
 
-        A pixel of a level covers two by two of the one below, so its centre lies between theirs.
+        A pixel covers two by two pixels of the level before; its centre is between theirs.
         """
         colour = (0.0,) if self.channels == 3 else ()
         shift = (2**level - 1) / 2

@@ -13,23 +13,23 @@ _COLOURS = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
 
 
 def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the document of a group."""
+    """Return the ``zarr.json`` of a group."""
     return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
 
 
 def array_document(
     shape: Sequence[int], chunk: Sequence[int], codecs: Sequence[Any], axes: Sequence[str]
 ) -> dict[str, Any]:
-    """Give the document of an array of uint8 whose missing chunks are 0.
+    """Return the ``zarr.json`` of an array of uint8 with fill value 0.
 
     Parameters
     ----------
     shape
         Shape of the array.
     chunk
-        Shape of a chunk as stored: of a shard, where the codecs make shards.
+        Shape of a stored chunk; of a shard, if the codecs are sharded.
     codecs
-        The codecs, outermost first.
+        Metadata of the codecs, outermost first.
     axes
         Names of the axes.
     """
@@ -48,7 +48,7 @@ def array_document(
 
 
 def sharded(inner: Sequence[int], codecs: Sequence[Any]) -> list[dict[str, Any]]:
-    """Give the codec that keeps many inner chunks in one object, its index at the end."""
+    """Return the sharding codec, with its index at the end."""
     return [
         {
             "name": "sharding_indexed",
@@ -66,7 +66,7 @@ def sharded(inner: Sequence[int], codecs: Sequence[Any]) -> list[dict[str, Any]]
 
 
 def zstd_codecs(level: int) -> list[dict[str, Any]]:
-    """Give the codecs of a compressed chunk of uint8."""
+    """Return the codecs of a chunk compressed with zstd."""
     return [
         {"name": "bytes"},
         {"name": "zstd", "configuration": {"level": level, "checksum": False}},
@@ -74,10 +74,10 @@ def zstd_codecs(level: int) -> list[dict[str, Any]]:
 
 
 def jpeg_codecs(chunk: Sequence[int], quality: int) -> list[dict[str, Any]]:
-    """Give the codecs of a chunk that is one JPEG.
+    """Return the codecs of a chunk stored as one JPEG.
 
-    As the zarr-extensions registry proposes ``jpeg``: it takes (y, x) or (y, x, 3), so the axes in
-    front are moved and folded away first.
+    As proposed for the zarr-extensions registry, ``jpeg`` takes (y, x) or (y, x, 3): other axes are
+    transposed and removed by a reshape first.
     """
     height, width = chunk[-2:]
     if len(chunk) == 3:
@@ -96,18 +96,18 @@ def jpeg_codecs(chunk: Sequence[int], quality: int) -> list[dict[str, Any]]:
 def image_attributes(
     name: str, geometry: Geometry, *, projections: bool, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give the attributes of the image group.
+    """Return the attributes of the image group.
 
     Parameters
     ----------
     name
-        What viewers call it.
+        Name shown by viewers.
     geometry
-        The stack.
+        Size of the stack.
     projections
-        Whether the group ``projections`` is there.
+        Whether the group ``projections`` exists.
     extra
-        What openallen adds under its own name.
+        Attributes under the key ``openallen``.
     """
     datasets = [
         _dataset(str(level), geometry.scale_um(level), geometry.translation_um(level))
@@ -115,17 +115,17 @@ def image_attributes(
     ]
     ome = _multiscale(name, geometry.axes, datasets)
     ome["omero"] = {"name": name, "channels": _channels(geometry.channels)}
-    told = {**extra, **({"projections": "projections"} if projections else {})}
-    return {"ome": ome, "openallen": told}
+    own = {**extra, **({"projections": "projections"} if projections else {})}
+    return {"ome": ome, "openallen": own}
 
 
 def projection_attributes(name: str, axes: str, scale_um: Sequence[float]) -> dict[str, Any]:
-    """Give the attributes of one projection, an image of its own with one level.
+    """Return the attributes of one projection, an image with one level.
 
     Parameters
     ----------
     name
-        What viewers call it.
+        Name shown by viewers.
     axes
         Its two axes, as stored: ``yx``, ``zx`` or ``yz``.
     scale_um

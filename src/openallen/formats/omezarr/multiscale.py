@@ -1,6 +1,6 @@
-"""What the metadata of an OME-Zarr image say: axes, and where the pixels of each level are.
+"""Read the metadata of an OME-Zarr image: axes, and the transformation of each level.
 
-All published versions: 0.1 to 0.4 in ``.zattrs``, 0.5 below ``ome`` in ``zarr.json``.
+All published versions: 0.1 to 0.4 in ``.zattrs``, 0.5 under ``ome`` in ``zarr.json``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UM: Final = {
 }  # fmt: skip
 _S: Final = {"second": 1.0, "s": 1.0, "millisecond": 1e-3, "ms": 1e-3, "minute": 60.0, "hour": 3600}
 _SAMPLED: Final = ("subsample", "sample", "stride", "decimate")
-"""Ways of making a smaller level that keep every n-th pixel where it is."""
+"""Downsampling methods that keep every n-th pixel at its place."""
 _NEAR: Final = 1e-3
 
 
@@ -31,13 +31,13 @@ class Axis:
     Parameters
     ----------
     name
-        ``t``, ``c``, ``z``, ``y``, ``x``, or what else it is called.
+        ``t``, ``c``, ``z``, ``y``, ``x``, or another name.
     kind
-        ``space``, ``time`` or ``channel``; empty where it is not said.
+        ``space``, ``time`` or ``channel``; empty where unknown.
     unit
-        Unit of coordinates as they are handed out: ``µm``, ``s``, ``px``, or empty.
+        Unit of the coordinates: ``µm``, ``s``, or empty.
     factor
-        What a stored length is multiplied with for that unit.
+        Factor from stored values to that unit.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Level:
     Parameters
     ----------
     path
-        Its array.
+        Path of its array.
     scale
-        Distance from pixel to pixel along each axis, in the unit of the axis.
+        Pixel size along each axis, in the unit of the axis.
     stored
-        Where its first pixel is, as it is written.
+        Position of its first pixel, as in the metadata.
     origin
-        Where the centre of its first pixel is: in one frame with all other levels.
+        Centre of its first pixel, in a frame common to all levels.
     """
 
     path: str
@@ -75,17 +75,17 @@ class Multiscale:
     Parameters
     ----------
     name
-        What it is called.
+        Name of the image.
     version
-        Of OME-Zarr; empty where it is not said.
+        Version of OME-Zarr; empty where unknown.
     axes
-        In the order of the arrays.
+        Axes in the order of the arrays.
     levels
-        Largest first.
+        Levels, largest first.
     notes
-        What was assumed.
+        Assumptions made about missing metadata.
     channels
-        Names of channels, as far as they are told.
+        Names of channels, where known.
     """
 
     name: str
@@ -97,74 +97,74 @@ class Multiscale:
 
 
 def read_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
-    """Read the first image the attributes of a group tell of.
+    """Read the first image in the attributes of a group.
 
     Raises
     ------
     CorruptError
-        If they tell of none, or make no sense.
+        If there is none, or its metadata are invalid.
     """
     ome = attributes.get("ome")
-    told = ome if isinstance(ome, dict) else attributes
+    meta = ome if isinstance(ome, dict) else attributes
     try:
-        first = told["multiscales"][0]
+        first = meta["multiscales"][0]
         notes: list[str] = []
         axes = _axes(first.get("axes"), notes)
         levels = _levels(first, axes, notes)
-        version = str(first.get("version") or told.get("version") or "")
+        version = str(first.get("version") or meta.get("version") or "")
         name = str(first.get("name") or "")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptError("no OME-Zarr image", address=where, why=repr(error)[:200]) from error
-    return Multiscale(name, version, axes, levels, tuple(notes), _channels(told.get("omero")))
+        raise CorruptError("not an OME-Zarr image", address=where, why=repr(error)[:200]) from error
+    return Multiscale(name, version, axes, levels, tuple(notes), _channels(meta.get("omero")))
 
 
-def _axes(told: Any, notes: list[str]) -> tuple[Axis, ...]:
-    if told is None:
-        notes.append("no axes are given: taken as t c z y x")
-        told = list("tczyx")
-    return tuple(_axis(one, notes) for one in told)
+def _axes(meta: Any, notes: list[str]) -> tuple[Axis, ...]:
+    if meta is None:
+        notes.append("no axes: assumed t c z y x")
+        meta = list("tczyx")
+    return tuple(_axis(one, notes) for one in meta)
 
 
-def _axis(told: Any, notes: list[str]) -> Axis:
-    if isinstance(told, str):
-        told = {"name": told}
-    name = str(told["name"])
-    kind = str(told.get("type") or {"t": "time", "c": "channel"}.get(name) or "")
+def _axis(meta: Any, notes: list[str]) -> Axis:
+    if isinstance(meta, str):
+        meta = {"name": meta}
+    name = str(meta["name"])
+    kind = str(meta.get("type") or {"t": "time", "c": "channel"}.get(name) or "")
     kind = kind or ("space" if name in {"z", "y", "x"} else "")
-    unit = str(told.get("unit") or "").lower().replace("metre", "meter")
+    unit = str(meta.get("unit") or "").lower().replace("metre", "meter")
     known = _UM if kind == "space" else _S if kind == "time" else {}
     if unit in known:
         return Axis(name, kind, "µm" if kind == "space" else "s", known[unit])
     if kind == "space":
-        said = f"unit '{unit}' is not known" if unit else "no unit is given"
-        notes.append(f"{name}: {said}: taken as micrometres")
+        said = f"unknown unit '{unit}'" if unit else "no unit"
+        notes.append(f"{name}: {said}: assumed micrometres")
         return Axis(name, kind, "µm")
     return Axis(name, kind, "")
 
 
-def _levels(told: Mapping[str, Any], axes: Sequence[Axis], notes: list[str]) -> tuple[Level, ...]:
-    datasets = told["datasets"]
+def _levels(meta: Mapping[str, Any], axes: Sequence[Axis], notes: list[str]) -> tuple[Level, ...]:
+    datasets = meta["datasets"]
     if not datasets:
         raise ValueError("no levels")
-    whole = told.get("coordinateTransformations") or []
+    whole = meta.get("coordinateTransformations") or []
     found = []
     for dataset in datasets:
         steps = dataset.get("coordinateTransformations") or []
         if not steps and not whole:
-            notes.append(f"level {dataset['path']}: no scale is given: taken as 1")
+            notes.append(f"level {dataset['path']}: no scale: assumed 1")
         scale, stored = _composed([*steps, *whole], len(axes))
         factors = [axis.factor for axis in axes]
         scale = tuple(s * f for s, f in zip(scale, factors, strict=True))
         stored = tuple(t * f for t, f in zip(stored, factors, strict=True))
         found.append(Level(str(dataset["path"]), scale, stored, stored))
-    sampled = str(told.get("type") or "").lower().startswith(_SAMPLED)
+    sampled = str(meta.get("type") or "").lower().startswith(_SAMPLED)
     return tuple(_placed(level, found[0], axes, sampled=sampled) for level in found)
 
 
 def _composed(
     steps: Sequence[Mapping[str, Any]], count: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Put scales and translations, applied one after the other, into one of each."""
+    """Combine consecutive scales and translations into one of each."""
     scale, shift = [1.0] * count, [0.0] * count
     for step in steps:
         kind = step["type"]
@@ -172,7 +172,7 @@ def _composed(
             continue
         values = [float(value) for value in step[kind]]
         if kind not in {"scale", "translation"} or len(values) != count:
-            raise ValueError(f"a transformation that does not go with {count} axes: {kind}")
+            raise ValueError(f"a transformation that does not match {count} axes: {kind}")
         if not all(map(math.isfinite, values)) or (kind == "scale" and 0.0 in values):
             raise ValueError(f"{kind} {values}")
         if kind == "scale":
@@ -184,11 +184,11 @@ def _composed(
 
 
 def _placed(level: Level, first: Level, axes: Sequence[Axis], *, sampled: bool) -> Level:
-    """Give a level with the centre of its first pixel in the frame of the first level.
+    """Return a level with the centre of its first pixel in the frame of the first level.
 
-    A pixel that is the mean of n pixels has its centre (n - 1) / 2 of them further on. Where the
-    metadata say so already, they are left alone; where all levels are said to begin at one place,
-    that is where the first pixel's edge is, and the shift is added.
+    The centre of a pixel that is the mean of n pixels is shifted by (n - 1) / 2 of them. Metadata
+    that contain this shift are used as they are; where all levels have the same origin, it is that
+    of the first pixel's edge, and the shift is added.
     """
     origin = []
     for n, axis in enumerate(axes):
@@ -201,7 +201,7 @@ def _placed(level: Level, first: Level, axes: Sequence[Axis], *, sampled: bool) 
 
 
 def _channels(omero: Any) -> tuple[str, ...]:
-    told = omero.get("channels") if isinstance(omero, dict) else None
-    if not isinstance(told, list):
+    meta = omero.get("channels") if isinstance(omero, dict) else None
+    if not isinstance(meta, list):
         return ()
-    return tuple(str(one.get("label") or "") if isinstance(one, dict) else "" for one in told)
+    return tuple(str(one.get("label") or "") if isinstance(one, dict) else "" for one in meta)

@@ -1,4 +1,4 @@
-"""Projections of a stack, gathered plane by plane: min, max and mean along each axis."""
+"""Projections of a stack, computed plane by plane: min, max and mean along each axis."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 __all__ = ["AXES", "FUNCTIONS", "Projections"]
 
 AXES: Final = {"xy": "yx", "xz": "zx", "yz": "yz"}
-"""Each projection's name, and its two axes as stored."""
+"""Names of the projections, with their two axes as stored."""
 
 FUNCTIONS: Final = ("min", "max", "mean")
 
 _BAND_ROWS: Final = 256
-_FLUSH_PLANES: Final = 257  # as many planes of at most 255 as 16 bits can add up
+_FLUSH_PLANES: Final = 257  # the sum of 257 values of at most 255 fits 16 bits
 
 
 class Projections:
-    """Gathers planes in any order, from many threads.
+    """Accumulates planes in any order, from many threads.
 
-    The picture is shared in bands, each with a lock, and threads begin at different bands: memory
-    does not grow with the number of threads.
+    The image is divided into bands with a lock each, and threads start at different bands, so
+    memory does not grow with the number of threads.
 
     Parameters
     ----------
     planes, height_px, width_px
         Size of the stack.
     mean
-        Whether means are gathered too.
+        Whether to compute means too.
     """
 
     def __init__(self, planes: int, height_px: int, width_px: int, *, mean: bool = True) -> None:
@@ -44,7 +44,7 @@ class Projections:
         self._sums = (
             {axes: np.zeros(size, np.uint32) for axes, size in sizes.items()} if mean else {}
         )
-        # Adding to 16 bits moves half the memory: planes go there first, and now and then on.
+        # 16-bit sums move half the memory: planes are added there, and flushed to 32 bits at times.
         self._recent = np.zeros(sizes["xy"] if mean else (0, 0), np.uint16)
         self._height, self._width = height_px, width_px
         tops = range(0, height_px, _BAND_ROWS)
@@ -53,7 +53,7 @@ class Projections:
         self._added = [0] * len(self._bands)
 
     def add(self, z: int, plane: NDArray[np.uint8]) -> None:
-        """Gather one plane: uint8, shape (y, x)."""
+        """Add one plane: uint8, shape (y, x)."""
         import numpy as np
 
         count = len(self._bands)
@@ -70,13 +70,13 @@ class Projections:
                     self._added[index] += 1
                     if self._added[index] % _FLUSH_PLANES == 0:
                         self._flush(rows)
-            # The line z of xz, and the column z of yz, are this plane's alone.
+            # Row z of xz and column z of yz belong to this plane only: no lock.
             np.minimum(least["xz"][z], band.min(axis=0), out=least["xz"][z])
             np.maximum(most["xz"][z], band.max(axis=0), out=most["xz"][z])
             least["yz"][rows, z] = band.min(axis=1)
             most["yz"][rows, z] = band.max(axis=1)
             if self._sums:
-                # 256 rows of at most 255 fit 16 bits.
+                # The sum of 256 rows of at most 255 fits 16 bits.
                 self._sums["xz"][z] += np.add.reduce(band, axis=0, dtype=np.uint16)
                 self._sums["yz"][rows, z] = np.add.reduce(band, axis=1, dtype=np.uint32)
         self._seen[z] = True
@@ -86,10 +86,10 @@ class Projections:
         self._recent[rows] = 0
 
     def results(self) -> dict[str, NDArray[np.uint8]]:
-        """Give each projection by name (``min_xy``, …): uint8, axes as `AXES` says.
+        """Return the projections by name (``min_xy``, …): uint8, with the axes in `AXES`.
 
-        Means are rounded to the nearest. Planes that were never added count for nothing; their
-        lines in xz and yz are 0.
+        Means are rounded to nearest. Planes that were never added are ignored; their rows in xz
+        and columns in yz are 0.
         """
         import numpy as np
 
@@ -113,7 +113,7 @@ class Projections:
 
 
 def _rounded(sums: NDArray[np.uint32], count: int) -> NDArray[np.uint8]:
-    """Divide and round to the nearest, in bands: the picture is never held as floats."""
+    """Divide and round to nearest, in bands: the whole image is never held as floats."""
     import numpy as np
 
     mean = np.empty(sums.shape, np.uint8)

@@ -1,4 +1,4 @@
-"""Halving: each pixel of a level is the mean of two by two pixels of the level below."""
+"""Downsampling by 2: each pixel is the mean of two by two pixels of the level before."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BAND_ROWS: Final = 64
 
 
 def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give the plane at half its size.
+    """Return the plane at half its size.
 
-    Means are rounded to the nearest, halves up. At an odd edge the last row or column counts
-    twice, so a side of n pixels becomes one of (n + 1) // 2.
+    Means are rounded to nearest, halves up. At an odd edge the last row or column is repeated, so
+    a side of n pixels becomes (n + 1) // 2.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2)), mode="edge")
     pixels = np.ascontiguousarray(pixels)
     half = np.empty(((height + 1) // 2, (width + 1) // 2), np.uint8)
-    # Two neighbouring bytes seen as one 16-bit number part into their sum with one mask and one
-    # shift, whatever the byte order; bands of rows stay in the cache.
+    # Viewed as 16-bit numbers, two adjacent bytes are added with one mask and one shift, in either
+    # byte order; bands of rows stay in the CPU cache.
     for top in range(0, pixels.shape[0], _BAND_ROWS):
         pairs = pixels[top : top + _BAND_ROWS].view(np.uint16)
         sums = pairs & 0xFF

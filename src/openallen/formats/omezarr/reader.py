@@ -1,4 +1,4 @@
-"""An OME-Zarr image opened, here or far away: its levels as arrays that know where they are."""
+"""Read OME-Zarr images, local or remote: levels as arrays with coordinates."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class OmeZarr:
     Parameters
     ----------
     place
-        The store: a local folder, or objects that lie elsewhere.
+        The store: a local folder, or remote objects.
 
     Attributes
     ----------
     axes : tuple of str
         Names of the axes, in the order of the arrays.
     scales_um : tuple of tuple of float
-        Distance from pixel to pixel at each level along each axis: µm in space, s in time.
+        Pixel size at each level along each axis: µm in space, s in time.
     origins_um : tuple of tuple of float
-        Where the centre of the first pixel of each level is, all in one frame.
+        Centre of the first pixel of each level, in a common frame.
     attributes : dict
-        What is written to the group.
+        Attributes of the group.
     notes : list of str
-        What was assumed because the metadata do not say it.
+        Assumptions made about missing metadata.
 
     Raises
     ------
     NotFoundError
-        If there is no Zarr group.
+        If it is not a Zarr group.
     CorruptError
-        If it is no OME-Zarr image.
+        If it is not an OME-Zarr image.
     MissingExtraError
         Without the extra ``images``.
     """
@@ -59,11 +59,14 @@ class OmeZarr:
         if isinstance(place, FolderObjects):
             self.path = place.folder
         try:
-            # Writers of images leave out chunks that hold nothing but background.
+            # Writers of images may omit chunks with nothing but background.
             self._hierarchy = Hierarchy(place, holes="usual")
         except NotFoundError as error:
             raise NotFoundError(
-                "no OME-Zarr here", address=place.name, hint="openallen convert"
+                "not an OME-Zarr store",
+                address=place.name,
+                why="no Zarr group",
+                hint="openallen convert FOLDER",
             ) from error
         self.place = place.name
         self.attributes: dict[str, Any] = self._hierarchy.attributes
@@ -75,7 +78,7 @@ class OmeZarr:
 
     @property
     def group(self) -> zarr.Group:
-        """The group, as zarr-python has it."""
+        """The group as a `zarr.Group`."""
         import zarr
 
         from openallen.formats.zarr3 import ObjectStore
@@ -88,42 +91,41 @@ class OmeZarr:
 
     @property
     def levels(self) -> list[zarr.Array[Any]]:
-        """The arrays, largest first; axes as `axes` names them, z then y down, x right."""
+        """The arrays, largest first, with the axes in `axes`; y down, x to the right."""
         return [self._array(level.path) for level in self.told.levels]
 
     @property
     def missing_chunks(self) -> tuple[str, ...]:
-        """Chunks that were wanted so far and are not there; they read as the fill value."""
+        """Missing chunks that were read so far; they read as the fill value."""
         return tuple(sorted(self._hierarchy.chunks.missing))
 
     def _array(self, path: str) -> Any:
         return self._hierarchy.array(path)
 
     def level(self, number: int = 0, *, origin: str = "centre") -> xr.DataArray:
-        """Give a level as a labelled array; its values are read when they are wanted.
+        """Return a level as a lazy labelled array.
 
         Parameters
         ----------
         number
-            Which level; 0 is full size, -1 the smallest.
+            Index of the level; 0 is full size, -1 the smallest.
         origin
-            ``centre`` puts all levels into one frame: coordinates are centres of pixels, also
-            where the metadata forget that a pixel made of n others has its centre (n - 1) / 2 of
-            them further on. ``stored`` takes the metadata as they are.
+            ``centre``: coordinates are centres of pixels in a frame common to all levels, even if
+            the metadata omit the shift by (n - 1) / 2 pixels of a mean of n pixels. ``stored``:
+            coordinates as in the metadata.
 
         Returns
         -------
         DataArray
-            Axes as `axes` names them; coordinates in µm for space, s for time, names of channels
-            where they are told. ``attrs`` hold ``scale``, ``origin``, ``units`` by axis, and the
-            level.
+            Axes as in `axes`; coordinates in µm for space, s for time, names of channels where
+            known. ``attrs`` has ``scale``, ``origin`` and ``units`` by axis, and ``level``.
 
         Raises
         ------
         UsageError
-            If there is no such level.
+            If the level does not exist.
         MissingExtraError
-            Without xarray, or what a codec needs.
+            Without xarray, or the package of a codec.
         """
         try:
             from openallen.formats.lazy import lazy_array
@@ -132,12 +134,12 @@ class OmeZarr:
         count = len(self.told.levels)
         if not isinstance(number, int) or not -count <= number < count:
             raise UsageError(
-                f"there is no level {number!r}",
+                f"no level {number!r}",
                 address=self.place,
-                why=f"there are 0 to {count - 1}; -1 is the smallest",
+                why=f"levels are 0 to {count - 1}; -1 is the smallest",
             )
         if origin not in {"centre", "stored"}:
-            raise UsageError(f"there is no origin '{origin}'", hint="centre, stored")
+            raise UsageError(f"no origin '{origin}'", why="centre or stored")
         level = self.told.levels[number]
         array = self._array(level.path)
         starts = level.stored if origin == "stored" else level.origin
@@ -180,10 +182,7 @@ class OmeZarr:
         return found
 
     def level_for(self, pixel_um: float) -> int:
-        """Give the smallest level whose pixels are no larger than `pixel_um` in the plane.
-
-        Level 0 where none is that fine.
-        """
+        """Return the smallest level with pixels of at most `pixel_um` in x and y; else 0."""
         fine = [
             n
             for n, level in enumerate(self.told.levels)
@@ -196,7 +195,7 @@ class OmeZarr:
         return fine[-1] if fine else 0
 
     def projection(self, function: str = "min", axes: str = "xy") -> Any:
-        """Read a projection made during conversion.
+        """Read a projection computed by the conversion.
 
         Parameters
         ----------
@@ -208,11 +207,11 @@ class OmeZarr:
         Raises
         ------
         NotFoundError
-            If there is none of that name.
+            If it does not exist.
         """
         name = f"projections/{function}_{axes}/0"
         if not self._hierarchy.has(name):
-            raise NotFoundError(f"no projection {function} {axes}", address=self.place)
+            raise NotFoundError(f"no {function} {axes} projection", address=self.place)
         return self._array(name)[...]
 
     def _facts(self) -> dict[str, object]:

@@ -1,7 +1,6 @@
-"""Shards written by hand: chunks one behind the other, then an index of where each lies.
+"""Write shards chunk by chunk, with the index at the end.
 
-Written as chunks are made, so that no shard is ever whole in memory. (zarr-python encodes a
-shard in one piece, which is what makes its default way slow here.)
+No shard is ever complete in memory. (zarr-python encodes a shard as a whole, which is slow here.)
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _ABSENT: Final = 2**64 - 1
 
 
 def checksum(data: bytes) -> int:
-    """Give the CRC-32C of `data`.
+    """Return the CRC-32C of `data`.
 
     Raises
     ------
@@ -35,14 +34,14 @@ def checksum(data: bytes) -> int:
 
 
 class Shard:
-    """One shard being written; chunks that are never added are absent and read as 0.
+    """One shard being written; chunks that are never added are missing and read as 0.
 
     Parameters
     ----------
     path
-        The file; its folder must be there.
+        Path of the file; its folder must exist.
     chunks
-        How many chunks the shard has, in C order of their place.
+        Number of chunks in the shard, in C order.
     """
 
     def __init__(self, path: Path, chunks: int) -> None:
@@ -51,7 +50,7 @@ class Shard:
         self._at = 0
 
     def add(self, place: int, data: bytes) -> None:
-        """Write the chunk at a place."""
+        """Write a chunk; `place` is its index in C order."""
         self._file.write(data)
         self._index[2 * place : 2 * place + 2] = [self._at, len(data)]
         self._at += len(data)

@@ -1,8 +1,8 @@
-"""A stack of JPEG planes to OME-Zarr in one pass: decode, projections, pyramid, shards.
+"""Write a stack of JPEG planes as OME-Zarr in one pass: decode, projections, pyramid, shards.
 
-Every core decodes and writes planes of its own; memory holds a few planes whatever their number.
-The store is written under ``NAME.part`` and gets its name when all of it is there: a store with
-its final name is whole.
+Every core decodes and writes planes of its own; memory use does not depend on the number of planes.
+The store is written as ``NAME.part`` and renamed when it is complete: a store with its final name
+is always complete.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ if TYPE_CHECKING:
 __all__ = ["Converted", "PlaneSource", "fitting_workers", "write_stack"]
 
 PlaneSource = Callable[[], bytes]
-"""Gives the JPEG of a plane; called once, from a worker thread."""
+"""Returns the JPEG of a plane; called once, from a worker thread."""
 
 _TILE_QUALITY: Final = 85
 _MEMORY_BYTES: Final = 900_000_000
-# Bytes held for each pixel of a plane: by the projections, whatever the number of threads, and by
-# each thread (measured: 1.3 gray, 3.8 colour).
+# Bytes per pixel of a plane: of the projections, for any number of threads, and of each thread
+# (measured: 1.3 gray, 3.8 colour).
 _SHARED_BYTES: Final = 8
 _THREAD_BYTES: Final = {1: 1.5, 3: 4.5}
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What a conversion made.
+    """Result of a conversion.
 
     Parameters
     ----------
     path
-        The store.
+        Path of the store.
     projections
-        Each projection by name: uint8; axes (y, x) for xy, (z, x) for xz, (y, z) for yz.
+        Projections by name: uint8; axes (y, x) for xy, (z, x) for xz, (y, z) for yz.
     """
 
     path: Path
@@ -85,41 +85,40 @@ def write_stack(
     Parameters
     ----------
     planes
-        One for each z; None where a plane is missing, which then reads as 0.
+        One for each z; None where a plane is missing, which reads as 0.
     geometry
-        Size in pixels and µm. With one channel, colour planes are decoded to luminance.
+        Size of the stack. With one channel, colour planes are converted to luminance.
     to
-        The store to make: a folder, by custom ``….ome.zarr``.
+        Path of the store, by convention ``NAME.ome.zarr``.
     name
-        What viewers call it.
+        Name shown by viewers.
     keep_jpeg
-        Keep the source JPEGs as they are for the first level, and use JPEG tiles above: a
-        fraction of the size, readable by what knows the codec ``jpeg`` (openallen registers it
-        with zarr-python).
+        Store the JPEGs unchanged as level 0, and JPEG tiles at the levels above: a fraction of the
+        size, for readers with the codec ``jpeg`` (openallen registers it with zarr-python).
     compression_level
-        Of zstd, without `keep_jpeg`.
+        Compression level of zstd; not used with `keep_jpeg`.
     attributes
-        More to write down under ``openallen``.
+        Attributes under the key ``openallen``.
     overwrite
-        Replace a store that is there.
+        Replace an existing store.
     workers
-        Threads; by default one for each core, and no more than `fitting_workers` allows.
+        Number of threads; by default that of `fitting_workers`.
     done
-        Told of each plane finished, by its z, in order.
+        Called with the z of each finished plane, in order.
 
     Raises
     ------
     RefusedError
-        If the store is there and may not be replaced.
+        If the store exists and may not be replaced.
     CorruptError, TruncatedError
-        If a plane does not decode, or is of another size.
+        If a plane does not decode, or differs in size.
     MissingExtraError
         Without the extra ``images``.
     """
     if len(planes) != geometry.planes:
         raise UsageError(f"{len(planes)} planes for a stack of {geometry.planes}")
     if to.exists() and not overwrite:
-        raise RefusedError("this store is there already", address=str(to), hint="--overwrite")
+        raise RefusedError("this store exists already", address=str(to), hint="--overwrite")
     draft = to.with_name(to.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     work = _Writer(draft, geometry, keep_jpeg=keep_jpeg, compression_level=compression_level)
@@ -141,7 +140,7 @@ def write_stack(
 
 
 def _put_in_place(draft: Path, to: Path) -> None:
-    """Give a finished store its name; one that is there is removed only when it has."""
+    """Rename a finished store; an existing one is removed only after that."""
     aside = to.with_name(to.name + ".old")
     shutil.rmtree(aside, ignore_errors=True)
     if to.exists():
@@ -151,14 +150,14 @@ def _put_in_place(draft: Path, to: Path) -> None:
 
 
 def fitting_workers(geometry: Geometry) -> int:
-    """Give the number of threads that use all cores and stay under 1 GB; one at least."""
+    """Return the number of threads for all cores within 1 GB of memory; at least 1."""
     pixels = geometry.width_px * geometry.height_px
     left = _MEMORY_BYTES - pixels * _SHARED_BYTES
     return max(1, min(cores(), int(left / (pixels * _THREAD_BYTES[geometry.channels]))))
 
 
 class _Writer:
-    """What the worker threads share."""
+    """State shared by the worker threads."""
 
     def __init__(
         self, root: Path, geometry: Geometry, *, keep_jpeg: bool, compression_level: int
@@ -173,7 +172,7 @@ class _Writer:
         self.projections = Projections(geometry.planes, geometry.height_px, geometry.width_px)
 
     def prepare(self) -> None:
-        """Make the folders and the documents of the levels."""
+        """Write folders and metadata of the levels."""
         g = self._geometry
         for level in range(len(g.levels)):
             rows, columns = g.grid(level)
@@ -189,15 +188,15 @@ class _Writer:
             )
 
     def finish(self, name: str, extra: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:
-        """Write the projections, and last the document that makes the folder a store."""
+        """Write the projections, and last the metadata of the group."""
         found = self.projections.results()
         _write_projections(self._root, found, self._geometry, name)
-        told = image_attributes(name, self._geometry, projections=True, extra=extra)
-        _write_json(self._root, group_document(told))
+        document = image_attributes(name, self._geometry, projections=True, extra=extra)
+        _write_json(self._root, group_document(document))
         return found
 
     def _inner(self, colour: tuple[int, ...]) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
-        """Give shape and codecs of the chunks inside a shard."""
+        """Return shape and codecs of the inner chunks of a shard."""
         side = self._geometry.chunk_px
         if self._keep_jpeg:
             chunk = (*colour, 1, side, side)
@@ -205,14 +204,14 @@ class _Writer:
         return (*(1 for _ in colour), 1, side, side), zstd_codecs(self._level)
 
     def plane(self, item: tuple[int, PlaneSource]) -> int:
-        """Do all there is to do with one plane; gives its z."""
+        """Convert one plane and return its z."""
         z, source = item
         jpeg = source()
         self._check(jpeg, z)
         pixels = decode(jpeg, gray=True)
         self.projections.add(z, pixels)
         if self._geometry.channels == 3:
-            del pixels  # one at a time
+            del pixels  # hold one decoded plane at a time
             pixels = decode(jpeg)
         if self._keep_jpeg:
             self._path(0, z).write_bytes(jpeg)
@@ -227,14 +226,14 @@ class _Writer:
         g, facts = self._geometry, inspect(jpeg)
         if (facts.width_px, facts.height_px) != (g.width_px, g.height_px):
             raise CorruptError(
-                f"plane {z} is of another size",
+                f"plane {z} differs in size",
                 why=f"{facts.width_px} x {facts.height_px} pixels, not "
                 f"{g.width_px} x {g.height_px}",
             )
         if self._keep_jpeg and facts.components != g.channels:
             raise CorruptError(
                 f"plane {z} has {facts.components} components",
-                why=f"the stack has {g.channels}, and its JPEGs are to be kept as they are",
+                why=f"the stack has {g.channels}, and its JPEGs are stored unchanged",
             )
 
     def _path(self, level: int, z: int) -> Path:
@@ -244,7 +243,7 @@ class _Writer:
         return path
 
     def _levels(self, z: int, channels: list[NDArray[np.uint8]]) -> None:
-        """Write every level of a plane, compressed; one channel after the other."""
+        """Write all levels of a plane, compressed, channel by channel."""
         g = self._geometry
         shards = []
         for level in range(len(g.levels)):
@@ -266,7 +265,7 @@ class _Writer:
             shard.add(channel * rows * columns + place, compressor.compress(tile.data))
 
     def _compressor(self) -> zstandard.ZstdCompressor:
-        """Give this thread's own compressor: one may not be shared, and making one is dear."""
+        """Return the compressor of this thread: not thread-safe, and expensive to create."""
         import zstandard
 
         if not hasattr(self._own, "compressor"):
@@ -303,9 +302,9 @@ class _Writer:
 def _tiles(
     pixels: NDArray[np.uint8], side: int, fill: Literal["constant", "edge"] = "constant"
 ) -> Iterator[NDArray[np.uint8]]:
-    """Give the square tiles of a plane in C order; those at the edges are filled up.
+    """Iterate over the square tiles of a plane in C order; those at the edges are padded.
 
-    With 0 by default; with the last pixels for JPEG, where a hard edge would ring.
+    With 0 by default; with the edge pixels for JPEG, where a hard edge would cause ringing.
     """
     import numpy as np
 

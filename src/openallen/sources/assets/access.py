@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import UsageError
 from openallen.plans import safe_name
@@ -17,6 +18,9 @@ from openallen.store import Store
 from openallen.transport import Http, Retry
 from openallen.transport.configured import http_for
 from openallen.transport.s3 import Bucket
+
+if TYPE_CHECKING:
+    from openallen.transport.objects import RemoteObjects
 
 __all__ = ["bucket_for", "catalogue", "open_asset", "sql"]
 
@@ -92,7 +96,7 @@ def sql(text: str, *parameters: Any) -> list[dict[str, Any]]:
 
 
 def open_asset(name: str, settings: Settings | None = None) -> Asset:
-    """Give one asset of ``aind-open-data``; asks nothing yet.
+    """Return one asset of ``aind-open-data``; asks nothing yet.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def open_asset(name: str, settings: Settings | None = None) -> Asset:
         If the name can be no folder's.
     """
     if not name or safe_name(name, "") != name:
-        raise UsageError("this is no name of an asset", address=f"asset:{name}")
+        raise UsageError("this is not the name of an asset", address=f"asset:{name}")
     chosen = settings or Settings.load()
 
     @contextmanager
@@ -108,4 +112,25 @@ def open_asset(name: str, settings: Settings | None = None) -> Asset:
         with http_for(chosen) as http:
             yield bucket_for(http, chosen)
 
-    return Asset(name, connect, Store(chosen.store).root / "assets" / "sidecars" / name)
+    found = Asset(name, connect, Store(chosen.store).root / "assets" / "sidecars" / name)
+    found.opening = functools.partial(_open_part, name, chosen)
+    found.looking = functools.partial(_objects, name, chosen)
+    return found
+
+
+def _open_part(name: str, settings: Settings, path: str, **options: Any) -> Any:
+    """Open a part of an asset, in a context of its own: an asset outlives the one it came from."""
+    from openallen.address import Address
+    from openallen.sources.context import Context
+
+    parts = tuple(part for part in path.split("/") if part)
+    where = Address("asset", name, path=parts)
+    with Context(settings) as context:
+        return context.source(where).open(where, **options)
+
+
+def _objects(name: str, settings: Settings) -> RemoteObjects:
+    from openallen.sources.context import Context
+
+    with Context(settings) as context:
+        return context.remote_objects(PUBLIC_BUCKET, f"{name}/", region=_REGION)

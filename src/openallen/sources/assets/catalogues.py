@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from openallen.address import Condition
 from openallen.display import card, facts_text
 from openallen.errors import CorruptError, MissingExtraError, NotFoundError, UsageError
+from openallen.near import Suggestion, nothing_matches, suggest, unknown_column
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
 from openallen.store.disk import read_kept, write_whole
 
-__all__ = ["COLUMNS", "Catalogue", "row_of_name"]
+__all__ = ["COLUMNS", "Catalogue", "check_columns", "row_of_name"]
 
 COLUMNS: Final[Mapping[str, str]] = {
     "name": "VARCHAR",
@@ -37,6 +37,7 @@ COLUMNS: Final[Mapping[str, str]] = {
 
 _WORDS: Final = {"modality": "modalities", "subject": "subject_id", "date": "acquired"}
 _SIGNS: Final = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_LIST: Final = "openallen list asset:"
 _FILE: Final = "catalogue.parquet"
 _ABOUT: Final = "catalogue.json"
 
@@ -199,6 +200,45 @@ class Catalogue:
         clauses, values = _where(conditions)
         return int(self.sql(f"SELECT count(*) AS n FROM assets{clauses}", values)[0]["n"])  # noqa: S608
 
+    def no_assets(self, conditions: Sequence[Condition]) -> NotFoundError:
+        """Return the error for conditions no asset matches, with the values likely meant.
+
+        ``modality=ephys`` suggests ``modality=ecephys``; of a time, the first and last there are.
+        """
+        found: Suggestion | None = None
+        for condition in conditions:
+            found = self._suggestion(condition, [c for c in conditions if c is not condition])
+            if found is not None:
+                break
+        error = nothing_matches("asset:", conditions, found, command=_LIST)
+        spans = () if found is not None else map(self._span, conditions)
+        error.why = "; ".join([error.why, *filter(None, spans)])
+        return error
+
+    def _suggestion(self, condition: Condition, others: Sequence[Condition]) -> Suggestion | None:
+        column = _column_of(condition.field)
+        if not COLUMNS[column].startswith("VARCHAR"):
+            return None
+        some = f"unnest({column})" if COLUMNS[column].endswith("[]") else column
+        for kept in dict.fromkeys([tuple(others), ()]):
+            if self.count([*kept, condition]):
+                continue
+            clauses, values = _where(kept)
+            text = f"SELECT DISTINCT {some} AS value FROM assets{clauses}"  # noqa: S608
+            found = suggest(condition, {r["value"] for r in self.sql(text, values)} - {None})
+            if found is not None:
+                return found
+        return None
+
+    def _span(self, condition: Condition) -> str:
+        """Return from when to when the times of a column are, as text; empty where it has none."""
+        column = _column_of(condition.field)
+        if COLUMNS[column] != "TIMESTAMP" or self.count([condition]):
+            return ""
+        text = f"SELECT min({column}) AS first, max({column}) AS last FROM assets"  # noqa: S608
+        row = self.sql(text)[0]
+        return f"{condition.field} is {row['first']} to {row['last']}" if row["first"] else ""
+
     def _facts(self) -> dict[str, object]:
         return {
             "assets": f"{len(self):,}",
@@ -223,18 +263,30 @@ def _row(told: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
+def _column_of(field: str) -> str:
+    """Return the column that a filter is on: ``modalities`` for ``modality``."""
+    return _WORDS.get(field, field)
+
+
+def check_columns(conditions: Iterable[Condition]) -> None:
+    """See that filters are on columns, with values that go with them; asks nothing.
+
+    Raises
+    ------
+    UsageError
+        If one is not, with the nearest column.
+    """
+    _where(conditions)
+
+
 def _where(conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
     clauses: list[str] = []
     values: list[Any] = []
     for condition in conditions:
-        column = _WORDS.get(condition.field, condition.field)
+        column = _column_of(condition.field)
         if column not in COLUMNS:
-            near = get_close_matches(condition.field, [*COLUMNS, *_WORDS], 1)
-            raise UsageError(
-                f"the catalogue has no '{condition.field}'",
-                why="it has " + ", ".join([*_WORDS, *COLUMNS]),
-                hint=near[0] if near else "",
-            )
+            names = [*_WORDS, *COLUMNS]
+            raise unknown_column(condition, names, address="asset:", command=_LIST)
         clause, more = _clause(column, condition)
         clauses.append(clause)
         values += more

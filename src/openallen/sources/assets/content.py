@@ -1,4 +1,4 @@
-"""What is inside an asset that can be opened: images, sessions, recordings, tables."""
+"""Find what can be opened in an asset: images, sessions, recordings, tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from openallen.formats.documents import ENDINGS
 from openallen.formats.kinds import STORE, kind_of
-from openallen.transport.objects import RemoteObjects
+from openallen.sources.buckets.listing import Levelled
 
 __all__ = ["Content", "contents"]
 
@@ -19,16 +19,16 @@ _TABLES: Final = tuple(e for e in ENDINGS if e not in {".json", ".jsonl", ".npy"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Something that opens.
+    """One item that can be opened.
 
     Parameters
     ----------
     path
-        Where in the asset.
+        Path in the asset.
     kind
         ``image``, ``session``, ``recording``, ``zarr``, ``table``, ``hdf5``.
     size_bytes
-        Of a single file; None for stores of many.
+        Size of a single file; None for stores of many files.
     """
 
     path: str
@@ -36,10 +36,10 @@ class Content:
     size_bytes: int | None = None
 
 
-def contents(place: RemoteObjects, notes: list[str]) -> Iterator[Content]:
-    """Give what can be opened below a place, level by level; stores are not entered.
+def contents(place: Levelled, notes: list[str]) -> Iterator[Content]:
+    """Iterate over the items that can be opened, level by level; stores are not entered.
 
-    A listing for each folder that is none, and what describes each store, are all that is read.
+    Reads one listing per folder that is not a store, and the metadata of each store.
     """
     waiting = [""]
     seen = 0
@@ -48,7 +48,7 @@ def contents(place: RemoteObjects, notes: list[str]) -> Iterator[Content]:
             path = waiting.pop(0)
             seen += 1
             if seen > _MOST_FOLDERS:
-                notes.append(f"only {_MOST_FOLDERS} folders were looked into")
+                notes.append(f"only the first {_MOST_FOLDERS} folders were searched")
                 return
             entries, folders = place.level(path)
             for entry in entries:

@@ -1,4 +1,4 @@
-"""Names of AIND assets: three generations of them, and those that follow none.
+"""Names of AIND assets: three generations of naming schemes, and names that follow none.
 
 ::
 
@@ -6,9 +6,10 @@
     801381_2025-06-05_14-57-42                                subject, time
     ecephys_625749_2022-08-03_15-15-06_nwb_2023-05-16_16-34-55    a source, a label, a time
 
-The published patterns match almost every name in every way, so they are not used. Times are found
-first; what stands between them is a label, what stands before them is told apart by the vocabulary
-of platforms and modalities. Nothing is refused: what does not parse is left empty, with the reason.
+The published patterns match almost every name in several ways, so they are not used. Timestamps
+are found first; the text between two of them is a label, and the text before the first is split by
+the vocabulary of platforms and modalities. No name is an error: a part that does not parse stays
+empty, with the reason in ``problems``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["LEVELS", "MODALITIES", "PLATFORMS", "AssetName", "Level", "parse_nam
 
 Level = Literal["raw", "derived", "analyzed", "unknown"]
 LEVELS: Final[tuple[Level, ...]] = ("raw", "derived", "analyzed", "unknown")
-"""What an asset is, by its name alone."""
+"""Data levels, as far as a name tells them."""
 
 PLATFORMS: Final = (
     "behavior", "behavior-videos", "barseq", "confocal", "diSPIM", "ecephys", "exaSPIM", "FIP",
@@ -42,7 +43,7 @@ _VOCABULARY: Final = {word.lower(): word for word in (*MODALITIES, *PLATFORMS)}
 _STAMP: Final = re.compile(
     r"(?:(?<=_)|^)(\d{4}-\d{1,2}-\d{1,2})(?:_(\d{1,2}-\d{1,2}-\d{1,2}))?(?=_|$)"
 )
-# What nearly all names are: parted at the first time that has all its digits, in one go.
+# Fast path: nearly all names match this one expression.
 _DAY: Final = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
 _CLOCK: Final = r"(?:[01]\d|2[0-3])-[0-5]\d-[0-5]\d"
 _USUAL: Final = re.compile(
@@ -61,27 +62,27 @@ class _Stamp(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class AssetName:
-    """The parts of a name.
+    """The parsed name of an asset.
 
     Parameters
     ----------
     text
-        The name itself; `str` gives it back, whatever became of the parts.
+        The name itself; `str` returns it unchanged, whatever the parts.
     level
         ``raw``, ``derived`` (from another asset), ``analyzed`` (of a project), ``unknown``.
     prefix
-        First word of a raw name as it is written: a modality or a platform; empty where the name
-        begins with the subject.
+        First word of a raw name as written: a modality or a platform; empty where the name begins
+        with the subject.
     subject_id
-        The subject, empty where there is none.
+        Id of the subject; empty where there is none.
     source
-        Of a derived name, the name it was made from; else empty.
+        Of a derived name, the name of its source asset; else empty.
     label
-        Of a derived name, what was done; may hold underscores. Of an analyzed one, the analysis.
+        Of a derived name, the process; may contain underscores. Of an analyzed one, the analysis.
     problems
-        What does not parse, and why.
+        Parts that do not parse, and why.
     stamps
-        The times in it, as they are written.
+        The timestamps in the name, as written.
     """
 
     text: str
@@ -97,9 +98,9 @@ class AssetName:
         return self.text
 
     def __repr__(self) -> str:
-        told = [f"{self.level}"]
-        told += [f"{n}={v!r}" for n, v in self.parts.items() if v]
-        return f"AssetName({self.text!r}: {', '.join(told)})"
+        shown = [f"{self.level}"]
+        shown += [f"{n}={v!r}" for n, v in self.parts.items() if v]
+        return f"AssetName({self.text!r}: {', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AssetName) and other.text == self.text
@@ -124,7 +125,7 @@ class AssetName:
 
     @property
     def primary(self) -> str:
-        """The raw name at the beginning of it, empty where there is none."""
+        """The raw name at its beginning; empty where there is none."""
         at = self.text.find(self.stamps[0]) if self.stamps else -1
         return self.text[: at + len(self.stamps[0])] if at >= 0 else ""
 
@@ -135,7 +136,7 @@ class AssetName:
 
     @property
     def created(self) -> datetime | None:
-        """When a derived or analyzed asset was made, None for others; local time of the maker."""
+        """Creation time of a derived or analyzed asset, in local time; None for others."""
         if self.level == "analyzed":
             return _time(self.stamps[0])
         return _time(self.stamps[-1]) if len(self.stamps) > 1 else None
@@ -143,15 +144,15 @@ class AssetName:
 
 def _time(text: str) -> datetime | None:
     try:
-        return datetime.strptime(text, "%Y-%m-%d_%H-%M-%S")  # noqa: DTZ007 - names tell no zone
+        return datetime.strptime(text, "%Y-%m-%d_%H-%M-%S")  # noqa: DTZ007 - names have no time zone
     except ValueError:
         return None
 
 
 def parse_name(name: str) -> AssetName:
-    """Take the name of an asset apart; a path or a URI of its folder will do.
+    """Parse the name of an asset, or the last part of a path or URI of its folder.
 
-    Never raises: what does not parse is named in ``problems``.
+    Never raises: parts that do not parse are listed in ``problems``.
 
     Examples
     --------
@@ -180,8 +181,8 @@ def _parse(text: str) -> AssetName:
     problems = [_problem(stamp) for stamp in stamps if not _is_whole(stamp.text)]
     timed = [stamp for stamp in stamps if "_" in stamp.text]
     if not timed:
-        told = "a date without a time" if stamps else "no time in it"
-        return AssetName(text, "unknown", *_head(text, None)[:2], problems=(told,))
+        reason = "a date without a time" if stamps else "no timestamp"
+        return AssetName(text, "unknown", *_head(text, None)[:2], problems=(reason,))
     first, last = timed[0], stamps[-1]
     prefix, subject, more = _head(text, first)
     level: Level = "raw"
@@ -191,15 +192,15 @@ def _parse(text: str) -> AssetName:
         level, source = "derived", text[: before.end]
         label = text[before.end : last.start].strip("_")
         if not label:
-            problems.append("two times with nothing between them")
+            problems.append("two timestamps without a label between them")
     elif first.end != len(text):
         level, source, label = "derived", text[: first.end], text[first.end :].strip("_")
-        problems.append("no time of processing")
+        problems.append("no processing timestamp")
     elif prefix and not subject and "analysis" in more:
         level, label = "analyzed", more["analysis"]
         more = {}
     if last is not first and last.end != len(text):
-        problems.append(f"text behind the last time: {text[last.end :]}")
+        problems.append(f"text after the last timestamp: {text[last.end :]}")
     problems += more.values()
     return AssetName(
         text, level, prefix, subject, source, label, tuple(problems), tuple(s.text for s in stamps)
@@ -214,12 +215,12 @@ def _problem(stamp: _Stamp) -> str:
     if "_" not in stamp.text:
         return f"a date without a time: {stamp.text}"
     if _WHOLE.fullmatch(stamp.text):
-        return f"no such time: {stamp.text}"
-    return f"a time of too few digits: {stamp.text}"
+        return f"not a valid time: {stamp.text}"
+    return f"a timestamp with missing digits: {stamp.text}"
 
 
 def _head(text: str, stamp: _Stamp | None) -> tuple[str, str, dict[str, str]]:
-    """Tell prefix and subject apart; gives what is wrong with them, too."""
+    """Split prefix and subject; returns prefix, subject, and problems by part."""
     head = text if stamp is None else text[: stamp.start].strip("_")
     words = head.split("_") if head else []
     if not words:
@@ -227,15 +228,15 @@ def _head(text: str, stamp: _Stamp | None) -> tuple[str, str, dict[str, str]]:
     first, rest = words[0], "_".join(words[1:])
     known = first.lower() in _VOCABULARY
     if not rest:
-        # A platform, or a platform with something behind a dash, is no subject.
+        # A platform, or a platform with a suffix after a dash, is not a subject.
         if known or first.partition("-")[0].lower() in _VOCABULARY:
             return first, "", {"subject": "no subject"}
         return "", first, {}
-    told: dict[str, str] = {}
+    wrong: dict[str, str] = {}
     if not known and not (len(words) == 2 and _SUBJECT.fullmatch(rest)):
         return first, "", {"analysis": rest}
     if not known:
-        told["prefix"] = f"unknown prefix: {first}"
+        wrong["prefix"] = f"unknown prefix: {first}"
     if len(words) > 2:
-        told["subject"] = f"a subject with an underscore: {rest}"
-    return first, rest, told
+        wrong["subject"] = f"subject id with an underscore: {rest}"
+    return first, rest, wrong

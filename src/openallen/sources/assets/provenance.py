@@ -1,4 +1,4 @@
-"""What was made from what: by names and by what metadata say, in both directions."""
+"""Provenance of assets, by names and metadata: sources and derived assets."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Member:
     Parameters
     ----------
     name
-        Its name.
+        Name of the asset.
     sources
-        What it was made from.
+        Names of its source assets.
     how
-        How that is known: ``metadata``, ``name``, or empty for those made from nothing.
+        Origin of that information: ``metadata`` or ``name``; empty for assets without a source.
     row
-        Its row of the catalogue; empty where it has none there.
+        Its row of the catalogue; empty where it has none.
     inside
-        What is in it, for those whose name does not tell them from others.
+        Its content, for assets that do not differ in name otherwise.
     """
 
     name: str
@@ -39,31 +39,31 @@ class Member:
 
 @dataclass(frozen=True)
 class Family:
-    """Assets that come from one acquisition, as a graph.
+    """The assets derived from one acquisition, as a graph.
 
     Parameters
     ----------
     name
-        The asset that was asked for.
+        The asset in question.
     members
-        All of them, raw ones first, then by time.
+        All assets, raw ones first, then by name.
     """
 
     name: str
     members: tuple[Member, ...]
 
     def sources(self, name: str = "") -> tuple[str, ...]:
-        """Give what an asset was made from, directly."""
+        """Return the direct sources of an asset."""
         wanted = name or self.name
         return next((m.sources for m in self.members if m.name == wanted), ())
 
     def derived(self, name: str = "") -> tuple[str, ...]:
-        """Give what was made from an asset, directly."""
+        """Return the assets derived directly from an asset."""
         wanted = name or self.name
         return tuple(m.name for m in self.members if wanted in m.sources)
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Give a row for each: name, what it is, what it was made from, how that is known."""
+        """Return a row for each asset: name, level, label, sources, and how they are known."""
         return [
             {
                 "name": member.name,
@@ -79,14 +79,14 @@ class Family:
         ]
 
     def told_apart(self, look: Callable[[str], tuple[str, ...]]) -> Family:
-        """Give the same, with what is inside those that carry one label and have one source.
+        """Return the same family with the content of assets that share label and source.
 
-        A session may have several ``_processed_`` assets, whose names differ by the time only.
+        A session may have several ``_processed_`` assets whose names differ in the time only.
 
         Parameters
         ----------
         look
-            Says what is in an asset.
+            Returns the content of an asset.
         """
         alike = Counter((m.sources, parse_name(m.name).label) for m in self.members)
         members = tuple(
@@ -98,7 +98,7 @@ class Family:
         return replace(self, members=members)
 
     def __str__(self) -> str:
-        """Draw the graph as text, what was made below what it was made from."""
+        """Return the graph as indented text, derived assets below their source."""
         names = {member.name for member in self.members}
         roots = [m for m in self.members if not set(m.sources) & names]
         lines: list[str] = []
@@ -111,7 +111,7 @@ class Family:
             again = "  (see above)" if member.name in drawn else ""
             lines.append(f"{mark} {'   ' * level}{member.name}{absent}{hidden}{again}")
             if member.inside and member.name not in drawn:
-                lines.append(f"  {'   ' * level}  holds {_some(member.inside)}")
+                lines.append(f"  {'   ' * level}  contains {_some(member.inside)}")
             if member.name in drawn:
                 return
             drawn.add(member.name)
@@ -124,7 +124,7 @@ class Family:
         return "\n".join(lines)
 
     def to_dot(self) -> str:
-        """Give the graph in the language of Graphviz."""
+        """Return the graph in the DOT language of Graphviz."""
 
         def quoted(text: str) -> str:
             return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -148,7 +148,7 @@ def _some(names: tuple[str, ...], most: int = 8) -> str:
 
 
 def family_of(name: str, rows: Iterable[Mapping[str, Any]]) -> Family:
-    """Find all assets that hang together with one.
+    """Return all assets connected with one by provenance.
 
     Parameters
     ----------
@@ -181,8 +181,8 @@ def family_of(name: str, rows: Iterable[Mapping[str, Any]]) -> Family:
 
 
 def _sources(name: str, row: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    told = tuple(str(source) for source in row.get("sources") or () if source != name)
+    listed = tuple(str(source) for source in row.get("sources") or () if source != name)
     by_name = parse_name(name).source
-    if told and told != (by_name,):
-        return told, "metadata"
+    if listed and listed != (by_name,):
+        return listed, "metadata"
     return ((by_name,), "name") if by_name else ((), "")

@@ -1,11 +1,10 @@
-"""One asset: its metadata, its files, where it lies."""
+"""One asset: its metadata, its files, its location."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,21 +12,21 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.display import bytes_text, card, count_text, facts_text
+from openallen.display import card, facts_text
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
 from openallen.formats.kinds import STORE
 from openallen.sources.assets.names import AssetName, parse_name
 from openallen.sources.assets.record import CORE_FILES, Record
+from openallen.sources.buckets.listing import Levelled, Listing, listed
 from openallen.store.disk import write_whole
-from openallen.transport.s3 import Bucket, Listed
+from openallen.transport.s3 import Listed
 
 if TYPE_CHECKING:
     from openallen.sources.assets.content import Content
-    from openallen.transport.objects import RemoteObjects
 
-__all__ = ["Asset", "Connect", "folders_text", "matches", "static_prefix"]
+__all__ = ["Asset", "Connect"]
 
-Connect = Callable[[], AbstractContextManager[Bucket]]
+Connect = Callable[[], AbstractContextManager[Listing]]
 """Opens the bucket of an asset for as long as the context lasts."""
 
 _COMBINED: Final = ("metadata.nd.json", "metadata.json")
@@ -36,48 +35,6 @@ _LARGEST_BYTES: Final = 64 << 20
 _TRIES: Final = 3
 _DEEPEST: Final = 4
 _ASIDE: Final = frozenset({"original_metadata", "logs"})
-_WILD: Final = re.compile(r"[*?\[]")
-
-
-def static_prefix(pattern: str) -> str:
-    """Give the part of a pattern that stands before its first wildcard, up to a slash."""
-    head = _WILD.split(pattern, maxsplit=1)[0]
-    return head if head == pattern else head.rpartition("/")[0] + ("/" if "/" in head else "")
-
-
-def matches(key: str, pattern: str) -> bool:
-    """Tell whether a key (below the asset) is one a pattern means.
-
-    ``*`` and ``?`` stay within a folder, ``**`` does not; a pattern without wildcards means a file,
-    or all that lies below a folder; one that ends in ``/*`` means all that lies below, too.
-    """
-    if not pattern or pattern in {"*", "**"}:
-        return True
-    folder = pattern.removesuffix("/**").removesuffix("/*").rstrip("/")
-    if not _WILD.search(folder):
-        return key == folder or key.startswith(f"{folder}/")
-    return _expression(pattern).fullmatch(key) is not None
-
-
-@functools.lru_cache(256)
-def _expression(pattern: str) -> re.Pattern[str]:
-    below = pattern.endswith(("/*", "/**"))
-    parts = pattern.removesuffix("/**").removesuffix("/*").split("/")
-    text = "/".join(".*" if part == "**" else _within(part) for part in parts)
-    try:
-        return re.compile(text.replace(".*/", "(?:.*/)?") + ("/.*" if below else ""))
-    except re.error as error:
-        raise UsageError("this is no pattern", address=pattern, why=str(error)) from None
-
-
-def _within(part: str) -> str:
-    """Translate the wildcards of one part so that they stay in their folder."""
-    words = {"*": "[^/]*", "?": "[^/]"}
-    pieces = re.split(r"([*?]|\[[^\]/]+\])", part)
-    return "".join(
-        words.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p))
-        for p in pieces
-    )
 
 
 class Asset:
@@ -86,13 +43,13 @@ class Asset:
     Parameters
     ----------
     name
-        Its name.
+        Name of the asset.
     connect
         Opens its bucket.
     folder
-        Where its sidecars are kept; None to keep none.
+        Folder in which its sidecars are cached; None for no cache.
     prefix
-        Its folder in the bucket, with a slash; the name's where empty.
+        Its folder in the bucket, with a trailing slash; the name by default.
     """
 
     def __init__(
@@ -104,23 +61,23 @@ class Asset:
         self._folder = folder
         self.notes: list[str] = []
         self.opening: Callable[..., Any] | None = None
-        self.looking: Callable[[], RemoteObjects] | None = None
+        self.looking: Callable[[], Levelled] | None = None
 
     # --- metadata -------------------------------------------------------------------------------
 
     @functools.cached_property
     def record(self) -> Record:
-        """Its metadata, asked for once; files that did not change since last time are not sent.
+        """Its metadata, read once; sidecars that did not change are read from the cache.
 
-        Core files and the combined record may contradict each other, as they are written one after
-        the other; the newer one counts.
+        Core files and the combined record may contradict each other, as they are not written at the
+        same time; the newer one is used.
 
         Raises
         ------
         NotFoundError
-            If there is no such asset.
+            If the asset does not exist.
         AnswerError
-            If a sidecar changes each time it is read.
+            If a sidecar changes at every attempt to read it.
         """
         for left in reversed(range(_TRIES)):
             with self._connect() as bucket:
@@ -137,13 +94,13 @@ class Asset:
                 return Record(self._joined(found), str(self.name))
             if not left:
                 break
-        raise AnswerError("sidecars change while they are read", address=f"asset:{self.name}")
+        raise AnswerError("metadata files change while they are read", address=f"asset:{self.name}")
 
-    def _sidecar(self, bucket: Bucket, entry: Listed) -> Mapping[str, Any] | None:
-        """Read one sidecar; None if it is no longer the one that was listed."""
+    def _sidecar(self, bucket: Listing, entry: Listed) -> Mapping[str, Any] | None:
+        """Read one sidecar; None if it changed since it was listed."""
         name = entry.key.rpartition("/")[2]
         if entry.size_bytes > _LARGEST_BYTES:
-            self.notes.append(f"{name} is too large to be metadata")
+            self.notes.append(f"{name} skipped: too large for metadata")
             return {}
         kept = self._folder / name if self._folder is not None else None
         body = b""
@@ -158,11 +115,11 @@ class Asset:
                 with suppress(StoreError):
                     write_whole(kept, body)
         try:
-            told = json.loads(body)
+            data = json.loads(body)
         except ValueError as error:
-            self.notes.append(f"{name} is no JSON: {error}")
+            self.notes.append(f"{name} is not valid JSON: {error}")
             return {}
-        return told if isinstance(told, dict) else {}
+        return data if isinstance(data, dict) else {}
 
     def _joined(self, found: Mapping[str, tuple[Listed, Any]]) -> dict[str, Any]:
         combined = next((found[name] for name in _COMBINED if name in found), None)
@@ -170,37 +127,38 @@ class Asset:
         for name in CORE_FILES:
             if f"{name}.json" not in found:
                 continue
-            entry, told = found[f"{name}.json"]
+            entry, core = found[f"{name}.json"]
             newer = combined is None or not made.get(name) or _later(entry, combined[0])
-            if newer and told:
-                made[name] = told
+            if newer and core:
+                made[name] = core
         made.setdefault("name", str(self.name))
         return made
 
     def exists(self) -> bool:
-        """Tell whether there is anything of that name; asks for one entry."""
+        """Return whether the asset exists; lists one key."""
         with self._connect() as bucket:
             return next(iter(bucket.list(self.prefix, page_keys=1)), None) is not None
 
     def missing(self) -> NotFoundError:
-        """Give the error that says there is no such asset."""
-        subject = self.name.subject_id
+        """Return the error for an asset that does not exist."""
+        # What follows no scheme begins with anything: that names no subject.
+        subject = self.name.subject_id if self.name.level != "unknown" else ""
         return NotFoundError(
-            "there is no such asset",
+            "no such asset",
             address=f"asset:{self.name}",
-            why=f"nothing lies below {self.prefix}",
+            why=f"no key begins with {self.prefix}",
             hint=f"openallen list asset: subject={subject}" if subject else "openallen list asset:",
         )
 
     # --- files ----------------------------------------------------------------------------------
 
     def files(self, pattern: str = "") -> Iterator[Listed]:
-        """Give its files in the order of keys, with sizes and entity tags.
+        """Iterate over its files in the order of keys, with sizes and entity tags.
 
         Parameters
         ----------
         pattern
-            Which ones (see `matches`); all where empty.
+            Which ones (see `openallen.sources.buckets.patterns.matches`); all where empty.
 
         Raises
         ------
@@ -208,22 +166,19 @@ class Asset:
             If the listing contradicts itself.
         """
         with self._connect() as bucket:
-            for entry in bucket.list(self.prefix + static_prefix(pattern)):
-                below = entry.key.removeprefix(self.prefix)
-                if below and not below.endswith("/") and matches(below, pattern):
-                    yield entry
+            yield from listed(bucket, self.prefix, pattern)
 
     def folders(
         self, depth: int = 1, seen: Callable[[object], object] = lambda _: None
     ) -> dict[str, tuple[int, int]]:
-        """Give files and bytes by folder, `depth` levels down; files at the top count for ``.``.
+        """Return number and bytes of files by folder, down to `depth`; ``.`` is the top.
 
         Parameters
         ----------
         depth
-            How deep folders are told apart.
+            Number of levels of folders.
         seen
-            Is told of each file: an asset may hold millions.
+            Called for each file, for progress: an asset may have millions.
         """
         counts: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
@@ -236,10 +191,10 @@ class Asset:
         return {name: (counts[name], sizes[name]) for name in sorted(counts)}
 
     def top(self) -> tuple[str, ...]:
-        """Name what is in it: folders with a slash, and files that are no metadata.
+        """Return its top-level folders, with a slash, and files other than metadata.
 
-        Where all lies in one folder, what is in that: several assets of one session may carry the
-        same label, and only this tells them apart.
+        If there is a single folder, the content of that folder: several assets of one session may
+        have the same label, and differ in their content only.
         """
         prefix = self.prefix
         with self._connect() as bucket:
@@ -255,24 +210,24 @@ class Asset:
         return (*found, *((prefix + n).removeprefix(self.prefix) for n in files))
 
     def contents(self) -> list[Content]:
-        """Give what in it can be opened: images, sessions, recordings, tables.
+        """Return what it contains that can be opened: images, sessions, recordings, tables.
 
         Raises
         ------
         UsageError
-            If it was not opened by ``oa.open``.
+            If the asset was not opened by ``oa.open``.
         """
         from openallen.sources.assets.content import contents
 
         return list(contents(self._told(self.looking)(), self.notes))
 
     def open(self, path: str, **options: Any) -> Any:
-        """Open a part of it where it lies: ``asset.open("SPIM.ome.zarr/tile_000000_ch_561.zarr")``.
+        """Open a part of it remotely: ``asset.open("SPIM.ome.zarr/tile_000000_ch_561.zarr")``.
 
         Parameters
         ----------
         path
-            Where in the asset.
+            Path in the asset.
         **options
             As for ``oa.open``.
         """
@@ -281,7 +236,7 @@ class Asset:
     def _told(self, given: Callable[..., Any] | None) -> Callable[..., Any]:
         if given is None:
             raise UsageError(
-                "this asset does not know how to open its parts",
+                "this asset was not opened by oa.open",
                 address=f"asset:{self.name}",
                 hint=f"oa.open('asset:{self.name}')",
             )
@@ -294,12 +249,12 @@ class Asset:
         return card(f"asset {self.name}", self._facts())
 
     def _facts(self) -> dict[str, object]:
-        told = self.__dict__.get("record")
+        read = self.__dict__.get("record")
         return {
             "level": self.name.level,
             "subject": self.name.subject_id or None,
-            "made from": self.name.source or None,
-            "metadata": ", ".join(told.core_files) if isinstance(told, Record) else "not read yet",
+            "source asset": self.name.source or None,
+            "metadata": ", ".join(read.core_files) if isinstance(read, Record) else "not read yet",
         }
 
 
@@ -309,12 +264,3 @@ def _md5(body: bytes) -> str:
 
 def _later(one: Listed, other: Listed) -> bool:
     return one.modified is None or other.modified is None or one.modified >= other.modified
-
-
-def folders_text(found: Mapping[str, tuple[int, int]]) -> str:
-    """Lay folders out as text, with files and sizes."""
-    shown = {
-        name: f"{count_text(files, 'file')}, {bytes_text(size)}"
-        for name, (files, size) in found.items()
-    }
-    return facts_text("files", shown)

@@ -1,10 +1,10 @@
-"""The metadata of an asset, whatever the version they were written in.
+"""The metadata of an asset, in any version of the schema.
 
 A record is a dict of core files (``data_description``, ``subject``, ``session`` or ``acquisition``,
-``rig`` or ``instrument``, ``procedures``, ``processing``, ``quality_control``), as DocDB has it and
-as ``metadata.nd.json`` holds it. Nearly half of the real ones mix versions, so nothing goes by a
-version number: each question looks at every place an answer was ever written to. What cannot be
-read is named in ``problems``; nothing raises. The dict itself stays at hand as ``raw``.
+``rig`` or ``instrument``, ``procedures``, ``processing``, ``quality_control``), as in DocDB and in
+``metadata.nd.json``. Nearly half of the real records mix schema versions, so version numbers are
+not relied on: each attribute looks in every place where any version stored it. Values that cannot
+be read are listed in ``problems``; nothing raises. The dict itself is available as ``raw``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CORE_FILES: Final = (
     "quality_control",
     "model",
 )
-"""Sidecars of all generations, by their names without ``.json``."""
+"""Names of the sidecar files of all schema versions, without ``.json``."""
 
 PUBLIC_BUCKET: Final = "aind-open-data"
 _MODALITY_OF: Final[Mapping[str, str]] = {
@@ -41,17 +41,17 @@ _MODALITY_OF: Final[Mapping[str, str]] = {
     "multiplane-ophys": "pophys", "single-plane-ophys": "pophys", "ophys": "pophys",
     "slap": "slap2", "fip": "fib", "hsfp": "fib",
 }  # fmt: skip
-"""Words that stand where a modality should: platforms, and names that were changed."""
+"""Platforms and former names that are found where a modality belongs."""
 
 _REPR: Final = re.compile(r"abbreviation=['\"]([^'\"]+)['\"]")
 _LEVELS: Final = {"raw": "raw", "raw data": "raw", "derived": "derived", "derived data": "derived"}
 
 
 def read_time(text: object, day: object = None) -> datetime | None:
-    """Read a time in any of the spellings records have; None for what is none.
+    """Read a time in any of the notations found in records; None for anything else.
 
-    With an offset, ``Z``, microseconds or without a zone; a blank for the ``T``; dashes between
-    hours, minutes and seconds; or a time of day alone, for which `day` tells the date.
+    With an offset, ``Z``, microseconds or without a zone; a blank in place of the ``T``; dashes
+    between hours, minutes and seconds; or a time of day alone, with its date in `day`.
 
     Examples
     --------
@@ -60,12 +60,12 @@ def read_time(text: object, day: object = None) -> datetime | None:
     """
     if not isinstance(text, str):
         return None
-    told = text.strip()
-    if re.match(r"\d{2}[:-]\d{2}[:-]\d{2}", told) and isinstance(day, str):
-        told = f"{day.strip()[:10]}T{told}"
-    told = re.sub(r"^(\d{4}-\d{2}-\d{2})[ _T](\d{2})-(\d{2})-(\d{2})", r"\1T\2:\3:\4", told)
+    value = text.strip()
+    if re.match(r"\d{2}[:-]\d{2}[:-]\d{2}", value) and isinstance(day, str):
+        value = f"{day.strip()[:10]}T{value}"
+    value = re.sub(r"^(\d{4}-\d{2}-\d{2})[ _T](\d{2})-(\d{2})-(\d{2})", r"\1T\2:\3:\4", value)
     try:
-        return datetime.fromisoformat(told)
+        return datetime.fromisoformat(value)
     except ValueError:
         return None
 
@@ -77,19 +77,19 @@ class Step:
     Parameters
     ----------
     name
-        What was done, in the vocabulary of the schema (``Spike sorting``).
+        Name of the process, in the vocabulary of the schema (``Spike sorting``).
     started, ended
-        When, where that is told.
+        Start and end, where recorded.
     version
         Version of the software.
     code_url
-        Where its code is.
+        URL of the code.
     parameters
-        What it was given.
+        Parameters it ran with.
     inputs, outputs
-        Locations it read and wrote.
+        Input and output locations.
     notes
-        What was written to it.
+        Notes.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Step:
 
     @property
     def duration_s(self) -> float | None:
-        """How long it took; None where that is not told."""
+        """Duration in seconds; None where start or end is not recorded."""
         if self.started is None or self.ended is None:
             return None
         if (self.started.tzinfo is None) != (self.ended.tzinfo is None):
@@ -114,24 +114,24 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One measure of quality.
+    """One quality-control metric.
 
     Parameters
     ----------
     name
-        What it measures.
+        Name of the metric.
     status
-        ``Pass``, ``Fail`` or ``Pending``: the last one given; empty where none was.
+        ``Pass``, ``Fail`` or ``Pending``: the latest status; empty where there is none.
     value
-        What was measured.
+        Measured value.
     group
-        The evaluation it was part of, or its tags.
+        Name of its evaluation, or its tags.
     stage, modality
-        Where in the life of the data, and of what.
+        Stage of the data (raw, processing, analysis), and modality.
     given
-        When the status was given.
+        Time of the latest status.
     reference
-        The file that shows it.
+        File that documents it.
     """
 
     name: str
@@ -152,12 +152,12 @@ class Record:
     raw
         A record of DocDB, the content of ``metadata.nd.json``, or core files by name.
     name
-        Name of the asset, where `raw` does not tell it.
+        Name of the asset, where `raw` does not have it.
 
     Attributes
     ----------
     raw : mapping
-        As it was given.
+        The dict, unchanged.
     """
 
     def __init__(self, raw: Mapping[str, Any], name: str = "") -> None:
@@ -167,22 +167,22 @@ class Record:
     # --- where things are -----------------------------------------------------------------------
 
     def core(self, name: str) -> Mapping[str, Any]:
-        """Give a core file as it is; empty where there is none."""
+        """Return a core file as it is; an empty mapping where there is none."""
         found = self.raw.get(name)
         return found if isinstance(found, Mapping) else {}
 
     @property
     def core_files(self) -> tuple[str, ...]:
-        """The core files there are."""
+        """Names of the core files it has."""
         return tuple(name for name in CORE_FILES if self.core(name))
 
     @property
     def versions(self) -> dict[str, str]:
-        """The schema version each core file says it has; empty where it says nothing."""
+        """Schema version of each core file; empty where it has none."""
         return {n: _text(self.core(n).get("schema_version")) for n in self.core_files}
 
     def _first(self, *places: tuple[str, str]) -> Any:
-        """Give the first value that is there, of (core file, field)."""
+        """Return the first value that is not empty, of (core file, field)."""
         for core, field in places:
             found = (self.core(core) if core else self.raw).get(field)
             if found not in (None, "", [], {}):
@@ -193,67 +193,67 @@ class Record:
 
     @cached_property
     def name(self) -> str:
-        """The name of the asset: what the record says, else its folder, else its description's."""
+        """Name of the asset: from the record, else its folder, else its data description."""
         if self._name:
             return self._name
-        told = _text(self.raw.get("name"))
+        value = _text(self.raw.get("name"))
         folder = self.location.rstrip("/").rpartition("/")[2]
-        return told or folder or _text(self.core("data_description").get("name"))
+        return value or folder or _text(self.core("data_description").get("name"))
 
     @cached_property
     def parsed(self) -> AssetName:
-        """The name, taken apart."""
+        """The parsed name."""
         return parse_name(self.name)
 
     @property
     def location(self) -> str:
-        """URI of its folder; empty where it is not told."""
+        """URI of its folder; empty where unknown."""
         return _text(self.raw.get("location"))
 
     @property
     def public(self) -> bool | None:
-        """Whether anybody can read it; None where its location is not told."""
+        """Whether it is in the public bucket; None where its location is unknown."""
         if not self.location:
             return None
         return self.location.startswith(f"s3://{PUBLIC_BUCKET}/")
 
     @property
     def level(self) -> str:
-        """``raw``, ``derived``, ``simulated``, …: what is told, else what the name says."""
-        told = _text(self.core("data_description").get("data_level")).lower()
-        found = _LEVELS.get(told, told) or self.parsed.level
-        # Descriptions of raw assets are sometimes copied into what was made from them.
+        """``raw``, ``derived``, ``simulated``, …: from the metadata, else from the name."""
+        value = _text(self.core("data_description").get("data_level")).lower()
+        found = _LEVELS.get(value, value) or self.parsed.level
+        # Descriptions of raw assets are sometimes copied into derived assets.
         return "derived" if found == "raw" and self.parsed.level == "derived" else found
 
     @property
     def subject_id(self) -> str:
-        """The subject; empty where nothing tells it."""
-        told = self._first(
+        """Id of the subject; empty where unknown."""
+        value = self._first(
             ("subject", "subject_id"),
             ("data_description", "subject_id"),
             ("session", "subject_id"),
             ("acquisition", "subject_id"),
             ("procedures", "subject_id"),
         )
-        return _text(told) or self.parsed.subject_id
+        return _text(value) or self.parsed.subject_id
 
     @cached_property
     def modalities(self) -> tuple[str, ...]:
         """Abbreviations of the modalities, in the current spelling where it is known.
 
-        Where the metadata tell none, what the first word of the name means.
+        From the first word of the name where the metadata have none.
         """
-        told = self._first(("data_description", "modalities"), ("data_description", "modality"))
-        found = [_modality(item) for item in _listed(told) or [self.parsed.platform]]
+        value = self._first(("data_description", "modalities"), ("data_description", "modality"))
+        found = [_modality(item) for item in _listed(value) or [self.parsed.platform]]
         return tuple(dict.fromkeys(word for word in found if word))
 
     @property
     def platform(self) -> str:
-        """The platform or type of experiment; current records have none but in their name."""
-        told = self._first(
+        """The platform or type of experiment; current records have it in their name only."""
+        value = self._first(
             ("data_description", "platform"), ("data_description", "experiment_type")
         )
-        return _abbreviation(told) or self.parsed.platform
+        return _abbreviation(value) or self.parsed.platform
 
     @property
     def institution(self) -> str:
@@ -262,26 +262,26 @@ class Record:
 
     @property
     def funders(self) -> tuple[str, ...]:
-        """Abbreviations of those who paid."""
-        told = _listed(self.core("data_description").get("funding_source"))
-        found = [_abbreviation(item.get("funder")) for item in told if isinstance(item, Mapping)]
+        """Abbreviations of the funders."""
+        value = _listed(self.core("data_description").get("funding_source"))
+        found = [_abbreviation(item.get("funder")) for item in value if isinstance(item, Mapping)]
         return tuple(dict.fromkeys(word for word in found if word))
 
     @property
     def investigators(self) -> tuple[str, ...]:
         """Names of the investigators."""
-        told = _listed(self.core("data_description").get("investigators"))
-        return tuple(dict.fromkeys(name for item in told if (name := _person(item))))
+        value = _listed(self.core("data_description").get("investigators"))
+        return tuple(dict.fromkeys(name for item in value if (name := _person(item))))
 
     @property
     def experimenters(self) -> tuple[str, ...]:
-        """Names of those who did it."""
-        told = self._first(
+        """Names of the experimenters."""
+        value = self._first(
             ("acquisition", "experimenters"),
             ("acquisition", "experimenter_full_name"),
             ("session", "experimenter_full_name"),
         )
-        return tuple(dict.fromkeys(name for item in _listed(told) if (name := _person(item))))
+        return tuple(dict.fromkeys(name for item in _listed(value) if (name := _person(item))))
 
     @property
     def project(self) -> str:
@@ -290,32 +290,32 @@ class Record:
 
     @property
     def license(self) -> str:
-        """The licence the data are under."""
+        """Licence of the data."""
         return _text(self.core("data_description").get("license"))
 
     @property
     def summary(self) -> str:
-        """What the description says of the data."""
+        """Summary in the data description."""
         return _text(self.core("data_description").get("data_summary"))
 
     @property
     def instrument_id(self) -> str:
-        """The rig or instrument."""
-        told = self._first(
+        """Id of the rig or instrument."""
+        value = self._first(
             ("instrument", "instrument_id"),
             ("rig", "rig_id"),
             ("acquisition", "instrument_id"),
             ("session", "rig_id"),
         )
-        return _text(told)
+        return _text(value)
 
     # --- when -----------------------------------------------------------------------------------
 
     @cached_property
     def created(self) -> datetime | None:
-        """When the data were made: what the description says, else what the name says."""
-        told = self.core("data_description")
-        found = read_time(told.get("creation_time"), told.get("creation_date"))
+        """Creation time: from the data description, else from the name."""
+        value = self.core("data_description")
+        found = read_time(value.get("creation_time"), value.get("creation_date"))
         return found or self.parsed.created or self.parsed.acquired
 
     @cached_property
@@ -344,8 +344,8 @@ class Record:
     @property
     def species(self) -> str:
         """Scientific name of the species."""
-        told = self._of_subject("species")
-        return _text(told.get("name")) if isinstance(told, Mapping) else _text(told)
+        value = self._of_subject("species")
+        return _text(value.get("name")) if isinstance(value, Mapping) else _text(value)
 
     @property
     def sex(self) -> str:
@@ -354,15 +354,15 @@ class Record:
 
     @property
     def genotype(self) -> str:
-        """The genotype as it is written."""
+        """The genotype, as written."""
         return _text(self._of_subject("genotype"))
 
     @property
     def date_of_birth(self) -> date | None:
         """Day of birth."""
-        told = _text(self._of_subject("date_of_birth"))
+        value = _text(self._of_subject("date_of_birth"))
         try:
-            return date.fromisoformat(told[:10])
+            return date.fromisoformat(value[:10])
         except ValueError:
             return None
 
@@ -370,15 +370,15 @@ class Record:
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Names of the assets it was made from: those told, else the one its own name begins with.
+        """Names of its source assets: from the metadata, else from the beginning of its own name.
 
         Empty for raw assets.
         """
         description = self.core("data_description")
-        told = [*_listed(description.get("source_data")), description.get("input_data_name")]
+        value = [*_listed(description.get("source_data")), description.get("input_data_name")]
         related = _mappings(description.get("related_data"))
-        told += [item.get("related_data_path") for item in related]
-        found = [parse_name(_text(item)).text for item in told if _text(item)]
+        value += [item.get("related_data_path") for item in related]
+        found = [parse_name(_text(item)).text for item in value if _text(item)]
         found = [name for name in found if name != self.name]
         if not found and self.parsed.source:
             found = [self.parsed.source]
@@ -386,17 +386,17 @@ class Record:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The steps of processing, in the order they are written."""
+        """The processing steps, in the order they are listed."""
         processing = self.core("processing")
         pipeline = processing.get("processing_pipeline")
-        told = _listed(processing.get("data_processes"))
-        if not told and isinstance(pipeline, Mapping):
-            told = _listed(pipeline.get("data_processes"))
-        return tuple(_step(item) for item in _flat(told) if isinstance(item, Mapping))
+        value = _listed(processing.get("data_processes"))
+        if not value and isinstance(pipeline, Mapping):
+            value = _listed(pipeline.get("data_processes"))
+        return tuple(_step(item) for item in _flat(value) if isinstance(item, Mapping))
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        """The measures of quality."""
+        """The quality-control metrics."""
         quality = self.core("quality_control")
         found = [_metric(m, "") for m in _mappings(quality.get("metrics"))]
         for evaluation in _mappings(quality.get("evaluations")):
@@ -409,54 +409,56 @@ class Record:
 
     @property
     def quality(self) -> str:
-        """``Fail`` if any measure failed, else ``Pending`` if any is, else ``Pass``; or empty."""
-        told = {metric.status for metric in self.metrics}
+        """``Fail`` if any metric failed, else ``Pending`` if any is pending, else ``Pass``."""
+        value = {metric.status for metric in self.metrics}
         status = self.core("quality_control").get("status")
-        told |= {_text(s) for s in status.values()} if isinstance(status, Mapping) else set()
-        return next((word for word in ("Fail", "Pending", "Pass") if word in told), "")
+        value |= {_text(s) for s in status.values()} if isinstance(status, Mapping) else set()
+        return next((word for word in ("Fail", "Pending", "Pass") if word in value), "")
 
     @property
     def links(self) -> dict[str, tuple[str, ...]]:
-        """Ids it has elsewhere, by system (``Code Ocean``)."""
-        told = self.raw.get("other_identifiers") or self.raw.get("external_links")
-        if not isinstance(told, Mapping):
+        """Ids in other systems, by system (``Code Ocean``)."""
+        value = self.raw.get("other_identifiers") or self.raw.get("external_links")
+        if not isinstance(value, Mapping):
             return {}
-        return {str(k): tuple(map(_text, _listed(v))) for k, v in told.items()}
+        return {str(k): tuple(map(_text, _listed(v))) for k, v in value.items()}
 
-    # --- what is odd ----------------------------------------------------------------------------
+    # --- problems -------------------------------------------------------------------------------
 
     @cached_property
     def problems(self) -> tuple[str, ...]:
-        """What is missing, contradicts itself, or is written in an odd way."""
+        """Metadata that are missing, contradictory, or not as the schema has them."""
         found = list(self.parsed.problems)
         description = self.core("data_description")
         if not description:
             found.append("no data_description")
-        told = _text(description.get("name"))
-        if told and told != self.name:
-            found.append(f"the description calls it {told}")
+        value = _text(description.get("name"))
+        if value and value != self.name:
+            found.append(f"data_description has another name: {value}")
         folder = self.location.rstrip("/").rpartition("/")[2]
         if folder and folder != self.name:
-            found.append(f"its folder is called {folder}")
+            found.append(f"folder has another name: {folder}")
         majors = {v.partition(".")[0] for v in self.versions.values() if v}
         if len(majors) > 1:
-            found.append(f"core files of major versions {', '.join(sorted(majors))}")
+            found.append(
+                f"core files mix schema versions {', '.join(f'{m}.x' for m in sorted(majors))}"
+            )
         modality = self._first(("data_description", "modalities"), ("data_description", "modality"))
         if description and not _listed(modality):
             found.append("no modality")
         elif isinstance(modality, str) or any(isinstance(m, str) for m in _listed(modality)):
-            found.append(f"modality written as text: {str(modality)[:60]}")
+            found.append(f"modality is plain text: {str(modality)[:60]}")
         time = description.get("creation_time")
         if time and read_time(time, description.get("creation_date")) is None:
-            found.append(f"creation_time cannot be read: {time}")
+            found.append(f"creation_time is not a time: {time}")
         if self.level == "derived" and not any(
             description.get(n) for n in ("source_data", "input_data_name", "related_data")
         ):
-            found.append("nothing but its name says what it was made from")
+            found.append("source known from its name only")
         return tuple(found)
 
     def to_row(self) -> dict[str, Any]:
-        """Give it as a row of the catalogue."""
+        """Return the row of the catalogue."""
         start = self.acquired[0]
         return {
             "name": self.name,
@@ -484,8 +486,8 @@ class Record:
             "acquired": start.isoformat(" ", "minutes") if start else None,
             "project": self.project or None,
             "investigators": ", ".join(self.investigators) or None,
-            "made from": ", ".join(self.sources) or None,
-            "steps": ", ".join(dict.fromkeys(step.name for step in self.steps)) or None,
+            "source assets": ", ".join(self.sources) or None,
+            "processing": ", ".join(dict.fromkeys(step.name for step in self.steps)) or None,
             "quality": self.quality or None,
             "location": self.location or None,
             "public": {True: "yes", False: "no", None: None}[self.public],
@@ -500,7 +502,7 @@ class Record:
         return card(self.name or "an asset", self._facts())
 
 
-# --- reading whatever is there ------------------------------------------------------------------
+# --- reading values of any form -----------------------------------------------------------------
 
 
 def _text(value: object) -> str:
@@ -516,7 +518,7 @@ def _listed(value: object) -> list[Any]:
 
 
 def _flat(values: Sequence[Any]) -> Iterator[Any]:
-    """Give the items of lists within lists, as some pipelines nest their steps."""
+    """Iterate over the items of nested lists, as some pipelines nest their steps."""
     for value in values:
         if isinstance(value, list):
             yield from _flat(value)
@@ -537,44 +539,44 @@ def _abbreviation(value: object) -> str:
 
 
 def _modality(value: object) -> str:
-    told = _abbreviation(value)
-    return _MODALITY_OF.get(told.lower(), told)
+    name = _abbreviation(value)
+    return _MODALITY_OF.get(name.lower(), name)
 
 
 def _person(value: object) -> str:
     return _text(value.get("name")) if isinstance(value, Mapping) else _text(value)
 
 
-def _step(told: Mapping[str, Any]) -> Step:
-    code = told.get("code")
+def _step(data: Mapping[str, Any]) -> Step:
+    code = data.get("code")
     code = code if isinstance(code, Mapping) else {}
-    parameters = told.get("parameters") or code.get("parameters")
-    versions = (code.get("version"), told.get("software_version"), told.get("code_version"))
+    parameters = data.get("parameters") or code.get("parameters")
+    versions = (code.get("version"), data.get("software_version"), data.get("code_version"))
     return Step(
-        name=_text(told.get("process_type")) or _text(told.get("name")),
-        started=read_time(told.get("start_date_time")),
-        ended=read_time(told.get("end_date_time")),
-        version=next((v for v in map(_text, versions) if v), _text(told.get("version"))),
-        code_url=_text(code.get("url")) or _text(told.get("code_url")),
+        name=_text(data.get("process_type")) or _text(data.get("name")),
+        started=read_time(data.get("start_date_time")),
+        ended=read_time(data.get("end_date_time")),
+        version=next((v for v in map(_text, versions) if v), _text(data.get("version"))),
+        code_url=_text(code.get("url")) or _text(data.get("code_url")),
         parameters=parameters if isinstance(parameters, Mapping) else {},
-        inputs=_text(told.get("input_location")),
-        outputs=_text(told.get("output_location")) or _text(told.get("output_path")),
-        notes=_text(told.get("notes")),
+        inputs=_text(data.get("input_location")),
+        outputs=_text(data.get("output_location")) or _text(data.get("output_path")),
+        notes=_text(data.get("notes")),
     )
 
 
-def _metric(told: Mapping[str, Any], group: str, modality: object = None) -> Metric:
-    history = _mappings(told.get("status_history"))
+def _metric(data: Mapping[str, Any], group: str, modality: object = None) -> Metric:
+    history = _mappings(data.get("status_history"))
     last = history[-1] if history else {}
-    tags = told.get("tags")
+    tags = data.get("tags")
     named = list(tags.values()) if isinstance(tags, Mapping) else _listed(tags)
     return Metric(
-        name=_text(told.get("name")),
+        name=_text(data.get("name")),
         status=_text(last.get("status")),
-        value=told.get("value"),
+        value=data.get("value"),
         group=group or ", ".join(_text(tag) for tag in named if _text(tag)),
-        stage=_text(told.get("stage")),
-        modality=_modality(told.get("modality") or modality),
+        stage=_text(data.get("stage")),
+        modality=_modality(data.get("modality") or modality),
         given=read_time(last.get("timestamp")),
-        reference=_text(told.get("reference")),
+        reference=_text(data.get("reference")),
     )

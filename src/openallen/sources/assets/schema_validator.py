@@ -1,7 +1,7 @@
-"""Validates core files with aind-data-schema; run by the Python of an environment that has it.
+"""Validate core files with aind-data-schema; run by the Python of an environment that has it.
 
-Reads ``{"name of core file": {…}, …}`` from standard input and writes a list of verdicts. It needs
-nothing of openallen, which need not be installed there.
+Reads ``{"name of core file": {…}, …}`` from standard input and writes a list of verdicts. It does
+not import openallen, which need not be installed there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MOST_ERRORS = 20
 
 
 def _model(core: str) -> Any:
-    """Give the class of a core file, None where this release has none (session, rig)."""
+    """Return the model of a core file, None where this release has none (session, rig)."""
     name = "".join(word.capitalize() for word in core.split("_"))
     try:
         return getattr(importlib.import_module(f"aind_data_schema.core.{core}"), name, None)
@@ -23,15 +23,15 @@ def _model(core: str) -> Any:
         return None
 
 
-def verdict(core: str, told: dict[str, Any]) -> dict[str, Any]:
-    """Validate one core file against the version of its schema that is shipped."""
+def verdict(core: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Validate one core file against the schema of the installed release."""
     model = _model(core)
-    found: dict[str, Any] = {"core_file": core, "version": told.get("schema_version")}
+    found: dict[str, Any] = {"core_file": core, "version": content.get("schema_version")}
     if model is None:
-        return found | {"shipped": None, "valid": None, "errors": ["this release has no model"]}
+        return found | {"shipped": None, "valid": None, "errors": ["no schema in this release"]}
     shipped = model.model_fields["schema_version"].default
     try:
-        model.model_validate(told)
+        model.model_validate(content)
     except ValueError as error:
         list_errors = getattr(error, "errors", None)
         if list_errors is None:
@@ -53,7 +53,7 @@ def main() -> None:
     except ImportError:
         sys.exit(3)
     given = json.load(sys.stdin)
-    found = [verdict(core, told) for core, told in given.items()]
+    found = [verdict(core, content) for core, content in given.items()]
     json.dump(found, sys.stdout)
 
 

@@ -1,7 +1,7 @@
-"""Strict validation of metadata with aind-data-schema, which lives in an environment of its own.
+"""Strict validation of metadata with aind-data-schema, in an environment of its own.
 
-Reading never needs it: of the files that exist, its newest release loads few. It holds one version
-of each schema and pins an old pydantic, so that it is asked for by opting in, and run apart.
+Reading does not need it: its newest release loads few of the existing files. It has one version of
+each schema and pins an old pydantic, so validation is opt-in and runs in a separate process.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _HOW: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the schema says of one core file.
+    """Result of the validation of one core file.
 
     Parameters
     ----------
     core_file
-        Which.
+        Name of the core file.
     version
-        The version it names itself.
+        Schema version named in the file.
     shipped
-        The version it was held against; None where the release has no model for it.
+        Schema version it was validated against; None where the release has no model for it.
     valid
-        Whether it follows that; None where it could not be said.
+        Whether it is valid; None where it was not validated.
     errors
-        Where it does not, and why.
+        Fields that are not valid, with reasons.
     """
 
     core_file: str
@@ -52,13 +52,15 @@ class Verdict:
     errors: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the plain values."""
+        """Return the values as plain types."""
         return asdict(self) | {"errors": list(self.errors)}
 
     def __str__(self) -> str:
         if self.shipped is None:
-            return f"{self.core_file} {self.version or ''}: no model in this release"
-        other = "" if self.version == self.shipped else f" (held against {self.shipped})"
+            return (
+                f"{self.core_file} {self.version or ''}: not validated (no schema in this release)"
+            )
+        other = "" if self.version == self.shipped else f" (validated against {self.shipped})"
         if self.valid:
             return f"{self.core_file} {self.version}: valid{other}"
         lines = "".join(f"\n    {line}" for line in self.errors)
@@ -68,29 +70,29 @@ class Verdict:
 def validate(
     record: Record | Mapping[str, Any], *, python: str = "", settings: Settings | None = None
 ) -> list[Verdict]:
-    """Validate the core files of an asset against the versions a release of the schema ships.
+    """Validate the core files of an asset against the installed release of aind-data-schema.
 
     Parameters
     ----------
     record
         A record, or its dict.
     python
-        The Python of an environment with aind-data-schema; the setting ``validator``, else this
-        one, where empty.
+        Python interpreter of an environment with aind-data-schema; by default the setting
+        ``validator``, else this interpreter.
     settings
-        What to go by; read afresh where None.
+        Settings; read if None.
 
     Returns
     -------
     list of Verdict
-        One for each core file there is.
+        One for each core file of the record.
 
     Raises
     ------
     MissingExtraError
         If that environment has no aind-data-schema.
     UsageError
-        If there is no such Python.
+        If that interpreter does not exist.
     """
     raw: Mapping[str, Any] = record.raw if isinstance(record, Record) else record
     given = {name: raw[name] for name in CORE_FILES if isinstance(raw.get(name), dict)}
@@ -106,19 +108,22 @@ def validate(
         )
     except OSError as error:
         raise UsageError(
-            "this is no Python", address=chosen, why=str(error), hint="OPENALLEN_VALIDATOR"
+            "not a Python interpreter",
+            address=chosen,
+            why=str(error),
+            hint="OPENALLEN_VALIDATOR=/path/to/python",
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise OpenAllenError("validation takes too long", address=chosen) from error
+        raise OpenAllenError(
+            "validation timed out", address=chosen, why=f"after {_LONGEST_S} s"
+        ) from error
     if done.returncode == 3:
-        missing = MissingExtraError("schema", "validation with aind-data-schema")
-        missing.hint = _HOW
-        raise missing
+        raise MissingExtraError("aind-data-schema", "validation of metadata", hint=_HOW)
     try:
         rows = json.loads(done.stdout)
     except ValueError as error:
-        told = done.stderr.strip().splitlines()
+        lines = done.stderr.strip().splitlines()
         raise OpenAllenError(
-            "validation broke off", address=chosen, why=told[-1] if told else "no answer"
+            "validation failed", address=chosen, why=lines[-1] if lines else "no output"
         ) from error
     return [Verdict(**{**row, "errors": tuple(row["errors"])}) for row in rows]

@@ -1,8 +1,8 @@
-"""Where an asset can be looked at: states of neuroglancer it holds, and ones made for its images.
+"""Links to views of an asset: neuroglancer states in the asset, and states made for its images.
 
-The pipelines of AIND leave ``neuroglancer_config.json`` (or ``process_output.json``) beside what
-they made: a state, with a link to a viewer that loads it in ``ng_link``. Ephys assets have links to
-pictures in ``visualization_output.json``.
+The pipelines of AIND write ``neuroglancer_config.json`` (or ``process_output.json``) beside their
+results: a state, with a link to a viewer that loads it in ``ng_link``. Ephys assets have links to
+figures in ``visualization_output.json``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from openallen.transport.objects import RemoteObjects
 __all__ = ["VIEWER", "View", "image_view", "view_of", "views"]
 
 VIEWER: Final = "https://neuroglancer-demo.appspot.com"
-"""The viewer its makers run; it takes states, and addresses of states, behind ``#!``."""
+"""The public viewer of neuroglancer; states, and URLs of states, follow ``#!``."""
 
 _STATE: Final = re.compile(
     r"(.*neuroglancer.*|process_output|visualization_output)\.json", re.IGNORECASE
@@ -32,18 +32,18 @@ _LARGEST_BYTES: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One place to look at it.
+    """One view of an asset.
 
     Parameters
     ----------
     url
-        What a browser opens.
+        URL for a browser.
     path
-        The file in the asset this is from, or the image it was made for.
+        File in the asset with the state, or the image it was generated for.
     layers
-        What it shows, as far as that is told.
+        Names of its layers, where known.
     made
-        Whether it was made here, as the asset holds none.
+        Whether the state was generated, as the asset has none.
     """
 
     url: str
@@ -53,7 +53,7 @@ class View:
 
 
 def views(place: RemoteObjects, bucket: str) -> Iterator[View]:
-    """Give the states an asset holds, those that lie higher first.
+    """Iterate over the states in an asset, by depth.
 
     Parameters
     ----------
@@ -77,32 +77,32 @@ def views(place: RemoteObjects, bucket: str) -> Iterator[View]:
 
 
 def view_of(place: RemoteObjects, path: str, address: str) -> Iterator[View]:
-    """Give what one document shows: nothing, if it is no state and holds no links.
+    """Iterate over the views of one document: none if it is not a state and has no links.
 
     Parameters
     ----------
     place
         The asset.
     path
-        Where the document is in it.
+        Path of the document in the asset.
     address
-        The same for viewers: ``s3://…``.
+        Its address for viewers: ``s3://…``.
     """
     try:
-        told = json.loads(place.get(path) or b"")
+        document = json.loads(place.get(path) or b"")
     except ValueError:
         return
-    if not isinstance(told, dict):
+    if not isinstance(document, dict):
         return
-    layers = told.get("layers")
+    layers = document.get("layers")
     names = tuple(str(one.get("name", "")) for one in layers or () if isinstance(one, dict))
-    link = told.get("ng_link")
+    link = document.get("ng_link")
     if isinstance(link, str) and _is_link(link):
         yield View(link, path, names)
     elif isinstance(layers, list):
         yield View(f"{VIEWER}/#!{quote(address, safe=':/')}", path, names)
     else:
-        for name, url in _links(told):
+        for name, url in _links(document):
             yield View(url, path, (name,) if name else ())
 
 
@@ -110,27 +110,27 @@ def _is_link(text: str) -> bool:
     return text.startswith(("https://", "http://"))
 
 
-def _links(told: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Give every web address in a document, with what it is called there."""
-    if isinstance(told, str) and _is_link(told):
-        yield name, told
-    elif isinstance(told, dict):
-        for key, value in told.items():
+def _links(document: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Iterate over the URLs in a document, with their names."""
+    if isinstance(document, str) and _is_link(document):
+        yield name, document
+    elif isinstance(document, dict):
+        for key, value in document.items():
             yield from _links(value, f"{name}/{key}".lstrip("/"))
-    elif isinstance(told, list):
-        for value in told:
+    elif isinstance(document, list):
+        for value in document:
             yield from _links(value, name)
 
 
 def image_view(image: Multiscale, path: str, source: str) -> View:
-    """Make a state that shows one image.
+    """Return a view of one image.
 
     Parameters
     ----------
     image
-        What its metadata say.
+        Metadata of the image.
     path
-        Where it is in the asset.
+        Path in the asset.
     source
         Address of the image, ``s3://…`` or ``https://…``.
     """

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from openallen.display import card, facts_text
 from openallen.errors import CorruptError, NotFoundError, UsageError
-from openallen.formats.metaimage import read_metaimage
-from openallen.formats.nrrd import beside, read_nrrd
-from openallen.formats.zips import Zip
+from openallen.formats.obj import Mesh, read_obj
+from openallen.sources.atlases.atlas_files import (
+    ANNOTATIONS,
+    FACTS_NAME,
+    LONE_MASK,
+    TEMPLATES,
+    found_parts,
+    graph_name,
+    is_mask,
+    is_named_volume,
+    kind_of,
+    order_of,
+    read_packed,
+)
+from openallen.sources.atlases.brainglobe_layout import ready, write_brainglobe
 from openallen.sources.atlases.catalogue import ATLASES
 from openallen.sources.atlases.frames import index_of, label, spacing_of
 from openallen.sources.atlases.frames import points_um as read_points
 from openallen.sources.atlases.models import CITATION, ORIENTATIONS, TERMS
-from openallen.sources.atlases.structures import Structure, Structures
+from openallen.sources.atlases.plots import plot_slices
+from openallen.sources.atlases.structures import Structure, StructureLike, Structures
 from openallen.sources.atlases.unionize import Labels, Unionizer
+from openallen.sources.atlases.volume_files import read_volume_file
 from openallen.store.disk import read_kept
 
 if TYPE_CHECKING:
@@ -27,33 +42,37 @@ if TYPE_CHECKING:
 
 __all__ = ["FACTS_NAME", "Atlas", "graph_name", "lone_volume"]
 
-FACTS_NAME: Final = "atlas.json"
-_NRRD: Final = (
-    (re.compile(r"annotation_(\d+)\.nrrd"), "annotation"),
-    (re.compile(r"average_template_(\d+)\.nrrd"), "template"),
-    (re.compile(r"ara_nissl_(\d+)\.nrrd"), "nissl"),
-)
-_MASK: Final = re.compile(r"structure_masks_(\d+)/structure_(\d+)\.nrrd")
-_ANNOTATIONS: Final = ("annotation", "gridAnnotation")
-_TEMPLATES: Final = ("template", "atlasVolume")
 
-
-def graph_name(graph_id: int) -> str:
-    """Give the name of the file an ontology is kept in beside volumes."""
-    return f"structure_graph_{graph_id}.json"
+_UNITS: Final = {
+    **dict.fromkeys(ANNOTATIONS, "structure id"),
+    **dict.fromkeys((*TEMPLATES, "nissl"), "grey level"),
+}
 
 
 def lone_volume(path: Path) -> xr.DataArray | None:
-    """Give the volume of an atlas that a file is by its name; None if it is called otherwise."""
-    known = any(pattern.fullmatch(path.name) for pattern, _ in _NRRD)
-    known = known or (path.suffix == ".zip" and _kind(path.stem) in {*_ANNOTATIONS, *_TEMPLATES})
-    if known:
+    """Return the volume of an atlas that a file is by its name; None if it is called otherwise.
+
+    Raises
+    ------
+    NotFoundError, IntegrityError, MissingExtraError
+        As `Atlas.volume` does.
+    """
+    if is_named_volume(path):
         atlas = Atlas(path.parent)
-    elif _MASK.fullmatch(f"{path.parent.name}/{path.name}"):
+    elif is_mask(path):
         atlas = Atlas(path.parent.parent)
+    elif match := LONE_MASK.fullmatch(path.name):
+        return _lone_mask(path, int(match[1]))
     else:
         return None
     return atlas.volume(next(part for part in atlas.parts if atlas.file(part) == path))
+
+
+def _lone_mask(path: Path, structure_id: int) -> xr.DataArray:
+    """Return a structure's mask, as the service calls it, out of its folder."""
+    values, spacing, about = read_volume_file(path)
+    about |= {"structure_id": structure_id, "long_name": f"mask of structure {structure_id}"}
+    return label(values, spacing, name="mask", attrs=about, where=str(path))
 
 
 class Atlas:
@@ -87,26 +106,15 @@ class Atlas:
         structures: Structures | None = None,
     ) -> None:
         self.folder = Path(folder)
-        self._files = dict(self._found())
-        self._files |= dict.fromkeys(sorted(volumes or (), key=_order), self.folder)
+        self._files = dict(found_parts(self.folder))
+        self._files |= dict.fromkeys(sorted(volumes or (), key=order_of), self.folder)
         if not self._files:
-            raise NotFoundError("there is no atlas in this folder", address=str(self.folder))
+            raise NotFoundError("no atlas in this folder", address=str(self.folder))
         self._told = self._read_facts()
         self._labels: dict[str, Labels] = {}
         self._volumes: dict[str, xr.DataArray] = dict(volumes or {})
         if structures is not None:
             self.structures = structures
-
-    def _found(self) -> list[tuple[str, Path]]:
-        found: list[tuple[str, Path]] = []
-        for path in sorted(self.folder.glob("*.nrrd")):
-            named = ((pattern.fullmatch(path.name), part) for pattern, part in _NRRD)
-            found += [(f"{part}/{match[1]}", path) for match, part in named if match]
-        for path in sorted(self.folder.glob("structure_masks_*/structure_*.nrrd")):
-            if match := _MASK.fullmatch(path.relative_to(self.folder).as_posix()):
-                found.append((f"mask/{match[2]}/{match[1]}", path))
-        found += [(path.stem, path) for path in sorted(self.folder.glob("*.zip"))]
-        return sorted(found, key=lambda item: _order(item[0]))
 
     def _read_facts(self) -> dict[str, Any]:
         told = read_kept(self.folder / FACTS_NAME)
@@ -127,11 +135,11 @@ class Atlas:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The volumes that are here: ``annotation/25``, ``template/25``, ``atlasVolume``."""
+        """What is here: ``annotation/25``, ``template/25``, ``atlasVolume``, ``mesh/385``."""
         return tuple(self._files)
 
     def file(self, part: str) -> Path:
-        """Give the file that holds a part."""
+        """Return the file that holds a part."""
         return self._files[part]
 
     @property
@@ -156,7 +164,7 @@ class Atlas:
             raise NotFoundError(
                 "the ontology of this atlas is not here",
                 address=str(self.folder),
-                hint=f"openallen fetch atlas:{self.name} --to {self.folder}",
+                hint=f"openallen fetch atlas:{self.name} --to {shlex.quote(str(self.folder))}",
             )
         number = int(found[0].stem.rpartition("_")[2])
         return Structures.from_graph(found[0].read_bytes(), number)
@@ -164,7 +172,7 @@ class Atlas:
     # --- volumes --------------------------------------------------------------------------------
 
     def volume(self, part: str) -> xr.DataArray:
-        """Give one volume; read once, then kept.
+        """Return one volume; read once, then kept.
 
         Parameters
         ----------
@@ -181,37 +189,47 @@ class Atlas:
         ------
         NotFoundError
             If it is not here.
+        UsageError
+            If it is a mesh (see `mesh`).
         IntegrityError
             If its file is damaged.
         """
         if part not in self._files:
-            raise NotFoundError(
-                f"this atlas has no {part} here",
-                address=f"atlas:{self.name}",
-                why="here are " + ", ".join(self.parts),
-                hint=f"openallen fetch atlas:{self.name}/{part} --to {self.folder}",
+            raise self._absent(part)
+        if kind_of(part) == "mesh":
+            raise UsageError(
+                "a mesh is not a volume", address=part, hint=f".mesh({part.rpartition('/')[2]})"
             )
         if part not in self._volumes:
             self._volumes[part] = self._read(part, self._files[part])
         return self._volumes[part]
 
+    def _absent(self, part: str) -> NotFoundError:
+        """Return the error that says that a part is not here, and what fetches it."""
+        known = ATLASES.get(self.name)
+        sized = known is None or bool(known.annotation)
+        # Files of a reference space have names of their own, without a voxel size.
+        address = f"atlas:{self.name}/{part}" if sized else f"atlas:{self.name}"
+        fetch = f"openallen fetch {address} --to {shlex.quote(str(self.folder))}"
+        return NotFoundError(
+            f"this atlas has no {part} here",
+            address=f"atlas:{self.name}",
+            why="here are " + ", ".join(self.parts),
+            hint=fetch,
+        )
+
     def _read(self, part: str, path: Path) -> xr.DataArray:
         if path.suffix == ".zip":
-            with Zip(path) as packed:
-                name = _main(packed, part)
-                head, told = read_metaimage(
-                    packed.read(name), packed.beside(name), f"{path}/{name}"
-                )
-                values, spacing = told.T, head.spacing[::-1]
+            values, spacing = read_packed(path, part)
         else:
-            header, values = read_nrrd(path.read_bytes(), beside(path.parent), str(path))
+            values, told_um, _ = read_volume_file(path)
             um = float(part.rpartition("/")[2])
             spacing = (um,) * values.ndim
-            if header.spacing != spacing and set(header.spacing) != {1.0}:
+            if told_um != spacing and set(told_um) != {1.0}:
                 raise CorruptError(
                     "a volume of another voxel size",
                     address=str(path),
-                    why=f"{header.spacing}, not {um:g} µm",
+                    why=f"{told_um}, not {um:g} µm",
                 )
         about = {
             "atlas": self.name,
@@ -220,22 +238,30 @@ class Atlas:
             "reference_space": self._told.get("reference_space"),
             "long_name": part,
             "simulated": bool(self._told.get("simulated")) or None,
-            "units": "structure id" if _kind(part) in _ANNOTATIONS else None,
+            "units": _UNITS.get(kind_of(part)),
         }
-        return label(values, spacing, name=_kind(part), attrs=about, where=str(path))
+        return label(values, spacing, name=kind_of(part), attrs=about, where=str(path))
 
-    def find(self, *parts: str) -> xr.DataArray:
-        """Give the volume a part of an address names: ``find("mask", "VISp", "25")``.
+    @overload
+    def find(self, kind: Literal["mesh"], structure: str, /) -> Mesh: ...  # type: ignore[overload-overlap]
 
-        A voxel size may be left out where there is but one; a mask that was not fetched is made
-        from the annotation.
+    @overload
+    def find(self, *parts: str) -> xr.DataArray: ...
+
+    def find(self, *parts: str) -> xr.DataArray | Mesh:
+        """Return the volume or mesh a part of an address names: ``find("mask", "VISp", "25")``.
+
+        A voxel size may be left out if there is only one; a mask that was not fetched is made from
+        the annotation. ``find("mesh", "385")`` is `mesh`.
 
         Raises
         ------
         NotFoundError, UsageError
-            As `volume` and `annotation` do.
+            As `volume`, `mesh` and `annotation` do.
         """
         kind, *rest = parts
+        if kind == "mesh" and len(rest) == 1:
+            return self.mesh(rest[0])
         size = (
             float(rest[-1])
             if rest and rest[-1].isdigit() and len(rest) > (kind == "mask")
@@ -251,7 +277,7 @@ class Atlas:
 
     def _one_of(self, kinds: tuple[str, ...], resolution_um: float | None) -> str:
         """Choose the part of some kind: the only one, or the one with that voxel size."""
-        found = [part for part in self._files if _kind(part) in kinds]
+        found = [part for part in self._files if kind_of(part) in kinds]
         if resolution_um is not None:
             resolution_um = float(resolution_um)
             found = [p for p in found if self._size_um(p) == resolution_um]
@@ -259,12 +285,7 @@ class Atlas:
             return found[0]
         if not found:
             wanted = f"{kinds[0]}/{resolution_um or 25:g}"
-            raise NotFoundError(
-                f"this atlas has no such {kinds[0]} here",
-                address=f"atlas:{self.name}",
-                why="here are " + ", ".join(self.parts),
-                hint=f"openallen fetch atlas:{self.name}/{wanted} --to {self.folder}",
-            )
+            raise self._absent(wanted)
         raise UsageError(
             f"which {kinds[0]}?",
             address=f"atlas:{self.name}",
@@ -277,7 +298,7 @@ class Atlas:
         return float(size) if size.isdigit() else spacing_of(self.volume(part))[0]
 
     def annotation(self, resolution_um: float | None = None) -> xr.DataArray:
-        """Give the annotation: the id of the structure each voxel is in, 0 for none.
+        """Return the annotation: the id of the structure each voxel is in, 0 for none.
 
         Parameters
         ----------
@@ -291,27 +312,27 @@ class Atlas:
         UsageError
             If there are several, and none is chosen.
         """
-        return self.volume(self._one_of(_ANNOTATIONS, resolution_um))
+        return self.volume(self._one_of(ANNOTATIONS, resolution_um))
 
     def annotation_like(self, resolution_um: float) -> xr.DataArray | None:
-        """Give the annotation whose voxels are nearest to a size; None where there is none."""
-        found = [part for part in self._files if _kind(part) in _ANNOTATIONS]
+        """Return the annotation whose voxels are nearest to a size; None where there is none."""
+        found = [part for part in self._files if kind_of(part) in ANNOTATIONS]
         if not found:
             return None
         return self.volume(min(found, key=lambda part: abs(self._size_um(part) - resolution_um)))
 
     def template(self, resolution_um: float | None = None) -> xr.DataArray:
-        """Give the grey picture of the brain: the average template, or a reference space's Nissl.
+        """Return the grey picture of the brain: the average template, or a reference space's Nissl.
 
         Raises
         ------
         NotFoundError, UsageError
             As `annotation` does.
         """
-        return self.volume(self._one_of(_TEMPLATES, resolution_um))
+        return self.volume(self._one_of(TEMPLATES, resolution_um))
 
     def nissl(self, resolution_um: float | None = None) -> xr.DataArray:
-        """Give the Nissl volume in the Common Coordinate Framework.
+        """Return the Nissl volume in the Common Coordinate Framework.
 
         Raises
         ------
@@ -323,49 +344,93 @@ class Atlas:
     # --- structures -----------------------------------------------------------------------------
 
     def labels(self, resolution_um: float | None = None) -> Labels:
-        """Give the annotation with its ids numbered; made once."""
-        part = self._one_of(_ANNOTATIONS, resolution_um)
+        """Return the annotation with its ids numbered; made once."""
+        part = self._one_of(ANNOTATIONS, resolution_um)
         if part not in self._labels:
             self._labels[part] = Labels(self.volume(part))
         return self._labels[part]
 
     def mask(
-        self, structure: int | str, resolution_um: float | None = None, *, parts: bool = True
+        self,
+        structure: StructureLike | Iterable[StructureLike],
+        resolution_um: float | None = None,
+        *,
+        parts: bool = True,
     ) -> xr.DataArray:
-        """Give where a structure is.
+        """Return where a structure is, or several are.
 
         Parameters
         ----------
         structure
-            Its id, acronym or name.
+            Its id, acronym or name, or the structure itself; of several, a list of these.
         resolution_um
-            Size of a voxel; may be left out where there is but one annotation.
+            Size of a voxel; may be left out if there is only one annotation.
         parts
             Whether its parts, and their parts, belong to it.
 
         Returns
         -------
         DataArray
-            Booleans, in the frame of the annotation.
+            Booleans, in the frame of the annotation; of several structures, where any of them is.
 
         Raises
         ------
         NotFoundError
-            If there is no such structure; a structure without a voxel gives a mask without one.
+            If there is no such structure; a structure without a voxel has a mask without one.
+        UsageError
+            If the list is empty.
         """
-        chosen = self.structures.find(structure)
-        ids = {chosen.id}
+        wanted: list[StructureLike]
+        one = isinstance(structure, (str, Structure)) or not isinstance(structure, Iterable)
+        wanted = [structure] if one else list(structure)  # type: ignore[list-item, arg-type]
+        chosen = [self.structures.find(what) for what in wanted]
+        if not chosen:
+            raise UsageError("a mask of no structure", hint="mask(['VISp', 'VISl'])")
+        ids = {which.id for which in chosen}
         if parts:
-            ids |= {part.id for part in self.structures.descendants(chosen.id)}
+            ids |= {part.id for which in chosen for part in self.structures.descendants(which)}
         annotation = self.annotation(resolution_um)
         found = annotation.copy(data=self.labels(resolution_um).mask(ids)).rename("mask")
-        found.attrs |= {"structure_id": chosen.id, "acronym": chosen.acronym}
-        found.attrs |= {"long_name": chosen.name}
+        found.attrs["structure_id"] = chosen[0].id if one else [which.id for which in chosen]
+        found.attrs["acronym"] = ", ".join(which.acronym for which in chosen)
+        found.attrs["long_name"] = "; ".join(which.name for which in chosen)
         found.attrs.pop("units", None)
         return found
 
+    def mesh(self, structure: StructureLike) -> Mesh:
+        """Return the surface of a structure, in the frame of the volumes.
+
+        Parameters
+        ----------
+        structure
+            Its id, acronym or name, or the structure itself.
+
+        Returns
+        -------
+        Mesh
+            Vertices AP, DV, ML in µm, and triangles.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such structure, or its mesh is not here.
+        IntegrityError
+            If its file is damaged.
+        """
+        known = str(structure)
+        if f"mesh/{known}" not in self._files:  # an id needs no ontology
+            known = str(self.structures.find(structure).id)
+        if f"mesh/{known}" not in self._files:
+            raise self._absent(f"mesh/{known}")
+        found = read_obj(self._files[f"mesh/{known}"])
+        try:
+            named = self.structures.find(int(known)).acronym
+        except NotFoundError:  # no ontology here, or one without it
+            named = f"of structure {known}"
+        return replace(found, name=named)
+
     def unionizer(self, resolution_um: float | None = None, *, strict: bool = False) -> Unionizer:
-        """Give what sums volumes of the annotation's frame up by structure.
+        """Return the object that sums volumes in the annotation's frame by structure.
 
         Ids the ontology does not have count for nothing and are told in ``unknown``, unless it is
         to be `strict`.
@@ -373,7 +438,7 @@ class Atlas:
         return Unionizer(self.labels(resolution_um), self.structures, strict=strict)
 
     def ids_at(self, points_um: Any, resolution_um: float | None = None) -> np.ndarray[Any, Any]:
-        """Give the id of the structure at each point; 0 outside of all.
+        """Return the id of the structure at each point; 0 outside of all.
 
         Parameters
         ----------
@@ -396,10 +461,42 @@ class Atlas:
         chosen: np.ndarray[Any, Any] = np.where(inside[..., 0], found, 0)
         return chosen
 
+    def acronyms_at(
+        self, points_um: Any, resolution_um: float | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Return the acronym of the structure at each point, as str; ``""`` outside of all.
+
+        Parameters
+        ----------
+        points_um, resolution_um
+            As `ids_at` takes them.
+        """
+        return self.structures.acronyms(self.ids_at(points_um, resolution_um))
+
+    def names_at(self, points_um: Any, resolution_um: float | None = None) -> np.ndarray[Any, Any]:
+        """Return the name of the structure at each point, as str; ``""`` outside of all.
+
+        Parameters
+        ----------
+        points_um, resolution_um
+            As `ids_at` takes them.
+        """
+        return self.structures.names(self.ids_at(points_um, resolution_um))
+
     def structure_at(self, point_um: Any, resolution_um: float | None = None) -> Structure | None:
-        """Give the structure at one point (AP, DV, ML in µm); None outside of all."""
-        number = int(self.ids_at(point_um, resolution_um))
-        return self.structures.by_id.get(number)
+        """Return the structure at one point (AP, DV, ML in µm); None outside of all.
+
+        Raises
+        ------
+        UsageError
+            If it is not one point (see `ids_at` for several).
+        """
+        found = self.ids_at(point_um, resolution_um)
+        if found.ndim:
+            raise UsageError(
+                "this is for one point", why=f"{found.size} were given", hint="ids_at(points)"
+            )
+        return self.structures.by_id.get(int(found))
 
     # --- faces ----------------------------------------------------------------------------------
 
@@ -424,20 +521,22 @@ class Atlas:
         **options
             As `openallen.sources.atlases.plots.plot_slices` takes them.
         """
-        from openallen.sources.atlases.plots import plot_slices
-
         if volume is None:
-            kinds = _TEMPLATES if any(_kind(p) in _TEMPLATES for p in self.parts) else _ANNOTATIONS
-            found = [p for p in self.parts if _kind(p) in kinds]
+            kinds = TEMPLATES if any(kind_of(p) in TEMPLATES for p in self.parts) else ANNOTATIONS
+            found = [p for p in self.parts if kind_of(p) in kinds]
             part = found[-1] if resolution_um is None else self._one_of(kinds, resolution_um)
             volume = self.volume(part)
         return plot_slices(volume, at_um, atlas=self, **options)
 
     def to_brainglobe(self, folder: Path | str, resolution_um: float | None = None) -> Any:
-        """Write it as BrainGlobe keeps its atlases; see `openallen.sources.atlases.brainglobe`."""
-        from openallen.sources.atlases.brainglobe import to_brainglobe
+        """Write it as BrainGlobe lays its atlases out, and open it there.
 
-        return to_brainglobe(self, Path(folder), resolution_um)
+        Parameters and errors are those of `openallen.sources.atlases.brainglobe.to_brainglobe`.
+        """
+        ready(Path(folder))
+        annotation = self.annotation(resolution_um)
+        template = self.template(spacing_of(annotation)[0])
+        return write_brainglobe(Path(folder), self.name, annotation, template, self.structures)
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -456,31 +555,3 @@ class Atlas:
 
     def _repr_html_(self) -> str:
         return card(f"atlas {self.name}", self._facts())
-
-
-def _kind(part: str) -> str:
-    """Give the kind of a part: ``annotation`` of ``annotation/25``."""
-    stem = part.partition("/")[0]
-    for kind in ("gridAnnotation", "atlasVolume"):
-        if stem.endswith(kind):
-            return kind
-    return "annotation" if stem.endswith("_annotation") else stem
-
-
-def _order(part: str) -> tuple[str, float]:
-    kind, _, size = part.rpartition("/")
-    return (kind, float(size)) if size.isdigit() else (part, 0.0)
-
-
-def _main(packed: Zip, part: str) -> str:
-    """Find the volume of a zip: the only one, else the one that is called as the zip is."""
-    heads = [name for name in packed.names if name.endswith(".mhd")]
-    named = [name for name in heads if name.rpartition("/")[2] == f"{_kind(part)}.mhd"]
-    found = heads if len(heads) == 1 else named
-    if len(found) != 1:
-        raise CorruptError(
-            "which volume of this zip?" if heads else "there is no volume in this zip",
-            address=packed.name,
-            why=", ".join(heads or packed.names[:8]),
-        )
-    return found[0]

@@ -54,6 +54,16 @@ class AtlasFacts:
 
 
 _CCF_PARTS: Final = ("annotation/25", "template/25")
+_KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "annotation": "annotation/25",
+        "template": "template/25",
+        "nissl": "nissl/25",
+        "mask": "mask/VISp/25",
+        "mesh": "mesh/385",
+    }
+)
+"""Kinds of parts in the informatics archive, each with one that exists."""
 
 
 def _known() -> dict[str, AtlasFacts]:
@@ -98,7 +108,7 @@ ATLASES: Final[Mapping[str, AtlasFacts]] = MappingProxyType(_known())
 
 
 def find_atlas(name: str) -> AtlasFacts:
-    """Give an atlas by its name in any case, or by the number of a reference space.
+    """Return an atlas by its name in any case, or by the number of a reference space.
 
     Raises
     ------
@@ -113,9 +123,12 @@ def find_atlas(name: str) -> AtlasFacts:
     if found is None:
         near = get_close_matches(name.casefold(), by_name, 1)
         raise NotFoundError(
-            f"there is no atlas '{name}'",
+            "no such atlas",
+            address=f"atlas:{name}",
             why="known are " + ", ".join(ATLASES),
-            hint=f"atlas:{by_name[near[0]].name}" if near else "openallen list atlas:",
+            hint=f"openallen show atlas:{by_name[near[0]].name}"
+            if near
+            else "openallen list atlas:",
         )
     return found
 
@@ -165,7 +178,7 @@ def nrrd_part(atlas: AtlasFacts, parts: tuple[str, ...]) -> NrrdPart:
     if kind == "nissl" and len(rest) <= 1:
         name = f"ara_nissl_{um}.nrrd"
         return NrrdPart(f"nissl/{um}", f"{_MOUSE_CCF}/ara_nissl/{name}", name)
-    if kind == "mask" and rest and rest[0].isdigit():
+    if kind == "mask" and rest[:1] and len(rest) <= 2 and rest[0].isdigit():
         name = f"structure_masks_{um}/structure_{rest[0]}.nrrd"
         return NrrdPart(f"mask/{rest[0]}/{um}", f"{tree}/structure_masks/{name}", name)
     raise _no_part(atlas, "/".join(parts))
@@ -176,20 +189,22 @@ def _resolution(atlas: AtlasFacts, kind: str, rest: list[str]) -> int:
     if not told.isdigit() or int(told) not in RESOLUTIONS_UM:
         sizes = ", ".join(map(str, RESOLUTIONS_UM))
         raise UsageError(
-            f"there is no voxel size '{told}'",
+            f"no voxel size '{told}'",
             address=f"atlas:{atlas.name}/{kind}",
             why=f"sizes are {sizes} µm",
-            hint=f"atlas:{atlas.name}/{kind}/25",
+            hint=f"openallen show atlas:{atlas.name}/{_KINDS.get(kind, 'annotation/25')}",
         )
     return int(told)
 
 
 def _no_part(atlas: AtlasFacts, part: str) -> UsageError:
+    kind = part.partition("/")[0]
+    near = (get_close_matches(kind, _KINDS, 1) or ["annotation"])[0]
     return UsageError(
         f"this atlas has no part '{part}'",
         address=f"atlas:{atlas.name}",
         why="parts are annotation, template, nissl, mask/ID, mesh/ID",
-        hint=f"atlas:{atlas.name}/annotation/25",
+        hint=f"openallen show atlas:{atlas.name}/{_KINDS[near]}",
     )
 
 
@@ -213,6 +228,6 @@ def zip_named(files: list[Mapping[str, Any]], part: str, atlas: str) -> Mapping[
             f"{'several files are' if ending else 'no file is'} called {part}",
             address=f"atlas:{atlas}",
             why="files are " + (", ".join(sorted(ending or stems)) or "none"),
-            hint=f"atlas:{atlas}/{min(ending or stems)}" if stems else "",
+            hint=f"openallen show atlas:{atlas}/{min(ending or stems)}" if stems else "",
         )
     return stems[ending[0]]

@@ -18,10 +18,10 @@ __all__ = ["OntologyCheck", "VolumesCheck"]
 
 @dataclass(frozen=True)
 class VolumesCheck:
-    """Looks at a zip of volumes before it gets its name; a `openallen.plans.Check`."""
+    """The check of a zip of volumes before it gets its name; a `openallen.plans.Check`."""
 
     def __call__(self, path: Path) -> Mapping[str, Any]:
-        """See that each header's data are there, whole, and of the size the header says.
+        """Check that each header's data are there, whole, and of the size the header says.
 
         Raises
         ------
@@ -31,9 +31,7 @@ class VolumesCheck:
         with Zip(path) as packed:
             heads = [name for name in packed.names if name.endswith(".mhd")]
             if not heads:
-                raise CorruptError(
-                    "there is no volume in this zip", why=", ".join(packed.names[:8])
-                )
+                raise CorruptError("no volume in this zip", why=", ".join(packed.names[:8]))
             for name in heads:
                 self._one(packed, name)
         return {"volumes": [name.rpartition("/")[2].removesuffix(".mhd") for name in heads]}
@@ -50,10 +48,10 @@ class VolumesCheck:
 
 @dataclass(frozen=True)
 class OntologyCheck:
-    """Looks at a downloaded ontology before it gets its name; a `openallen.plans.Check`."""
+    """The check of a downloaded ontology before it gets its name; a `openallen.plans.Check`."""
 
     def __call__(self, path: Path) -> Mapping[str, Any]:
-        """See that it is a tree of structures.
+        """Check that it is a tree of structures.
 
         Raises
         ------
@@ -63,4 +61,4 @@ class OntologyCheck:
         try:
             return {"structures": len(Structures.from_graph(path.read_bytes()))}
         except AnswerError as error:
-            raise CorruptError("this is no ontology", why=str(error)) from error
+            raise CorruptError("not an ontology", why=str(error)) from error

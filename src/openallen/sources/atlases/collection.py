@@ -47,7 +47,7 @@ class _Volumes:
 def stack_grids(
     places: Sequence[Path], kind: str = "energy", *, chunks: Any = None
 ) -> xr.DataArray:
-    """Give one volume of many grids as one lazy array.
+    """Return one volume of many grids as one lazy array.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def stack_grids(
 
 
 def _common(grids: list[ExpressionGrid], kind: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Give shape and spacing that all of them have; reads headers only."""
+    """Return shape and spacing that all of them have; reads headers only."""
     first: tuple[tuple[int, ...], tuple[float, ...]] | None = None
     for grid in grids:
         found = grid.frame(kind)

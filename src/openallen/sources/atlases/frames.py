@@ -37,7 +37,7 @@ def label(
     attrs: Mapping[str, Any],
     where: str = "",
 ) -> xr.DataArray:
-    """Give a volume its axes and µm.
+    """Return values as a volume with labelled axes, in µm.
 
     Parameters
     ----------
@@ -84,18 +84,16 @@ def label(
 
 
 def spacing_of(volume: xr.DataArray) -> tuple[float, ...]:
-    """Give the size of a voxel along each of the volume's own axes, in µm.
+    """Return the size of a voxel along each of the volume's own axes, in µm.
 
     Raises
     ------
     UsageError
-        If it is no labelled volume.
+        If it is not a labelled volume.
     """
     steps = volume.attrs.get("spacing_um")
     if steps is None or not set(AXES) <= set(volume.dims):
-        raise UsageError(
-            "this is no labelled volume", why=f"axes {', '.join(map(str, volume.dims))}"
-        )
+        raise UsageError("not a labelled volume", why=f"axes {', '.join(map(str, volume.dims))}")
     return tuple(float(steps[AXES.index(str(dim))]) for dim in volume.dims if dim in AXES)
 
 
@@ -114,7 +112,7 @@ def oriented(volume: xr.DataArray, orientation: str = "PIR") -> xr.DataArray:
 
 
 def agree(volume: xr.DataArray, other: xr.DataArray) -> bool:
-    """Tell whether two volumes cover the same space, to within two of their voxels."""
+    """Return whether two volumes cover the same space, to within two of their voxels."""
     one, two = spacing_of(volume.transpose(..., *AXES)), spacing_of(other.transpose(..., *AXES))
     return all(
         abs(volume.sizes[axis] * a - other.sizes[axis] * b) <= 2 * max(a, b)
@@ -142,7 +140,7 @@ def points_um(points: Any) -> np.ndarray[Any, Any]:
 
 
 def index_of(points_um: Any, spacing_um: Sequence[float]) -> np.ndarray[Any, Any]:
-    """Give the voxel each point lies in.
+    """Return the voxel each point lies in.
 
     Parameters
     ----------
@@ -165,7 +163,7 @@ def index_of(points_um: Any, spacing_um: Sequence[float]) -> np.ndarray[Any, Any
 
 
 def um_of(index: Any, spacing_um: Sequence[float]) -> np.ndarray[Any, Any]:
-    """Give the middle of voxels in µm from the corner of the volume; AP, DV, ML along the last."""
+    """Return the middle of voxels in µm from the corner of the volume; AP, DV, ML last."""
     import numpy as np
 
     found: np.ndarray[Any, Any] = (np.asarray(index) + 0.5) * np.asarray(spacing_um, float)

@@ -27,14 +27,14 @@ _NAME: Final = re.compile(r"grid_(?P<id>\d+)_(?P<kinds>[a-z_]+?)(?:_(?P<um>\d+))
 
 
 def grid_name(data_set_id: int, kinds: str, resolution_um: int | None = None) -> str:
-    """Give the name of a grid's file: ``grid_69855739_energy.zip``."""
+    """Return the name of a grid's file: ``grid_69855739_energy.zip``."""
     if resolution_um is None:
         return f"grid_{data_set_id}_{kinds}.zip"
     return f"grid_{data_set_id}_{kinds}_{resolution_um}.nrrd"
 
 
 def facts_name(data_set_id: int) -> str:
-    """Give the name of the file that says what a data set is."""
+    """Return the name of the file that says what a data set is."""
     return f"data_set_{data_set_id}.json"
 
 
@@ -85,17 +85,17 @@ class _Grid:
         raise NotImplementedError
 
     def volume(self, kind: str) -> xr.DataArray:
-        """Give one volume."""
+        """Return one volume."""
         raise NotImplementedError
 
     def to_dataset(self) -> xr.Dataset:
-        """Give all volumes that are here as one Dataset."""
+        """Return all volumes that are here as one Dataset."""
         import xarray as xr
 
         return xr.Dataset({kind: self.volume(kind) for kind in self.kinds})
 
     def absent(self, kind: str) -> NotFoundError:
-        """Give the error that says that a volume is not here, and what brings it."""
+        """Return the error that says that a volume is not here, and what brings it."""
         number = self.data_set_id or "ID"
         return NotFoundError(
             f"this grid holds no {kind}",
@@ -128,7 +128,7 @@ class _Grid:
 
 
 def _missing(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Give float32 with NaN where -1 says that there are no data; whole numbers stay as they are.
+    """Return float32 with NaN where -1 says that there are no data; whole numbers stay as they are.
 
     Ids of structures are whole numbers, and float32 cannot hold the greater ones.
     """
@@ -178,7 +178,7 @@ class ExpressionGrid(_Grid):
         return tuple(self._where)
 
     def volume(self, kind: str) -> xr.DataArray:
-        """Give one volume.
+        """Return one volume.
 
         Returns
         -------
@@ -227,7 +227,7 @@ class ExpressionGrid(_Grid):
         return self.volume("intensity")
 
     def frame(self, kind: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Give the shape of a volume and the size of its voxels in µm, from its header alone.
+        """Return the shape of a volume and the size of its voxels in µm, from its header alone.
 
         Raises
         ------
@@ -278,7 +278,7 @@ class ConnectivityGrid(_Grid):
         if resolution_um is not None and resolution_um not in self.resolutions_um:
             told = ", ".join(map(str, self.resolutions_um))
             raise NotFoundError(
-                f"there is no grid of {resolution_um} µm here",
+                f"no grid of {resolution_um} µm here",
                 address=str(place),
                 why=f"here are {told} µm",
                 hint=f"openallen fetch 'grid:{self.data_set_id or 'ID'}"
@@ -307,7 +307,7 @@ class ConnectivityGrid(_Grid):
         return tuple(sorted({um for _, um in self._where if um}))
 
     def volume(self, kind: str, resolution_um: int | None = None) -> xr.DataArray:
-        """Give one volume.
+        """Return one volume.
 
         Parameters
         ----------
@@ -396,12 +396,12 @@ def _files(place: Path, ending: str) -> list[Path]:
         if found and len(ids) <= 1:
             return found
         raise NotFoundError(
-            "which grid?" if found else "there is no grid in this folder",
+            "which grid?" if found else "no grid in this folder",
             address=str(place),
             why=", ".join(p.name for p in found),
         )
     if not place.exists():
-        raise NotFoundError("there is no such grid", address=str(place))
+        raise NotFoundError("no such grid", address=str(place))
     return [place]
 
 
@@ -441,7 +441,7 @@ def open_grid(
     else:
         grid = ExpressionGrid(place)
         if not grid.kinds:
-            raise CorruptError("there is no volume in this zip", address=str(place))
+            raise CorruptError("no volume in this zip", address=str(place))
     for kind in kinds:
         if kind not in grid.kinds:
             raise grid.absent(kind)

@@ -140,11 +140,11 @@ class DataSet:
         return ORIENTATIONS.get(self.reference_space_id or 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the plain facts."""
+        """Return the plain facts."""
         return asdict(self)
 
     def attrs(self) -> dict[str, Any]:
-        """Give what volumes of it carry; what is not known is left out."""
+        """Return what volumes of it carry; what is not known is left out."""
         told = {
             "data_set_id": self.id,
             "gene": self.gene,

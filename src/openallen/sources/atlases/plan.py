@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,19 +16,22 @@ from openallen.errors import (
     OfflineError,
     RefusedError,
     ServiceError,
-    StoreError,
     UsageError,
 )
 from openallen.formats.nrrd import NrrdCheck
-from openallen.plans import Plan, RemoteFile, Report, safe_name
-from openallen.sources.atlases.atlas import FACTS_NAME, Atlas, graph_name
+from openallen.formats.obj import ObjCheck
+from openallen.plans import Plan, RemoteFile, Report, fetch_command, safe_name
+from openallen.sources.atlases.atlas import Atlas
+from openallen.sources.atlases.atlas_files import FACTS_NAME
 from openallen.sources.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
-from openallen.sources.atlases.checks import OntologyCheck, VolumesCheck
+from openallen.sources.atlases.checks import VolumesCheck
 from openallen.sources.atlases.grids import facts_name, grid_name, open_grid
+from openallen.sources.atlases.kept import keep_facts
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, RESOLUTIONS_UM, DataSet
+from openallen.sources.atlases.ontologies import fetched_structures, ontology_file
 from openallen.sources.atlases.search import describe_data_set
 from openallen.sources.atlases.structures import Structures
-from openallen.store.disk import read_kept, write_whole
+from openallen.store.disk import read_kept
 from openallen.transfer.job import Means
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ __all__ = [
     "plan_atlas",
     "plan_grid",
     "plan_grids",
+    "wanted_kinds",
 ]
 
 _DOWNLOADS: Final = "https://download.alleninstitute.org/informatics-archive"
@@ -73,7 +74,7 @@ class GridJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            _keep(self.plan.to / facts_name(self.data_set_id), self.facts)
+            keep_facts(self.plan.to / facts_name(self.data_set_id), self.facts)
         return report
 
     def result(self) -> object:
@@ -100,22 +101,12 @@ class AtlasJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            _keep(self.plan.to / FACTS_NAME, self.facts)
+            keep_facts(self.plan.to / FACTS_NAME, self.facts)
         return report
 
     def result(self) -> object:
         """Open the atlas."""
         return Atlas(self.plan.to)
-
-
-def _keep(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write facts beside the files they are of; a file that says the same is left alone."""
-    told = json.dumps(facts, indent=1, ensure_ascii=False, default=str).encode()
-    with suppress(OSError):
-        if path.read_bytes() == told:
-            return
-    with suppress(StoreError):  # the volumes are there, and can be opened without
-        write_whole(path, told)
 
 
 # --- grids --------------------------------------------------------------------------------------
@@ -126,19 +117,25 @@ def _resolution(address: Address) -> int:
     if not told.isdigit() or int(told) not in RESOLUTIONS_UM:
         sizes = ", ".join(map(str, RESOLUTIONS_UM))
         raise UsageError(
-            f"there is no resolution '{told}'", address=str(address), why=f"there are {sizes} µm"
+            f"no resolution '{told}'", address=str(address), why=f"sizes are {sizes} µm"
         )
     return int(told)
 
 
-def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
-    """Give the kinds an address asks for: all of expression, or all of connectivity."""
+def wanted_kinds(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
+    """Return the kinds an address asks for: all of expression, or all of connectivity.
+
+    Raises
+    ------
+    UsageError
+        If they make no sense, for a data set that is not known yet (None), or for this one.
+    """
     strange = [c.field for c in address.conditions if c.field not in {"include", "resolution"}]
     if strange:
         raise UsageError(
             f"grids have no option '{strange[0]}'",
             address=str(address),
-            hint=f"grid:{address.name}?include=energy",
+            hint=f"openallen fetch grid:{address.name} --include energy",
         )
     told = address.option("include")
     connectivity = data_set is not None and data_set.connectivity
@@ -162,7 +159,7 @@ def _wanted(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
         raise UsageError(
             f"this data set shows {shows}",
             address=str(address),
-            hint=f"grid:{address.name}?include={usual}",
+            hint=f"openallen fetch grid:{address.name} --include {usual}",
         )
     _resolution(address)
     if kinds[0] in EXPRESSION and address.option("resolution") and (told or data_set):
@@ -185,11 +182,11 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
     UsageError
         If something is asked for that grids do not hold.
     """
-    _wanted(address, None)  # what makes no sense is said before anything is asked
-    _own_folder(to, address, client.source)
-    retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
+    wanted_kinds(address, None)  # what makes no sense is said before anything is asked
+    _own_grid_folder(to, address, client.source)
+    retry = fetch_command(address, to=to, source=client.source)
     facts, notes = _data_set(client, address.id, to)
-    kinds = _wanted(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
+    kinds = wanted_kinds(address, DataSet.from_row(facts["row"]) if facts["row"] else None)
     if kinds[0] in EXPRESSION:
         files: tuple[RemoteFile, ...] = (_expression(client, address, kinds, retry),)
     else:
@@ -231,11 +228,11 @@ class GridsJob:
             folder = self.plan.to / str(row["id"])
             if folder.is_dir():
                 facts = {"row": row, "source": self.plan.source, "simulated": self.simulated}
-                _keep(folder / facts_name(int(row["id"])), facts)
+                keep_facts(folder / facts_name(int(row["id"])), facts)
         return report
 
     def result(self) -> list[Path]:
-        """Give the folders."""
+        """Return the folders."""
         return [self.plan.to / str(row["id"]) for row in self.rows]
 
 
@@ -255,8 +252,8 @@ def plan_grids(
     for row in rows:
         one = Address("grid", str(row["id"]), conditions=(Condition("include", "eq", kind),))
         folder = to / one.name
-        _own_folder(folder, one, client.source)
-        retry = f"openallen fetch {shlex.quote(str(one))} --to {shlex.quote(str(folder))}"
+        _own_grid_folder(folder, one, client.source)
+        retry = fetch_command(one, to=folder, source=client.source)
         file = _expression(client, one, (kind,), retry)
         files.append(replace(file, path=f"{one.name}/{file.path}"))
     plan = Plan(
@@ -272,7 +269,7 @@ def plan_grids(
 
 
 def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Give what is known of a data set: what was kept beside its files, else what is told.
+    """Return what is known of a data set: what was kept beside its files, else what is told.
 
     Raises
     ------
@@ -303,7 +300,7 @@ def _kept_row(client: Client, number: int, to: Path) -> dict[str, Any] | None:
 
 
 def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any], str]:
-    """Give the row of a data set, kept or asked for, and the query.
+    """Return the row of a data set, kept or asked for, and the query.
 
     Raises
     ------
@@ -318,8 +315,8 @@ def data_set_row(client: Client, number: int, to: Path) -> tuple[dict[str, Any],
     return describe_data_set(client, number)
 
 
-def _own_folder(to: Path, address: Address, source: str) -> None:
-    """See that a folder does not hold something else already, or this from another source.
+def _own_grid_folder(to: Path, address: Address, source: str) -> None:
+    """Check that a folder does not hold something else already, or this grid from another source.
 
     What is here is vouched for by its path alone: a sample's volumes would pass for the service's.
 
@@ -328,22 +325,39 @@ def _own_folder(to: Path, address: Address, source: str) -> None:
     RefusedError
         If it does, with what.
     """
-    atlas = read_kept(to / FACTS_NAME)
+    others = {p.name.split("_")[1] for p in to.glob("grid_*_*")} - {address.name}
+    holds = f"grid:{min(others)}" if others else ""
+    if read_kept(to / FACTS_NAME):
+        holds = "an atlas"
+    _own_folder(to, holds or _elsewhere("grid", read_kept(to / facts_name(address.id)), source))
+
+
+def _own_atlas_folder(to: Path, atlas: AtlasFacts, source: str) -> None:
+    """Check that a folder does not hold something else already, or this atlas from another source.
+
+    Raises
+    ------
+    RefusedError
+        If it does, with what.
+    """
+    facts = read_kept(to / FACTS_NAME)
     holds = ""
+    if any(to.glob("grid_*_*")):
+        holds = "grids"
+    elif facts.get("name", atlas.name) != atlas.name:
+        holds = f"atlas:{facts['name']}"
+    _own_folder(to, holds or _elsewhere("atlas", facts, source))
+
+
+def _elsewhere(kind: str, facts: Mapping[str, Any], source: str) -> str:
+    """Say that what is recorded of a folder came from another source; empty where it did not."""
+    before = facts.get("source", source)
+    return f"this {kind} from another source ({before}, not {source})" if before != source else ""
+
+
+def _own_folder(to: Path, holds: str) -> None:
     if (to / "manifest.json").exists():
         holds = "an image stack"
-    elif address.scheme == "grid":
-        others = {p.name.split("_")[1] for p in to.glob("grid_*_*")} - {address.name}
-        holds = "an atlas" if atlas else f"grid:{min(others)}" if others else ""
-        here, facts = str(address.scheme), read_kept(to / facts_name(address.id))
-    else:
-        here, facts = str(address.scheme), atlas
-        if any(to.glob("grid_*_*")):
-            holds = "grids"
-        elif atlas.get("name", find_atlas(address.name).name) != find_atlas(address.name).name:
-            holds = f"atlas:{atlas['name']}"
-    if not holds and facts.get("source", source) != source:
-        holds = f"this {here} from another source ({facts['source']}, not {source})"
     if holds:
         raise RefusedError(
             "this folder is taken",
@@ -397,17 +411,17 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         If there is no such part or voxel size.
     """
     atlas = find_atlas(address.name)
-    _own_folder(to, address, client.source)
+    _own_atlas_folder(to, atlas, client.source)
     if address.conditions:
         raise UsageError(
             f"atlases have no option '{address.conditions[0].field}'",
             address=str(address),
-            hint=f"atlas:{atlas.name}/{atlas.parts[0]}",
+            hint=f"openallen fetch atlas:{atlas.name}/{atlas.parts[0]}",
         )
-    retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
+    retry = fetch_command(address, to=to, source=client.source)
     row: Mapping[str, Any] = {}
     if atlas.annotation:
-        files = _archive_files(client, atlas, address, retry)
+        files = _archive_files(client, atlas, address, retry, to)
     else:
         row = read_kept(to / FACTS_NAME).get("row") or {}
         if row.get("source") != client.source:
@@ -418,7 +432,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
         title=atlas.title,
         source=client.source,
         to=to,
-        files=(*files, _ontology(client, atlas, retry)),
+        files=(*files, ontology_file(client, atlas.graph_id, retry)),
         notes=client.notes,
         connections=_CONNECTIONS,
     )
@@ -436,14 +450,14 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
 
 
 def _archive_files(
-    client: Client, atlas: AtlasFacts, address: Address, retry: str
+    client: Client, atlas: AtlasFacts, address: Address, retry: str, to: Path
 ) -> tuple[RemoteFile, ...]:
     live = client.base_url == LIVE_URL
     root = _DOWNLOADS if live else f"{client.base_url}/informatics-archive"
     asked = [address.path] if address.path else [tuple(p.split("/")) for p in atlas.parts]
     files = []
     for parts in asked:
-        part = nrrd_part(atlas, _by_id(client, atlas, parts))
+        part = nrrd_part(atlas, _by_id(client, atlas, parts, to))
         mesh = part.file.endswith(".obj")
         files.append(
             RemoteFile(
@@ -452,20 +466,22 @@ def _archive_files(
                 path=part.file,
                 kind="meshes" if mesh else "volumes",
                 expects=frozenset({"text"} if mesh else {"nrrd"}),
-                check=None if mesh else NrrdCheck(),
+                check=ObjCheck() if mesh else NrrdCheck(),
                 retry=retry,
             )
         )
     return tuple(files)
 
 
-def _by_id(client: Client, atlas: AtlasFacts, parts: tuple[str, ...]) -> tuple[str, ...]:
+def _by_id(client: Client, atlas: AtlasFacts, parts: tuple[str, ...], to: Path) -> tuple[str, ...]:
     """Write the structure of a mask or mesh as its id, which is what its file is called by."""
     if len(parts) < 2 or parts[0] not in {"mask", "mesh"} or parts[1].isdigit():
         return parts
-    rows = client.rows(Search.of("Structure").where(graph_id=atlas.graph_id).query)
-    found = Structures.from_rows(rows, atlas.graph_id).find(parts[1])
-    return (parts[0], str(found.id), *parts[2:])
+    known = fetched_structures(to, atlas.graph_id, client.source)  # needs no network
+    if known is None:
+        rows = client.rows(Search.of("Structure").where(graph_id=atlas.graph_id).query)
+        known = Structures.from_rows(rows, atlas.graph_id)
+    return (parts[0], str(known.find(parts[1]).id), *parts[2:])
 
 
 def _reference_space(client: Client, atlas: AtlasFacts) -> Mapping[str, Any]:
@@ -482,7 +498,9 @@ def _reference_space(client: Client, atlas: AtlasFacts) -> Mapping[str, Any]:
             "which reference space?" if rows else "the service has no such reference space",
             address=f"atlas:{atlas.name}",
             why=ids,
-            hint=f"atlas:{rows[0].get('id')}" if rows else "openallen list rma:ReferenceSpace",
+            hint=f"openallen fetch atlas:{rows[0].get('id')}"
+            if rows
+            else "openallen list rma:ReferenceSpace",
         )
     return rows[0]
 
@@ -499,7 +517,7 @@ def _space_files(
         raise UsageError(
             "files of a reference space have one name",
             address=f"atlas:{atlas.name}/{'/'.join(asked)}",
-            hint=f"atlas:{atlas.name}/{asked[0]}",
+            hint=f"openallen fetch atlas:{atlas.name}/{asked[0]}",
         )
     files = []
     for part in asked or atlas.parts:
@@ -517,15 +535,3 @@ def _space_files(
             )
         )
     return tuple(files)
-
-
-def _ontology(client: Client, atlas: AtlasFacts, retry: str) -> RemoteFile:
-    return RemoteFile(
-        address=f"structures:{atlas.graph_id}",
-        url=f"{client.base_url}/api/v2/structure_graph_download/{atlas.graph_id}.json",
-        path=graph_name(atlas.graph_id),
-        kind="ontology",
-        expects=frozenset({"json"}),
-        check=OntologyCheck(),
-        retry=retry,
-    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openallen.errors import MissingExtraError, UsageError
 from openallen.sources.atlases.frames import (
@@ -15,6 +18,7 @@ from openallen.sources.atlases.frames import (
     spacing_of,
     um_of,
 )
+from openallen.sources.atlases.structures import Structure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from openallen.sources.atlases.atlas import Atlas
-
-__all__ = ["plot_slices"]
+__all__ = ["Outlines", "plot_slices"]
 
 _VIEWS: Final = (
     ("coronal", "AP", "DV", "ML"),
@@ -34,13 +36,29 @@ _VIEWS: Final = (
 """Name of a view, the axis it cuts, and the axes that run down and to the right in it."""
 
 _MM: Final = 1000.0
+_SHARE: Final = "1"
+"""Unit of what runs from 0 to 1."""
+
+
+class Outlines(Protocol):
+    """What pictures need of an atlas; `openallen.sources.atlases.Atlas` has it."""
+
+    @property
+    def structures(self) -> Iterable[Structure]:
+        """The structures whose colours are drawn."""
+
+    def annotation_like(self, resolution_um: float) -> xr.DataArray | None:
+        """Return the annotation whose voxels are nearest to a size."""
+
+    def structure_at(self, point_um: Any, resolution_um: float | None = None) -> Structure | None:
+        """Return the structure at one point."""
 
 
 def plot_slices(
     volume: xr.DataArray,
     at_um: Any = None,
     *,
-    atlas: Atlas | None = None,
+    atlas: Outlines | None = None,
     cmap: str | None = None,
 ) -> Figure:
     """Draw three orthogonal slices of a volume through a point.
@@ -60,7 +78,8 @@ def plot_slices(
     Returns
     -------
     Figure
-        Coronal, sagittal and horizontal, to scale, axes in mm.
+        Coronal, sagittal and horizontal, to scale, axes in mm. It is not one of pyplot's: a
+        notebook shows it once, and ``figure.savefig("x.png")`` writes it.
 
     Raises
     ------
@@ -68,32 +87,48 @@ def plot_slices(
         If the volume has other axes, or the point lies outside it.
     """
     try:
-        import matplotlib.pyplot as plt
+        from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("atlas", "a picture") from None
     volume = _drawable(volume, atlas)
     drawn = _Slices.of(volume, at_um, atlas, cmap)
     depth, height, width = drawn.sizes_mm
     widths = [width, depth, width]
-    figure, axes = plt.subplots(
-        1,
-        3,
-        figsize=(12.5, 12.5 * max(height, depth) / sum(widths) + 0.9),
-        gridspec_kw={"width_ratios": widths},
-        layout="constrained",
+    figure = Figure(
+        figsize=(13.0, 12.5 * max(height, depth) / sum(widths) + 0.9), layout="constrained"
     )
+    axes = figure.subplots(1, 3, width_ratios=widths)
     shown = [drawn.view(axis, *view) for axis, view in zip(axes, _VIEWS, strict=True)]
     if drawn.colours is None:
-        units = str(volume.attrs.get("units", ""))
-        named = units if units not in {"", "1"} else ""
-        figure.colorbar(shown[0], ax=axes, shrink=0.7, pad=0.01, label=named)
-    figure.suptitle(_title(drawn.volume, atlas, drawn.point_um), fontsize=11)
-    made: Figure = figure
-    return made
+        bar = figure.colorbar(shown[0], ax=axes, shrink=0.8, pad=0.01)
+        bar.set_label(_quantity(volume), fontsize=11)
+        bar.ax.tick_params(labelsize=10)
+    figure.suptitle(_title(drawn, at_um), fontsize=12)
+    # pyplot does not know this figure, so notebooks show it once: as the value of a cell, by this.
+    vars(figure)["_repr_png_"] = functools.partial(_png, figure)
+    return figure
 
 
-def _drawable(volume: xr.DataArray, atlas: Atlas | None) -> xr.DataArray:
-    """Give a volume in the order of `AXES`, in the frame of the atlas.
+def _png(figure: Figure) -> bytes:
+    """Return a figure as notebooks show it."""
+    body = BytesIO()
+    figure.savefig(body, format="png", dpi=100)
+    return body.getvalue()
+
+
+def _quantity(volume: xr.DataArray) -> str:
+    """Return what a volume's values are, with their unit: ``expression energy (grey level)``."""
+    told = volume.attrs
+    name, units = str(volume.name or ""), str(told.get("units") or "")
+    what = str(told.get("long_name") or name).partition(":")[0]
+    if "/" in what:  # the part of an atlas
+        what = name
+    units = "0 to 1" if units == _SHARE else units
+    return f"{what} ({units})" if units else what
+
+
+def _drawable(volume: xr.DataArray, atlas: Outlines | None) -> xr.DataArray:
+    """Return a volume in the order of `AXES`, in the frame of the atlas.
 
     Raises
     ------
@@ -121,7 +156,7 @@ class _Slices:
     """What the three views have in common."""
 
     volume: xr.DataArray
-    atlas: Atlas | None
+    atlas: Outlines | None
     index: tuple[int, ...]
     spacing: tuple[float, ...]
     cmap: str
@@ -129,7 +164,9 @@ class _Slices:
     colours: Any = None
 
     @classmethod
-    def of(cls, volume: xr.DataArray, at_um: Any, atlas: Atlas | None, cmap: str | None) -> _Slices:
+    def of(
+        cls, volume: xr.DataArray, at_um: Any, atlas: Outlines | None, cmap: str | None
+    ) -> _Slices:
         whole = volume.dtype.kind in "iub"
         painted = whole and volume.attrs.get("units") == "structure id" and atlas is not None
         return cls(
@@ -151,19 +188,19 @@ class _Slices:
         return [n * step / _MM for n, step in zip(self.volume.shape, self.spacing, strict=True)]
 
     def view(self, axis: Axes, name: str, cut: str, down: str, right: str) -> Any:
-        """Draw one view; gives the picture in it."""
+        """Draw one view; return the picture in it."""
         plane = self.volume.isel({cut: self.index[AXES.index(cut)]}).transpose(down, right)
         shown = self._picture(axis, plane.to_numpy(), down, right)
         if self.atlas is not None and self.colours is None:
             self._outline(axis, cut, down, right)
-        style: dict[str, Any] = {"color": "#ff5a36", "linewidth": 0.6, "alpha": 0.8}
+        style: dict[str, Any] = {"color": "#ff5a36", "linewidth": 0.8, "alpha": 0.9}
         point_mm = dict(zip(AXES, self.point_um / _MM, strict=True))
         axis.axhline(point_mm[down], **style)
         axis.axvline(point_mm[right], **style)
-        axis.set_title(f"{name}, {cut} {point_mm[cut]:.2f} mm", fontsize=10)
-        axis.set_xlabel(f"{right} (mm)", fontsize=8)
-        axis.set_ylabel(f"{down} (mm)", fontsize=8)
-        axis.tick_params(labelsize=7)
+        axis.set_title(f"{name}, {cut} {point_mm[cut]:.2f} mm", fontsize=11)
+        axis.set_xlabel(f"{right} (mm)", fontsize=10)
+        axis.set_ylabel(f"{down} (mm)", fontsize=10)
+        axis.tick_params(labelsize=9)
         return shown
 
     def _picture(self, axis: Axes, values: np.ndarray[Any, Any], down: str, right: str) -> Any:
@@ -204,7 +241,8 @@ class _Slices:
         lines.append(np.stack([columns + 1, rows, columns + 1, rows + 1], axis=1))
         scale = (steps[right] / _MM, steps[down] / _MM)
         segments = np.concatenate(lines).reshape(-1, 2, 2) * scale
-        style: dict[str, Any] = {"colors": "#7fd4ff", "linewidths": 0.35, "alpha": 0.8}
+        color = "#2a8cff" if self.cmap == "gray" else "#9fe8ff"  # seen on white as on black
+        style: dict[str, Any] = {"colors": color, "linewidths": 0.6, "alpha": 0.9}
         axis.add_collection(LineCollection(list(segments), **style))
 
 
@@ -249,8 +287,8 @@ def _limits(volume: xr.DataArray) -> tuple[float, float]:
     return 0.0, high if 0 < high < float("inf") else 1.0
 
 
-def _structure_colours(atlas: Atlas) -> Any:
-    """Give what turns ids into the colours of the atlas; white where there is no structure."""
+def _structure_colours(atlas: Outlines) -> Any:
+    """Return a function that turns ids into the colours of the atlas; white outside of all."""
     import numpy as np
 
     table = {s.id: tuple(int(s.color[i : i + 2], 16) for i in (0, 2, 4)) for s in atlas.structures}
@@ -264,16 +302,27 @@ def _structure_colours(atlas: Atlas) -> Any:
     return paint
 
 
-def _title(volume: xr.DataArray, atlas: Atlas | None, point_um: np.ndarray[Any, Any]) -> str:
+def _title(drawn: _Slices, at_um: Any) -> str:
+    """Return what is drawn, where, and in which structure that is."""
+    volume, atlas = drawn.volume, drawn.atlas
     told = volume.attrs
     parts = [str(told.get("gene") or told.get("atlas") or ""), str(volume.name or "")]
     if told.get("data_set_id") is not None:
         parts.append(f"data set {told['data_set_id']}")
-    text = ", ".join(part for part in parts if part)
-    point = ", ".join(f"{um:.0f}" for um in point_um)
-    text += f"   at {point} µm (AP, DV, ML)"
+    lines = [", ".join(part for part in parts if part) or "volume"]
+    if told.get("simulated"):
+        lines[0] += " (simulated)"
+    point = f"voxel centre {_place(drawn.point_um)} µm (AP, DV, ML)"
+    if at_um is not None and _place(points_um(at_um)) != _place(drawn.point_um):
+        point = f"point {_place(points_um(at_um))} µm, shown at its {point}"
     if atlas is not None:
         near = atlas.annotation_like(spacing_of(volume)[0])
-        found = atlas.structure_at(point_um, spacing_of(near)[0]) if near is not None else None
-        text += f" in {found.name} ({found.acronym})" if found is not None else ""
-    return text + ("\nsimulated" if told.get("simulated") else "")
+        found = (
+            atlas.structure_at(drawn.point_um, spacing_of(near)[0]) if near is not None else None
+        )
+        point += f", in {found.name} ({found.acronym})" if found is not None else ""
+    return "\n".join([*lines, point])
+
+
+def _place(point_um: np.ndarray[Any, Any]) -> str:
+    return ", ".join(f"{um:.0f}" for um in point_um)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Condition
 from openallen.brainmap.builder import Search
+from openallen.brainmap.near import values_hint
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
+from openallen.near import nothing_matches, unknown_column
 from openallen.sources.atlases.models import DataSet
+from openallen.sources.atlases.ontologies import GRAPHS, fetched_structures, no_ontology
 from openallen.sources.atlases.structures import Structures
 from openallen.sources.atlases.sync import ImageAlignment, SetAlignment
 from openallen.store.disk import read_kept, write_whole
@@ -30,6 +33,7 @@ __all__ = [
     "grid_row",
     "load_alignment",
     "load_structures",
+    "no_grids",
     "search_grids",
 ]
 
@@ -59,19 +63,12 @@ _INCLUDED: Final = (
     "specimen.donor.age",
 )
 
-GRAPHS: Final = {
-    1: "adult mouse",
-    10: "human",
-    16: "developing human",
-    17: "developing mouse",
-}
-"""Ontologies of brain-map.org by their graph id."""
-
 _NAME: Final = "structures.json"
+_LIST: Final = "openallen list grid:"
 
 
 def search_grids(conditions: Iterable[Condition] = ()) -> Query:
-    """Give the query for section data sets; those that failed are left out unless asked for.
+    """Return the query for section data sets; failed ones are left out unless asked for.
 
     Parameters
     ----------
@@ -81,7 +78,7 @@ def search_grids(conditions: Iterable[Condition] = ()) -> Query:
     Raises
     ------
     UsageError
-        For a filter that is none of these.
+        For a column or a plane of section that does not exist, with the nearest one.
     """
     wanted = list(conditions)
     search = Search.of("SectionDataSet")
@@ -89,16 +86,28 @@ def search_grids(conditions: Iterable[Condition] = ()) -> Query:
         search = search.where(failed=False)
     for condition in wanted:
         if condition.field not in COLUMNS:
-            near = get_close_matches(condition.field, COLUMNS, 1)
-            raise UsageError(
-                f"section data sets have no '{condition.field}'",
-                why="filters are " + ", ".join(COLUMNS),
-                hint=near[0] if near else "",
-            )
+            raise unknown_column(condition, COLUMNS, address="grid:", command=_LIST)
         path, field = COLUMNS[condition.field]
-        told = Condition(field, condition.op, _spelled(condition))
-        search = search.where(path, told) if path else search.where(told)
+        one = Condition(field, condition.op, _spelled(condition))
+        search = search.where(path, one) if path else search.where(one)
     return search.include(*_INCLUDED).query
+
+
+def no_grids(client: Client, conditions: Sequence[Condition]) -> NotFoundError:
+    """Return the error for conditions no data set matches, with the values likely meant.
+
+    Genes are found whatever their case: ``gene=pdyn`` suggests ``gene=Pdyn``.
+
+    Parameters
+    ----------
+    client
+        Whom to ask for the values.
+    conditions
+        The conditions as given to `search_grids`.
+    """
+    found = values_hint(client, search_grids(conditions), conditions, COLUMNS)
+    command = f"{_LIST}{client.source_option}"
+    return nothing_matches("grid:", conditions, found, command=command)
 
 
 _SPELLED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -108,12 +117,12 @@ _SPELLED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _spelled(condition: Condition) -> str | tuple[str, ...]:
-    """Write planes and products as the service does, whatever their case; others stay.
+    """Return planes and products as the service writes them, whatever their case.
 
     Raises
     ------
     UsageError
-        For a plane there is none of.
+        For a plane of section that does not exist.
     """
     known = {word.lower(): word for word in _SPELLED.get(condition.field, ())}
     if not known or condition.op not in {"eq", "ne", "in"}:
@@ -124,21 +133,22 @@ def _spelled(condition: Condition) -> str | tuple[str, ...]:
             if word.lower() not in known:
                 near = get_close_matches(word.lower(), known, 1)
                 raise UsageError(
-                    f"there is no plane of section '{word}'",
-                    why="there are " + ", ".join(_SPELLED["plane"]),
-                    hint=f"plane={near[0]}" if near else "",
+                    f"no plane of section '{word}'",
+                    address="grid:",
+                    why="values of plane: " + ", ".join(_SPELLED["plane"]),
+                    hint=f"{_LIST} plane={near[0]}" if near else "",
                 )
     found = tuple(known.get(word.lower(), word) for word in given)
     return found if isinstance(condition.value, tuple) else found[0]
 
 
 def grid_row(row: Mapping[str, Any]) -> Row:
-    """Give a section data set as a flat row."""
+    """Return a section data set as a flat row."""
     return DataSet.from_row(row).to_dict()
 
 
 def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
-    """Ask what one section data set is; gives its row and the query.
+    """Ask what one section data set is; return its row and the query.
 
     Raises
     ------
@@ -149,7 +159,7 @@ def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
     rows = list(client.rows(query, 1))
     if not rows:
         raise NotFoundError(
-            "there is no such section data set",
+            "no such section data set",
             address=f"grid:{data_set_id}",
             hint="openallen list grid: gene=Pdyn",
         )
@@ -157,7 +167,7 @@ def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
 
 
 def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
-    """Give an ontology: the one that is kept in `folder`, else asked for and kept there.
+    """Return an ontology: the one that is kept or fetched in `folder`, else asked for and kept.
 
     Raises
     ------
@@ -170,19 +180,19 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
     if kept is not None:
         with suppress(AnswerError, KeyError, TypeError):
             return Structures.from_rows(kept["rows"], graph_id)
+    fetched = fetched_structures(folder, graph_id, client.source)
+    if fetched is not None:
+        return fetched
     rows = [dict(row) for row in client.rows(Search.of("Structure").where(graph_id=graph_id).query)]
     if not rows:
-        known = ", ".join(f"{number} {name}" for number, name in GRAPHS.items())
-        raise NotFoundError(
-            "there is no such ontology", address=f"structures:{graph_id}", why=f"known are {known}"
-        )
+        raise no_ontology(graph_id)
     found = Structures.from_rows(rows, graph_id)
     _keep(folder / _NAME, {"source": client.source, "rows": rows})
     return found
 
 
 def _kept(path: Path, source: str) -> dict[str, Any] | None:
-    """Give what was kept of a source; None where nothing was, or it is damaged."""
+    """Return what was kept of a source; None where nothing was, or it is damaged."""
     told = read_kept(path)
     return told if told.get("source") == source else None
 
@@ -193,7 +203,7 @@ def _keep(path: Path, told: Mapping[str, Any]) -> None:
 
 
 def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignment:
-    """Give where the images of a section data set lie: from rows kept in `folder`, else asked for.
+    """Return where the images of a section data set lie: from rows in `folder`, else asked for.
 
     Raises
     ------
@@ -216,7 +226,7 @@ def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignme
     aligned = [row for row in sections if row.get("alignment2d")]
     if not aligned or not rows[0].get("alignment3d"):
         raise NotFoundError(
-            "this section data set is not aligned" if rows else "there is no such data set",
+            "this section data set is not aligned" if rows else "no such data set",
             address=f"grid:{data_set_id}",
         )
     found = _alignment(rows[0], aligned)

@@ -1,24 +1,31 @@
-"""An ontology of brain structures: a tree, a table, a look-up that understands near misses."""
+"""An ontology of brain structures: a tree, a table, look-up by id, acronym or name."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import operator
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import AnswerError, NotFoundError
+from openallen.errors import AnswerError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-__all__ = ["Structure", "Structures"]
+__all__ = ["Structure", "StructureLike", "Structures"]
+
+_COLOR: Final = re.compile(r"#?([0-9A-Fa-f]{6})")
+_GREY: Final = "AAAAAA"
+_MOST_NEAR: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Structure:
     """One structure.
 
@@ -53,21 +60,62 @@ class Structure:
             If it lacks an id or a name.
         """
         try:
-            parent = row.get("parent_structure_id")
             return cls(
                 int(row["id"]),
                 str(row["acronym"]).strip(),
                 str(row["name"]).strip(),
-                None if parent is None else int(parent),
-                str(row.get("color_hex_triplet") or "AAAAAA"),
+                _parent(row),
+                _color(row),
                 int(row.get("graph_order") or 0),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise AnswerError("this is no row of a structure", why=str(error)) from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise AnswerError("not a row of a structure", why=str(error)[:200]) from error
+
+    def __repr__(self) -> str:
+        return f"{self.acronym} (id {self.id}) {self.name}"
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, object] = {
+            "id": self.id,
+            "name": self.name,
+            "part of": self.parent_id,
+            "color": f"#{self.color}",
+        }
+        return card(self.acronym, facts)
 
 
-class Structures(Sequence[Structure]):
-    """The structures of one graph, in the order of the atlas.
+def _parent(row: Mapping[str, Any]) -> int | None:
+    """Return the id of what a row's structure is part of: said, or the last but one of its path.
+
+    Tables of AllenSDK and BrainGlobe have the path only, as a list or as ``/997/8/``.
+    """
+    if "parent_structure_id" in row:
+        said = row["parent_structure_id"]
+        return None if said is None or said == "" or int(said) < 0 else int(said)
+    path: Any = row.get("structure_id_path") or ()
+    if isinstance(path, str):
+        path = [word for word in path.split("/") if word]
+    return int(path[-2]) if len(path) > 1 else None
+
+
+def _color(row: Mapping[str, Any]) -> str:
+    """Return six hex digits; grey if the row has no colour that can be read."""
+    rgb = row.get("rgb_triplet")
+    if isinstance(rgb, list) and len(rgb) == 3:
+        return "".join(f"{min(max(int(part), 0), 255):02X}" for part in rgb)
+    match = _COLOR.fullmatch(str(row.get("color_hex_triplet") or ""))
+    return match[1] if match else _GREY
+
+
+StructureLike: TypeAlias = int | str | Structure
+"""What names a structure: its id, its acronym or name, or the structure itself."""
+
+
+class Structures(Collection[Structure]):
+    """The structures of one graph; iteration is in the order of the atlas.
+
+    ``structures[385]`` is the structure with that id and ``structures["VISp"]`` the one with that
+    acronym (see `find`); there is no access by position (``list(structures)[0]`` is the first).
 
     Parameters
     ----------
@@ -110,18 +158,29 @@ class Structures(Sequence[Structure]):
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]], graph_id: int = 0) -> Structures:
-        """Read rows of brain-map.org, or the nested nodes of a structure graph."""
+        """Read rows of brain-map.org, or the nested nodes of a structure graph.
+
+        Raises
+        ------
+        AnswerError
+            If a row is not one of a structure, or they do not make a tree.
+        """
 
         def flat(nodes: Iterable[Mapping[str, Any]]) -> Iterator[Structure]:
-            for node in nodes:
+            waiting = list(nodes)
+            while waiting:
+                node = waiting.pop()
+                if not isinstance(node, Mapping):
+                    raise AnswerError("not a row of a structure", why=repr(node)[:80])
                 yield Structure.from_row(node)
-                yield from flat(node.get("children") or ())
+                children = node.get("children")
+                waiting.extend(children if isinstance(children, list) else ())
 
         return cls(flat(rows), graph_id)
 
     @classmethod
     def from_graph(cls, answer: bytes, graph_id: int = 0) -> Structures:
-        """Read an answer of ``structure_graph_download``.
+        """Read an answer of ``structure_graph_download``, or a list of structures in JSON.
 
         Raises
         ------
@@ -130,9 +189,11 @@ class Structures(Sequence[Structure]):
         """
         try:
             told = json.loads(answer)
-        except (UnicodeDecodeError, ValueError) as error:
-            raise AnswerError("an ontology that is no JSON", why=str(error)) from error
+        except (ValueError, RecursionError) as error:
+            raise AnswerError("an ontology that is not JSON", why=str(error)) from error
         nodes = told.get("msg") if isinstance(told, dict) else told
+        if isinstance(told, dict) and "acronym" in told:  # the root itself, as older files have it
+            nodes = [told]
         if not isinstance(nodes, list) or not all(isinstance(n, dict) for n in nodes):
             raise AnswerError("an ontology without structures", why=repr(nodes)[:80])
         return cls.from_rows(nodes, graph_id)
@@ -140,8 +201,31 @@ class Structures(Sequence[Structure]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, at: Any) -> Any:
-        return self._rows[at]
+    def __iter__(self) -> Iterator[Structure]:
+        return iter(self._rows)
+
+    def __reversed__(self) -> Iterator[Structure]:
+        return reversed(self._rows)
+
+    def __contains__(self, what: object) -> bool:
+        if isinstance(what, Structure):
+            return self.by_id.get(what.id) == what
+        if isinstance(what, str):
+            return len(self._named(what)) == 1
+        number = _number(what)
+        return number is not None and number in self.by_id
+
+    def __getitem__(self, what: StructureLike) -> Structure:
+        """Return the structure with an id (whole number), acronym or name.
+
+        Raises
+        ------
+        NotFoundError
+            As `find` does.
+        UsageError
+            For a slice: structures have no positions.
+        """
+        return self.find(what)
 
     @functools.cached_property
     def _children(self) -> dict[int, list[int]]:
@@ -159,32 +243,119 @@ class Structures(Sequence[Structure]):
                 found.setdefault(word, []).append(structure)
         return found
 
-    def find(self, what: int | str) -> Structure:
-        """Give one structure by id, acronym (as written) or name (in any case).
+    def find(self, what: StructureLike) -> Structure:
+        """Return one structure by id, acronym (as written) or name (in any case).
 
         Raises
         ------
         NotFoundError
             If there is none, with what was perhaps meant, or several are called so.
+        UsageError
+            If it is of no kind that names a structure.
         """
-        text = str(what).strip()
-        if text.isdigit() and int(text) in self.by_id:
+        if isinstance(what, Structure):
+            return self.find(what.id)
+        number = _number(what)
+        if number is None and not isinstance(what, str):
+            raise UsageError(
+                "a structure is named by id, acronym or name",
+                why=f"not by {repr(what)[:60]}",
+                hint="list(structures)[:10] for the first ten",
+            )
+        if number is not None and abs(number) >= 10**19:
+            raise NotFoundError("no such structure", why="no id has twenty digits")
+        text = str(number if number is not None else what).strip()
+        if text.isdecimal() and len(text) < 20 and int(text) in self.by_id:
             return self.by_id[int(text)]
-        found = self._by_word.get(text) or self._by_word.get(text.casefold(), [])
-        if not found:  # an acronym in another case, where that is no other acronym
-            folded = text.casefold()
-            found = [s for s in self._rows if s.acronym.casefold() == folded]
+        found = self._named(text)
         if len(found) == 1:
             return found[0]
         if found:
             ids = ", ".join(f"{s.id} ({s.name})" for s in found)
-            raise NotFoundError(f"several structures are called '{text}'", why=ids)
-        words = [s.acronym for s in self._rows] + [s.name for s in self._rows]
-        near = get_close_matches(text, words, 3, 0.6)
-        raise NotFoundError(f"there is no structure '{text}'", hint=", ".join(near))
+            raise NotFoundError("several structures are called so", address=text, why=ids)
+        text = text[:60]
+        near = self._near(text)
+        raise NotFoundError(
+            "no such structure",
+            address=text,
+            why="near are " + ", ".join(f"{s.acronym} ({s.name})" for s in near) if near else "",
+            hint=self._command(near[0]) if near else "",
+        )
 
-    def ancestors(self, what: int | str) -> tuple[Structure, ...]:
-        """Give what a structure is part of, from the nearest to the root."""
+    def _named(self, text: str) -> list[Structure]:
+        """Return the structures with an acronym (in its own case first) or a name."""
+        folded = text.strip().casefold()
+        found = self._by_word.get(text.strip()) or self._by_word.get(folded, [])
+        # An acronym in another case, if that is not another acronym.
+        return found or [s for s in self._rows if s.acronym.casefold() == folded]
+
+    def _near(self, text: str) -> list[Structure]:
+        """Return what was perhaps meant: names that hold the words, acronyms and names like it."""
+        folded = text.casefold()
+        words = folded.split()
+        holding = [s for s in self._rows if words and all(w in s.name.casefold() for w in words)]
+        # What has most parts first: who writes "visual" means the visual areas.
+        holding.sort(key=lambda s: (-len(self.descendants(s.id)), len(s.name)))
+        by_word: dict[str, Structure] = {}
+        for structure in self._rows:
+            for word in (structure.name, structure.acronym):
+                by_word.setdefault(word.casefold(), structure)
+        alike = [by_word[word] for word in get_close_matches(folded, by_word, _MOST_NEAR, 0.6)]
+        alike.sort(key=lambda s: not s.acronym.casefold().startswith(folded[:3]))
+        first, second = (holding, alike) if len(folded) > 3 else (alike, holding)
+        return list(dict.fromkeys([*first[:4], *second, *first]))[:_MOST_NEAR]
+
+    def _command(self, structure: Structure) -> str:
+        plain = re.fullmatch(r"[A-Za-z0-9-]+", structure.acronym)
+        word = structure.acronym if plain and not structure.acronym.isdigit() else structure.id
+        if self.graph_id:
+            return f"openallen show structures:{self.graph_id}/{word}"
+        return f"structures.find({word!r})"
+
+    def acronyms(self, ids: Any) -> np.ndarray[Any, Any]:
+        """Return the acronym of each id, as an array of str of the same shape.
+
+        Parameters
+        ----------
+        ids
+            Whole numbers: an array, a list, one number. 0, and ids that the ontology does not
+            have, become ``""``.
+
+        Raises
+        ------
+        UsageError
+            If they are not whole numbers.
+        """
+        return self._words(ids, {s.id: s.acronym for s in self._rows})
+
+    def names(self, ids: Any) -> np.ndarray[Any, Any]:
+        """Return the name of each id, as an array of str of the same shape; see `acronyms`.
+
+        Raises
+        ------
+        UsageError
+            If they are not whole numbers.
+        """
+        return self._words(ids, {s.id: s.name for s in self._rows})
+
+    @staticmethod
+    def _words(ids: Any, words: Mapping[int, str]) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        try:
+            values = np.asarray(ids)
+        except (TypeError, ValueError):
+            raise UsageError("ids are whole numbers", why=repr(ids)[:60]) from None
+        if values.size and values.dtype.kind not in "iu":
+            raise UsageError("ids are whole numbers", why=f"these are {values.dtype}")
+        known, where = np.unique(values, return_inverse=True)
+        found: np.ndarray[Any, Any] = np.array([words.get(int(i), "") for i in known] or [""])
+        if not values.size:
+            return np.empty(values.shape, found.dtype)
+        return found[where.reshape(values.shape)]
+
+    def ancestors(self, what: StructureLike) -> tuple[Structure, ...]:
+        """Return what a structure is part of, from the nearest to the root."""
         found = []
         parent = self.find(what).parent_id
         while parent is not None:
@@ -192,12 +363,12 @@ class Structures(Sequence[Structure]):
             parent = found[-1].parent_id
         return tuple(found)
 
-    def children(self, what: int | str) -> tuple[Structure, ...]:
-        """Give the direct parts of a structure, in the order of the atlas."""
+    def children(self, what: StructureLike) -> tuple[Structure, ...]:
+        """Return the direct parts of a structure, in the order of the atlas."""
         return tuple(self.by_id[i] for i in self._children.get(self.find(what).id, ()))
 
-    def descendants(self, what: int | str) -> tuple[Structure, ...]:
-        """Give all parts of a structure and their parts, in the order of the atlas."""
+    def descendants(self, what: StructureLike) -> tuple[Structure, ...]:
+        """Return all parts of a structure and their parts, in the order of the atlas."""
         found: set[int] = set()
         waiting = [self.find(what).id]
         while waiting:
@@ -207,7 +378,7 @@ class Structures(Sequence[Structure]):
         return tuple(s for s in self._rows if s.id in found)
 
     def table(self) -> pd.DataFrame:
-        """Give a table; index ``id``, ``depth`` counted from the root."""
+        """Return a table; index ``id``, ``depth`` counted from the root."""
         import pandas as pd
 
         rows = [
@@ -224,7 +395,7 @@ class Structures(Sequence[Structure]):
         ]
         return pd.DataFrame(rows).astype({"parent_id": "Int64"}).set_index("id")
 
-    def tree(self, what: int | str | None = None, depth: int = 2) -> str:
+    def tree(self, what: StructureLike | None = None, depth: int = 2) -> str:
         """Draw the tree as text.
 
         Parameters
@@ -262,3 +433,13 @@ class Structures(Sequence[Structure]):
 
     def _repr_html_(self) -> str:
         return card(f"ontology {self.graph_id}", self._facts())
+
+
+def _number(what: object) -> int | None:
+    """Return a whole number of any library as int; None for anything else, True included."""
+    if isinstance(what, bool):
+        return None
+    try:
+        return operator.index(what)  # type: ignore[arg-type]
+    except TypeError:
+        return None

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.sources.base import Example, Source
+from openallen.address import Address, Condition
+from openallen.errors import NotFoundError, OfflineError, UsageError
+from openallen.sources.base import Example, Facts, Field, NoOptions, Place, Rows, Section, Source
+
+if TYPE_CHECKING:
+    from openallen.sources.atlases.structures import Structure, Structures
+    from openallen.transfer.job import Job
+    from openallen.web_address import WebAddress
 
 __all__ = ["StructuresSource"]
 
+_COLUMNS = ("id", "acronym", "name", "parent_id", "depth", "color", "graph_order", "address")
+_GRAPH_COLUMNS = ("graph_id", "title", "address")
+
 
 class StructuresSource(Source):
-    """An ontology of brain structures."""
+    """An ontology of brain structures: which there are, and what is part of what."""
 
     scheme: ClassVar[str] = "structures"
     title: ClassVar[str] = "an ontology of brain structures"
@@ -18,5 +31,216 @@ class StructuresSource(Source):
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "structures"
     examples: ClassVar[tuple[Example, ...]] = (
-        Example("structures:1", "the structures of the adult mouse"),
+        Example(
+            "structures:1",
+            "the structures of the adult mouse",
+            sample=True,
+            web=("http://api.brain-map.org/api/v2/structure_graph_download/1.json",),
+        ),
+        Example("structures:1/VISp", "a structure and its parts", sample=True),
     )
+    columns: ClassVar[tuple[str, ...]] = ("id", "acronym", "name", "parent_id", "depth")
+
+    @classmethod
+    def from_web(cls, web: WebAddress) -> Address | None:
+        """Read the address an ontology is downloaded from."""
+        from openallen.sources.atlases.web import structures_address
+
+        return structures_address(web)
+
+    @classmethod
+    def canonical(cls, address: Address) -> Address:
+        """Write a structure as one part: the slash of ``VISp2/3`` is of its acronym."""
+        return replace(address, path=("/".join(address.path),) if address.path else ())
+
+    # --- list -------------------------------------------------------------------------------------
+
+    def rows(
+        self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
+    ) -> Rows:
+        """Return the ontologies that are known, or the structures of one."""
+        from openallen.sources.filters import check_columns, matches, no_rows
+
+        del options
+        wanted = [*address.conditions, *conditions]
+        plain = replace(self.canonical(address), conditions=())
+        columns = _COLUMNS if address.name else _GRAPH_COLUMNS
+        command = f"openallen list {plain}{self.context.source_flag}"
+        check_columns(columns, wanted, str(plain), command)
+        rows: list[dict[str, Any]] = self._structures(plain) if address.name else _graphs()
+        found = [row for row in rows if matches(row, wanted)]
+        return Rows(
+            found[:limit],
+            self.columns if address.name else ("graph_id", "title"),
+            id_column="id" if address.name else "graph_id",
+            noun="structure" if address.name else "structure graph",
+            total=len(found),
+            notes=() if address.name else ("one of them: openallen list structures:1",),
+            empty=lambda: no_rows(rows, wanted, str(plain), command),
+        )
+
+    def _structures(self, address: Address) -> list[dict[str, Any]]:
+        found, chosen = self._load(address)
+        return [
+            {
+                "id": one.id,
+                "acronym": one.acronym,
+                "name": one.name,
+                "parent_id": one.parent_id,
+                "depth": len(found.ancestors(one.id)),
+                "color": one.color,
+                "graph_order": one.graph_order,
+                "address": f"structures:{address.name}/{one.id}",
+            }
+            for one in _listed(found, chosen)
+        ]
+
+    # --- show -------------------------------------------------------------------------------------
+
+    def facts(self, address: Address, options: Any) -> Facts:
+        """Return an ontology as a tree, or one structure with what it is part of, and its parts."""
+        del options
+        if not address.name:
+            raise self.cannot("shown as a whole", address, f"openallen list {self.scheme}:")
+        address = self.canonical(address)
+        return _facts(*self._load(address), str(address))
+
+    def _load(self, address: Address) -> tuple[Structures, Structure | None]:
+        """Return an ontology, and the structure of it that an address names."""
+        from openallen.sources.atlases.search import load_structures
+
+        address = self.canonical(address)
+        plain = replace(address, path=(), conditions=())
+        folder = self.context.folder(plain)
+        try:
+            found = load_structures(self.context.client, address.id, folder)
+        except OfflineError:
+            kept = self._beside_an_atlas(address.id)
+            if kept is None:
+                raise
+            found = kept
+        if not address.path:
+            return found, None
+        try:
+            return found, found.find(address.path[0])
+        except NotFoundError as error:
+            flag = self.context.source_flag
+            command = error.hint if error.hint.startswith("openallen ") else ""
+            near = f"near are {error.hint}" if error.hint and not command else ""
+            raise NotFoundError(
+                error.what,
+                address=str(address),
+                why=error.why or near,
+                hint=f"{command or f'openallen list {plain}'}{flag}",
+            ) from error
+
+    def _beside_an_atlas(self, graph_id: int) -> Structures | None:
+        """Return an ontology that was fetched with an atlas; None where there is none."""
+        from openallen.sources.atlases.ontologies import fetched_structures
+
+        source = self.context.client.source
+        for folder in sorted((self.context.settings.store / "atlases").glob("*/")):
+            found = fetched_structures(folder, graph_id, source)
+            if found is not None:
+                return found
+        return None
+
+    # --- fetch and open ---------------------------------------------------------------------------
+
+    def job(self, address: Address, to: Path, options: Any) -> Job:
+        """Return the job that fetches the file of an ontology."""
+        from openallen.sources.atlases.ontologies import plan_structures
+
+        del options
+        if not address.name:
+            raise self.cannot("fetched as a whole", address, f"openallen list {self.scheme}:")
+        if address.path:
+            raise UsageError(
+                "an ontology is fetched whole",
+                address=str(address),
+                why=f"'{'/'.join(address.path)}' is in it",
+                hint=f"openallen fetch structures:{address.name}{self.context.source_flag}",
+            )
+        return plan_structures(self.context.client, address.id, to)
+
+    def open(self, address: Address, **options: Any) -> Structures | Structure:
+        """Open an ontology, asked for once and then kept in the store; or a structure of it."""
+        _, plain = self.options(NoOptions, address, options)
+        found, chosen = self._load(plain)
+        return found if chosen is None else chosen
+
+    @classmethod
+    def recognise(cls, place: Place) -> int:
+        """Tell by the name of a file."""
+        from openallen.sources.atlases.places import ontology_sureness
+
+        return ontology_sureness(place)
+
+    def open_place(self, place: Place, **options: Any) -> Structures:
+        """Open the file of an ontology, or the folder it was fetched to."""
+        from openallen.sources.atlases.places import open_ontology
+
+        self.no_options(options, place.name)
+        assert place.path is not None
+        return open_ontology(place.path)
+
+    def place_facts(self, place: Place, options: Any) -> Facts:
+        """Return the tree of an ontology that lies in a file or folder."""
+        del options
+        return _facts(self.open_place(place), None, place.name)
+
+
+def _graphs() -> list[dict[str, Any]]:
+    from openallen.sources.atlases.ontologies import GRAPHS
+
+    return [
+        {"graph_id": number, "title": title, "address": f"structures:{number}"}
+        for number, title in GRAPHS.items()
+    ]
+
+
+def _listed(found: Structures, chosen: Structure | None) -> Sequence[Structure]:
+    """Return all structures, or one and its parts."""
+    return tuple(found) if chosen is None else (chosen, *found.descendants(chosen.id))
+
+
+def _facts(found: Structures, chosen: Structure | None, address: str) -> Facts:
+    from openallen.sources.atlases.models import CITATION, TERMS
+    from openallen.sources.atlases.ontologies import GRAPHS
+
+    listed = _listed(found, chosen)
+    fields = [Field("ontology", found.graph_id, key="graph_id")]
+    if chosen is None:
+        title = f"Ontology {found.graph_id}"
+        title += f", {GRAPHS[found.graph_id]}" if found.graph_id in GRAPHS else ""
+        tree = found.tree(depth=3)
+    else:
+        above = [s.acronym for s in found.ancestors(chosen.id)]
+        title = f"{chosen.name} ({chosen.acronym})"
+        fields += [
+            Field("id", chosen.id),
+            Field("part of", above, ", ".join(above) or "nothing", "ancestors"),
+        ]
+        tree = found.tree(chosen.id, 9)
+    fields.append(Field("structures", len(listed), f"{len(listed):,}", "count"))
+    return Facts(
+        address=address,
+        title=title,
+        kind="ontology" if chosen is None else "structure",
+        fields=tuple(fields),
+        sections=(Section("structures", "structures", [_document(s) for s in listed], tree),),
+        citation=CITATION,
+        terms=TERMS,
+        ids=tuple(s.id for s in listed),
+        thing=found if chosen is None else chosen,
+    )
+
+
+def _document(structure: Structure) -> Mapping[str, Any]:
+    return {
+        "id": structure.id,
+        "acronym": structure.acronym,
+        "name": structure.name,
+        "parent_id": structure.parent_id,
+        "color": structure.color,
+    }

@@ -99,7 +99,7 @@ class ImageAlignment:
         )
 
     def to_reference(self, x_px: Any, y_px: Any) -> np.ndarray[Any, Any]:
-        """Give posterior, inferior and right (last axis) of points of the image, in µm."""
+        """Return posterior, inferior and right (last axis) of points of the image, in µm."""
         import numpy as np
 
         x, y = np.broadcast_arrays(np.asarray(x_px, float), np.asarray(y_px, float))
@@ -110,7 +110,7 @@ class ImageAlignment:
         return found
 
     def from_reference(self, pir_um: Any) -> tuple[Any, Any, Any]:
-        """Give x and y in px, and how far each point is from the section, in µm."""
+        """Return x and y in px, and how far each point is from the section, in µm."""
         import numpy as np
 
         place = np.asarray(pir_um, float) @ self.volume_back[0].T + self.volume_back[1]
@@ -149,7 +149,7 @@ class SetAlignment:
         )
 
     def image(self, image_id: int) -> ImageAlignment:
-        """Give the alignment of one section image.
+        """Return the alignment of one section image.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class SetAlignment:
         found = self._by_id.get(image_id)
         if found is None:
             raise NotFoundError(
-                f"there is no aligned section image {image_id}",
+                f"no aligned section image {image_id}",
                 why=f"there are {count_text(len(self), 'image')}, {self.images[0].image_id} first",
             )
         return found

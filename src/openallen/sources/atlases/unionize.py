@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.display import card, count_text, facts_text
 from openallen.errors import UsageError
 from openallen.sources.atlases.frames import AXES, oriented
 
@@ -33,6 +34,8 @@ class Labels:
         Of the annotation.
     dims : tuple of str
         Its axes, empty for a plain array.
+    spacing_um : tuple of float
+        Size of a voxel along each axis, empty for a plain array.
     ids : array
         The ids that occur, ascending.
     codes : array
@@ -44,7 +47,9 @@ class Labels:
         import pandas as pd
 
         self.dims = tuple(map(str, getattr(annotation, "dims", ())))
-        self.orientation = str(getattr(annotation, "attrs", {}).get("orientation", ""))
+        about = getattr(annotation, "attrs", {})
+        self.orientation = str(about.get("orientation", ""))
+        self.spacing_um = tuple(float(step) for step in about.get("spacing_um", ()))
         self._places = {axis: annotation[axis].to_numpy() for axis in AXES if axis in self.dims}
         values = np.asarray(annotation)
         self.shape = values.shape
@@ -61,7 +66,7 @@ class Labels:
         self.codes = rank[codes]
 
     def like(self, volumes: Any) -> Any:
-        """Give labelled volumes in the frame of the annotation: same order, same direction.
+        """Return labelled volumes in the frame of the annotation: same order, same direction.
 
         Raises
         ------
@@ -85,14 +90,14 @@ class Labels:
         return oriented(volumes, self.orientation) if self.orientation else volumes
 
     def flat(self, volumes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Give volumes (first axis) as rows of voxels in the order of `codes`."""
+        """Return volumes (first axis) as rows of voxels in the order of `codes`."""
         if self._backwards:
             volumes = volumes.transpose(0, *range(volumes.ndim - 1, 0, -1))
         found: np.ndarray[Any, Any] = volumes.reshape(len(volumes), -1)
         return found
 
     def mask(self, ids: Any) -> np.ndarray[Any, Any]:
-        """Give where the annotation is one of some ids, in its own shape."""
+        """Return where the annotation is one of some ids, in its own shape."""
         import numpy as np
 
         wanted = np.isin(self.ids, np.asarray(list(ids)))[self.codes]
@@ -163,8 +168,27 @@ class Unionizer:
         found: np.ndarray[Any, Any] = by_label @ self._member.T
         return found
 
+    def _facts(self) -> dict[str, object]:
+        labels = self._labels
+        size = " x ".join(map(str, labels.shape)) + " voxels"
+        steps = " x ".join(f"{step:g}" for step in dict.fromkeys(labels.spacing_um))
+        held = count_text(int((self._voxels > 0).sum()), "structure")
+        return {
+            "annotation": f"{size} of {steps} µm" if steps else size,
+            "structures": f"{held} with voxels, of {len(self.structures):,} in the ontology",
+            "unknown ids": len(self.unknown) or None,
+        }
+
+    def __repr__(self) -> str:
+        return facts_text("Unionizer", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(
+            "Unionizer", self._facts(), note="call it with volumes: mean and sum by structure"
+        )
+
     def __call__(self, volumes: Any) -> pd.DataFrame:
-        """Sum one volume up, or several.
+        """Return mean and sum of one volume, or of several, by structure.
 
         Parameters
         ----------
@@ -176,9 +200,9 @@ class Unionizer:
         -------
         DataFrame
             For each structure (index ``id``; for several volumes the first axis before it)
-            ``acronym`` and ``name``, ``mean`` and ``sum`` of the values that are there, ``voxels``
-            that have one, and ``share`` of the structure's voxels that have one. NaN where there is
-            none. Parts count for what they are part of.
+            ``mean`` and ``sum`` of the values that are there, ``name`` and ``acronym``, ``voxels``
+            that have a value, and the ``share`` of the structure's voxels that have one. NaN if
+            there is none. Parts count for what they are part of.
 
         Raises
         ------
@@ -212,10 +236,12 @@ class Unionizer:
             for what in ("acronym", "name")
         }
         rows = ids if index is None else pd.MultiIndex.from_product([index, ids])
-        return pd.DataFrame({**named, **made}, index=rows)
+        # Printed 80 characters wide, pandas leaves out the columns in the middle: the long name.
+        order = ("mean", "sum", "name", "share", "voxels", "acronym")
+        return pd.DataFrame({what: (made | named)[what] for what in order}, index=rows)
 
     def _several(self, volumes: Any) -> tuple[Any, Any]:
-        """Give volumes along a first axis, and the index of that axis, None where there was one."""
+        """Return volumes along a first axis, and that axis's index; None if there was only one."""
         import pandas as pd
 
         labels = self._labels
@@ -242,7 +268,7 @@ class Unionizer:
 
 
 def _distinct(words: list[str]) -> list[str]:
-    """Give words that all differ, as categories must; a second one of the same gets a number."""
+    """Return words that all differ, as categories must; a second one of the same gets a number."""
     seen: dict[str, int] = {}
     found = []
     for word in words:
@@ -258,7 +284,7 @@ def _array(volumes: Any) -> np.ndarray[Any, Any]:
 
 
 def _membership(structures: Structures, ids: list[int]) -> np.ndarray[Any, Any]:
-    """Give structures x labels: 1 where a label is the structure, or a part of it."""
+    """Return structures x labels: 1 where a label is the structure, or a part of it."""
     import numpy as np
 
     rows = {s.id: row for row, s in enumerate(structures)}

@@ -27,9 +27,13 @@ _FOLDERS: Final = frozenset({"session", "image", "zarr"})
 
 def sureness(place: Place) -> int:
     """Tell how sure it is that a place is of a format that opens here."""
-    if place.is_folder:
+    if place.is_folder and place.kind:
         return LIKELY if place.kind in _FOLDERS else 0
-    return MAYBE if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj") else 0
+    if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj"):
+        return MAYBE
+    # An http address without an ending may lead to HDF5: DANDI's do, and signed ones.
+    plain = bool(place.file) and "." not in place.file
+    return MAYBE if plain and place.url.startswith("http") else 0
 
 
 def open_contents(context: Context, place: Place, **options: Any) -> Any:
@@ -48,9 +52,11 @@ def open_contents(context: Context, place: Place, **options: Any) -> Any:
         return _document(context, place, **options)
     if options:
         raise UsageError(f"there is no option '{next(iter(options))}' here", address=place.name)
-    if place.is_folder:
+    if place.kind:
         return _store(place)
-    return _mesh(place) if place.ends(".obj") else _picture(place)
+    if place.ends(*_PICTURES):
+        return _picture(place)
+    return _mesh(place) if place.ends(".obj") else open_session(context, place)
 
 
 def open_session(context: Context, place: Place, **options: Any) -> Any:
@@ -68,7 +74,7 @@ def _opener(context: Context, place: Place) -> Callable[[], Tree]:
     def opener() -> Tree:
         from openallen.formats.nwb import open_zarr
 
-        if place.is_folder:
+        if place.kind:
             return open_zarr(place.objects, place.name)
         return context.h5(place.url, place.name, immutable=place.immutable)
 

@@ -80,7 +80,7 @@ class ImageSource(Source):
     def facts(self, address: Address, options: Any) -> Facts:
         """Return the row of an image."""
         del options
-        return row_facts(self.context.client, address, "SubImage")
+        return row_facts(self, address, "SubImage")
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches the image."""

@@ -10,7 +10,7 @@ from openallen.address import Address
 from openallen.errors import NotFoundError
 from openallen.sources.base import Example, Facts, Place, Source
 from openallen.sources.files.contents import open_contents, sureness
-from openallen.sources.files.rows import row_facts
+from openallen.sources.files.rows import fetched_file, row_facts
 
 if TYPE_CHECKING:
     from openallen.transfer.job import Job
@@ -29,9 +29,10 @@ class FileSource(Source):
     folder: ClassVar[str] = "files"
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
-            "file:491120155",
-            "a file by its id",
-            web=("http://api.brain-map.org/api/v2/well_known_file_download/491120155",),
+            "file:197676381",
+            "the annotation of the adult mouse's grids, by its id",
+            sample=True,
+            web=("http://api.brain-map.org/api/v2/well_known_file_download/197676381",),
         ),
     )
 
@@ -44,9 +45,7 @@ class FileSource(Source):
     def facts(self, address: Address, options: Any) -> Facts:
         """Return the row of a file."""
         del options
-        return row_facts(
-            self.context.client, address, "WellKnownFile", include="well_known_file_type"
-        )
+        return row_facts(self, address, "WellKnownFile", include="well_known_file_type")
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches the file."""
@@ -68,6 +67,16 @@ class FileSource(Source):
         """Open a file or store of a standard format."""
         return open_contents(self.context, place, **options)
 
+    def place_facts(self, place: Place, options: Any) -> Facts:
+        """Return what is known of a file or store; of a session, what it holds, with a picture."""
+        from openallen.sources.session_facts import is_session, session_facts
+
+        del options
+        opened = self.open_place(place)
+        if is_session(opened):
+            return session_facts(opened, place.name)
+        return self.facts_of(opened, place.name)
+
 
 def is_service(host: str) -> bool:
     """Tell whether a host is one of brain-map.org's."""
@@ -76,8 +85,7 @@ def is_service(host: str) -> bool:
 
 def open_fetched(source: Source, address: Address, **options: Any) -> Any:
     """Open the one file that was fetched for an address."""
-    folder = source.context.folder(address)
-    found = sorted(p for p in folder.glob("*") if p.suffix not in {".part", ".lease", ".json"})
-    if not found:
+    found = fetched_file(source, address)
+    if found is None:
         raise source.not_here(address, NotFoundError("nothing was fetched"))
-    return source.context.open_place(source.context.place(found[0]), **options)
+    return source.context.open_place(source.context.place(found), **options)

@@ -1,4 +1,4 @@
-"""Recordings of extracellular ephys: opened without SpikeInterface, time x channel, in µV."""
+"""Recordings of extracellular ephys: opened without SpikeInterface; axes (time, channel), µV."""
 
 from __future__ import annotations
 

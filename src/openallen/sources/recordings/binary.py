@@ -1,4 +1,4 @@
-"""Binary folders of SpikeInterface, of mid-2022 (version 0.94) and of today; here or far away."""
+"""Binary folders of SpikeInterface, of version 0.94 (mid-2022) and of today; local or remote."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ def _json(place: Objects, key: str) -> dict[str, Any]:
     if body is None:
         return {}
     try:
-        told = json.loads(body)
+        document = json.loads(body)
     except ValueError as error:
         where = f"{place.name}/{key}"
-        raise CorruptError("this is no JSON", address=where, why=str(error)) from error
-    return told if isinstance(told, dict) else {}
+        raise CorruptError("not valid JSON", address=where, why=str(error)) from error
+    return document if isinstance(document, dict) else {}
 
 
 def open_binary(place: Objects, name: str) -> Recording:
-    """Open a binary folder, by the document that describes it.
+    """Open a binary folder by its JSON description.
 
     Raises
     ------
     NotFoundError
-        If the traces are missing.
+        If a traces file is missing.
     CorruptError
-        If its description makes no sense.
+        If its description is invalid.
     TruncatedError
-        If traces are shorter than they should be.
+        If a traces file is truncated.
     """
     import numpy as np
 
-    told = _json(place, name)
-    given = told.get("kwargs") or {}
+    document = _json(place, name)
+    given = document.get("kwargs") or {}
     try:
         count = int(given["num_channels"] if "num_channels" in given else given["num_chan"])
         dtype = np.dtype(str(given["dtype"]))
@@ -55,13 +55,15 @@ def open_binary(place: Objects, name: str) -> Recording:
         offset = int(given.get("file_offset") or 0)
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptError(
-            "this description of a recording is not whole",
+            "incomplete description of a recording",
             address=f"{place.name}/{name}",
             why=str(error),
         ) from error
     if count <= 0 or rate <= 0 or dtype.kind not in "iuf":
         raise CorruptError(
-            "a recording that makes no sense", address=place.name, why=f"{count} of {dtype}"
+            "invalid description of a recording",
+            address=f"{place.name}/{name}",
+            why=f"{count} channels of {dtype} at {rate:g} Hz",
         )
     ids = given.get("channel_ids") or list(range(count))
     time_axis = int(given.get("time_axis") or 0)
@@ -69,7 +71,7 @@ def open_binary(place: Objects, name: str) -> Recording:
         _traces(place, file, dtype, count, offset=offset, time_axis=time_axis) for file in files
     )
     about = {
-        **told.get("annotations", {}),
+        **document.get("annotations", {}),
         **_json(place, "si_folder.json").get("annotations", {}),
     }
     probe = _json(place, "probegroup.json") or _json(place, "probe.json")
@@ -89,20 +91,20 @@ def open_binary(place: Objects, name: str) -> Recording:
 def _traces(
     place: Objects, file: str, dtype: np.dtype[Any], count: int, *, offset: int, time_axis: int
 ) -> Any:
-    """Give samples x channels of one file, read as they are sliced."""
+    """Return the samples of one file, shape (samples, channels), read when sliced."""
     import numpy as np
 
     where = f"{place.name}/{file}"
-    told = place.stat(file)
-    if told is None:
-        raise NotFoundError("the traces are missing", address=where)
-    size = told[0] - offset
+    found = place.stat(file)
+    if found is None:
+        raise NotFoundError("traces file missing", address=where)
+    size = found[0] - offset
     step = dtype.itemsize * count
     if size < 0 or size % step:
         raise TruncatedError(
-            "the traces are cut off",
+            "traces file truncated",
             address=where,
-            why=f"{size:,} bytes are no whole number of {step:,}",
+            why=f"{size:,} bytes are not a multiple of {step:,}, the size of one sample",
         )
     samples = size // step
     if not samples:
@@ -114,14 +116,15 @@ def _traces(
         return np.memmap(path, dtype, "r", offset, (samples, count))
     if time_axis == 1:
         raise CorruptError(
-            "channels lie one after the other in this file: fetch it, to read a part",
+            "a remote file with time as its second axis cannot be read in parts",
             address=where,
+            hint="openallen fetch recording:NAME (or asset:NAME)",
         )
-    return _FarRows(place, file, told[1], dtype, shape=(samples, count), offset=offset)
+    return _RemoteRows(place, file, found[1], dtype, shape=(samples, count), offset=offset)
 
 
-class _FarRows:
-    """Rows of a file far away: what is sliced comes, and nothing else."""
+class _RemoteRows:
+    """Rows of a remote file; a slice reads the bytes it needs and no others."""
 
     def __init__(
         self,
@@ -137,7 +140,7 @@ class _FarRows:
         self._place = place
         self._file = file
         self._mark = mark
-        self._dtype = dtype
+        self.dtype = dtype
         self._offset = offset
 
     def __getitem__(self, key: Any) -> Any:
@@ -145,17 +148,17 @@ class _FarRows:
 
         first, last, _ = key.indices(self.shape[0])
         if first >= last:
-            return np.empty((0, self.shape[1]), self._dtype)
-        step = self._dtype.itemsize * self.shape[1]
+            return np.empty((0, self.shape[1]), self.dtype)
+        step = self.dtype.itemsize * self.shape[1]
         start, stop = (self._offset + row * step for row in (first, last))
         body = self._place.get(self._file, start, stop, self._mark)
         if body is None or len(body) != stop - start:
             raise TruncatedError(
-                "the traces end too early",
+                "traces file truncated",
                 address=f"{self._place.name}/{self._file}",
-                why=f"{len(body or b''):,} of {stop - start:,} bytes came",
+                why=f"{len(body or b''):,} of {stop - start:,} bytes received",
             )
-        return np.frombuffer(body, self._dtype).reshape(-1, self.shape[1])
+        return np.frombuffer(body, self.dtype).reshape(-1, self.shape[1])
 
 
 def _numbers(

@@ -1,4 +1,4 @@
-"""What is known of the channels of a recording: gains, offsets, places on the probe."""
+"""Gains, offsets and locations of the channels of a recording."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["locations_um", "one_each"]
 
 
 def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, Any] | None:
-    """Give a number for each channel; one for all of them may be a single one.
+    """Return one number per channel; a single number applies to all channels.
 
     Raises
     ------
     CorruptError
-        If there are more or fewer.
+        If the count differs from the number of channels.
     """
     import numpy as np
 
@@ -32,18 +32,18 @@ def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, A
     )
     if values.shape != (count,):
         raise CorruptError(
-            f"{name} does not go with the channels",
+            f"{name} does not match the channels",
             address=where,
-            why=f"{values.shape}, {count} channels",
+            why=f"{values.size} values for {count} channels",
         )
     return values
 
 
-def locations_um(told: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | None:
-    """Read places of channels from a probe, in the order of the channels."""
+def locations_um(probegroup: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | None:
+    """Return the locations of the channels in µm, shape (channels, 2); None where incomplete."""
     import numpy as np
 
-    probes = [probe for probe in told.get("probes") or () if isinstance(probe, dict)]
+    probes = [probe for probe in probegroup.get("probes") or () if isinstance(probe, dict)]
     if not probes:
         return None
     places = np.full((count, 2), np.nan)

@@ -1,4 +1,4 @@
-"""Codecs of the compression benchmark, with the levels and shuffles they were tried with."""
+"""Codecs of the compression benchmark, with their levels and shuffles."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SHUFFLES: Final = ("none", "byte", "bit")
 
 
 class Engine(Protocol):
-    """What packs and unpacks."""
+    """Compresses and decompresses."""
 
     def encode(self, data: np.ndarray[Any, Any]) -> Any:
-        """Pack samples x channels."""
+        """Compress samples, shape (samples, channels)."""
         ...
 
     def decode(self, packed: Any) -> Any:
-        """Give bytes again."""
+        """Return the decompressed bytes."""
         ...
 
 
@@ -37,15 +37,15 @@ class Codec:
     Parameters
     ----------
     levels
-        What low, medium and high mean to it.
+        Its own levels for low, medium and high.
     shuffles
-        How bytes or bits may be arranged before it packs.
+        Byte or bit shuffles it supports.
     best
-        Level and shuffle that packed best in the published table.
+        Level and shuffle with the highest published compression ratio.
     make
-        Gives what packs, by level and shuffle.
+        Makes the codec, by level and shuffle.
     columns
-        Channels in a chunk; all where 0.
+        Channels in a chunk; 0 for all.
     """
 
     levels: tuple[int, int, int]
@@ -56,7 +56,7 @@ class Codec:
 
 
 class _WavPack:
-    """WavPack by the system's own library."""
+    """WavPack, by the library of the system."""
 
     def __init__(self, level: int, bps: float = 0.0) -> None:
         self._level = level
@@ -74,20 +74,20 @@ class _WavPack:
 
 
 def wavpack(level: int, bps: float = 0.0) -> Engine:
-    """Give WavPack, lossless or of so many bits a sample."""
+    """Return WavPack: lossless, or hybrid with `bps` bits per sample."""
     return _WavPack(level, bps)
 
 
 class _Flac:
-    """FLAC by the package flac-numcodecs."""
+    """FLAC, by the package flac-numcodecs."""
 
     def __init__(self, level: int) -> None:
         try:
             module = importlib.import_module("flac_numcodecs")
         except ImportError:
-            missing = MissingExtraError("flac_numcodecs", "packing with this codec")
-            missing.hint = "pip install flac-numcodecs"
-            raise missing from None
+            raise MissingExtraError(
+                "flac-numcodecs", "compression with FLAC", hint="pip install flac-numcodecs"
+            ) from None
         self._codec = module.Flac(level=level)
 
     def encode(self, data: np.ndarray[Any, Any]) -> Any:
@@ -98,7 +98,7 @@ class _Flac:
 
 
 class _Numcodecs:
-    """A codec of numcodecs; shuffled before, where that is wanted."""
+    """A codec of numcodecs, with a byte shuffle before it if asked for."""
 
     def __init__(self, codec: Any, shuffle: str) -> None:
         import numcodecs
@@ -118,7 +118,7 @@ def _blosc(name: str) -> Callable[[int, str], Engine]:
     def make(level: int, shuffle: str) -> Engine:
         import numcodecs
 
-        # Blosc arranges by itself.
+        # Blosc has a shuffle of its own.
         return _Numcodecs(numcodecs.Blosc(name, level, SHUFFLES.index(shuffle)), "none")
 
     return make
@@ -154,31 +154,33 @@ CODECS: Final[Mapping[str, Codec]] = {
 
 
 def find_codec(name: str) -> Codec:
-    """Give a codec by its name.
+    """Return a codec by name.
 
     Raises
     ------
     UsageError
-        If there is none.
+        If it does not exist.
     """
     if name not in CODECS:
-        raise UsageError(f"there is no codec '{name}'", why="there are " + ", ".join(CODECS))
+        raise UsageError(f"no codec '{name}'", why=f"one of {', '.join(CODECS)}")
     return CODECS[name]
 
 
 def engine_of(name: str, level: str, shuffle: str) -> Engine:
-    """Give what packs with a codec.
+    """Return a codec ready for use.
 
     Raises
     ------
     UsageError
-        If it has no such level or shuffle.
+        If it does not have that level or shuffle.
     MissingExtraError
-        If its package, or library, is not installed.
+        If its package or library is not installed.
     """
     codec = find_codec(name)
     if level not in LEVELS:
-        raise UsageError(f"there is no level '{level}'", hint=", ".join(LEVELS))
+        raise UsageError(f"no level '{level}'", why=f"one of {', '.join(LEVELS)}")
     if shuffle not in codec.shuffles:
-        raise UsageError(f"{name} has no shuffle '{shuffle}'", hint=", ".join(codec.shuffles))
+        raise UsageError(
+            f"{name} has no shuffle '{shuffle}'", why=f"it has {', '.join(codec.shuffles)}"
+        )
     return codec.make(codec.levels[LEVELS.index(level)], shuffle)

@@ -1,9 +1,9 @@
-"""How small codecs make a recording, how fast, and what lossy ones lose: Buccino et al. 2023.
+"""Compression of recordings as in Buccino et al. 2023: ratio, speed, and error of lossy methods.
 
-Each codec packs the recording chunk by chunk, all channels in one chunk (FLAC in pairs, as it knows
-no more). The ratio is raw bytes by stored bytes; speeds are multiples of real time, in one thread;
-what lossless ones unpack is compared, and what lossy ones do to spikes is the error between 300 and
-6000 Hz.
+Each codec compresses the recording chunk by chunk, all channels in one chunk (FLAC, which is for
+stereo audio, two channels). The compression ratio is raw size by compressed size; speeds are
+multiples of real time in one thread. Results of lossless codecs are compared sample by sample; of
+lossy methods the RMSE between 300 and 6000 Hz is measured.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ __all__ = [
 ]
 
 LOSSY: Final = {"truncate": (0, 1, 2, 3, 4, 5, 6, 7), "wavpack": (6, 5, 4, 3.5, 3, 2.5, 2.25)}
-"""Bits taken away of each sample; bits left of it. WavPack takes 2 for its least, 2.25."""
+"""Bits truncated per sample; bits per sample of WavPack hybrid (2.25 is its minimum)."""
 _SPIKES_HZ: Final = (300.0, 6000.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How samples are packed.
+    """How samples are compressed.
 
     Parameters
     ----------
@@ -51,10 +51,11 @@ class Settings:
     delta
         One of `openallen.sources.recordings.filters.DELTAS`.
     band
-        One of `openallen.sources.recordings.filters.BANDS`; what is filtered out is not counted as
-        lost.
+        One of `openallen.sources.recordings.filters.BANDS`, applied before compression; not counted
+        in the error.
     lossy, factor
-        ``truncate`` and how many bits, ``wavpack`` and how many are left; empty for lossless.
+        ``truncate`` with the bits truncated, or ``wavpack`` (hybrid mode) with the bits per sample;
+        empty for lossless.
     """
 
     codec: str
@@ -67,11 +68,11 @@ class Settings:
 
     @property
     def name(self) -> str:
-        """What to call it: ``blosc-zstd``, ``wavpack, 3.5 bits``, with all that is unusual."""
+        """Short name with all settings that are not the default: ``blosc-zstd, low, bit``."""
         if self.lossy == "truncate":
-            return f"{self.codec}, {self.factor:g} bit{'s' * (self.factor != 1)} off"
+            return f"{self.codec}, {self.factor:g} bit{'s' * (self.factor != 1)} truncated"
         if self.lossy:
-            return f"{self.codec}, {self.factor:g} bits"
+            return f"{self.codec}, {self.factor:g} bits per sample"
         usual = find_codec(self.codec).best
         more = [self.level, self.shuffle] if (self.level, self.shuffle) != usual else []
         more += [f"delta {self.delta}"] if self.delta != "none" else []
@@ -79,50 +80,69 @@ class Settings:
         return ", ".join([self.codec, *more])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Measured:
-    """What one way of packing did.
+    """Measured result of one codec with its settings.
 
     Parameters
     ----------
     codec
-        What it is called.
+        Short name.
     settings
-        All of it.
-    ratio
-        Raw bytes by stored bytes.
-    pack_x_realtime, unpack_x_realtime
-        Seconds of recording packed and unpacked a second.
-    stored_bytes
-        Size of what is stored.
+        Codec and settings.
+    compression_ratio
+        Raw size by compressed size.
+    compression_speed_x_real_time, decompression_speed_x_real_time
+        Seconds of recording compressed and decompressed per second, in one thread.
+    compressed_bytes
+        Compressed size.
     rmse_uv
-        Error between 300 and 6000 Hz in µV; None for lossless ones, and where no gain is known.
+        RMSE between 300 and 6000 Hz in µV; None for lossless codecs, and where the gain is unknown.
     published
-        What the authors measured, by probe: ratio, and packing and unpacking speed, or the error.
+        Published values by probe: compression ratio, then compression and decompression speed, or
+        for lossy methods the RMSE in µV.
     """
 
     codec: str
     settings: Settings
-    ratio: float
-    pack_x_realtime: float
-    unpack_x_realtime: float
-    stored_bytes: int
+    compression_ratio: float
+    compression_speed_x_real_time: float
+    decompression_speed_x_real_time: float
+    compressed_bytes: int
     rmse_uv: float | None
     published: dict[str, tuple[float, ...]]
 
+    @property
+    def published_source(self) -> str:
+        """Which recordings the published values are from; empty where there are none."""
+        if not self.published:
+            return ""
+        return published.LOSSY_SOURCE if self.settings.lossy else published.LOSSLESS_SOURCE
+
+    def __repr__(self) -> str:
+        error = "" if self.rmse_uv is None else f", RMSE {self.rmse_uv:.3g} µV"
+        return (
+            f"{self.codec}: compression ratio {self.compression_ratio:.3g}, compression "
+            f"{self.compression_speed_x_real_time:.3g} and decompression "
+            f"{self.decompression_speed_x_real_time:.3g} x real time{error}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Give the plain values."""
-        told = asdict(self)
-        more = told.pop("settings")
+        """Return the values as plain types, by the names of the JSON output."""
+        values = asdict(self)
+        more = values.pop("settings")
         more.pop("codec")
-        known = told.pop("published")
+        known = values.pop("published")
         lossy = bool(self.settings.lossy)
-        ratios = {f"published_{p.lower()}": known[p][0] if p in known else None for p in _PROBES}
+        ratios = {
+            f"published_ratio_{p.lower()}": known[p][0] if p in known else None for p in _PROBES
+        }
         errors = {
             f"published_rmse_{p.lower()}_uv": known[p][1] if lossy and p in known else None
             for p in _PROBES
         }
-        return {**told, **ratios, **errors, **more}
+        source = {"published_source": self.published_source or None}
+        return {**values, **ratios, **errors, **source, **more}
 
 
 _PROBES: Final = ("NP1", "NP2")
@@ -131,40 +151,40 @@ _PROBES: Final = ("NP1", "NP2")
 def lsb_corrected(
     samples: np.ndarray[Any, Any], step: int | None = None
 ) -> tuple[np.ndarray[Any, Any], int]:
-    """Take out what a coarse step adds: each channel's median, and the step itself.
+    """Apply the LSB correction: subtract each channel's median, and divide by the LSB.
 
     Parameters
     ----------
     samples
-        Integers, samples x channels.
+        Integers, shape (samples, channels).
     step
-        The step; found where None.
+        The LSB in stored units; estimated if None.
 
     Returns
     -------
     array, int
-        Samples in steps (signed, as wide as before), and the step: the greatest that divides all
-        differences. The samples themselves and 1, where they fill their type.
+        Samples in units of the LSB (signed, of the same width), and the LSB: the greatest common
+        divisor of all differences. The samples unchanged and 1 if the result would overflow.
 
     Raises
     ------
     UsageError
-        If there are no integers, or they are not in steps of that size.
+        If the samples are not integers, or not multiples of that LSB.
     """
     import numpy as np
 
     if samples.dtype.kind not in "iu":
-        raise UsageError("only integers have a step", why=str(samples.dtype))
+        raise UsageError("the LSB correction needs integers", why=str(samples.dtype))
     centred = samples.astype(np.int64) - samples[0].astype(np.int64)
     found = _step(centred)
     if step is not None and (step < 1 or found % step):
         raise UsageError(
-            f"these samples are not in steps of {step}", why=f"their step is {found}", hint="--lsb"
+            f"{step} is not the LSB of these samples", why=f"it is {found}", hint=f"--lsb {found}"
         )
     step = step or found
     steps = centred // step
     steps -= np.rint(np.median(steps, axis=0)).astype(np.int64)
-    # Differences have signs, and may not fit where samples fill their type.
+    # Differences are signed, and may overflow where samples use the whole range of their type.
     kind = np.dtype(f"i{samples.dtype.itemsize}")
     limits = np.iinfo(kind)
     if steps.min() < limits.min or steps.max() > limits.max:
@@ -173,7 +193,7 @@ def lsb_corrected(
 
 
 def _step(centred: np.ndarray[Any, Any]) -> int:
-    """Give the greatest number that divides all of them; 1 where all are nothing."""
+    """Return the greatest common divisor; 1 where all are zero."""
     import numpy as np
 
     step = int(np.gcd.reduce(np.unique(np.abs(centred[: 1 << 16])))) or 1
@@ -189,17 +209,16 @@ def settings_of(
     deltas: Iterable[str] = ("none",),
     bands: Iterable[str] = ("none",),
 ) -> list[Settings]:
-    """Give every combination that makes sense.
+    """Return every valid combination of codecs and settings.
 
     Parameters
     ----------
     codecs
-        All where there are none.
+        Names of codecs; all if empty.
     levels, shuffles
-        Those that packed best in the published table where there are none; shuffles a codec does
-        not have are left out.
+        The published best of each codec if empty; shuffles a codec does not have are skipped.
     deltas, bands
-        Filters before it.
+        Filters before compression.
     """
     found = []
     for name in codecs or CODECS:
@@ -213,7 +232,7 @@ def settings_of(
 
 
 def lossy_ways() -> list[Settings]:
-    """Give the lossy ways that were tried: fewer bits, and WavPack that keeps so many."""
+    """Return the lossy methods of the paper: bit truncation, and WavPack hybrid."""
     zstd = {"codec": "blosc-zstd", "level": "high", "shuffle": "bit"}
     audio = {"codec": "wavpack", "level": "high", "shuffle": "none"}
     return [
@@ -231,84 +250,84 @@ def measure(
     uv_per_step: float | None = None,
     lsb: bool = True,
 ) -> Measured:
-    """Pack and unpack samples in one way.
+    """Compress and decompress samples with one codec.
 
     Parameters
     ----------
     settings
-        The way; the name of a codec for its usual one.
+        Codec and settings, or the name of a codec for its published best.
     samples
-        Integers, samples x channels; in steps, where the step was taken out.
+        Integers, shape (samples, channels); in units of the LSB if it was corrected.
     rate_hz
-        Samples a second.
+        Sampling frequency in Hz.
     chunk_s
-        Length of a chunk.
+        Length of a chunk in s.
     uv_per_step
-        µV of one of these steps, for the error of lossy ways.
+        µV per unit of these samples, for the RMSE of lossy methods.
     lsb
-        Whether the step was taken out: which published row is beside it.
+        Whether the LSB was corrected, to choose the published values.
 
     Raises
     ------
     UsageError
-        For a way there is none of, or a chunk of nothing.
+        If the settings do not exist, or a chunk would be empty.
     MissingExtraError
-        If its package is not installed.
+        If the package of the codec is not installed.
     CorruptError
-        If what is unpacked is not what was packed.
+        If the decompressed samples differ.
     """
     if isinstance(settings, str):
         settings = settings_of([settings])[0]
     if settings.delta not in DELTAS:
-        raise UsageError(f"there is no delta '{settings.delta}'", hint=", ".join(DELTAS))
+        raise UsageError(f"no delta '{settings.delta}'", hint=f"--deltas {','.join(DELTAS)}")
     size = round(chunk_s * rate_hz)
     if size < 1 or not len(samples):
-        raise UsageError("a chunk holds nothing", why=f"{chunk_s} s of {len(samples)} samples")
+        raise UsageError("an empty chunk", why=f"{chunk_s} s of {len(samples)} samples")
     samples = preprocessed(samples, rate_hz, settings.band)
-    told = _tallied(samples, settings, size)
+    tally = _tallied(samples, settings, size)
     seconds = len(samples) / rate_hz
     return Measured(
         codec=settings.name,
         settings=settings,
-        ratio=samples.nbytes / told.stored_bytes,
-        pack_x_realtime=seconds / told.packing_s,
-        unpack_x_realtime=seconds / told.unpacking_s,
-        stored_bytes=told.stored_bytes,
-        rmse_uv=_error_uv(told.lost, rate_hz, uv_per_step),
+        compression_ratio=samples.nbytes / tally.compressed_bytes,
+        compression_speed_x_real_time=seconds / tally.compression_s,
+        decompression_speed_x_real_time=seconds / tally.decompression_s,
+        compressed_bytes=tally.compressed_bytes,
+        rmse_uv=_error_uv(tally.lost, rate_hz, uv_per_step),
         published=_published(settings, lsb=lsb),
     )
 
 
 @dataclass
 class _Tally:
-    """What packing and unpacking all chunks came to; `lost` is what lossy ways changed."""
+    """Totals over all chunks; `lost` is the difference made by a lossy method."""
 
     lost: np.ndarray[Any, Any] | None
-    stored_bytes: int = 0
-    packing_s: float = 0.0
-    unpacking_s: float = 0.0
+    compressed_bytes: int = 0
+    compression_s: float = 0.0
+    decompression_s: float = 0.0
 
 
 def _tallied(samples: np.ndarray[Any, Any], settings: Settings, size: int) -> _Tally:
-    """Pack and unpack every chunk of `size` samples, and compare."""
+    """Compress and decompress every chunk of `size` samples, and compare."""
     import numpy as np
 
     engine = _engine(settings)
-    told = _Tally(np.zeros(samples.shape, samples.dtype) if settings.lossy else None)
+    tally = _Tally(np.zeros(samples.shape, samples.dtype) if settings.lossy else None)
     for where in _chunks(samples.shape, size, find_codec(settings.codec).columns):
         chunk = np.ascontiguousarray(samples[where])
         start = time.perf_counter()
         packed = engine.encode(_before(chunk, settings))
         middle = time.perf_counter()
         back = _after(engine.decode(packed), chunk, settings)
-        told.packing_s += middle - start
-        told.unpacking_s += time.perf_counter() - middle
-        told.stored_bytes += memoryview(packed).nbytes
-        if told.lost is not None:
-            told.lost[where] = back - chunk
+        tally.compression_s += middle - start
+        tally.decompression_s += time.perf_counter() - middle
+        tally.compressed_bytes += memoryview(packed).nbytes
+        if tally.lost is not None:
+            tally.lost[where] = back - chunk
         elif not np.array_equal(back, chunk):
-            raise CorruptError("what was unpacked is not what was packed", why=settings.name)
-    return told
+            raise CorruptError("decompressed samples differ from the original", why=settings.name)
+    return tally
 
 
 def _engine(settings: Settings) -> Engine:
@@ -347,7 +366,7 @@ def _error_uv(
 
     if lost is None or uv_per_step is None or max(_SPIKES_HZ) >= rate_hz / 2:
         return None
-    # The filter is linear: what is lost of the filtered traces is what it leaves of the loss.
+    # The filter is linear: the error of the filtered traces is the filtered error.
     kept = bandpassed(lost, rate_hz, *_SPIKES_HZ)
     return float(np.sqrt(np.mean(np.square(kept, dtype=np.float64)))) * uv_per_step
 
@@ -356,14 +375,14 @@ def _published(settings: Settings, *, lsb: bool) -> dict[str, tuple[float, ...]]
     if settings.delta != "none" or settings.band != "none":
         return {}
     if settings.lossy:
-        # What the authors asked for as 2 bits was WavPack's least, 2.25.
+        # The authors asked for 2 bits per sample; WavPack's minimum is 2.25.
         factor = 2.0 if settings.factor == 2.25 else settings.factor
         return dict(published.lossy(settings.lossy, factor)) if lsb else {}
     columns = find_codec(settings.codec).columns
-    told = published.lossless(
+    known = published.lossless(
         settings.codec, settings.level, settings.shuffle, lsb=lsb, columns=columns
     )
-    return dict(told)
+    return dict(known)
 
 
 def measure_all(
@@ -376,38 +395,38 @@ def measure_all(
     gain_uv: float | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> list[Measured]:
-    """Measure several ways, best ratio first; those whose package is missing are told of.
+    """Measure several codecs, highest compression ratio first; skip those not installed.
 
     Parameters
     ----------
     samples
         Integers, samples x channels.
     rate_hz
-        Samples a second.
+        Sampling frequency in Hz.
     ways
-        `settings_of`, `lossy_ways`, or names of codecs; all codecs where there are none.
+        Results of `settings_of` and `lossy_ways`, or names of codecs; all codecs if empty.
     chunk_s
-        Length of a chunk.
+        Length of a chunk in s.
     lsb
-        Whether the step is taken out first; a number for one that is known.
+        Whether the LSB is corrected first; a number if the LSB is known.
     gain_uv
-        µV of one stored unit.
+        µV per stored unit.
     tell
-        Is told what is measured, what was left out, and of the step.
+        Called with messages: codecs measured and skipped, and the LSB.
 
     Returns
     -------
     list of Measured
-        One for each way that could be tried.
+        One for each codec that is installed.
 
     Raises
     ------
-    As `measure` does, but for packages that are missing.
+    As `measure` does, except for packages that are missing.
     """
     step = 1
     if lsb is not False:
         samples, step = lsb_corrected(samples, None if lsb is True else lsb)
-        tell(f"steps of {step} taken out")
+        tell(f"LSB correction: divided by {step}")
     uv = None if gain_uv is None else gain_uv * step
     found = []
     for way in list(ways) or settings_of():
@@ -417,27 +436,29 @@ def measure_all(
                 measure(way, samples, rate_hz, chunk_s, uv_per_step=uv, lsb=lsb is not False)
             )
         except MissingExtraError as error:
-            tell(f"{way if isinstance(way, str) else way.name} is left out: {error.hint}")
-    return sorted(found, key=lambda one: -one.ratio)
+            tell(
+                f"{way if isinstance(way, str) else way.name} skipped: to install it, {error.hint}"
+            )
+    return sorted(found, key=lambda one: -one.compression_ratio)
 
 
 def out_of_order(found: Iterable[Measured], probe: str) -> list[str]:
-    """Say which lossless codecs come in another order than the published one, with both ratios.
+    """Return a line for each pair of lossless codecs whose order differs from the published one.
 
     Parameters
     ----------
     found
-        What was measured, best first.
+        Results, highest compression ratio first.
     probe
         ``NP1`` or ``NP2``.
     """
-    told = [
+    ranked = [
         (m, m.published[probe][0]) for m in found if probe in m.published and not m.settings.lossy
     ]
     return [
-        f"{one.codec} ({one.ratio:.2f}) before {other.codec} ({other.ratio:.2f}); published "
-        f"{was:.2f} and {better:.2f}"
-        for n, (one, was) in enumerate(told)
-        for other, better in told[n + 1 :]
+        f"{one.codec} ({one.compression_ratio:.2f}) before {other.codec} "
+        f"({other.compression_ratio:.2f}); published {was:.2f} and {better:.2f}"
+        for n, (one, was) in enumerate(ranked)
+        for other, better in ranked[n + 1 :]
         if was < better
     ]

@@ -1,4 +1,4 @@
-"""Filters before a codec: differences that can be undone, and bands of frequencies."""
+"""Filters before compression: reversible differences (delta), and frequency bands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["BANDS", "DELTAS", "bandpassed", "delta", "preprocessed", "undone"]
 
 DELTAS: Final = ("none", "1d", "2d-time", "2d-space", "2d-time-space")
-"""Differences of neighbours: as the bytes lie; in time; across channels; both."""
+"""Differences of adjacent samples: in memory order; in time; across channels; both."""
 BANDS: Final[Mapping[str, tuple[float, float | None]]] = {
     "none": (0.0, None),
     "highpass-300": (300.0, None),
@@ -21,19 +21,19 @@ BANDS: Final[Mapping[str, tuple[float, float | None]]] = {
     "bandpass-500-14999": (500.0, 14999.0),
     "bandpass-0.5-14999": (0.5, 14999.0),
 }
-"""Bands in Hz that were tried."""
+"""Frequency bands in Hz of the paper."""
 _ORDER: Final = 5
 _MARGIN: Final = 3000
 _BLOCK: Final = 1 << 17
 
 
 def delta(samples: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
-    """Give differences in the type of the samples; what overflows wraps, and comes back.
+    """Return differences in the type of the samples; overflow wraps, so they are reversible.
 
     Raises
     ------
     UsageError
-        For a kind there is none of.
+        If the kind does not exist.
     """
     import numpy as np
 
@@ -41,7 +41,7 @@ def delta(samples: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
 
 
 def undone(differences: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
-    """Give the samples again."""
+    """Return the samples of differences made by `delta`."""
     import numpy as np
 
     return np.ascontiguousarray(_along(differences, kind, _sums))
@@ -55,7 +55,7 @@ def _along(
         flat: np.ndarray[Any, Any] = step(values.reshape(-1), 0).reshape(values.shape)
         return flat
     if kind not in axes:
-        raise UsageError(f"there is no delta '{kind}'", hint=", ".join(DELTAS))
+        raise UsageError(f"no delta '{kind}'", why=f"one of {', '.join(DELTAS)}")
     for axis in axes[kind]:
         values = step(values, axis)
     return values
@@ -77,15 +77,15 @@ def _sums(values: Any, axis: int) -> Any:
 def bandpassed(
     samples: np.ndarray[Any, Any], rate_hz: float, low_hz: float, high_hz: float | None
 ) -> np.ndarray[Any, Any]:
-    """Keep a band of frequencies: Butterworth of order five, forwards and backwards.
+    """Band-pass filter: Butterworth of order five, forwards and backwards (zero phase).
 
-    As `scipy.signal.sosfiltfilt` does, but by the magnitude of its response, block by block with a
-    margin, so that nothing but the first and last 0.1 s may differ.
+    As `scipy.signal.sosfiltfilt`, but by the magnitude response in the frequency domain, block by
+    block with a margin; only the first and last 0.1 s may differ.
 
     Returns
     -------
     array
-        float32, samples x channels.
+        float32, shape (samples, channels).
     """
     import numpy as np
 
@@ -94,7 +94,7 @@ def bandpassed(
         stop = min(start + _BLOCK, len(samples))
         first, last = max(0, start - _MARGIN), min(len(samples), stop + _MARGIN)
         part = samples[first:last].astype(np.float64)
-        # Turned round at its ends, what a filter sees there goes on smoothly.
+        # Odd reflection at both ends continues the signal smoothly for the filter.
         lead = min(_MARGIN, len(part) - 1)
         part = np.pad(part, ((lead, lead), (0, 0)), mode="reflect", reflect_type="odd")
         waves = np.fft.rfft(part, axis=0)
@@ -107,7 +107,7 @@ def bandpassed(
 def _response(
     count: int, rate_hz: float, low_hz: float, high_hz: float | None
 ) -> np.ndarray[Any, Any]:
-    """Give the squared magnitude of the digital filter at each frequency of a transform."""
+    """Return the squared magnitude of the digital filter at each frequency of a transform."""
     import numpy as np
 
     def warped(hz: Any) -> Any:
@@ -125,22 +125,24 @@ def _response(
 
 
 def preprocessed(samples: np.ndarray[Any, Any], rate_hz: float, band: str) -> np.ndarray[Any, Any]:
-    """Filter integers, and round them to integers again.
+    """Filter integers, and round the result to integers.
 
     Raises
     ------
     UsageError
-        For a band there is none of, or one these samples cannot hold.
+        If the band does not exist, or is above the Nyquist frequency.
     """
     import numpy as np
 
     if band not in BANDS:
-        raise UsageError(f"there is no band '{band}'", hint=", ".join(BANDS))
+        raise UsageError(f"no band '{band}'", why=f"one of {', '.join(BANDS)}")
     low, high = BANDS[band]
     if band == "none":
         return samples
     if max(low, high or 0) >= rate_hz / 2:
-        raise UsageError("a band these samples cannot hold", why=f"{band}, {rate_hz:g} Hz")
+        raise UsageError(
+            f"band {band} is above the Nyquist frequency", why=f"sampled at {rate_hz:g} Hz"
+        )
     limits = np.iinfo(samples.dtype)
     found = np.rint(bandpassed(samples, rate_hz, low, high))
     rounded: np.ndarray[Any, Any] = np.clip(found, limits.min, limits.max).astype(samples.dtype)

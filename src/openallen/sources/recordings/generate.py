@@ -1,4 +1,4 @@
-"""Recordings that are made up in the likeness of Neuropixels, for trying codecs on."""
+"""Simulated recordings with the statistics of Neuropixels, for measuring codecs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _FIELD_UV: Final = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What samples of a probe look like.
+    """Statistics of the samples of a probe.
 
     Parameters
     ----------
     step
-        The least difference of two samples, in stored units: the LSB.
+        LSB: smallest difference of two samples, in stored units.
     noise_uv
-        Standard deviation of the noise.
+        Standard deviation of the noise in µV.
     gain_uv
-        µV of one stored unit.
+        µV per stored unit.
     """
 
     step: int
@@ -37,18 +37,18 @@ class Probe:
 
 
 PROBES: Final = {"NP1": Probe(12, 11.0, 0.195), "NP2": Probe(3, 13.0, 0.195)}
-"""Neuropixels 1.0 and 2.0 as Open Ephys stores them: 12 and 3 stored units to a step."""
+"""Neuropixels 1.0 and 2.0 as stored by Open Ephys: an LSB of 12 and 3 stored units."""
 
 
 def generate(
     probe: str, duration_s: float, channels: int = 384, seed: int = 0
 ) -> np.ndarray[Any, Any]:
-    """Make a recording up.
+    """Simulate a recording.
 
-    Noise as an amplifier lets it through, part of it shared with neighbours; slow field potentials;
-    and spikes of units along the probe. In steps of the probe's LSB, with an offset of its own for
-    each channel. Codecs come out in the order they do on real recordings: without what is slow,
-    those that look for repeats would do better than they should.
+    Band-limited noise that is partly correlated between adjacent channels, slow field potentials,
+    and spikes of units along the probe; multiples of the probe's LSB, with an offset for each
+    channel. Codecs rank as on real recordings; without the field potentials, dictionary coders
+    would rank too high.
 
     Parameters
     ----------
@@ -57,30 +57,30 @@ def generate(
     duration_s
         Length in seconds, at 30 kHz.
     channels
-        How many.
+        Number of channels.
     seed
-        The same gives the same.
+        Seed of the random numbers.
 
     Returns
     -------
     array
-        int16, samples x channels.
+        int16, shape (samples, channels).
 
     Raises
     ------
     UsageError
-        For a probe there is none of.
+        If the probe does not exist.
     """
     import numpy as np
 
     if probe not in PROBES:
-        raise UsageError(f"there is no probe '{probe}'", why=", ".join(PROBES))
-    told = PROBES[probe]
+        raise UsageError(f"no probe '{probe}'", why=f"one of {', '.join(PROBES)}")
+    model = PROBES[probe]
     random = np.random.default_rng(seed)
     count = max(1, round(duration_s * _RATE_HZ))
     own = random.standard_normal((count, channels))
     uv = _filtered(0.92 * own + 0.4 * _shared(random, count, channels, 8), _amplified)
-    uv *= told.noise_uv / float(uv.std())
+    uv *= model.noise_uv / float(uv.std())
     slow = _filtered(_shared(random, count, channels, 16), _field)
     uv += slow * (_FIELD_UV / max(float(slow.std()), 1e-9))
     wave = np.concatenate(
@@ -94,16 +94,16 @@ def generate(
         falls = np.exp(-np.abs(np.arange(low, high) - middle) / 2)
         piece = uv[at : at + len(wave), low:high]
         piece += size * wave[: len(piece), None] * falls
-    steps = np.rint(uv / (told.gain_uv * told.step))
+    steps = np.rint(uv / (model.gain_uv * model.step))
     offsets = random.integers(-3, 4, channels)
-    found: np.ndarray[Any, Any] = (np.clip(steps, -511, 511) * told.step + offsets).astype("int16")
+    found: np.ndarray[Any, Any] = (np.clip(steps, -511, 511) * model.step + offsets).astype("int16")
     return found
 
 
 def _shared(
     random: np.random.Generator, count: int, channels: int, apart: int
 ) -> np.ndarray[Any, Any]:
-    """Give noise that channels less than `apart` from each other share."""
+    """Return noise that is correlated between channels less than `apart` from each other."""
     import numpy as np
 
     few = random.standard_normal((count, channels // apart + 2))
@@ -124,7 +124,7 @@ def _filtered(
 
 
 def _amplified(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Give what an amplifier lets through: 300 to 6000 Hz, falling off gently."""
+    """Return the response of the amplifier: 300 to 6000 Hz, with a gentle roll-off."""
     import numpy as np
 
     low = np.sqrt(1 + (300 / np.maximum(hz, 1e-9)) ** 4)
@@ -133,7 +133,7 @@ def _amplified(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _field(hz: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Give the spectrum of field potentials: falling with frequency, nothing above 300 Hz."""
+    """Return the spectrum of field potentials: 1/f, zero above 300 Hz."""
     import numpy as np
 
     inside = (hz > 0) & (hz < 300)

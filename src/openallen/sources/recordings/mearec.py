@@ -1,4 +1,4 @@
-"""Simulated recordings of MEArec: HDF5, with the true spikes."""
+"""Simulated recordings of MEArec: HDF5, with ground-truth spikes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["is_mearec", "open_mearec"]
 
 
 def is_mearec(path: Path) -> bool:
-    """Tell whether a file is one of MEArec, by what is in it."""
+    """Return whether an HDF5 file was written by MEArec, by its content."""
     try:
         tree = open_h5(path, str(path))
     except OpenAllenError:
@@ -28,32 +28,33 @@ def is_mearec(path: Path) -> bool:
 
 
 class _Traces:
-    """Samples x channels of an open file, which stays open as long as this is there."""
+    """Traces of an open file, shape (samples, channels); keeps the file open."""
 
     def __init__(self, tree: H5Tree) -> None:
         self._tree = tree
         self.shape = tree.shape("recordings")
+        self.dtype = self._tree.lazy("recordings").dtype
 
     def __getitem__(self, key: Any) -> Any:
         return self._tree.lazy("recordings")[key]
 
 
 def open_mearec(source: Path | H5Tree, name: str) -> Recording:
-    """Open a file of MEArec.
+    """Open an HDF5 file of MEArec.
 
     Parameters
     ----------
     source
-        Its path, or the file as a tree, here or far away.
+        Its path, or the file as a tree, local or remote.
     name
-        What it is called in messages.
+        Name for messages.
 
     Raises
     ------
     CorruptError
-        If it is none.
+        If it is not a MEArec file.
     TruncatedError
-        If it ends early.
+        If it is truncated.
     MissingExtraError
         Without h5py.
     """
@@ -62,7 +63,7 @@ def open_mearec(source: Path | H5Tree, name: str) -> Recording:
     except CorruptError as error:
         raise _none(name, error.why or error.what) from error
     if not (tree.has("recordings") and tree.has("info")) or len(tree.shape("recordings")) != 2:
-        raise _none(name, f"it holds {', '.join(tree.names('/')) or 'nothing'}")
+        raise _none(name, f"it contains {', '.join(tree.names('/')) or 'nothing'}")
     try:
         return _recording(tree, name)
     except (ValueError, TypeError, LookupError, ZeroDivisionError) as error:
@@ -70,7 +71,7 @@ def open_mearec(source: Path | H5Tree, name: str) -> Recording:
 
 
 def _none(name: str, why: str) -> CorruptError:
-    return CorruptError("this is no file of MEArec", address=name, why=why)
+    return CorruptError("not a MEArec file", address=name, why=why)
 
 
 def _recording(tree: H5Tree, name: str) -> Recording:

@@ -1,4 +1,4 @@
-"""What the authors of the benchmark measured, by codec, level, shuffle and probe."""
+"""Published results of the benchmark, by codec, level, shuffle and probe."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import json
 from importlib import resources
 from typing import Any, Final
 
-__all__ = ["CITATION", "lossless", "lossy"]
+__all__ = ["CITATION", "LOSSLESS_SOURCE", "LOSSY_SOURCE", "lossless", "lossy"]
 
 CITATION: Final = "Buccino et al. 2023, J Neural Eng 20 056009, doi 10.1088/1741-2552/acf5a4"
+LOSSLESS_SOURCE: Final = "medians over the recordings of October 2022"
+LOSSY_SOURCE: Final = "one recording per probe, May 2022"
 
 
 @functools.cache
@@ -19,21 +21,21 @@ def _told() -> dict[str, Any]:
         .joinpath("published.json")
         .read_text("utf-8")
     )
-    told: dict[str, Any] = json.loads(text)
-    return told
+    tables: dict[str, Any] = json.loads(text)
+    return tables
 
 
 def lossless(
     codec: str, level: str, shuffle: str, *, lsb: bool = True, columns: int = 0
 ) -> dict[str, tuple[float, float, float]]:
-    """Give what a codec did to chunks of 1 s.
+    """Return the published results of a lossless codec, for chunks of 1 s.
 
     Returns
     -------
     dict
-        By probe (``NP1``, ``NP2``): ratio, packing and unpacking as multiples of real time; medians
-        over the recordings of October 2022, which are not yet the published set. Empty for what was
-        not tried.
+        By probe (``NP1``, ``NP2``): compression ratio, compression and decompression speed (x real
+        time); medians over the recordings of October 2022, which precede the published set. Empty
+        for settings that were not measured.
     """
     for row in _told()["lossless"]:
         asked = (codec, level, shuffle, lsb, columns or -1)
@@ -43,19 +45,19 @@ def lossless(
 
 
 def lossy(way: str, factor: float) -> dict[str, tuple[float, float]]:
-    """Give what a lossy way did to one recording of each probe, of May 2022.
+    """Return the published results of a lossy method, for one recording per probe of May 2022.
 
     Parameters
     ----------
     way
         ``truncate`` or ``wavpack``.
     factor
-        Bits taken away, or bits left of a sample.
+        Bits truncated, or bits per sample.
 
     Returns
     -------
     dict
-        By probe: ratio, and the error in µV between 300 and 6000 Hz.
+        By probe: compression ratio, and RMSE in µV between 300 and 6000 Hz.
     """
     for row in _told()["lossy"]:
         if (row["lossy"], row["factor"]) == (way, factor):

@@ -1,8 +1,8 @@
-"""Recordings of extracellular ephys as SpikeInterface writes them, opened without it.
+"""Open recordings of extracellular electrophysiology written by SpikeInterface, without it.
 
-Binary folders (version 0.94 of mid-2022 and today's), Zarr stores with any codec that is installed,
-and simulated recordings of MEArec in HDF5. Traces are time x channel, as stored; µV follow from
-the gain and offset of each channel. Nothing is read before it is asked for.
+Binary folders (of version 0.94, mid-2022, and of today), Zarr stores with any installed codec, and
+simulated recordings of MEArec in HDF5. Axes of traces are (time, channel); µV are computed from
+gain and offset of each channel. Everything is read lazily.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def open_recording(place: Path | str | Objects) -> Recording:
     Parameters
     ----------
     place
-        A path, or objects that lie elsewhere.
+        A path, or remote objects.
 
     Raises
     ------
     NotFoundError
-        If there is no recording there.
+        If there is no recording.
     CorruptError
-        If its description makes no sense.
+        If its description is invalid.
     TruncatedError
-        If traces are shorter than they should be.
+        If a traces file is truncated.
     MissingExtraError
         Without the extra ``ephys``, or the package of a codec.
     """
@@ -50,7 +50,7 @@ def open_recording(place: Path | str | Objects) -> Recording:
     if any(place.get(name) is not None for name in _ZARR):
         return open_zarr(place)
     raise NotFoundError(
-        "there is no recording here",
+        "not a recording",
         address=place.name,
         why="no binary.json, cached.json, .zgroup, and no HDF5 file",
     )

@@ -1,14 +1,15 @@
-"""A recording: traces read as they are asked for, in steps or µV, and where the channels are."""
+"""A recording: traces read lazily, as stored or in µV, and the locations of the channels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from openallen.display import card, facts_text, seconds_text
+from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
 from openallen.errors import MissingExtraError, UsageError
 from openallen.formats.chunks import decoding
+from openallen.sources.facts import Field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,29 +19,38 @@ __all__ = ["Recording", "Segment", "Spikes"]
 
 
 class Segment(Protocol):
-    """Samples of one segment: something with a shape that gives slices."""
+    """Samples of one segment: an array that is read when it is sliced."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Samples, channels."""
         ...
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a sample."""
+        ...
+
     def __getitem__(self, key: Any) -> Any:
-        """Give a part."""
+        """Return a part."""
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spikes:
-    """True spikes of a simulated recording.
+    """Ground-truth spikes of a simulated recording.
 
     Parameters
     ----------
     times_s
-        Times of each unit by its name, in seconds from the beginning, ascending.
+        Spike times by unit, in seconds from the beginning, ascending.
     """
 
     times_s: Mapping[str, np.ndarray[Any, Any]]
+
+    def __repr__(self) -> str:
+        count = sum(len(times) for times in self.times_s.values())
+        return f"{count_text(len(self.times_s), 'unit')}, {count_text(count, 'spike')}"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -50,23 +60,24 @@ class Recording:
     Parameters
     ----------
     place
-        Where it lies.
+        Path or URL.
     form
         ``binary folder``, ``zarr`` or ``MEArec``.
     segments
-        Samples x channels of each segment, read when sliced.
+        For each segment an array (samples, channels) that is read when it is sliced.
     sampling_frequency_hz
-        Samples a second.
+        Sampling frequency in Hz.
     channel_ids
-        Names of the channels, in the order of the columns.
+        Ids of the channels, in the order of the columns.
     gain_uv, offset_uv
-        µV of a step of each channel, and of its zero; None where they are not known.
+        Gain of each channel in µV per bit, and offset in µV; None where unknown.
     locations_um
-        Where the channels are on the probe (channels x 2 or 3), None where that is not known.
+        Locations of the channels on the probe in µm, shape (channels, 2) or (channels, 3); None
+        where unknown.
     annotations
-        What else is written to it.
+        Annotations stored with it.
     spikes
-        True spikes, of simulated recordings.
+        Ground-truth spikes of a simulated recording; None otherwise.
     """
 
     place: str
@@ -82,7 +93,7 @@ class Recording:
 
     @property
     def durations_s(self) -> tuple[float, ...]:
-        """Length of each segment."""
+        """Duration of each segment in seconds."""
         return tuple(s.shape[0] / self.sampling_frequency_hz for s in self.segments)
 
     def traces(
@@ -94,34 +105,34 @@ class Recording:
         segment: int = 0,
         scaled: bool = True,
     ) -> xr.DataArray:
-        """Give a part of the traces.
+        """Read a part of the traces.
 
         Parameters
         ----------
         start_s, end_s
-            From and to, in seconds from the beginning of the segment; to its end where None, or
-            where it ends before that.
+            Start and end in seconds from the beginning of the segment; by default, and if beyond
+            it, the end of the segment.
         channels
-            Ids of channels; all where None.
+            Ids of channels; all if None.
         segment
-            Which segment.
+            Index of the segment.
         scaled
-            µV as float32; else the integers as they are stored.
+            float32 in µV; else the values as stored.
 
         Returns
         -------
         DataArray
-            ``time`` x ``channel``; seconds, channel ids, and where they are known ``x_um`` and
-            ``y_um`` of each channel.
+            Axes ``time`` (s) and ``channel`` (ids); coordinates ``x_um`` and ``y_um`` where channel
+            locations are known.
 
         Raises
         ------
         UsageError
-            If there is no such part, channel or segment, or no gain to scale by.
+            If the part, channel or segment does not exist, or the gain is unknown.
         IntegrityError
             If a chunk is damaged or missing.
         MissingExtraError
-            If the package of a codec is not installed, with its name.
+            If the package of a codec is not installed.
         """
         import numpy as np
 
@@ -145,7 +156,7 @@ class Recording:
         )
 
     def _labels(self, columns: list[int]) -> dict[str, Any]:
-        """Give what is known of channels, as coordinates."""
+        """Return ids and locations of channels as coordinates."""
         found: dict[str, Any] = {"channel": [self.channel_ids[i] for i in columns]}
         if self.locations_um is not None:
             for axis, name in enumerate(("x_um", "y_um")):
@@ -157,25 +168,25 @@ class Recording:
         return {"units": "µV" if scaled else "1", "sampling_frequency_hz": rate}
 
     def lazy(self, segment: int = 0, *, scaled: bool = True) -> xr.DataArray:
-        """Give all traces of a segment as one array that is read as it is sliced.
+        """Return all traces of a segment as one lazy array, read when it is sliced.
 
         Parameters
         ----------
         segment
-            Which segment.
+            Index of the segment.
         scaled
-            µV as float32; else the integers as they are stored.
+            float32 in µV; else the values as stored.
 
         Returns
         -------
         DataArray
-            ``sample`` x ``channel``: samples are counted, as the times of hours of them would fill
-            the memory; ``attrs["sampling_frequency_hz"]`` tells their distance. ``.chunk()`` hands
-            over to dask. Channels are labelled as in `traces`.
+            Axes ``sample`` and ``channel``. Samples have no time coordinate, as that of hours would
+            fill the memory: divide by ``attrs["sampling_frequency_hz"]``. ``.chunk()`` makes dask
+            arrays. Channels have the coordinates of `traces`.
 
         Raises
         ------
-        As `traces` does, some of it when values are wanted.
+        As `traces` does, some of it only when values are read.
         """
         import numpy as np
 
@@ -185,7 +196,7 @@ class Recording:
             raise MissingExtraError("ephys", "labelled traces") from None
         samples = self._segment(segment)
         if scaled and self.gain_uv is None:
-            raise UsageError("the gain of this recording is not known", hint="scaled=False")
+            raise UsageError("the gain of this recording is unknown", hint="scaled=False")
 
         def read(key: tuple[Any, ...]) -> Any:
             rows, columns = key
@@ -199,7 +210,7 @@ class Recording:
             values = values if isinstance(columns, slice) else values[:, 0]
             return values if isinstance(rows, slice) else values[0]
 
-        kind = "float32" if scaled else self._read(samples, 0, 0).dtype
+        kind = "float32" if scaled else samples.dtype
         return lazy_array(
             read,
             samples.shape,
@@ -213,25 +224,30 @@ class Recording:
 
     def _segment(self, number: int) -> Segment:
         if not 0 <= number < len(self.segments):
-            raise UsageError(f"there is no segment {number}", why=f"there are {len(self.segments)}")
+            raise UsageError(
+                f"no segment {number}",
+                address=self.place,
+                why=f"it has {count_text(len(self.segments), 'segment')}, counted from 0",
+            )
         return self.segments[number]
 
     def _span(self, segment: int, start_s: float, end_s: float | None) -> tuple[int, int]:
-        """Give the samples from and to."""
+        """Return the index of the first sample, and of the one after the last."""
         count = self.segments[segment].shape[0]
         first = max(0, round(start_s * self.sampling_frequency_hz))
         last = count if end_s is None else min(count, round(end_s * self.sampling_frequency_hz))
         if first >= last:
             raise UsageError(
-                "there is nothing in this part",
+                "no samples in this part",
                 address=self.place,
-                why=f"{start_s:g} to {end_s} s of {self.durations_s[segment]:g} s",
+                why=f"{start_s:g} to {'end' if end_s is None else f'{end_s:g} s'}; "
+                f"the segment has {self.durations_s[segment]:g} s",
             )
         return first, last
 
     def _scaled(self, values: np.ndarray[Any, Any], columns: list[int]) -> np.ndarray[Any, Any]:
         if self.gain_uv is None or self.offset_uv is None:
-            raise UsageError("the gain of this recording is not known", hint="scaled=False")
+            raise UsageError("the gain of this recording is unknown", hint="scaled=False")
         found: np.ndarray[Any, Any] = values.astype("float32")
         found *= self.gain_uv[columns].astype("float32")
         found += self.offset_uv[columns].astype("float32")
@@ -244,8 +260,9 @@ class Recording:
         missing = [c for c in channels if str(c) not in known]
         if missing:
             raise UsageError(
-                f"there is no channel {missing[0]}",
-                why=f"there are {len(known)}: {', '.join(self.channel_ids[:6])}, …",
+                f"no channel {missing[0]}",
+                address=self.place,
+                why=f"it has {len(known)}: {', '.join(self.channel_ids[:6])}, …",
             )
         return [known[str(c)] for c in channels]
 
@@ -255,31 +272,73 @@ class Recording:
         with decoding("a chunk of this recording is damaged", self.place):
             return np.asarray(samples[first:last])
 
-    def _facts(self) -> dict[str, object]:
-        seconds = ", ".join(seconds_text(s) for s in self.durations_s)
-        gain = self.gain_uv
+    @property
+    def _size(self) -> dict[str, str]:
+        """The parts of the title, in the order of SpikeInterface."""
+        samples = sum(segment.shape[0] for segment in self.segments)
+        dtype = self.segments[0].dtype
         return {
-            "form": self.form,
+            "channels": count_text(len(self.channel_ids), "channel"),
+            "sampling": _hertz(self.sampling_frequency_hz),
+            "segments": count_text(len(self.segments), "segment"),
+            "samples": count_text(samples, "sample"),
+            "duration": _duration(samples / self.sampling_frequency_hz),
+            "dtype": f"{dtype} dtype",
+            "size": bytes_text(samples * len(self.channel_ids) * dtype.itemsize),
+        }
+
+    @property
+    def _title(self) -> str:
+        return f"Recording: {' - '.join(self._size.values())}"
+
+    def _facts(self) -> dict[str, object]:
+        """Return all facts, counts as numbers without their nouns."""
+        plain = {name: text.removesuffix(" dtype") for name, text in self._size.items()}
+        counts = {
             "channels": len(self.channel_ids),
-            "duration": seconds,
-            "sampling": f"{self.sampling_frequency_hz:g} Hz",
-            "gain": f"{float(gain[0]):g} µV" if gain is not None and len(gain) else "not known",
-            "probe": "places of channels known" if self.locations_um is not None else "not known",
-            "true spikes": f"{len(self.spikes.times_s)} units" if self.spikes else None,
+            "segments": len(self.segments),
+            "samples": sum(segment.shape[0] for segment in self.segments),
+        }
+        counted = {name: Field(name, n, f"{n:,}") for name, n in counts.items()}
+        return {**plain, **counted, **self._more()}
+
+    def _more(self) -> dict[str, object]:
+        """Return the facts that are not in the title."""
+        gain = self.gain_uv
+        lengths = [f"{s.shape[0]:,} ({_duration(d)})" for s, d in self._lengths()]
+        return {
+            "samples by segment": ", ".join(lengths) if len(lengths) > 1 else None,
+            "gain": f"{float(gain[0]):g} µV/bit" if gain is not None and len(gain) else "unknown",
+            "probe": self._probe(),
+            "ground truth": repr(self.spikes) if self.spikes else None,
+            "format": self.form,
             "place": self.place,
         }
 
+    def _lengths(self) -> Iterator[tuple[Segment, float]]:
+        return zip(self.segments, self.durations_s, strict=True)
+
+    def _probe(self) -> str:
+        places = self.locations_um
+        if places is None or not len(places):
+            return "channel locations unknown"
+        spans = [
+            f"{axis} {low:g} to {high:g} µm"
+            for axis, low, high in zip("xyz", places.min(0), places.max(0), strict=False)
+        ]
+        return f"channel locations known ({', '.join(spans)})"
+
     def __repr__(self) -> str:
-        return facts_text("recording", self._facts())
+        return facts_text(self._title, self._more())
 
     def _repr_html_(self) -> str:
-        return card("recording", self._facts())
+        return card(self._title, self._more())
 
     def to_spikeinterface(self) -> Any:
-        """Open the same with SpikeInterface, where that is installed.
+        """Open the same recording with SpikeInterface, if that is installed.
 
         SpikeInterface needs zarr below 3 on Python below 3.14: install openallen without extras
-        beside it.
+        in its environment.
 
         Returns
         -------
@@ -288,9 +347,9 @@ class Recording:
         Raises
         ------
         MissingExtraError
-            If it is not installed; or for simulated recordings MEArec.
+            If SpikeInterface is not installed, or MEArec for a simulated recording.
         UsageError
-            If the recording is not on this machine.
+            If the recording is remote.
         """
         try:
             import spikeinterface as si
@@ -298,9 +357,9 @@ class Recording:
             raise _missing("spikeinterface") from None
         if "://" in self.place:
             raise UsageError(
-                "SpikeInterface opens what is on this machine",
+                "SpikeInterface opens local recordings only",
                 address=self.place,
-                hint="fetch it: openallen fetch recording:… (or asset:…)",
+                hint="openallen fetch recording:NAME (or asset:NAME)",
             )
         if self.form == "MEArec":
             try:
@@ -313,7 +372,17 @@ class Recording:
         return load(self.place)
 
 
+def _hertz(rate_hz: float) -> str:
+    return f"{rate_hz / 1000:g} kHz" if rate_hz >= 1000 else f"{rate_hz:g} Hz"
+
+
+def _duration(duration_s: float) -> str:
+    return f"{duration_s:.2f} s" if duration_s < 120 else seconds_text(duration_s)
+
+
 def _missing(package: str) -> MissingExtraError:
-    missing = MissingExtraError(package.lower(), "a recording of SpikeInterface")
-    missing.hint = f"pip install {package}, in an environment without zarr 3"
-    return missing
+    return MissingExtraError(
+        package,
+        "opening a recording with SpikeInterface",
+        hint=f"pip install {package}, in an environment with zarr below 3",
+    )

@@ -1,14 +1,17 @@
-"""Recordings in Zarr, with any codec that is installed; here or far away."""
+"""Recordings in Zarr, with any installed codec; local or remote."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openallen.errors import CorruptError, MissingExtraError, NotFoundError
 from openallen.formats.objects import Objects
 from openallen.sources.recordings.channels import locations_um, one_each
 from openallen.sources.recordings.recording import Recording
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["open_zarr"]
 
@@ -16,25 +19,37 @@ _READ_AT_ONCE = ("channel_ids", "properties/gain_to_uV", "properties/offset_to_u
 
 
 class _Chunks:
-    """Traces in Zarr, opened when they are first sliced: a codec may be missing."""
+    """Traces in Zarr, opened when they are first sliced, as a codec may be missing."""
 
     def __init__(self, hierarchy: Any, path: str) -> None:
-        told = hierarchy.described(path)
+        meta = hierarchy.described(path)
         try:
-            self.shape = tuple(int(size) for size in told["shape"])
-            chunks = told.get("chunks") or told["chunk_grid"]["configuration"]["chunk_shape"]
+            self.shape = tuple(int(size) for size in meta["shape"])
+            chunks = meta.get("chunks") or meta["chunk_grid"]["configuration"]["chunk_shape"]
             lengths = [int(size) for size in chunks]
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(
-                "the traces of this recording are not described",
+                "incomplete metadata of the traces",
                 address=f"{hierarchy.name}/{path}",
                 why=str(error),
             ) from error
         if len(self.shape) != 2 or len(lengths) != 2 or min(lengths) < 1:
             why = f"{self.shape}, {lengths}"
-            raise CorruptError("traces have two axes", address=hierarchy.name, why=why)
+            raise CorruptError("traces must have two axes", address=hierarchy.name, why=why)
         self._hierarchy = hierarchy
         self._path = path
+        self._meta = meta
+
+    @functools.cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a sample."""
+        import numpy as np
+
+        try:
+            found: np.dtype[Any] = np.dtype(self._meta.get("dtype") or self._meta.get("data_type"))
+        except TypeError:
+            found = np.dtype(self._array.dtype)
+        return found
 
     @functools.cached_property
     def _array(self) -> Any:
@@ -50,9 +65,9 @@ def open_zarr(place: Objects) -> Recording:
     Raises
     ------
     NotFoundError
-        If there is no Zarr group.
+        If it is not a Zarr group.
     CorruptError
-        If it holds no recording.
+        If it is not a recording.
     MissingExtraError
         Without the extra ``ephys``.
     """
@@ -62,22 +77,22 @@ def open_zarr(place: Objects) -> Recording:
         from openallen.formats.zarrs import Hierarchy
     except ImportError:
         raise MissingExtraError("ephys", "a recording in Zarr") from None
-    # A chunk that is not there reads as zeros: silence that was never recorded.
+    # A missing chunk would read as zeros: a silence that was never recorded.
     hierarchy = Hierarchy(place, holes="refused")
-    told = hierarchy.attributes
+    meta = hierarchy.attributes
     try:
-        rate = float(told["sampling_frequency"])
-        count = int(told.get("num_segments", 1))
+        rate = float(meta["sampling_frequency"])
+        count = int(meta.get("num_segments", 1))
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptError(
-            "this Zarr store is no recording", address=place.name, why=f"no {error}"
+            "not a recording", address=place.name, why=f"a Zarr store without {error}"
         ) from error
     if count < 1:
-        raise CorruptError("a recording without segments", address=place.name)
+        raise CorruptError("invalid recording: no segments", address=place.name)
     segments = tuple(_Chunks(hierarchy, f"traces_seg{n}") for n in range(count))
     width = segments[0].shape[1]
     hierarchy.ready(_READ_AT_ONCE)
-    probe = told.get("probegroup") or told.get("probe")
+    probe = meta.get("probegroup") or meta.get("probe")
 
     def read(name: str) -> Any:
         try:
@@ -99,5 +114,5 @@ def open_zarr(place: Objects) -> Recording:
         gain_uv=gain,
         offset_uv=offset,
         locations_um=locations_um(probe if isinstance(probe, dict) else {}, width),
-        annotations=told.get("annotations") or {},
+        annotations=meta.get("annotations") or {},
     )

@@ -9,7 +9,9 @@ from openallen.lazy import exports
 if TYPE_CHECKING:
     from openallen.sources.releases.cache import ReleaseCache
     from openallen.sources.releases.comparison import Comparison, compare
+    from openallen.sources.releases.maintenance import adopt, held, prune, verify
     from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
+    from openallen.sources.releases.opening import open_release, open_session
     from openallen.sources.releases.projects import PROJECTS
     from openallen.sources.releases.read import Release
 
@@ -22,7 +24,13 @@ __all__ = [
     "ReleaseCache",
     "ReleaseFile",
     "Version",
+    "adopt",
     "compare",
+    "held",
+    "open_release",
+    "open_session",
+    "prune",
+    "verify",
 ]
 
 __getattr__ = exports(
@@ -36,6 +44,12 @@ __getattr__ = exports(
         "ReleaseCache": "cache",
         "ReleaseFile": "models",
         "Version": "models",
+        "adopt": "maintenance",
         "compare": "comparison",
+        "held": "maintenance",
+        "open_release": "opening",
+        "open_session": "opening",
+        "prune": "maintenance",
+        "verify": "maintenance",
     },
 )

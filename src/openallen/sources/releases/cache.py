@@ -1,6 +1,6 @@
 """One project's folder in the store, and the bucket it is filled from.
 
-The folder is laid out as AllenSDK's cache is, so that either opens what the other made: manifests
+The folder has the layout of AllenSDK's cache, so that either opens what the other made: manifests
 and two small records at its top, one folder for each version::
 
     visual-behavior-ophys_project_manifest_v1.0.1.json
@@ -8,16 +8,19 @@ and two small records at its top, one folder for each version::
     _downloaded_data.json                   digest by absolute path
     visual-behavior-ophys-1.0.1/project_metadata/behavior_session_table.csv
 
-What only openallen needs lies in ``_openallen.json``: the versions last listed, and sizes of files.
+What only openallen needs is in ``_openallen.json``: the versions last listed, and sizes of files.
+
+A folder that cannot be written to is read as it is; records that cannot be kept are logged once.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -27,20 +30,23 @@ from openallen.errors import (
     NotFoundError,
     OfflineError,
     OpenAllenError,
+    SpaceError,
     StoreError,
     UnreachableError,
 )
 from openallen.plans import safe_path
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
 from openallen.store.disk import write_whole
-from openallen.transport.s3 import Bucket
+from openallen.transport.s3 import Bucket, Listed
 
 __all__ = ["ReleaseCache"]
 
+_LOG = logging.getLogger("openallen.store")
 _LAST_USED: Final = "_manifest_last_used.txt"
 _DOWNLOADED: Final = "_downloaded_data.json"
 _OWN: Final = "_openallen.json"
 _FEW_FILES: Final = 4
+_SEEN_KEYS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -56,77 +62,104 @@ class ReleaseCache:
     folder
         Where they go.
     mirror
-        Whether the folder is laid out as the bucket is: keys are paths, one version, no records.
+        Whether the folder has the layout of the bucket: keys are paths, no records.
+    seen
+        Called with the number of keys seen so far, every thousand and at the end of a listing.
     """
 
     project: Project
     bucket: Bucket
     folder: Path
     mirror: bool = False
+    seen: Callable[[int], object] | None = field(default=None, repr=False, compare=False)
 
     def place(self, manifest: Manifest, file: ReleaseFile) -> str:
-        """Give where a file of a version goes, relative to the folder."""
-        return file.at.key if self.mirror else f"{manifest.folder}/{file.path}"
+        """Return the path of a file of a version, relative to the folder."""
+        return safe_path(file.at.key) if self.mirror else f"{manifest.folder}/{file.path}"
 
     def manifest_path(self, version: Version) -> Path:
-        """Give where the manifest of a version is, or goes."""
+        """Return the path of the manifest of a version, there or not."""
         key, name = self.project.manifest_key(version), self.project.manifest_name(version)
         return self.folder / (safe_path(key) if self.mirror else name)
 
     # --- versions -------------------------------------------------------------------------------
 
     def versions(self) -> tuple[Version, ...]:
-        """Give the versions there are, newest first; those remembered where there is no network.
+        """Return the versions, newest first; without a network, those that were listed before.
 
         Raises
         ------
         OfflineError
-            If there is no network and nothing is remembered.
+            If there is no network and nothing was listed before.
         NotFoundError
             If the bucket has no manifests of this project.
         """
+        return self._versions()[0]
+
+    def _versions(self) -> tuple[tuple[Version, ...], bool]:
+        """Return the versions, and whether the bucket was asked for them."""
         try:
-            return self._asked
+            return self._asked, True
         except (OfflineError, UnreachableError):
-            remembered = {Version(v) for v in self._own().get("versions", ())}
-            found = sorted(remembered | set(self.here()), reverse=True)
+            listed = {Version(v) for v in self._own().get("versions", ())}
+            found = sorted(listed | set(self.here()), reverse=True)
             if not found:
                 raise
-            return tuple(found)
+            return tuple(found), False
 
     @cached_property
     def _asked(self) -> tuple[Version, ...]:
         if self.project.form == "listing":
-            return (self._listed_anew(),)
+            return (self._list_anew().version,)
         prefix = self.project.manifests_prefix
-        listed = (self.project.version_of(entry.key) for entry in self.bucket.list(prefix))
+        entries = self._counted(self.bucket.list(prefix))
+        listed = (self.project.version_of(entry.key) for entry in entries)
         found = sorted({version for version in listed if version}, reverse=True)
         if not found:
             raise NotFoundError(
-                "no manifest of this project is in its bucket", address=self.bucket.url(prefix)
+                "no manifest of this project in its bucket", address=self.bucket.url(prefix)
             )
         self._remember(versions=[str(v) for v in found])
         return tuple(found)
 
-    def _listed_anew(self) -> Version:
+    def _counted(self, entries: Iterable[Listed]) -> Iterator[Listed]:
+        """Yield entries of a listing, and report how many keys there were so far."""
+        count = 0
+        for count, entry in enumerate(entries, 1):
+            yield entry
+            if self.seen is not None and count % _SEEN_KEYS == 0:
+                self.seen(count)
+        if self.seen is not None:
+            self.seen(count)
+
+    def _list_anew(self) -> Manifest:
         """List a bucket that has no manifests, and keep the listing in place of one."""
         prefix = self.project.files_prefix
-        entries = [e for e in self.bucket.list(prefix) if not e.key.endswith("/")]
+        listed_now = self._counted(self.bucket.list(prefix))
+        entries = [e for e in listed_now if not e.key.endswith("/")]
         days = [e.modified for e in entries if e.modified]
         if not days:
-            raise NotFoundError("nothing is listed here", address=self.bucket.url(prefix))
+            raise NotFoundError("the listing is empty", address=self.bucket.url(prefix))
         version = Version(f"{max(days):%Y%m%d}")
         listed = [[e.key, e.size_bytes, e.etag] for e in entries]
         document = {"version": str(version), "listed": listed}
         manifest = Manifest.read(document, self.project, address=self.bucket.url(prefix))
-        self.keep(manifest, json.dumps(document).encode())
-        return version
+        self._keep_if_possible(manifest, json.dumps(document).encode())
+        return manifest
 
     def here(self) -> tuple[Version, ...]:
-        """Give the versions whose manifests are in the folder, newest first."""
-        folder = self.folder / self.project.manifests_prefix if self.mirror else self.folder
-        names = (self.project.version_of(p.name) for p in folder.glob("*_manifest_v*.json"))
-        return tuple(sorted({v for v in names if v}, reverse=True))
+        """Return the versions whose manifests are in the folder, newest first."""
+        if not self.mirror:
+            names = (p.name for p in self.folder.glob("*_manifest_v*.json"))
+            return self._sorted(self.project.version_of_name(name) for name in names)
+        prefix = self.project.manifests_prefix
+        found = (self.folder / prefix).rglob("*.json")
+        keys = (p.relative_to(self.folder).as_posix() for p in found)
+        return self._sorted(self.project.version_of(key) for key in keys)
+
+    @staticmethod
+    def _sorted(found: Iterable[Version | None]) -> tuple[Version, ...]:
+        return tuple(sorted({v for v in found if v is not None}, reverse=True))
 
     @property
     def last_used(self) -> Version | None:
@@ -135,20 +168,22 @@ class ReleaseCache:
             name = (self.folder / _LAST_USED).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return None
-        return self.project.version_of(name)
+        return self.project.version_of_name(name)
 
     def resolve(self, wanted: str) -> tuple[Version, tuple[str, ...]]:
-        """Choose the version: the one wanted, else the one last used here, else the newest.
+        """Return the version wanted, else the one last used here, else the newest.
 
         Returns
         -------
         Version, tuple of str
-            The version, and what a person should know of the choice.
+            The version, and notes on the choice.
 
         Raises
         ------
         NotFoundError
             If there is no such version.
+        OfflineError
+            If no version is here, and there is no network.
         """
         if wanted:
             version = Version(wanted)
@@ -157,18 +192,19 @@ class ReleaseCache:
             known = self.versions()
             if version not in known:
                 raise NotFoundError(
-                    "there is no such version",
+                    "no such version",
                     address=f"release:{self.project.name}@{wanted}",
-                    why=f"there are {', '.join(map(str, known))}",
+                    why=f"versions: {', '.join(map(str, known))}",
                     hint=f"openallen list release:{self.project.name}",
                 )
             return version, ()
         if self.project.form == "listing" and self.here():
             return self.here()[0], ()  # listed once; ``openallen list`` lists anew
-        known = self.versions()
+        known, asked = self._versions()
         last = self.last_used
         if last is None or (last not in known and last not in self.here()):
-            return known[0], ()
+            here = () if asked else self.here()
+            return (here or known)[0], ()
         if last < known[0]:
             newer = f"release:{self.project.name}@{known[0]}"
             return last, (f"version {last} is used, as before; {known[0]} is newer: {newer}",)
@@ -177,57 +213,74 @@ class ReleaseCache:
     # --- manifests ------------------------------------------------------------------------------
 
     def manifest(self, version: Version) -> Manifest:
-        """Give the manifest of a version, from the folder or else from the bucket.
+        """Return the manifest of a version, from the folder or else from the bucket.
 
         Raises
         ------
         AnswerError
-            If it is no manifest.
+            If it is not a manifest.
+        OfflineError
+            If it is not here, and there is no network.
         """
         path = self.manifest_path(version)
         key = self.project.manifest_key(version)
         try:
             return self._read(path.read_bytes(), version, str(path))
-        except (FileNotFoundError, AnswerError):
-            pass  # not here, or cut off: the bucket has it whole
+        except (OSError, AnswerError):
+            pass  # not here, unreadable or cut off: the bucket has it whole
         if self.project.form == "listing":
-            self._listed_anew()
-            return self._read(path.read_bytes(), version, str(path))
+            manifest = self._list_anew()
+            return self._of(manifest, version, self.bucket.url(self.project.files_prefix))
         url = self.bucket.url(key)
         body = self.bucket.read(key)
         manifest = self._read(body, version, url)
-        self.keep(manifest, body)
+        self._keep_if_possible(manifest, body)
         return manifest
 
     def keep(self, manifest: Manifest, body: bytes) -> None:
-        """Put the text of a manifest into the folder."""
+        """Write the text of a manifest into the folder.
+
+        Raises
+        ------
+        StoreError, SpaceError
+            If it cannot be written.
+        """
         path = self.manifest_path(manifest.version)
         if not path.exists() or path.read_bytes() != body:
             write_whole(path, body)
+
+    def _keep_if_possible(self, manifest: Manifest, body: bytes) -> None:
+        try:
+            self.keep(manifest, body)
+        except (StoreError, SpaceError, OSError) as error:
+            self._not_written(error)
 
     def _read(self, body: bytes, version: Version, address: str) -> Manifest:
         try:
             document = json.loads(body)
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise AnswerError("a manifest is not JSON", address=address, why=str(error)) from error
-        manifest = Manifest.read(document, self.project, address=address)
+            raise AnswerError(
+                "the manifest is not JSON", address=address, why=str(error)
+            ) from error
+        return self._of(Manifest.read(document, self.project, address=address), version, address)
+
+    def _of(self, manifest: Manifest, version: Version, address: str) -> Manifest:
         if manifest.version != version:
             raise AnswerError(
-                "a manifest of another version",
+                "the manifest is of another version",
                 address=address,
-                why=f"it says {manifest.version}, its name {version}",
+                why=f"{manifest.version}, not {version}",
             )
         return manifest
 
     def use(self, version: Version) -> None:
-        """Write down that a version is used, for the next call and for AllenSDK."""
+        """Record that a version is used, for the next call and for AllenSDK."""
         if self.last_used != version and self._as_allensdk:
             name = self.project.manifest_name(version)
-            with suppress(StoreError):  # a folder that cannot be written to can still be read
-                write_whole(self.folder / _LAST_USED, name.encode())
+            self._write_if_possible(_LAST_USED, name.encode())
 
     def forget(self, version: Version) -> None:
-        """Take a version that was removed out of the records."""
+        """Remove a version from the records."""
         if self.last_used == version:
             (self.folder / _LAST_USED).unlink(missing_ok=True)
         gone = f"{self.folder / f'{self.project.name}-{version}'}{os.sep}"
@@ -237,7 +290,7 @@ class ReleaseCache:
             self._write_record(kept)
 
     def notes(self) -> str | None:
-        """Give the release notes that lie in the bucket; None where there are none to be had."""
+        """Return the release notes in the bucket; None where there are none, or no network."""
         try:
             return self.bucket.read(f"{self.project.name}/release_notes.txt").decode("utf-8")
         except (OpenAllenError, UnicodeDecodeError):
@@ -246,24 +299,21 @@ class ReleaseCache:
     # --- files ----------------------------------------------------------------------------------
 
     def path(self, manifest: Manifest, file: ReleaseFile) -> Path:
-        """Give where a file of a version goes."""
+        """Return the path of a file of a version, there or not."""
         return self.folder / self.place(manifest, file)
 
     def sized(self, files: Iterable[ReleaseFile]) -> tuple[ReleaseFile, ...]:
-        """Give the files with their sizes; what cannot be learned stays unknown.
+        """Return the files with their sizes; what cannot be learned stays unknown.
 
-        Manifests tell no sizes: listings do, for a thousand files a request. Sizes of versions
+        Manifests have no sizes: listings do, for a thousand files a request. Sizes of versions
         never change, so they are asked for once.
         """
         wanted = tuple(files)
         known = dict(self._own().get("sizes", {}))
         unknown = [f for f in wanted if f.size_bytes is None and _key(f) not in known]
         if unknown:
-            try:
-                told = self._listed_sizes(unknown)
-            except OpenAllenError:
-                told = {}  # a plan without sizes is still a plan
-            known |= told
+            with suppress(OpenAllenError):  # a plan without sizes is still a plan
+                known |= self._listed_sizes(unknown)
             # Of an object without a version the size may change: it is asked for each time.
             self._remember(sizes={k: v for k, v in known.items() if not k.endswith("?")})
         return tuple(
@@ -279,7 +329,7 @@ class ReleaseCache:
         wanted = {_key(f) for f in files}
         sizes: dict[str, int] = {}
         for prefix in prefixes:
-            for entry in self.bucket.versions(prefix):
+            for entry in self._counted(self.bucket.versions(prefix)):
                 for name in (f"{entry.key}?{entry.version_id}", f"{entry.key}?"):
                     if name in wanted and (entry.latest or not name.endswith("?")):
                         sizes[name] = entry.size_bytes
@@ -295,18 +345,17 @@ class ReleaseCache:
         """Write digests of fetched files where AllenSDK looks for them."""
         if not digests or not self._as_allensdk:
             return
-        path = self.folder / _DOWNLOADED
-        told = {str(p): digest.partition(":")[2] for p, digest in digests.items()}
-        before = _read_json(path)
-        if any(before.get(p) != digest for p, digest in told.items()):
-            self._write_record(before | told)
+        given = {str(p): digest.partition(":")[2] for p, digest in digests.items()}
+        before = _read_json(self.folder / _DOWNLOADED)
+        if any(before.get(p) != digest for p, digest in given.items()):
+            self._write_record(before | given)
 
     def _write_record(self, digests: Mapping[str, str]) -> None:
         text = json.dumps(digests, indent=2, sort_keys=True)
-        write_whole(self.folder / _DOWNLOADED, text.encode())
+        self._write_if_possible(_DOWNLOADED, text.encode())
 
     def recorded(self) -> dict[Path, str]:
-        """Give the digests AllenSDK wrote down, by path."""
+        """Return the digests AllenSDK recorded, by path."""
         found = _read_json(self.folder / _DOWNLOADED)
         return {Path(path): f"blake2b:{digest}" for path, digest in found.items()}
 
@@ -316,8 +365,23 @@ class ReleaseCache:
     def _remember(self, **what: Any) -> None:
         own = self._own()
         if any(own.get(name) != value for name, value in what.items()):
-            with suppress(StoreError):  # a courtesy: it would only be asked for again
-                write_whole(self.folder / _OWN, json.dumps(own | what).encode())
+            self._write_if_possible(_OWN, json.dumps(own | what).encode())
+
+    def _write_if_possible(self, name: str, body: bytes) -> None:
+        """Write a record; a folder that cannot be written to can still be read."""
+        try:
+            write_whole(self.folder / name, body)
+        except (StoreError, SpaceError) as error:
+            self._not_written(error)
+
+    def _not_written(self, error: Exception) -> None:
+        if self.folder not in _WARNED:
+            _WARNED.add(self.folder)
+            _LOG.warning("nothing is recorded in %s: %s", self.folder, error)
+
+
+_WARNED: Final[set[Path]] = set()
+"""Folders that were found read-only in this process: each is logged once."""
 
 
 def _key(file: ReleaseFile) -> str:
@@ -325,7 +389,7 @@ def _key(file: ReleaseFile) -> str:
 
 
 def _folder_of(file: ReleaseFile) -> str:
-    """Give the first two parts of a key: project, and kind of file."""
+    """Return the first two parts of a key: project, and kind of file."""
     parts = PurePosixPath(file.at.key).parts
     return "/".join(parts[:2]) + "/" if len(parts) > 2 else file.at.key
 

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
-from openallen.errors import AddressError, AnswerError, OpenAllenError
+from openallen.errors import AddressError, AnswerError, IntegrityError, OpenAllenError
 from openallen.plans import safe_path
 from openallen.transport.s3 import S3Location
 
@@ -39,7 +40,9 @@ class Version:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d+(\.\d+)*(-[0-9A-Za-z.-]+)?", self.text):
-            raise AddressError("this is no version", address=self.text, hint="1.0.1")
+            raise AddressError(
+                "not a version", address=self.text, why="versions are written as 1.0.1"
+            )
 
     @property
     def _key(self) -> tuple[tuple[int, ...], bool, str]:
@@ -55,12 +58,12 @@ class Version:
 
 @dataclass(frozen=True)
 class FileKind:
-    """One kind of data file: how its name tells what it holds.
+    """One kind of data file, recognised by its key.
 
     Parameters
     ----------
     name
-        What addresses call it: ``behavior_session``.
+        Its name in addresses: ``behavior_session``.
     pattern
         Regular expression over the whole key below the project; its group ``id`` is the id.
     table
@@ -72,7 +75,7 @@ class FileKind:
     table: str = ""
 
     def id_of(self, path: str) -> str:
-        """Give the id of a file of this kind; empty if it is none."""
+        """Return the id of a file of this kind; empty if it is of another kind."""
         match = re.fullmatch(self.pattern, path)
         return match["id"] if match else ""
 
@@ -86,7 +89,7 @@ class Project:
     name
         Its name, in addresses and in keys.
     title
-        What it is, in words.
+        Its title.
     bucket, region
         Where it lies.
     kinds
@@ -119,43 +122,48 @@ class Project:
     allensdk: tuple[str, str] | tuple[()] = ()
 
     def opens_in_allensdk(self, version: Version) -> bool:
-        """Tell whether AllenSDK 2.16 opens a version; openallen reads them all."""
+        """Return whether AllenSDK 2.16 opens a version; openallen reads them all."""
         if not self.allensdk:
             return False
         return Version(self.allensdk[0]) <= version < Version(self.allensdk[1])
 
     @property
     def files_prefix(self) -> str:
-        """Where its files lie."""
+        """Prefix of the keys of its files."""
         return self.prefix or f"{self.name}/"
 
     @property
     def manifests_prefix(self) -> str:
-        """Where its manifests lie."""
+        """Prefix of the keys of its manifests."""
         return "releases/" if self.form == "abc-atlas" else f"{self.name}/manifests/"
 
     def manifest_name(self, version: Version) -> str:
-        """Name the manifest of a version, as AllenSDK's cache does."""
+        """Return the file name of the manifest of a version, as in AllenSDK's cache."""
         return f"{self.name}_project_manifest_v{version}.json"
 
     def manifest_key(self, version: Version) -> str:
-        """Give the key of the manifest of a version."""
+        """Return the key of the manifest of a version."""
         if self.form == "abc-atlas":
             return f"releases/{version}/manifest.json"
         return self.manifests_prefix + self.manifest_name(version)
 
     def version_of(self, key: str) -> Version | None:
-        """Read the version out of a manifest's key or file name; None if it is none."""
-        pattern = (
-            r"releases/(\d{8})/manifest\.json"
-            if self.form == "abc-atlas"
-            else rf"(?:.*/)?{re.escape(self.name)}_project_manifest_v(.+)\.json"
-        )
-        match = re.fullmatch(pattern, key)
-        try:
-            return Version(match[1]) if match else None
-        except AddressError:
-            return None
+        """Return the version in the key of a manifest in the bucket; None for other keys."""
+        if self.form == "abc-atlas":
+            return _version_in(key, r"releases/(\d{8})/manifest\.json")
+        return self.version_of_name(key.rpartition("/")[2])
+
+    def version_of_name(self, name: str) -> Version | None:
+        """Return the version in the file name of a manifest in a cache; None for other names."""
+        return _version_in(name, rf"{re.escape(self.name)}_project_manifest_v(.+)\.json")
+
+
+def _version_in(text: str, pattern: str) -> Version | None:
+    match = re.fullmatch(pattern, text)
+    try:
+        return Version(match[1]) if match else None
+    except AddressError:
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +175,14 @@ class ReleaseFile:
     kind
         ``table``, one of the project's kinds, or ``file``.
     id
-        Name of the table; id of the session, experiment or probe.
+        Name of the table; id of the session, experiment or probe; the path of any other file.
     file_id
-        What the manifest calls it.
+        Its id in the manifest.
     at
         Bucket, key and version of the object.
     path
-        Where it goes below the release's folder, as AllenSDK's cache has it.
+        Its path below the release's folder, as in AllenSDK's cache. ``files/PATH`` is its address
+        below that of the release.
     digest
         ``blake2b:hex`` or ``md5:hex``; empty where none was published.
     url
@@ -192,7 +201,7 @@ class ReleaseFile:
     size_bytes: int | None = None
 
     def versioned_url(self) -> str:
-        """Give the web address of just this version of the file."""
+        """Return the web address of just this version of the file."""
         return f"{self.url}?versionId={self.at.version_id}" if self.at.version_id else self.url
 
 
@@ -207,7 +216,7 @@ class Pipeline:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What one version of a project holds.
+    """The content of one version of a project.
 
     Parameters
     ----------
@@ -222,7 +231,7 @@ class Manifest:
     file_id_column
         The column of tables that names data files.
     other
-        What else the manifest says.
+        Other keys of the manifest.
     """
 
     project: Project
@@ -234,13 +243,18 @@ class Manifest:
 
     @property
     def address(self) -> str:
-        """What names it: ``release:visual-behavior-ophys@1.0.1``."""
+        """Its address: ``release:visual-behavior-ophys@1.0.1``."""
         return f"release:{self.project.name}@{self.version}"
 
     @property
     def folder(self) -> str:
-        """Name of its folder in a release's folder."""
+        """Name of its folder in the project's folder."""
         return f"{self.project.name}-{self.version}"
+
+    @functools.cached_property
+    def by_path(self) -> Mapping[str, ReleaseFile]:
+        """The files by their path below the release's folder."""
+        return {file.path: file for file in self.files}
 
     @functools.cached_property
     def by_kind(self) -> Mapping[str, Mapping[str, ReleaseFile]]:
@@ -252,19 +266,19 @@ class Manifest:
 
     @functools.cached_property
     def by_file_id(self) -> Mapping[str, ReleaseFile]:
-        """The data files by what the manifest calls them."""
+        """The data files by their id in the manifest."""
         return {file.file_id: file for file in self.files if file.kind != "table"}
 
     @classmethod
     def read(cls, document: object, project: Project, *, address: str = "") -> Manifest:
-        """Read a manifest; keys it does not know are kept in `other`.
+        """Read a manifest; unknown keys are kept in `other`.
 
         Raises
         ------
         AnswerError
             If a key is missing or of the wrong type, or the manifest is of another project.
         IntegrityError
-            If a key would land outside the release's folder.
+            If a file would be written outside the release's folder.
         """
         try:
             return _READERS[project.form](document, project)
@@ -273,7 +287,7 @@ class Manifest:
                 error.address = error.address or address
                 raise
             raise AnswerError(
-                "this is no manifest of a release", address=address, why=repr(error)
+                "not a manifest of a release", address=address, why=repr(error)
             ) from error
 
 
@@ -286,10 +300,10 @@ _KNOWN: Final = {
 def _read_cloud_cache(document: dict[str, Any], project: Project) -> Manifest:
     missing = sorted(_KNOWN - set(document))
     if missing:
-        raise AnswerError("a manifest with parts missing", why=", ".join(missing))
+        raise AnswerError("parts of the manifest are missing", why=", ".join(missing))
     if document["project_name"] != project.name:
         raise AnswerError(
-            "a manifest of another project",
+            "the manifest is of another project",
             why=f"{document['project_name']!r}, not {project.name!r}",
         )
     tables = [
@@ -323,7 +337,7 @@ def _data_file(project: Project, file_id: str, entry: dict[str, Any]) -> Release
 def _file(at: S3Location, kind: str, name: str, file_id: str, entry: dict[str, Any]) -> ReleaseFile:
     url, digest = str(entry["url"]), str(entry["file_hash"])
     if not re.fullmatch(r"[0-9a-f]{128}", digest):
-        raise AnswerError("a file without a digest", address=url, why=f"{digest[:40]!r}")
+        raise AnswerError("the file has no digest", address=url, why=f"{digest[:40]!r}")
     return ReleaseFile(
         kind=kind,
         id=name,
@@ -371,26 +385,58 @@ def _abc_file(leaf: dict[str, Any], place: tuple[str, ...]) -> ReleaseFile:
 
 
 def _read_listing(document: dict[str, Any], project: Project) -> Manifest:
-    """Read what `openallen.sources.releases.cache` kept of a bucket's listing."""
-    files = []
+    """Read what `openallen.sources.releases.cache` kept of a bucket's listing.
+
+    Keys that are not safe as file names are left out, and are in ``other["left_out"]``: a bucket
+    of millions of keys is not useless for one odd one.
+    """
+    files: list[ReleaseFile] = []
+    left_out: list[str] = []
     for key, size, etag in document["listed"]:
         place = str(key).removeprefix(project.files_prefix)
-        at = S3Location(project.bucket, str(key))
-        plain = re.fullmatch(r"[0-9a-f]{32}", str(etag))  # else it came in parts: no digest
-        files.append(
-            ReleaseFile(
-                kind=place.partition("/")[0] if "/" in place else "file",
-                id=place.partition("/")[2] or place,
-                file_id=place,
-                at=at,
-                path=safe_path(place),
-                digest=f"md5:{etag}" if plain else "",
-                url=f"https://{project.bucket}.s3.{project.region}.amazonaws.com/{key}",
-                size_bytes=int(size),
-            )
-        )
-    return Manifest(project=project, version=Version(str(document["version"])), files=tuple(files))
+        try:
+            files.append(_listed_file(project, str(key), safe_path(place), int(size), str(etag)))
+        except IntegrityError:
+            left_out.append(str(key))
+    files.sort(key=lambda file: file.kind != "table")  # tables first, as in manifests
+    return Manifest(
+        project=project,
+        version=Version(str(document["version"])),
+        files=tuple(files),
+        other={"left_out": tuple(left_out)} if left_out else {},
+    )
 
+
+def _listed_file(project: Project, key: str, place: str, size: int, etag: str) -> ReleaseFile:
+    kind, name = _kind_of(project, place)
+    plain = re.fullmatch(r"[0-9a-f]{32}", etag)  # else it was uploaded in parts: no digest
+    return ReleaseFile(
+        kind=kind,
+        id=name,
+        file_id=place,
+        at=S3Location(project.bucket, key),
+        path=place,
+        digest=f"md5:{etag}" if plain else "",
+        url=f"https://{project.bucket}.s3.{project.region}.amazonaws.com/{quote(key)}",
+        size_bytes=size,
+    )
+
+
+def _kind_of(project: Project, place: str) -> tuple[str, str]:
+    """Return kind and id of a file of a listing: a table, a kind of the project, or its folder."""
+    for kind in project.kinds:
+        found = kind.id_of(place)
+        if found:
+            return kind.name, found
+    name = place.removesuffix(".csv")
+    if "/" not in place and name and name != place:
+        return "table", name
+    folder, _, rest = place.partition("/")
+    return (folder, rest) if rest and folder not in _WORDS else ("file", place)
+
+
+_WORDS: Final = frozenset({"file", "files", "resources", "table", "tables"})
+"""Words with a meaning of their own after the name of a release."""
 
 _READERS: Final[Mapping[str, Callable[[Any, Project], Manifest]]] = {
     "cloud-cache": _read_cloud_cache,

@@ -1,4 +1,4 @@
-"""What fetching a release, or a part of it, would take; and how it is done."""
+"""What fetching a release, or a part of it, takes; and how it is done."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Final
 
 from openallen.display import bytes_text, count_text
 from openallen.errors import OfflineError, OpenAllenError
-from openallen.plans import Plan, RemoteFile, Report
+from openallen.plans import Plan, RemoteFile, Report, fetch_command
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Manifest, ReleaseFile
-from openallen.store import Index
-from openallen.store.link import share
+from openallen.sources.releases.search import file_address
 from openallen.transfer.job import Means
-from openallen.transfer.status import intact, with_status
+from openallen.transfer.status import with_status
 
-__all__ = ["ReleaseJob", "remote_file"]
+__all__ = ["ReleaseJob", "release_command", "remote_file"]
 
 _SMALL_BYTES: Final = 1 << 20
 _MANY_CONNECTIONS: Final = 256
@@ -25,13 +24,32 @@ _CONNECTIONS: Final = 32
 _NAMED: Final = 20
 
 
-def remote_file(cache: ReleaseCache, manifest: Manifest, file: ReleaseFile) -> RemoteFile:
-    """Give a file of a release as the engine fetches it."""
-    address = (
-        f"{manifest.address}/{file.kind}/{file.id}"
-        if file.kind != "table"
-        else (f"{manifest.address}/{file.id}")
-    )
+def release_command(cache: ReleaseCache, address: str, source: str = "live") -> str:
+    """Return the command that fetches a part of a release into its folder, as typed."""
+    options = "--mirror" if cache.mirror else ""
+    return fetch_command(address, to=cache.folder, source=source, options=options)
+
+
+def remote_file(
+    cache: ReleaseCache,
+    manifest: Manifest,
+    file: ReleaseFile,
+    *,
+    source: str = "live",
+    also_at: tuple[Path, ...] = (),
+) -> RemoteFile:
+    """Return a file of a release as the engine fetches it.
+
+    Parameters
+    ----------
+    cache, manifest, file
+        The file.
+    source
+        The source of the settings, for the command that fetches it again.
+    also_at
+        Places of files with the same published digest.
+    """
+    address = file_address(manifest, file)
     return RemoteFile(
         address=address,
         url=cache.bucket.url(file.at.key, file.at.version_id),
@@ -39,7 +57,8 @@ def remote_file(cache: ReleaseCache, manifest: Manifest, file: ReleaseFile) -> R
         kind=file.kind,
         size_bytes=file.size_bytes,
         digest=file.digest,
-        retry=f"openallen fetch {address}",
+        also_at=also_at,
+        retry=release_command(cache, address, source),
     )
 
 
@@ -50,7 +69,7 @@ class ReleaseJob:
     Parameters
     ----------
     plan
-        What it would take.
+        What it takes. Files that another version here has count as here: they are linked.
     cache, manifest
         Where it comes from and goes to.
     files
@@ -73,33 +92,49 @@ class ReleaseJob:
         source: str,
         notes: tuple[str, ...] = (),
     ) -> ReleaseJob:
-        """Plan files of one version."""
+        """Plan files of one version.
+
+        Parameters
+        ----------
+        cache, manifest, files
+            The files.
+        address
+            What was asked for.
+        source
+            ``live``, ``sample``, or the URL of an archive.
+        notes
+            Sentences for the plan.
+        """
         sized = cache.sized(files)
         sizes = sorted(f.size_bytes or 0 for f in sized)
         small = bool(sizes) and 0 < sizes[len(sizes) // 2] < _SMALL_BYTES
+        others = shared_places(cache, manifest, sized)
         plan = Plan(
             address=address,
             title=f"{manifest.project.title}, version {manifest.version}",
             source=source,
             to=cache.folder,
-            files=tuple(remote_file(cache, manifest, f) for f in sized),
-            notes=notes,
+            files=tuple(
+                remote_file(cache, manifest, f, source=source, also_at=others.get(f.digest, ()))
+                for f in sized
+            ),
+            notes=(*notes, *_left_out(manifest)),
             connections=_MANY_CONNECTIONS if small else _CONNECTIONS,
+            command=release_command(cache, address, source),
         )
         return cls(plan, cache, manifest, sized)
 
     def run(self, means: Means) -> Report:
-        """Take over what other versions have, fetch the rest, write the records.
+        """Link what other versions have, fetch the rest, write the records.
 
         Raises
         ------
         OfflineError
             If files are missing and there is no network, with the sizes of what is missing.
         """
-        self._reuse(means.index)
-        missing = with_status(self.plan).missing
-        if missing and not means.http.reaches(missing[0].url):
-            raise _offline(self.plan, missing)
+        plan = with_status(self.plan)
+        if plan.missing and not means.http.reaches(plan.missing[0].url):
+            raise _offline(plan)
         self.cache.use(self.manifest.version)
         report = means.run(self.plan)
         whole = (*report.fetched, *report.here)
@@ -107,39 +142,33 @@ class ReleaseJob:
         return report
 
     def result(self) -> object:
-        """Give the folder of the version, or the path of the one file asked for."""
+        """Return the folder of the version, or the path of the one file asked for."""
         if len(self.plan.files) == 1:
             return self.plan.to / self.plan.files[0].path
         return self.plan.to if self.cache.mirror else self.plan.to / self.manifest.folder
 
-    def _reuse(self, index: Index) -> None:
-        """Give files that another version has, intact, their name in this version too."""
-        missing = [f for f in self.plan.files if f.digest and not (self.plan.to / f.path).exists()]
-        if not missing:
-            return
-        others = self._elsewhere({f.digest for f in missing})
-        for file in missing:
-            for there in others.get(file.digest, ()):
-                if intact(file, there, index) is None:
-                    continue
-                target = self.plan.to / file.path
-                share(there, target)
-                index.remember(target, digest=file.digest, source=file.url, address=file.address)
-                break
 
-    def _elsewhere(self, wanted: set[str]) -> Mapping[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for version in self.cache.here():
-            if version != self.manifest.version:
-                try:
-                    other = self.cache.manifest(version)
-                except OpenAllenError:
-                    continue  # that one is damaged: its files are then fetched, not shared
-                places = ((f.digest, self.cache.path(other, f)) for f in other.files)
-                _note(found, wanted, places)
-        recorded = self.cache.recorded()
-        _note(found, wanted, ((digest, path) for path, digest in recorded.items()))
-        return found
+def shared_places(
+    cache: ReleaseCache, manifest: Manifest, files: Iterable[ReleaseFile]
+) -> Mapping[str, tuple[Path, ...]]:
+    """Return where the bytes of files that are not here may be under another name, by digest.
+
+    Other versions in the folder are looked through, and what AllenSDK recorded. Nothing is read:
+    a file found there is compared with its digest before it is linked.
+    """
+    wanted = {f.digest for f in files if f.digest and not cache.path(manifest, f).exists()}
+    found: dict[str, list[Path]] = {}
+    if not wanted:
+        return {}
+    for version in cache.here():
+        if version != manifest.version:
+            try:
+                other = cache.manifest(version)
+            except OpenAllenError:
+                continue  # that one is damaged: its files are then fetched, not linked
+            _note(found, wanted, ((f.digest, cache.path(other, f)) for f in other.files))
+    _note(found, wanted, ((digest, path) for path, digest in cache.recorded().items()))
+    return {digest: tuple(dict.fromkeys(places)) for digest, places in found.items()}
 
 
 def _note(
@@ -150,16 +179,24 @@ def _note(
             found.setdefault(digest, []).append(path)
 
 
-def _offline(plan: Plan, missing: tuple[RemoteFile, ...]) -> OfflineError:
-    size = sum(f.likely_bytes or 0 for f in missing)
+def _left_out(manifest: Manifest) -> tuple[str, ...]:
+    keys = manifest.other.get("left_out", ()) if manifest.project.form == "listing" else ()
+    if not keys:
+        return ()
+    named = ", ".join(repr(key) for key in keys[:3]) + (", …" if len(keys) > 3 else "")
+    return (f"{count_text(len(keys), 'key')} left out: not safe as file names: {named}",)
+
+
+def _offline(plan: Plan) -> OfflineError:
+    missing = plan.missing
     lines = [
-        f"{f.path} ({bytes_text(f.size_bytes) if f.size_bytes else 'size unknown'})"
+        f"{f.path} ({bytes_text(f.size_bytes) if f.size_bytes is not None else 'size unknown'})"
         for f in missing[:_NAMED]
     ]
     more = len(missing) - len(lines)
     return OfflineError(
-        f"{count_text(len(missing), 'file')} of {len(plan.files)} are not here",
+        f"{count_text(len(missing), 'file')} of {len(plan.files):,} not here, {plan.size_text}",
         address=plan.address,
-        why="; ".join(lines) + (f"; and {more} more" if more else "") + f": {bytes_text(size)}",
-        hint="the same command without --offline",
+        why="; ".join(lines) + (f"; and {more:,} more" if more else ""),
+        hint=plan.command,
     )

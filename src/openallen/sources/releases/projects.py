@@ -1,4 +1,4 @@
-"""The projects that are known, and those that settings add."""
+"""The known projects, and those that settings add."""
 
 from __future__ import annotations
 
@@ -84,25 +84,32 @@ _ABC: Final = Project(
     "https://portal.brain-map.org/atlases-and-data/bkp/abc-atlas",
 )
 
-_CODING: Final = (
-    ("visual-coding-2p", "Visual Coding, two-photon", "visual-coding-2p/"),
-    (
-        "visual-coding-neuropixels",
-        "Visual Coding, Neuropixels",
-        "visual-coding-neuropixels/ecephys-cache/",
-    ),
+_OBSERVATORY: Final = (
+    "Allen Institute for Brain Science. Allen Brain Observatory. "
+    "https://observatory.brain-map.org/visualcoding"
 )
-_LISTED: Final = tuple(
+_LISTED: Final = (
     Project(
-        name=name,
-        title=f"{title} (no versions)",
+        name="visual-coding-2p",
+        title="Visual Coding, two-photon (no versions)",
         bucket="allen-brain-observatory",
         form="listing",
-        prefix=prefix,
-        citation="Allen Institute for Brain Science. Allen Brain Observatory. "
-        "https://observatory.brain-map.org/visualcoding",
-    )
-    for name, title, prefix in _CODING
+        prefix="visual-coding-2p/",
+        citation=_OBSERVATORY,
+    ),
+    Project(
+        name="visual-coding-neuropixels",
+        title="Visual Coding, Neuropixels (no versions)",
+        bucket="allen-brain-observatory",
+        form="listing",
+        prefix="visual-coding-neuropixels/ecephys-cache/",
+        kinds=(
+            FileKind("ecephys_session", r"session_\d+/session_(?P<id>\d+)\.nwb", "sessions"),
+            FileKind("probe", r"session_\d+/probe_(?P<id>\d+)_lfp\.nwb", "probes"),
+        ),
+        tables={"sessions": "id", "probes": "id", "channels": "id", "units": "id"},
+        citation=_OBSERVATORY,
+    ),
 )
 _EYES: Final = Project(
     name="visual-coding-ophys",
@@ -119,7 +126,7 @@ PROJECTS: Mapping[str, Project] = MappingProxyType(
 
 
 def project_from(name: str, told: Mapping[str, Any]) -> Project:
-    """Make a project out of settings: a bucket, and what `Project` has more.
+    """Return the project that a table of the settings describes.
 
     Raises
     ------
@@ -131,12 +138,12 @@ def project_from(name: str, told: Mapping[str, Any]) -> Project:
     if strange or not told.get("bucket"):
         raise UsageError(
             f"the project '{name}' cannot be read from the settings",
-            why=f"unknown: {', '.join(strange)}" if strange else "it names no bucket",
+            why=f"unknown: {', '.join(strange)}" if strange else "no bucket is named",
             hint=", ".join(sorted(known)),
         )
     forms = ("cloud-cache", "abc-atlas", "listing")
     if told.get("form", forms[0]) not in forms:
-        raise UsageError(f"the project '{name}' has a form nobody knows", hint=", ".join(forms))
+        raise UsageError(f"the project '{name}' has an unknown form", hint=", ".join(forms))
     kinds = tuple(FileKind(kind, pattern) for kind, pattern in told.get("kinds", {}).items())
     return Project(
         name=name,
@@ -152,7 +159,7 @@ def project_from(name: str, told: Mapping[str, Any]) -> Project:
 
 
 def find_project(name: str, more: Mapping[str, Mapping[str, Any]] | None = None) -> Project:
-    """Give the project of a name, from settings first.
+    """Return the project of a name; settings come first.
 
     Raises
     ------
@@ -166,7 +173,7 @@ def find_project(name: str, more: Mapping[str, Mapping[str, Any]] | None = None)
     names = [*PROJECTS, *(more or {})]
     near = get_close_matches(name, names, 1)
     raise NotFoundError(
-        "there is no such project",
+        "no such project",
         address=f"release:{name}",
         why=f"known: {', '.join(names)}",
         hint=f"openallen list release:{near[0]}" if near else "openallen list release:",

@@ -1,4 +1,4 @@
-"""A release, opened: its files, their addresses, its tables."""
+"""An opened release: its files, their addresses, its tables."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from openallen.address import Address, Condition
 from openallen.display import card, count_text, facts_text
 from openallen.errors import MissingExtraError, NotFoundError, UsageError
+from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.comparison import Comparison, compare
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
 from openallen.sources.releases.projects import TERMS
-from openallen.sources.releases.rows import check_fields, matches, read_rows
+from openallen.sources.releases.rows import read_rows
 from openallen.sources.releases.search import Fetch, choose, files_of
+from openallen.transfer.status import with_status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Connect", "Release"]
 
 Connect = Callable[[], AbstractContextManager[tuple[ReleaseCache, Fetch]]]
-"""Opens a cache whose bucket can be asked, and gives what fetches into it."""
+"""Opens a cache whose bucket can be used, with the function that fetches into it."""
 
 
 class Release:
@@ -41,11 +43,11 @@ class Release:
     cache
         The project's folder and bucket.
     manifest
-        What the version holds.
+        The manifest of the version.
     connect
-        Opens the way to the bucket for as long as its context lasts.
+        Connects to the bucket for as long as its context lasts.
     notes
-        What a person should know.
+        Notes for the reader.
     opening
         Opens a session of it by address.
     """
@@ -66,7 +68,7 @@ class Release:
 
     @property
     def address(self) -> str:
-        """What names it: ``release:visual-behavior-ophys@1.0.1``."""
+        """Its address: ``release:visual-behavior-ophys@1.0.1``."""
         return self.manifest.address
 
     @property
@@ -76,7 +78,9 @@ class Release:
 
     @property
     def folder(self) -> Path:
-        """Where its files are, or go."""
+        """The folder of its files, there or not."""
+        if self._cache.mirror:
+            return self._cache.folder
         return self._cache.folder / self.manifest.folder
 
     @property
@@ -92,12 +96,12 @@ class Release:
     # --- files ----------------------------------------------------------------------------------
 
     def sized(self) -> Manifest:
-        """Give the manifest with the size of each file, as far as it can be learned."""
+        """Return the manifest with the size of each file, as far as it can be learned."""
         with self._connect() as (cache, _):
             return replace(self.manifest, files=cache.sized(self.manifest.files))
 
     def file(self, kind: str, id: int | str) -> ReleaseFile:  # noqa: A002 - the field's word
-        """Give one file: ``file("behavior_session", 870987812)``.
+        """Return one file: ``file("behavior_session", 870987812)``.
 
         Raises
         ------
@@ -108,33 +112,33 @@ class Release:
         return choose(self.manifest, where).files[0]
 
     def url(self, kind: str, id: int | str) -> str:  # noqa: A002
-        """Give the web address of just this version of a file."""
+        """Return the web address of just this version of a file."""
         return self.file(kind, id).versioned_url()
 
     def urls(self) -> list[str]:
-        """Give the web address of every file, tables first, each with its version."""
+        """Return the web address of every file, tables first, each with its version."""
         return [file.versioned_url() for file in self.files]
 
     def path(self, kind: str, id: int | str) -> Path:  # noqa: A002
-        """Give where a file is, or goes."""
+        """Return the path of a file, there or not."""
         return self._cache.path(self.manifest, self.file(kind, id))
 
     def fetch(self, kind: str, *ids: int | str, **filters: object) -> list[Path]:
-        """Fetch files of one kind, verified; give their paths.
+        """Fetch files of one kind, verified, and return their paths.
 
         Parameters
         ----------
         kind
             ``ophys_experiment``, ``behavior_session``, …
         *ids
-            Ids of single ones; all, or those the filters choose, where left out.
+            Ids; all, or those the filters choose, where left out.
         **filters
             Columns of the kind's table: ``targeted_structure="VISp"``, ``imaging_depth__lt=200``.
 
         Raises
         ------
         IncompleteError
-            If some could not be had.
+            If some could not be fetched.
         """
         given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
         where = Address("release", self.manifest.project.name, path=(kind,), conditions=given)
@@ -150,7 +154,7 @@ class Release:
     # --- tables ---------------------------------------------------------------------------------
 
     def csv(self, name: str) -> Path:
-        """Give the file of a table as it was published, fetched if it is not here.
+        """Return the file of a table as it was published, fetched if it is not here.
 
         Raises
         ------
@@ -162,16 +166,16 @@ class Release:
             raise NotFoundError(
                 f"this release has no table '{name}'",
                 address=self.address,
-                why="it has " + ", ".join(tables),
+                why=f"it has {', '.join(tables)}" if tables else "it has no tables",
             )
         with self._connect() as (cache, fetch):
             fetch(cache, self.manifest, [tables[name]])
         return self._cache.path(self.manifest, tables[name])
 
     def table(self, name: str) -> pd.DataFrame:
-        """Give a table as pandas: values, types, index and order as AllenSDK gives them.
+        """Return a table as pandas: values, types, index and order as in AllenSDK.
 
-        Columns AllenSDK orders differently from run to run come as the file has them, and
+        Columns AllenSDK orders differently from run to run keep the order of the file, and
         ``mouse_id`` is text in every project.
 
         Raises
@@ -187,13 +191,13 @@ class Release:
         return read_table(self.csv(name), project.name, project.tables.get(name, ""))
 
     def to_arrow(self, name: str) -> pa.Table:
-        """Give a table as Arrow; parameters and errors as for `table`."""
+        """Return a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
 
         return arrow_table(self.table(name))
 
     def to_polars(self, name: str) -> pl.DataFrame:
-        """Give a table as polars; parameters and errors as for `table`, and polars is needed."""
+        """Return a table as polars; parameters and errors as for `table`. Needs polars."""
         try:
             import polars as pl
         except ImportError:
@@ -203,13 +207,12 @@ class Release:
         return found
 
     def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
-        """Give the rows of a table that match all conditions, as plain Python values."""
-        path = self.csv(name)
-        rows = read_rows(path)
+        """Yield the rows of a table that match all conditions, as plain Python values."""
+        rows = read_rows(self.csv(name))
         first = next(rows, None)
         if first is None:
             return
-        check_fields(list(first), conditions, f"{self.address}/{name}")
+        check_columns(list(first), conditions, f"{self.address}/{name}")
         if matches(first, conditions):
             yield first
         yield from (row for row in rows if matches(row, conditions))
@@ -217,7 +220,7 @@ class Release:
     # --- sessions -------------------------------------------------------------------------------
 
     def sessions(self, kind: str = "", **filters: object) -> Sessions:
-        """Give sessions to put the same question to.
+        """Return the sessions of one kind, for a function to be mapped over them.
 
         Parameters
         ----------
@@ -241,25 +244,37 @@ class Release:
         with self._connect() as (cache, fetch):
             files = files_of(cache, self.manifest, where, fetch)
         if self.opening is None:
-            raise UsageError("this release was opened without a way to its sessions")
+            raise UsageError("this release was opened without its sessions", address=self.address)
+        strange = next((f for f in files if not f.id.isdecimal()), None)
+        if strange is not None:
+            raise UsageError(
+                f"'{chosen}' files are not sessions",
+                address=self.address,
+                why=f"their ids are not numbers: {strange.id}",
+                hint="fetch them with Release.fetch, or open one with openallen.open(path)",
+            )
         addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files}
         return Sessions(addresses, self.opening, f"{chosen}_id")
 
     # --- versions -------------------------------------------------------------------------------
 
     def versions(self) -> tuple[Version, ...]:
-        """Give the versions there are, newest first."""
+        """Return the versions, newest first."""
         with self._connect() as (cache, _):
             return cache.versions()
 
     def compare(self, other: str) -> Comparison:
-        """Tell what changed from this version to another."""
+        """Return what changed from this version to another, and what fetching that takes here."""
+        from openallen.sources.releases.plan import ReleaseJob
+
         with self._connect() as (cache, _):
             newer = cache.manifest(cache.resolve(other)[0])
-            return compare(
+            job = ReleaseJob.of(cache, newer, newer.files, address=newer.address, source="live")
+            found = compare(
                 replace(self.manifest, files=cache.sized(self.manifest.files)),
-                replace(newer, files=cache.sized(newer.files)),
+                replace(newer, files=job.files),
             )
+        return replace(found, plan=with_status(job.plan))
 
     def _facts(self) -> Mapping[str, object]:
         kinds = self.manifest.by_kind

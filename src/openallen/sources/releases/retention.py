@@ -1,34 +1,59 @@
-"""Looking after what is kept of releases: verify, repair, prune, adopt."""
+"""Managing releases in the store: verify, prune, adopt, and the versions held."""
 
 from __future__ import annotations
 
+import glob
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from openallen.errors import NotFoundError, OpenAllenError, StoreError
+from openallen.errors import AddressError, NotFoundError, OpenAllenError, StoreError
 from openallen.formats.parallel import ordered_map
 from openallen.sources.releases.cache import ReleaseCache
+from openallen.sources.releases.local import layout_of
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
+from openallen.sources.releases.plan import release_command
+from openallen.sources.releases.search import file_address
 from openallen.store import Index, digest_of
 from openallen.store.checked import Checked
 from openallen.store.digests import algorithm_of
 from openallen.store.disk import disk_error
 from openallen.store.link import share
+from openallen.transport import Http
+from openallen.transport.s3 import Bucket
 
-__all__ = ["Adopted", "Checked", "Pruned", "adopt", "prune", "verify"]
+__all__ = ["Adopted", "Checked", "Held", "Pruned", "adopt", "prune", "verify", "versions_held"]
+
+Known = Mapping[Path, tuple[Manifest, ReleaseFile]]
 
 
-def verify(cache: ReleaseCache, index: Index) -> Iterator[Checked]:
+def verify(cache: ReleaseCache, index: Index, *, source: str = "live") -> Iterator[Checked]:
     """Read every file of a project's folder through, on all cores, and compare digests.
 
-    The index is made anew from what is found: files that are right are remembered, all others
-    forgotten. Bytes that several versions share by hard link are read once.
+    The index is rebuilt from what is found: intact files are recorded, all others removed from it.
+    Bytes that several versions share by hard link are read once.
+
+    Parameters
+    ----------
+    cache
+        The project's folder, of AllenSDK's layout or a mirror.
+    index
+        The index that is rebuilt.
+    source
+        The source of the settings, for the commands that repair files.
+
+    Yields
+    ------
+    Checked
+        One for each file in the folders of versions, in no fixed order.
     """
     known = _known(cache)
+    paths = (p for p in known if p.is_file()) if cache.mirror else _data_files(cache.folder)
     groups: dict[tuple[int, int], list[Path]] = {}
-    for path in sorted(_data_files(cache.folder)):
+    for path in sorted(paths):
         stat = path.stat()
         groups.setdefault((stat.st_dev, stat.st_ino), []).append(path)
 
@@ -37,24 +62,34 @@ def verify(cache: ReleaseCache, index: Index) -> Iterator[Checked]:
         return [_check(path, known.get(path), found) for path in paths]
 
     for results in ordered_map(check, groups.values()):
-        for result in results:
-            told = known.get(result.path)
-            if result.status == "right" and told is not None:
-                index.remember(
-                    result.path, digest=told[1].digest, source=told[1].url, address=result.address
-                )
+        for found in results:
+            of = known.get(found.path)
+            repair = release_command(cache, found.address, source) if of else ""
+            result = replace(found, repair=repair)
+            if result.status == "intact" and of is not None:
+                _remember(index, result, of[1])
             else:
                 index.forget(result.path)
             yield result
 
 
-def _known(cache: ReleaseCache) -> dict[Path, tuple[Manifest, ReleaseFile]]:
+def _remember(index: Index, result: Checked, file: ReleaseFile) -> None:
+    index.remember(
+        result.path,
+        digest=file.digest,
+        source=file.url,
+        address=result.address,
+        command=result.repair,
+    )
+
+
+def _known(cache: ReleaseCache) -> Known:
     known: dict[Path, tuple[Manifest, ReleaseFile]] = {}
-    for version in cache.here():
+    for version in reversed(cache.here()):  # in a mirror, the newest version has the last word
         try:
             manifest = cache.manifest(version)
         except OpenAllenError:
-            continue  # its files are then of no known manifest, which is said of each
+            continue  # its files are then of no known manifest, and reported as unknown
         known |= {cache.path(manifest, f): (manifest, f) for f in manifest.files}
     return known
 
@@ -64,33 +99,127 @@ def _data_files(folder: Path) -> Iterator[Path]:
         yield from (p for p in version.rglob("*") if p.is_file() and not p.name.endswith(".part"))
 
 
-def _check(path: Path, told: tuple[Manifest, ReleaseFile] | None, found: dict[str, str]) -> Checked:
+def _check(path: Path, of: tuple[Manifest, ReleaseFile] | None, found: dict[str, str]) -> Checked:
     size = path.stat().st_size
-    if told is None or not told[1].digest:
-        return Checked(path, told[0].address if told else "", "unknown", size)
-    manifest, file = told
-    address = f"{manifest.address}/files/{file.path}"
+    if of is None:
+        return Checked(path, "", "unknown", size)
+    manifest, file = of
+    address = file_address(manifest, file)
+    if not file.digest:
+        return Checked(path, address, "unknown", size)
     algorithm = algorithm_of(file.digest)
     try:
         if algorithm not in found:
             found[algorithm] = digest_of(path, algorithm)
     except OSError:
         return Checked(path, address, "unreadable", size)
-    return Checked(path, address, "right" if found[algorithm] == file.digest else "damaged", size)
+    return Checked(path, address, "intact" if found[algorithm] == file.digest else "damaged", size)
+
+
+@dataclass(frozen=True)
+class Held:
+    """One version in a project's folder.
+
+    Parameters
+    ----------
+    version
+        The version.
+    address
+        Its address.
+    files
+        Data files and tables that are here.
+    size_bytes
+        Their size, each counted in full.
+    shared_bytes
+        How much of it other versions here share (by hard link): removing this version alone
+        frees the rest.
+    files_listed
+        Files the manifest names; None if the manifest is not here or cannot be read.
+    manifest
+        Whether the manifest is here, and readable.
+    """
+
+    version: Version
+    address: str
+    files: int
+    size_bytes: int
+    shared_bytes: int
+    files_listed: int | None
+    manifest: bool
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the plain facts, ready for JSON."""
+        return {
+            "version": str(self.version),
+            "address": self.address,
+            "files": self.files,
+            "files_listed": self.files_listed,
+            "size_bytes": self.size_bytes,
+            "shared_bytes": self.shared_bytes,
+            "manifest": self.manifest,
+        }
+
+
+def versions_held(cache: ReleaseCache) -> tuple[Held, ...]:
+    """Return the versions in a project's folder, newest first, with files and bytes.
+
+    Nothing is asked of the network, and no file is read but the manifests. Manifests and other
+    records are not counted as files.
+    """
+    manifests = {version: _manifest_of(cache, version) for version in cache.here()}
+    for folder in cache.folder.glob(f"{glob.escape(cache.project.name)}-*/"):
+        with suppress(AddressError):
+            manifests.setdefault(Version(folder.name[len(cache.project.name) + 1 :]), None)
+    stats = {v: _stats(cache, v, manifest) for v, manifest in manifests.items()}
+    names = Counter(name for found in stats.values() for name in found)
+    return tuple(
+        Held(
+            version=version,
+            address=f"release:{cache.project.name}@{version}",
+            files=len(stats[version]),
+            size_bytes=sum(stats[version].values()),
+            shared_bytes=sum(s for name, s in stats[version].items() if names[name] > 1),
+            files_listed=None if manifest is None else len(manifest.files),
+            manifest=manifest is not None,
+        )
+        for version, manifest in sorted(manifests.items(), reverse=True)
+    )
+
+
+def _manifest_of(cache: ReleaseCache, version: Version) -> Manifest | None:
+    offline = Bucket(http=Http(offline=True), name=cache.bucket.name)
+    try:
+        return replace(cache, bucket=offline).manifest(version)
+    except OpenAllenError:
+        return None  # damaged, and not to be asked for again by a look at the folder
+
+
+def _stats(
+    cache: ReleaseCache, version: Version, manifest: Manifest | None
+) -> dict[tuple[int, int], int]:
+    """Return sizes of a version's files by device and inode; two names of one file count once."""
+    folder = cache.folder / f"{cache.project.name}-{version}"
+    paths = (
+        (cache.path(manifest, f) for f in manifest.files)
+        if cache.mirror and manifest is not None
+        else (p for p in folder.rglob("*") if not p.name.endswith((".part", ".lease")))
+    )
+    stats = (path.stat() for path in paths if path.is_file())
+    return {(s.st_dev, s.st_ino): s.st_size for s in stats}
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning a version did, or would do.
+    """The result of removing a version, done or planned.
 
     Parameters
     ----------
     version
         The version.
     files
-        Names removed.
+        Number of files removed.
     freed_bytes
-        Bytes that no other version shared.
+        Bytes freed: those that no other version shares.
     """
 
     version: Version
@@ -101,7 +230,7 @@ class Pruned:
 def prune(
     cache: ReleaseCache, versions: Iterable[Version], *, dry_run: bool = False
 ) -> list[Pruned]:
-    """Remove versions that are no longer wanted; bytes other versions share stay theirs.
+    """Remove versions that are no longer wanted; bytes that other versions share stay.
 
     Raises
     ------
@@ -115,7 +244,7 @@ def prune(
     for version, folder in folders.items():
         if not folder.is_dir() and version not in cache.here():
             raise NotFoundError(
-                "this version is not here",
+                "not in the store",
                 address=f"release:{cache.project.name}@{version}",
                 hint=f"openallen list release:{cache.project.name}",
             )
@@ -147,14 +276,14 @@ def _remove(cache: ReleaseCache, version: Version, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Adopted:
-    """What taking over a folder did.
+    """The result of adopting a folder.
 
     Parameters
     ----------
     versions
         Versions whose manifests were there.
     checked
-        What was found of each file.
+        The result for each file.
     how
         How bytes were shared, with counts: ``hard link``, ``reflink``, ``copy``, ``in place``.
     """
@@ -170,22 +299,22 @@ def adopt(
     index: Index,
     done: Callable[[Checked], object] = lambda _: None,
 ) -> Adopted:
-    """Take over a cache AllenSDK made, into the store's folder or where it is; fetch nothing.
+    """Adopt a cache AllenSDK made, or a mirror, into the store's folder or in place.
 
-    Manifests and the record of the last one used come along. Each file is read through and
-    compared with its manifest; what is not right is left behind. Symbolic links become files of
-    their own that share their bytes.
+    Nothing is fetched. Manifests and the record of the last one used come along. Each file is read
+    through and compared with its manifest; what is not intact is left behind. Symbolic links
+    become files of their own that share their bytes.
 
     Parameters
     ----------
     source
-        The folder AllenSDK was given as its cache.
+        The folder AllenSDK was given as its cache, or the folder of a mirror.
     cache
         The project's folder; the same folder to adopt it in place.
     index
-        Remembers what was found.
+        The index that records what was found.
     done
-        Told of each file.
+        Called with the result for each file.
 
     Raises
     ------
@@ -195,33 +324,33 @@ def adopt(
         If files cannot be shared.
     """
     if not source.is_dir():
-        raise StoreError("there is no such folder", address=str(source))
-    there = replace(cache, folder=source)
+        raise StoreError("no such folder", address=str(source))
+    there = layout_of(source, cache)
     versions = there.here()
     if not versions:
         raise NotFoundError(
-            "no manifest of this project is here",
+            "no manifest of this project in this folder",
             address=str(source),
-            why=f"AllenSDK's cache has {cache.project.manifest_name(Version('1.0.0'))} or alike",
+            why=f"expected {cache.project.manifest_name(Version('1.0.0'))} or the like",
         )
     manifests = [there.manifest(version) for version in versions]
     in_place = source.resolve() == cache.folder.resolve()
+    cache = there if in_place else cache
     how: dict[str, int] = {}
     checked: list[Checked] = []
     digests: dict[Path, str] = {}
-    for pair, result in _read_through(there, manifests):
-        if result.status == "right":
+    for pair, found in _read_through(there, manifests):
+        result = replace(found, repair=release_command(cache, found.address))
+        if result.status == "intact":
             target = cache.path(*pair)
             way = _take(result.path, target, in_place=in_place)
             how[way] = how.get(way, 0) + 1
             digests[target] = pair[1].digest
-            index.remember(
-                target, digest=pair[1].digest, source=pair[1].url, address=result.address
-            )
+            _remember(index, replace(result, path=target), pair[1])
         checked.append(result)
         done(result)
     for manifest in manifests:
-        cache.keep(manifest, (source / cache.project.manifest_name(manifest.version)).read_bytes())
+        cache.keep(manifest, there.manifest_path(manifest.version).read_bytes())
     if there.last_used is not None:
         cache.use(there.last_used)
     cache.record(digests)

@@ -1,36 +1,30 @@
-"""Rows of a release's tables as plain Python, and which of them match conditions.
+"""Rows of a release's tables as plain Python.
 
-No table library is needed for this: listing and choosing files work in the bare install.
+No table library is needed: listing and choosing files work in the bare install.
 """
 
 from __future__ import annotations
 
 import csv
-import fnmatch
 import json
-import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from openallen.address import Condition
-from openallen.errors import CorruptError, UsageError
+from openallen.errors import CorruptError
 
-__all__ = ["TEXT_COLUMNS", "check_fields", "literal_list", "matches", "read_rows"]
+__all__ = ["TEXT_COLUMNS", "literal_list", "read_rows"]
 
 TEXT_COLUMNS: Final = frozenset({"mouse_id"})
-"""Columns that look like numbers and are names."""
+"""Columns whose values look like numbers and are names."""
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _MISSING: Final = frozenset({"", "nan", "NaN", "None", "NA", "<NA>"})
-_COMPARE: Final = {
-    "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
-}  # fmt: skip
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the rows of a CSV file with values as what they are: numbers, booleans, lists, None.
+    """Return the rows of a CSV file, values typed: numbers, booleans, lists, text, None.
 
     Raises
     ------
@@ -42,11 +36,11 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         reader = csv.reader(file)
         header = next(reader, None)
         if not header:
-            raise CorruptError("a table without a header", address=str(path))
+            raise CorruptError("the table has no header", address=str(path))
         for cells in reader:
             if len(cells) != len(header):
                 raise CorruptError(
-                    "a table with a broken line",
+                    "the table has a malformed line",
                     address=str(path),
                     why=f"line {reader.line_num}: {len(cells)} cells, not {len(header)}",
                 )
@@ -67,77 +61,9 @@ def _value(name: str, text: str) -> Any:
 
 
 def literal_list(text: str) -> Any:
-    """Read ``[1, 2]`` or ``['a', 'b']``; the text itself where it is no such list."""
+    """Read ``[1, 2]`` or ``['a', 'b']``; return the text itself where it is not a list."""
     try:
         found = json.loads(text.replace("'", '"')) if '"' not in text else json.loads(text)
     except json.JSONDecodeError:
         return text
     return found if isinstance(found, list) else text
-
-
-def check_fields(columns: Sequence[str], conditions: Sequence[Condition], address: str) -> None:
-    """See that every condition is on a column there is.
-
-    Raises
-    ------
-    UsageError
-        With the nearest column.
-    """
-    from difflib import get_close_matches
-
-    for condition in conditions:
-        if condition.field not in columns:
-            near = get_close_matches(condition.field, columns, 1)
-            raise UsageError(
-                f"the table has no column '{condition.field}'",
-                address=address,
-                hint=f"{near[0]}" if near else ", ".join(columns),
-            )
-
-
-def matches(row: dict[str, Any], conditions: Sequence[Condition]) -> bool:
-    """Tell whether a row matches all conditions; of a list, one member is enough."""
-    return all(_obeys(row.get(c.field), c) for c in conditions)
-
-
-def _obeys(value: Any, condition: Condition) -> bool:
-    if condition.op == "exists":
-        return value is not None
-    if isinstance(value, list):
-        if condition.op == "ne":
-            return all(_one(item, condition) for item in value)
-        return any(_one(item, condition) for item in value)
-    return _one(value, condition)
-
-
-def _one(value: Any, condition: Condition) -> bool:
-    op, wanted = condition.op, condition.value
-    if op == "in":
-        return any(_equal(value, text) for text in wanted)
-    text = str(wanted)
-    if op in {"eq", "ne"}:
-        return _equal(value, text) is (op == "eq")
-    if value is None:
-        return False
-    if op in {"like", "ilike"}:
-        mine, pattern = str(value), text.replace("[", "[[]")
-        if op == "ilike":
-            mine, pattern = mine.lower(), pattern.lower()
-        return fnmatch.fnmatchcase(mine, pattern)
-    if isinstance(value, (int, float)) and _NUMBER.fullmatch(text):
-        return bool(_COMPARE[op](value, float(text)))
-    return bool(_COMPARE[op](str(value), text))
-
-
-def _equal(value: Any, text: str) -> bool:
-    if value is None:
-        return text.lower() in {"", "null", "none", "nan"}
-    if isinstance(value, bool):
-        return text.lower() == str(value).lower()
-    if isinstance(value, (int, float)) and _NUMBER.fullmatch(text):
-        return (
-            float(text) == value
-            if "." in text or isinstance(value, float)
-            else (int(float(text)) == value)
-        )
-    return str(value) == text

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
-from openallen.address import Address, Condition
+from openallen.address import Address
 from openallen.errors import NotFoundError, UsageError
+from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Manifest, ReleaseFile
-from openallen.sources.releases.rows import check_fields, matches, read_rows
+from openallen.sources.releases.rows import read_rows
 
-__all__ = ["Choice", "Fetch", "choose", "file_rows", "files_of"]
+__all__ = [
+    "Choice",
+    "Fetch",
+    "choose",
+    "file_address",
+    "file_rows",
+    "files_of",
+    "parts_of",
+]
+
+_NAMED: Final = 20
 
 Fetch = Callable[[ReleaseCache, Manifest, Sequence[ReleaseFile]], None]
 """Fetches files of a version into their places, verified; or raises."""
@@ -21,12 +34,12 @@ Fetch = Callable[[ReleaseCache, Manifest, Sequence[ReleaseFile]], None]
 
 @dataclass(frozen=True)
 class Choice:
-    """What an address chooses.
+    """The files an address names.
 
     Parameters
     ----------
     files
-        The files themselves, as far as the manifest alone tells.
+        The files themselves, as far as the manifest alone says.
     table
         A table that has to be here before conditions can be applied; None where none are.
     """
@@ -36,72 +49,165 @@ class Choice:
 
 
 def choose(manifest: Manifest, address: Address) -> Choice:
-    """Give the files an address names: all, one table, a kind, one session or experiment.
+    """Return the files an address names: all, one table, a kind, one session or experiment.
+
+    Every part of the path counts: what is not there is an error that says what is.
 
     Raises
     ------
     NotFoundError
         If the version has no such file.
     UsageError
-        If the path makes no sense.
+        If conditions do not go with what is named.
     """
     kind, _, wanted = "/".join(address.path).partition("/")
     tables = manifest.by_kind.get("table", {})
-    whole = {"": manifest.files, "tables": tuple(tables.values())}
-    whole |= {name: (file,) for name, file in tables.items()}
-    if not wanted and kind in whole:
-        _none(address.conditions, address)
-        return Choice(whole[kind])
-    single = {"files": _by_path, "resources": _resource}
-    if wanted and kind in single:
-        return Choice((single[kind](manifest, wanted, address),))
-    files = manifest.by_kind.get(kind)
-    if files is None:
-        names = [*manifest.by_kind, *tables, "tables", *_resources(manifest)]
-        near = get_close_matches(kind, names, 1)
-        raise NotFoundError(
-            f"this release has no '{kind}'",
-            address=str(address),
-            why="there are " + ", ".join(n for n in names if n != "table"),
-            hint=f"{manifest.address}/{near[0]}" if near else "",
-        )
     if not wanted:
-        known = next((k.table for k in manifest.project.kinds if k.name == kind), "")
-        table = tables.get(known) if address.conditions else None
-        if address.conditions and table is None:
-            raise UsageError("these files have no table to filter by", address=str(address))
-        return Choice(tuple(files.values()), table)
-    _none(address.conditions, address)
-    if wanted not in files:
+        return _whole(manifest, kind, address)
+    if kind == "files":
+        return Choice((_by_path(manifest, wanted, address),))
+    _no_conditions(address)
+    if kind == "resources":
+        return Choice((_resource(manifest, wanted, address),))
+    if kind in {"table", "tables"}:
+        return Choice((_table(manifest, wanted, address),))
+    files = manifest.by_kind.get(kind)
+    if files is None and kind in tables:
         raise NotFoundError(
-            f"this release has no {kind} {wanted}",
+            f"the table '{kind}' has no part '{wanted}'",
             address=str(address),
-            why=f"it has {len(files):,} files of that kind; not every row of a table has its own",
-            hint=f"openallen list {manifest.address}/files kind={kind}",
+            why="one table is one file",
+            hint=f"openallen list {manifest.address}/{kind}",
         )
+    if files is None:
+        raise _no_kind(manifest, kind, address)
+    if wanted not in files:
+        raise _no_file(manifest, kind, wanted, address)
     return Choice((files[wanted],))
 
 
-def _by_path(manifest: Manifest, path: str, address: Address) -> ReleaseFile:
-    """Find a file by its key, as web addresses name it; a version of it has to be this one's."""
-    found = next((f for f in manifest.files if f.path == path), None)
-    wanted = address.option("version_id")
-    if found is None or (wanted and found.at.version_id != wanted):
+def _whole(manifest: Manifest, kind: str, address: Address) -> Choice:
+    """Return all files, all tables, one table, or all files of a kind."""
+    tables = manifest.by_kind.get("table", {})
+    named = {"": manifest.files, "files": manifest.files, "tables": tuple(tables.values())}
+    named |= {"table": named["tables"]} | {name: (file,) for name, file in tables.items()}
+    if kind in named:
+        _no_conditions(address)
+        if not named[kind] and kind in {"table", "tables"}:
+            raise NotFoundError(
+                "this release has no tables", address=str(address), why=_kinds_text(manifest)
+            )
+        return Choice(named[kind])
+    files = manifest.by_kind.get(kind)
+    if files is None:
+        raise _no_kind(manifest, kind, address)
+    known = next((k.table for k in manifest.project.kinds if k.name == kind), "")
+    table = tables.get(known) if address.conditions else None
+    if address.conditions and table is None:
+        raise UsageError("these files have no table to filter by", address=str(address))
+    return Choice(tuple(files.values()), table)
+
+
+def parts_of(manifest: Manifest) -> list[str]:
+    """Return what may follow the name of a release in an address: tables, kinds, words."""
+    kinds = [kind for kind in manifest.by_kind if kind not in {"table", "file"}]
+    tables = list(manifest.by_kind.get("table", {}))
+    words = [*(["tables"] if tables else []), *_resources(manifest), "files"]
+    return list(dict.fromkeys([*kinds, *tables, *words]))
+
+
+def _kinds_text(manifest: Manifest) -> str:
+    parts = parts_of(manifest)
+    more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
+    return f"it has {', '.join(parts[:_NAMED])}{more}"
+
+
+def _no_kind(manifest: Manifest, kind: str, address: Address) -> NotFoundError:
+    near = get_close_matches(kind, parts_of(manifest), 1)
+    hint = f"openallen fetch {_shell(manifest, near[0])} --dry-run" if near else ""
+    return NotFoundError(
+        f"this release has no '{kind}'",
+        address=str(address),
+        why=_kinds_text(manifest),
+        hint=hint or f"openallen list {_shell(manifest, 'files')}",
+    )
+
+
+def _no_file(manifest: Manifest, kind: str, wanted: str, address: Address) -> NotFoundError:
+    files = manifest.by_kind[kind]
+    near = get_close_matches(wanted, files, 1, 0.8)
+    return NotFoundError(
+        f"this release has no {kind} '{wanted}'",
+        address=str(address),
+        why=f"it has {len(files):,} files of that kind"
+        + (f"; did you mean {near[0]}?" if near else "; not every row of a table has a file"),
+        hint=f"openallen list {_shell(manifest, 'files')} {shlex.quote(f'kind={kind}')}",
+    )
+
+
+def _table(manifest: Manifest, name: str, address: Address) -> ReleaseFile:
+    tables = manifest.by_kind.get("table", {})
+    if name not in tables:
         raise NotFoundError(
-            "this version of the release has no such file",
+            f"this release has no table '{name}'",
             address=str(address),
-            why="another version of the object" if found else f"{len(manifest.files):,} others",
-            hint=f"openallen list release:{address.name}",
+            why=f"it has {', '.join(tables)}" if tables else "it has no tables",
         )
-    return found
+    return tables[name]
 
 
-def _none(conditions: Sequence[Condition], address: Address) -> None:
-    if conditions:
+def _shell(manifest: Manifest, part: str) -> str:
+    """Return the address of a part of a release, quoted for a shell."""
+    whole = Address.parse(manifest.address)
+    return shlex.quote(str(replace(whole, path=tuple(part.split("/")))))
+
+
+def _by_path(manifest: Manifest, path: str, address: Address) -> ReleaseFile:
+    """Return a file by its path in the release or its key in the bucket.
+
+    A version of the object that the address names has to be that of the manifest.
+    """
+    if any(c.field != "version_id" or c.op != "eq" for c in address.conditions):
+        _no_conditions(address)
+    wanted = address.option("version_id")
+    found = manifest.by_path.get(path) or _by_key(manifest, path)
+    if found is not None and wanted in {None, found.at.version_id}:
+        return found
+    inside = sum(f.path.startswith(f"{path}/") for f in manifest.files)
+    near = get_close_matches(path, manifest.by_path, 1, 0.8)
+    raise NotFoundError(
+        "this version of the release has no such file",
+        address=str(address),
+        why="it has another version of this file"
+        if found
+        else f"a folder with {inside:,} files"
+        if inside
+        else f"did you mean {near[0]}?"
+        if near
+        else f"it has {len(manifest.files):,} files",
+        hint=f"openallen list {_shell(manifest, 'files')}",
+    )
+
+
+def _by_key(manifest: Manifest, path: str) -> ReleaseFile | None:
+    """Return a file by its key, with or without the project's name before it.
+
+    A key that was typed as listed, with a percent sign that reads as an encoded character, is
+    found too.
+    """
+    keys = {path, f"{manifest.project.name}/{path}"}
+    for file in manifest.files:
+        if file.at.key in keys:
+            return file
+    return next((f for f in manifest.files if unquote(f.path) == path), None)
+
+
+def _no_conditions(address: Address) -> None:
+    if address.conditions:
         raise UsageError(
-            "conditions choose among files of one kind",
+            "conditions go with one kind of files",
             address=str(address),
-            hint=f"release:{address.name}/ophys_experiment?targeted_structure=VISp",
+            why=f"as in release:{address.name}/ophys_experiment?targeted_structure=VISp",
         )
 
 
@@ -115,7 +221,7 @@ def _resource(manifest: Manifest, name: str, address: Address) -> ReleaseFile:
         raise NotFoundError(
             f"this project has no resource '{name}'",
             address=str(address),
-            why=f"it has {', '.join(known) or 'none'}",
+            why=f"it has {', '.join(known)}" if known else "it has no resources",
         )
     at = known[name]
     return ReleaseFile(
@@ -132,17 +238,17 @@ def _resource(manifest: Manifest, name: str, address: Address) -> ReleaseFile:
 def files_of(
     cache: ReleaseCache, manifest: Manifest, address: Address, fetch: Fetch
 ) -> tuple[ReleaseFile, ...]:
-    """Give the files an address names; a table its conditions need is fetched first.
+    """Return the files an address names; a table its conditions need is fetched first.
 
     A behavior session that was imaged has no file of its own: its data are in the file of each of
-    its experiments, and the first of these is given.
+    its experiments, and the first of these is returned.
 
     Raises
     ------
     NotFoundError
         If the version has no such file, or no row matches the conditions.
     UsageError
-        If the path or a condition makes no sense.
+        If a condition does not go with what is named.
     """
     try:
         choice = choose(manifest, address)
@@ -176,10 +282,10 @@ def _imaged(
 def _narrowed(
     cache: ReleaseCache, manifest: Manifest, choice: Choice, address: Address
 ) -> tuple[ReleaseFile, ...]:
-    """Give the files of a choice whose rows match the address's conditions; its table is here."""
+    """Return the files of a choice whose rows match the address's conditions."""
     assert choice.table is not None
     rows = list(read_rows(cache.path(manifest, choice.table)))
-    check_fields(list(rows[0]) if rows else [], address.conditions, str(address))
+    check_columns(list(rows[0]) if rows else [], address.conditions, str(address))
     files = {f.id: f for f in choice.files}
     by_file_id = {f.file_id: f for f in choice.files}
     index = manifest.project.tables.get(choice.table.id, "")
@@ -195,12 +301,24 @@ def _narrowed(
     return tuple(found.values())
 
 
+def file_address(manifest: Manifest, file: ReleaseFile) -> str:
+    """Return the address of one file: ``release:NAME@VERSION/files/PATH``, percent-encoded."""
+    whole = Address.parse(manifest.address)
+    if file.kind == "resources":
+        return str(replace(whole, path=("resources", file.id)))
+    return str(replace(whole, path=("files", *file.path.split("/"))))
+
+
 def file_rows(manifest: Manifest) -> list[dict[str, Any]]:
-    """Give one row for each file of a version."""
+    """Return one row for each file of a version.
+
+    ``release:NAME@VERSION/files/PATH``, the address in a row, names that file.
+    """
     return [
         {
             "kind": f.kind,
             "id": f.id,
+            "address": file_address(manifest, f),
             "path": f.path,
             "size_bytes": f.size_bytes,
             "url": f.versioned_url(),

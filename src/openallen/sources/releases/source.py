@@ -1,22 +1,306 @@
-"""The door of versioned releases: ``release:visual-behavior-ophys@1.0.1``."""
+"""The door of versioned releases: ``release:visual-behavior-ophys@1.0.0``."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.sources.base import Example, Source
+from openallen.address import Address, AddressLike, Condition
+from openallen.errors import UsageError
+from openallen.sources.base import SURE, Example, Facts, Place, Row, Rows, Source
+from openallen.sources.options import read_options
+from openallen.sources.releases.buckets import held_by, held_in_settings
+from openallen.sources.releases.options import FetchOptions
+
+if TYPE_CHECKING:
+    from openallen.sources.context import Context
+    from openallen.sources.releases.read import Release
+    from openallen.store.checked import Checked
+    from openallen.transfer.job import Job
+    from openallen.web_address import WebAddress
 
 __all__ = ["ReleaseSource"]
 
+_FILE = "behavior_ophys_experiments/behavior_ophys_experiment_951980471.nwb"
+_HOST = "visual-behavior-ophys-data.s3.us-west-2.amazonaws.com"
+
 
 class ReleaseSource(Source):
-    """A versioned release."""
+    """Versioned releases: projects, their versions, tables, sessions and files."""
 
     scheme: ClassVar[str] = "release"
     title: ClassVar[str] = "a versioned release"
     versions: ClassVar[bool] = True
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "releases"
+    draws: ClassVar[bool] = True
+    fetch_options: ClassVar[type] = FetchOptions
+    columns: ClassVar[tuple[str, ...]] = ("address", "title", "bucket", "here")
+    no_sample: ClassVar[str] = "the embedded sample has no releases"
+    in_buckets: ClassVar[bool] = True
     examples: ClassVar[tuple[Example, ...]] = (
-        Example("release:visual-behavior-ophys@1.0.1", "one version, whole"),
+        Example(
+            "release:visual-behavior-ophys@1.0.0",
+            "one version, whole",
+        ),
+        Example(
+            "release:visual-behavior-ophys",
+            "the version used last, else the newest",
+            web=("s3://visual-behavior-ophys-data/visual-behavior-ophys/", f"https://{_HOST}/"),
+        ),
+        Example("release:visual-behavior-ophys/ophys_experiment/951980471", "one session"),
+        Example("release:visual-behavior-ophys/ophys_experiment_table", "one table"),
+        Example(
+            "release:visual-behavior-ophys/ophys_experiment?targeted_structure=VISp",
+            "sessions whose rows match",
+        ),
+        Example(
+            f"release:visual-behavior-ophys/files/{_FILE}",
+            "one file by its key",
+            web=(
+                f"s3://visual-behavior-ophys-data/visual-behavior-ophys/{_FILE}",
+                f"https://{_HOST}/visual-behavior-ophys/{_FILE}",
+                "https://s3.us-west-2.amazonaws.com/visual-behavior-ophys-data/"
+                f"visual-behavior-ophys/{_FILE}",
+            ),
+        ),
     )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._checked: dict[Path, Checked] = {}
+
+    # --- addresses --------------------------------------------------------------------------------
+
+    @classmethod
+    def from_web(cls, web: WebAddress) -> Address | None:
+        """Read the address of an object or a prefix in the bucket of a project."""
+        if not web.bucket:
+            return None
+        found = held_by(web.bucket, web.key) or held_by(web.bucket, web.key, _added())
+        if found is None:
+            return None
+        project, path = found
+        parts = tuple(part for part in path.split("/") if part)
+        if not parts or (parts == ("manifests",) and path.endswith("/")):
+            return Address(cls.scheme, project)
+        # Buckets without versions call the only one of an object "null".
+        pinned = web.version_id if web.version_id != "null" else ""
+        given = (Condition("version_id", "eq", pinned),) if pinned else ()
+        return Address(cls.scheme, project, path=("files", *parts), conditions=given)
+
+    @classmethod
+    def parse(cls, address: AddressLike) -> Address:
+        """Read the address of a project, or of a part of it.
+
+        Raises
+        ------
+        UsageError
+            If it is of something else.
+        """
+        where = Address.parse(address)
+        if where.scheme != cls.scheme or not where.name:
+            raise UsageError("this names no release", address=str(where), hint=cls.example())
+        return where
+
+    def options(
+        self, kind: type, address: Address, given: Mapping[str, Any]
+    ) -> tuple[Any, Address]:
+        """Read options from keywords alone: conditions of an address are filters."""
+        return read_options(kind, given, str(address)), address
+
+    def _one(self, address: Address, done: str) -> None:
+        """See that an address names a project."""
+        if not address.name:
+            raise UsageError(
+                f"which project is to be {done}?",
+                address=str(address),
+                hint=f"openallen list {self.scheme}:",
+            )
+
+    # --- list -------------------------------------------------------------------------------------
+
+    def rows(
+        self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
+    ) -> Rows:
+        """Return projects, versions of one, files of a version, or rows of a table."""
+        from openallen.sources.releases import lists
+
+        del options
+        asked = lists.Asked(address, (*address.conditions, *conditions), limit)
+        if not address.name:
+            return lists.list_projects(self.context, asked)
+        if address.path == ("files",):
+            return lists.list_files(self.context, asked)
+        if address.path:
+            return lists.list_table(self.context, asked)
+        if address.version:
+            raise UsageError(
+                "versions of a project are listed, not those of a version",
+                address=str(address),
+                hint=f"openallen list {address}/files",
+            )
+        return lists.list_versions(self.context, asked)
+
+    # --- show -------------------------------------------------------------------------------------
+
+    def facts(self, address: Address, options: Any) -> Facts:
+        """Return what is known of a version, a table, a kind of files, a session or a file."""
+        from openallen.sources.releases import shown
+
+        del options
+        self._one(address, "shown")
+        return shown.facts_of(self.context, address)
+
+    # --- fetch and open ---------------------------------------------------------------------------
+
+    def job(self, address: Address, to: Path, options: FetchOptions) -> Job:
+        """Return the job that fetches a version, or a part of it."""
+        from openallen.sources.releases.jobs import release_job
+
+        self._one(address, "fetched")
+        return release_job(self.context, address, to, mirror=options.mirror)
+
+    def open(
+        self,
+        address: Address,
+        *,
+        to: Path | str | None = None,
+        remote: bool | None = None,
+        **options: Any,
+    ) -> Any:
+        """Open a version, a table, a session or a file.
+
+        Parameters
+        ----------
+        address
+            The address.
+        to
+            The folder of the project; the store's own where None.
+        remote
+            False fetches a file first, True reads it remotely even if it is here; None takes the
+            file that is here, else reads the remote one.
+        **options
+            Of a session: as for `openallen.sessions.BehaviorSession`. Of a file: what its kind
+            takes.
+        """
+        self._one(address, "opened")
+        if address.path:
+            from openallen.sources.releases.opening import open_part
+
+            return open_part(self.context, address, to, remote, options)
+        from openallen.sources.releases.access import release_of
+
+        given = options if remote is None else {"remote": remote, **options}
+        self.no_options(given, address)
+        self._no_conditions(address)
+        return release_of(self.context, address, to, use=True)[1]
+
+    @staticmethod
+    def _no_conditions(address: Address) -> None:
+        if address.conditions:
+            raise UsageError(
+                f"'{address.conditions[0]}' means nothing here",
+                address=str(address),
+                why="conditions choose rows of a table, or files of one kind",
+                hint=f"openallen list release:{address.name}/files",
+            )
+
+    # --- folders ----------------------------------------------------------------------------------
+
+    @classmethod
+    def recognise(cls, place: Place) -> int:
+        """Tell by names of manifests whether a folder is AllenSDK's cache, a mirror, or ours."""
+        if place.path is None or not place.is_folder:
+            return 0
+        from openallen.sources.releases.folders import is_release
+
+        return SURE if is_release(place.path.absolute()) else 0
+
+    def open_place(self, place: Place, **options: Any) -> Release:
+        """Open the release in a folder; nothing is asked of a service."""
+        from openallen.sources.releases.access import release_in
+
+        self.no_options(options, place.name)
+        assert place.path is not None
+        return release_in(self.context, place.path.absolute())[1]
+
+    def place_facts(self, place: Place, options: Any) -> Facts:
+        """Return what is known of the release in a folder; nothing is asked of a service."""
+        from openallen.sources.releases import shown
+
+        del options
+        assert place.path is not None
+        return shown.folder_facts(self.context, place.path.absolute())
+
+    # --- what is here -----------------------------------------------------------------------------
+
+    def held(self) -> Iterator[Row]:
+        """Return a row for each version in the store, with its files and bytes."""
+        from openallen.sources.releases.maintenance import held_rows
+
+        yield from held_rows(self.context)
+
+    def verify(self, folder: Path) -> Iterator[Checked]:
+        """Compare every file of a folder with the manifests in it, on all cores.
+
+        Raises
+        ------
+        NotFoundError
+            If it has none.
+        """
+        from openallen.sources.releases.maintenance import verify_folder
+
+        return verify_folder(self.context, folder.absolute(), self._checked)
+
+    def repair_job(self, folder: Path) -> Job | None:
+        """Return the job that fetches again what is damaged in a folder; None without manifests."""
+        from openallen.sources.releases.folders import is_release
+        from openallen.sources.releases.jobs import repair_job
+
+        place = folder.absolute()
+        return repair_job(self.context, place) if is_release(place) else None
+
+    def prune(self, address: Address, *, dry_run: bool) -> Row:
+        """Remove a version from the store; bytes that other versions share stay.
+
+        Raises
+        ------
+        UsageError
+            If the address names no version, or a part of one.
+        NotFoundError
+            If the version is not here.
+        """
+        from openallen.sources.releases.maintenance import prune
+
+        if not (address.name and address.version) or address.path or address.conditions:
+            raise UsageError(
+                "which version?" if not address.path else "versions are removed whole",
+                address=str(address),
+                hint="openallen store ls",
+            )
+        (done,) = prune(self.context, {address.name: [address.version]}, dry_run)
+        return done.to_dict()
+
+    def adopt(
+        self, folder: Path, *, in_place: bool, step: Callable[[object], None]
+    ) -> Facts | None:
+        """Take over a cache that AllenSDK made; None if the folder is of another kind."""
+        from openallen.sources.releases.folders import projects_in
+        from openallen.sources.releases.maintenance import adopt
+
+        if not projects_in(folder):
+            return None
+        return adopt(self.context, folder, in_place, step).facts()
+
+
+def _added() -> tuple[Any, ...]:
+    """Return where projects of the settings are; none where the settings cannot be read."""
+    from openallen.errors import OpenAllenError
+    from openallen.settings import Settings
+
+    try:
+        return held_in_settings(Settings.load().projects)
+    except OpenAllenError:
+        return ()  # whoever needs them next says what is wrong with them

@@ -1,4 +1,4 @@
-"""A release's tables as pandas frames, in the types people compute with.
+"""A release's tables as pandas frames, with types for computing.
 
 Numbers that may be missing are ``Int64``, dates are UTC, lists are lists, and texts are ``object``
 columns under pandas 2 and 3 alike. The same columns come in the same order at every run: those of
@@ -31,7 +31,7 @@ ORDER: Final = (
     "equipment_name", "num_depths_per_area", "ophys_experiment_id", "num_targeted_structures",
     "published_at", "isi_experiment_id",
 )  # fmt: skip
-"""Columns of the ophys tables, in the order they are given."""
+"""Columns of the ophys tables, in their order."""
 
 _LISTS: Final = ("ophys_experiment_id", "ophys_container_id", "driver_line")
 _WHOLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -65,7 +65,7 @@ def read_table(path: Path, project: str, index: str) -> pd.DataFrame:
     Raises
     ------
     CorruptError
-        If it is no such table.
+        If it is not such a table.
     MissingExtraError
         Without the extra ``tables``.
     """
@@ -76,9 +76,9 @@ def read_table(path: Path, project: str, index: str) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), low_memory=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise CorruptError("no table", address=str(path), why=str(error)) from error
+        raise CorruptError("not a table", address=str(path), why=str(error)) from error
     if index and index not in frame.columns:
-        raise CorruptError("no table of this kind", address=str(path), why=f"it lacks {index}")
+        raise CorruptError("not a table of this kind", address=str(path), why=f"no column {index}")
     texts = [n for n in frame.columns if pd.api.types.is_string_dtype(frame[n].dtype)]
     for name in texts:
         frame[name] = frame[name].astype(object)
@@ -112,7 +112,7 @@ def _literal(cell: Any) -> Any:
 
 
 def arrow_table(frame: pd.DataFrame) -> pa.Table:
-    """Give a table as Arrow, its index as the first column; a column with lists is all lists.
+    """Return a table as Arrow, its index as the first column; a column with lists is all lists.
 
     Raises
     ------

@@ -12,6 +12,8 @@ from openallen.sources.base import Example, Facts, Field, Rows, Section, Source,
 from openallen.sources.options import read_options
 
 if TYPE_CHECKING:
+    from openallen.brainmap.language import Query
+    from openallen.brainmap.paging import Short
     from openallen.brainmap.schema import Model
     from openallen.web_address import WebAddress
 
@@ -23,6 +25,9 @@ class ListOptions:
     """What listing models takes."""
 
     refresh: bool = option(False, "Ask the service for its models again.")
+    accept_short: bool = option(
+        False, "Accept the rows there are where the service announces more than it has."
+    )
 
 
 class RmaSource(Source):
@@ -79,13 +84,22 @@ class RmaSource(Source):
 
         asked = Search.of(address.name).where(*wanted).query
         client = self.context.client
+        short: Short = "warn" if options.accept_short else "error"
         return Rows(
-            client.rows(asked, limit),
+            client.rows(asked, limit, short=short),
             total=None if limit is None else client.count(asked),
-            empty=lambda: self.nothing(
-                address, " ".join(map(str, wanted)), f"openallen show rma:{address.name}"
-            ),
+            empty=lambda: self._none(address, asked, wanted),
         )
+
+    def _none(self, address: Address, asked: Query, wanted: list[Condition]) -> NotFoundError:
+        """Return the error for conditions no row matches, with the values likely meant."""
+        from openallen.brainmap.near import values_hint
+        from openallen.near import nothing_matches
+
+        client = self.context.client
+        found = values_hint(client, asked, wanted)
+        command = f"openallen list rma:{address.name}{client.source_option}"
+        return nothing_matches(f"rma:{address.name}", wanted, found, command=command)
 
     def _models(self, wanted: list[Condition], options: ListOptions, limit: int | None) -> Rows:
         from openallen.brainmap import schema
@@ -93,7 +107,7 @@ class RmaSource(Source):
 
         if wanted:
             raise UsageError(
-                "models have no filters", why=str(wanted[0]), hint="openallen list rma:MODEL"
+                "models have no filters", why=str(wanted[0]), hint="openallen list rma:"
             )
         notes = ["models known here; the service may have more"]
         if options.refresh:
@@ -126,7 +140,7 @@ class RmaSource(Source):
 
         del options
         if not address.name:
-            raise self._cannot("shown as a whole", address, "openallen list rma:")
+            raise self.cannot("shown as a whole", address, "openallen list rma:")
         if address.conditions:
             raise UsageError(
                 "a model is shown, its rows are listed",
@@ -140,7 +154,7 @@ class RmaSource(Source):
                 "this model is not known here",
                 address=str(address),
                 why="the service may have it all the same",
-                hint=f"openallen show rma:{meant}" if meant else f"openallen query {address.name}",
+                hint=f"openallen show rma:{meant}" if meant else "openallen list rma:",
             )
         return _facts_of(known, str(address))
 

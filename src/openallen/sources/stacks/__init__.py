@@ -9,8 +9,9 @@ from openallen.lazy import exports
 if TYPE_CHECKING:
     from openallen.sources.stacks.models import StackFacts
     from openallen.sources.stacks.options import Options, parse_planes
-    from openallen.sources.stacks.package import StackJob
+    from openallen.sources.stacks.package import StackJob, repair_job
     from openallen.sources.stacks.read import ImageStack
+    from openallen.sources.stacks.recorded import repair_command, verify_stack
     from openallen.sources.stacks.search import describe, search_cells
 
 __all__ = [
@@ -20,7 +21,10 @@ __all__ = [
     "StackJob",
     "describe",
     "parse_planes",
+    "repair_command",
+    "repair_job",
     "search_cells",
+    "verify_stack",
 ]
 
 __getattr__ = exports(
@@ -32,6 +36,9 @@ __getattr__ = exports(
         "StackJob": "package",
         "describe": "search",
         "parse_planes": "options",
+        "repair_command": "recorded",
+        "repair_job": "package",
         "search_cells": "search",
+        "verify_stack": "recorded",
     },
 )

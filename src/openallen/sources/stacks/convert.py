@@ -1,4 +1,4 @@
-"""A packaged stack to OME-Zarr: which plane goes to which z, at which size in µm."""
+"""Convert a packaged stack to OME-Zarr: the z index of each plane, and sizes in µm."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 
 __all__ = ["ConvertOptions", "Conversion", "conversion"]
 
-# Share of the decoded bytes that is left of a bright-field plane at zstd 1, and what the levels
-# above the first add: a quarter, and a quarter of that.
+# Compressed share of the decoded bytes of a bright-field plane at zstd 1, and the factor for the
+# levels above the first: 1 + 1/4 + 1/16 + …
 _KEPT_SHARE: Final = 0.75
 _LEVELS_ABOVE: Final = 4 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """How a stack is converted.
+    """Options of a conversion.
 
     Parameters
     ----------
     gray
-        Luminance alone; colour as it is stored otherwise.
+        Luminance only; else the colours of the planes.
     keep_jpeg
-        Keep the JPEGs as they are for the first level, JPEG tiles above.
+        Store the JPEGs unchanged as level 0, and JPEG tiles at the levels above.
     chunk_px
-        Side of a chunk.
+        Side of a chunk in pixels.
     compression_level
-        Of zstd, without `keep_jpeg`.
+        Compression level of zstd; not used with `keep_jpeg`.
     overwrite
-        Replace a store that is there.
+        Replace an existing store.
     jobs
-        Planes worked on at once; 0 for one on each core as far as they fit in 1 GB.
+        Planes converted in parallel; 0 for one per core, as far as they fit in 1 GB.
     """
 
     gray: bool = False
@@ -57,33 +57,35 @@ class ConvertOptions:
 
     def __post_init__(self) -> None:
         if self.chunk_px % 16 or not 64 <= self.chunk_px <= 4096:
-            raise UsageError("chunks have a side from 64 to 4096 pixels, a multiple of 16")
+            raise UsageError("chunk_px must be a multiple of 16 from 64 to 4096")
         if not 1 <= self.compression_level <= 22:
-            raise UsageError("zstd knows levels 1 to 22")
+            raise UsageError("the compression level of zstd must be from 1 to 22")
         if self.jobs < 0:
-            raise UsageError("jobs are 1 or more, or 0 for as many as fit")
+            raise UsageError("jobs must be 1 or more, or 0 for as many as fit")
         if self.gray and self.keep_jpeg:
-            raise UsageError("JPEGs that are kept as they are keep their colour")
+            raise UsageError(
+                "gray and keep_jpeg exclude each other: JPEGs that are kept have colours"
+            )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion:
-    """One stack about to be converted.
+    """One conversion, prepared.
 
     Parameters
     ----------
     manifest
-        What the stack is.
+        Manifest of the stack.
     planes
-        Those that are here.
+        Planes that are here.
     geometry
-        Size in pixels and µm.
+        Size of the store in pixels and µm.
     sources
-        A plane for each z, None where one is missing.
+        For each z the plane's JPEG, None where a section is missing.
     to
-        The store to make.
+        Path of the store.
     options
-        How.
+        Options.
     """
 
     manifest: Manifest
@@ -93,9 +95,14 @@ class Conversion:
     to: Path
     options: ConvertOptions
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.geometry.shape(0)))
+        axes = "".join(self.geometry.axes)
+        return f"conversion of {self.manifest.address} to {self.to}, {shape} ({axes})"
+
     @property
     def likely_bytes(self) -> int:
-        """A guess of the store's size."""
+        """Estimated size of the store in bytes."""
         g = self.geometry
         if self.options.keep_jpeg:
             here = sum(plane.entry.size_bytes or 0 for plane in self.planes)
@@ -104,14 +111,14 @@ class Conversion:
         return int(raw * _KEPT_SHARE * _LEVELS_ABOVE)
 
     def run(self, done: Callable[[int], object] = lambda _: None) -> Converted:
-        """Convert, telling `done` of each plane.
+        """Convert; `done` is called with the z of each finished plane.
 
         Raises
         ------
         RefusedError
-            If the store is there and may not be replaced, or another process is writing it.
+            If the store exists and may not be replaced, or another process is writing it.
         CorruptError
-            If a plane is damaged, does not decode, or is of another size than the first.
+            If a plane is damaged, does not decode, or differs in size from the first.
         SpaceError, StoreError
             If it cannot be written.
         """
@@ -120,10 +127,10 @@ class Conversion:
             self.to.parent.mkdir(parents=True, exist_ok=True)
             if leases.take(self.to) is None:
                 raise RefusedError(
-                    "this store is being written",
+                    "another process is writing this store",
                     address=str(self.to),
-                    why=f"{leases.holder(self.to)} is at it",
-                    hint="wait for it, or choose another place with --to DIR",
+                    why=str(leases.holder(self.to)),
+                    hint="wait for it, or choose another folder with --to DIR",
                 )
             return write_stack(
                 self.sources,
@@ -160,29 +167,33 @@ class Conversion:
 
 
 def conversion(manifest: Manifest, planes: Planes, to: Path, options: ConvertOptions) -> Conversion:
-    """Get a conversion ready.
+    """Prepare a conversion.
 
-    Sections are put at their depth. Where only every n-th is here, the distance between planes
-    grows n-fold; a section missing in between is left out of the store and reads as 0.
+    Each section is placed at its depth. If only every n-th section is here, the distance between
+    planes is n times larger; a section missing in between is not written and reads as 0.
 
     Parameters
     ----------
     manifest
-        What the stack is.
+        Manifest of the stack.
     planes
-        Those that are here.
+        Planes that are here.
     to
-        A folder to make ``<specimen>.ome.zarr`` in, or the store itself if it ends in ``.zarr``.
+        Folder for ``<specimen>.ome.zarr``, or the store itself if its name ends in ``.zarr``.
     options
-        How.
+        Options.
 
     Raises
     ------
     NotFoundError
-        If no plane is here.
+        If no plane has been fetched.
     """
     if not planes:
-        raise NotFoundError("no plane of this stack is here", address=manifest.address)
+        raise NotFoundError(
+            "no plane of this stack has been fetched",
+            address=manifest.address,
+            hint=f"openallen fetch {manifest.address}",
+        )
     first = planes[0].section_number
     steps = [plane.section_number - first for plane in planes]
     every = math.gcd(*steps) or 1

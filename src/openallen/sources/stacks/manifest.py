@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from msgspec import Meta
 
+from openallen.display import bytes_text, count_text
 from openallen.errors import CorruptError, NotFoundError
 from openallen.store.disk import disk_error, write_whole
 
@@ -44,7 +45,7 @@ Length = Annotated[float, Meta(gt=0)]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What each file here has in common. Without ``path`` it is known, but not here."""
+    """What all files have in common. Without ``path`` a file is known, but not here."""
 
     path: RelativePath | None = None
     url: Annotated[str, Meta(description="where it comes from, at the public service")]
@@ -52,6 +53,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Sha256 | None = None
     fetched_at: Annotated[str, Meta(description="ISO 8601, UTC")] | None = None
     simulated: bool = False
+
+    @property
+    def status_text(self) -> str:
+        """Size of the file in words, or that it is not here."""
+        here = bytes_text(self.size_bytes) if self.path and self.size_bytes else "not fetched"
+        return f"{here}, simulated" if self.simulated else here
 
 
 class PlaneEntry(Entry, frozen=True, kw_only=True):
@@ -73,6 +80,20 @@ class PlaneEntry(Entry, frozen=True, kw_only=True):
     file_width_px: Positive | None = None
     file_height_px: Positive | None = None
 
+    @property
+    def size_text(self) -> str:
+        """Size in pixels, of the file where it is here, and in bytes."""
+        width, height = self.file_width_px, self.file_height_px
+        if width is None or height is None:
+            width, height = self.width_px, self.height_px
+        return f"{width} x {height} px, {self.status_text}"
+
+    def __repr__(self) -> str:
+        return (
+            f"plane {self.position}, section {self.section_number}, {self.z_um:g} µm, "
+            f"{self.size_text}"
+        )
+
 
 class ProjectionEntry(Entry, frozen=True, kw_only=True):
     """One projection the service computed; sizes in full-resolution pixels."""
@@ -86,6 +107,10 @@ class ProjectionEntry(Entry, frozen=True, kw_only=True):
     server_path: str
     downsample: Count
 
+    def __repr__(self) -> str:
+        size = f"{self.width_px >> self.downsample} x {self.height_px >> self.downsample} px"
+        return f"{self.function} {self.axes} projection, {size}, {self.status_text}"
+
 
 class FileEntry(Entry, frozen=True, kw_only=True):
     """One well-known file: a reconstruction, its markers, its thumbnail."""
@@ -95,6 +120,10 @@ class FileEntry(Entry, frozen=True, kw_only=True):
     type: Annotated[str, Meta(description="3DNeuronReconstruction, 3DNeuronMarker, …")]
     server_path: str
     reconstruction_id: int
+
+    def __repr__(self) -> str:
+        name = (self.path or self.server_path).rpartition("/")[2]
+        return f"{self.type}: {name} ({self.status_text})"
 
 
 class ReconstructionEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +149,7 @@ class ZStepEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One question asked of the service."""
+    """One query sent to the service."""
 
     wanted: str
     rma: str
@@ -152,24 +181,50 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     reconstructions: tuple[ReconstructionEntry, ...] = ()
     morphology: tuple[FileEntry, ...] = ()
 
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every file: planes, projections, morphology; those without a path are not here."""
+        return (*self.planes, *self.projections, *self.morphology)
+
+    def __repr__(self) -> str:
+        count = self.plane_count
+        parts = [
+            f"{count.received} of {count_text(count.expected, 'plane')}",
+            count_text(sum(bool(p.path) for p in self.projections), "projection"),
+            count_text(sum(bool(f.path) for f in self.morphology), "morphology file"),
+            "simulated pixels" if self.simulated else "",
+        ]
+        return f"manifest of {self.address}: {', '.join(filter(None, parts))}"
+
     def digests(self) -> dict[str, str]:
-        """Give the digest written down for each file, by path, as ``sha256:hex``."""
-        entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
-        return {e.path: f"sha256:{e.sha256}" for e in entries if e.path and e.sha256}
+        """Return the recorded digest of each file, by path, as ``sha256:hex``."""
+        return {e.path: f"sha256:{e.sha256}" for e in self.entries if e.path and e.sha256}
 
     def sizes(self) -> dict[str, int]:
-        """Give the size written down for each file in bytes, by path."""
-        entries: tuple[Entry, ...] = (*self.planes, *self.projections, *self.morphology)
-        return {e.path: e.size_bytes for e in entries if e.path and e.size_bytes}
+        """Return the recorded size of each file in bytes, by path."""
+        return {e.path: e.size_bytes for e in self.entries if e.path and e.size_bytes}
+
+    def covers(self, projections: bool, morphology: bool) -> bool:
+        """Return whether all projections, and all morphology files, are here where asked for."""
+        wanted: tuple[Entry, ...] = (
+            *(self.projections if projections else ()),
+            *(self.morphology if morphology else ()),
+        )
+        return all(entry.path for entry in wanted)
 
     @property
     def downsample(self) -> int:
         """Halvings of the planes that are here; 0 if none is."""
         return next((plane.downsample for plane in self.planes if plane.path), 0)
 
+    @property
+    def quality(self) -> int | None:
+        """JPEG quality of the planes that are here; None for the service's best."""
+        return next((plane.quality for plane in self.planes if plane.path), None)
+
 
 def build_schema() -> dict[str, Any]:
-    """Make the JSON Schema (2020-12) of a manifest from its model."""
+    """Return the JSON Schema (2020-12) of a manifest, made from its model."""
     (_, definitions) = msgspec.json.schema_components([Manifest], ref_template="#/$defs/{name}")
     root = definitions.pop("Manifest")
     schema = msgspec.to_builtins(
@@ -184,7 +239,7 @@ def build_schema() -> dict[str, Any]:
 
 
 def shipped_schema() -> dict[str, Any]:
-    """Give the JSON Schema that comes with the package."""
+    """Return the JSON Schema that comes with the package."""
     file = resources.files("openallen.sources.stacks") / "stack-manifest-1.schema.json"
     schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return schema
@@ -209,28 +264,28 @@ def read_manifest(folder: Path) -> Manifest:
     NotFoundError
         If there is none.
     CorruptError
-        If it cannot be read as one.
+        If it cannot be read.
     """
     path = folder / MANIFEST_NAME
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError as error:
         raise NotFoundError(
-            "no stack here",
+            "no image stack in this folder",
             address=str(folder),
             why=f"there is no {MANIFEST_NAME}",
-            hint="openallen fetch stack:ID --to DIR",
+            hint="openallen fetch stack:313862022",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is the first
         raise CorruptError(
-            "this is no manifest of a stack", address=str(path), why=str(error)
+            "not a manifest of a stack", address=str(path), why=str(error)
         ) from error
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> bool:
-    """Write the manifest, whole or not at all; tell whether it differs from what was there.
+    """Write the manifest, whole or not at all; return whether it differs from what was there.
 
-    A manifest that says the same is left alone, to the byte and to the minute.
+    A manifest with the same content is left alone, to the byte and to the minute.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The nouns of a cell's image stack: planes, projections, reconstruction, and the facts of it.
+"""What the service lists for a cell's image stack: planes, projections, reconstructions.
 
 Frame: x to the right and y down in the image, z through the slice, in the order of the sections.
 The origin is the centre of pixel (0, 0) of the first section; lengths are micrometres.
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from openallen.brainmap.files import WellKnownFile
+from openallen.display import bytes_text, count_text, facts_text
 from openallen.errors import AnswerError
 from openallen.plans import safe_name
 
@@ -22,10 +23,10 @@ CITATION: Final = (
 )
 TERMS: Final = "Allen Institute Terms of Use: https://alleninstitute.org/terms-of-use"
 WHITEPAPER_Z_STEP_UM: Final = 0.28
-"""Distance between planes the Cell Types Database whitepaper gives for the 63x stacks."""
+"""Distance between planes of the 63x stacks, from the whitepaper of the Cell Types Database."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Plane:
     """One brightfield plane: a row of the model SubImage.
 
@@ -34,23 +35,23 @@ class Plane:
     id
         Id of the image.
     position
-        Its place in the stack, from 0.
+        Index in the stack, from 0.
     section_number
-        Its number in the data set.
+        Section number in the data set.
     file_name
-        Name of its file: the section number, and the id too where a section has two planes.
+        File name: the section number, with the id where a section has two planes.
     z_um
-        Its depth below the first section: sections apart times the z step, in µm.
+        Depth below the first section, in µm: difference of section numbers times the z step.
     width_px, height_px
-        Size of the picture at full resolution.
+        Size at full resolution.
     x_px, y_px
-        Its corner inside the scanned image (a border of a pixel or so).
+        Top left corner in the scanned image (a border of about a pixel).
     resolution_um_per_px
         Size of a full-resolution pixel, in µm.
     tier_count
-        Levels of the service's own pyramid.
+        Number of levels of the pyramid on the server.
     server_path
-        Where the service keeps it; never delivered, only named.
+        Path on the server; for reference only.
     components
         Colour channels.
     """
@@ -69,8 +70,14 @@ class Plane:
     server_path: str
     components: int = 3
 
+    def __repr__(self) -> str:
+        return (
+            f"plane {self.position}, section {self.section_number}, {self.z_um:g} µm, "
+            f"{self.width_px} x {self.height_px} px"
+        )
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Projection:
     """One projection of a stack: a row of the model ProjectionImage.
 
@@ -88,7 +95,7 @@ class Projection:
     resolution_um_per_px
         Size of a pixel, in µm.
     server_path
-        Where the service keeps it.
+        Path on the server.
     """
 
     id: int
@@ -99,6 +106,10 @@ class Projection:
     resolution_um_per_px: float
     server_path: str
 
+    def __repr__(self) -> str:
+        size = f"{self.width_px} x {self.height_px} px"
+        return f"{self.function} {self.axes} projection, {size}"
+
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Projection:
         """Read a row of the model ProjectionImage.
@@ -106,7 +117,7 @@ class Projection:
         Raises
         ------
         AnswerError
-            If a field is missing or of the wrong kind.
+            If a field is missing or of the wrong type.
         """
         read = _Reader(row, "ProjectionImage")
         return cls(
@@ -120,7 +131,7 @@ class Projection:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Reconstruction:
     """A reconstruction of the cell: a row of the model NeuronReconstruction with its files.
 
@@ -131,15 +142,19 @@ class Reconstruction:
     kind
         ``full`` or ``dendrite-only``.
     scale_factor_z_um
-        Distance between planes it was traced with, in µm, where it is told.
+        Distance between planes it was traced with, in µm; None where unknown.
     files
-        Its well-known files.
+        Well-known files of the reconstruction.
     """
 
     id: int
     kind: str
     scale_factor_z_um: float | None
     files: tuple[WellKnownFile, ...]
+
+    def __repr__(self) -> str:
+        kind = f"{self.kind} reconstruction" if self.kind else "reconstruction"
+        return f"{kind} {self.id}, {count_text(len(self.files), 'file')}"
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Reconstruction:
@@ -161,38 +176,38 @@ class Reconstruction:
 
 @dataclass(frozen=True, slots=True)
 class ZStep:
-    """The distance between planes, and how it is known."""
+    """The distance between planes in µm, and its source."""
 
     um: float
     source: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StackFacts:
-    """All that is known of a stack before anything of it is fetched.
+    """What the service lists for a stack; nothing of it need be fetched.
 
     Parameters
     ----------
     specimen_id
         Id of the cell.
     specimen
-        Its row of the model ApiCellTypesSpecimenDetail; empty where there is none.
+        Row of the model ApiCellTypesSpecimenDetail; empty where there is none.
     data_set_id
-        Id of the data set the planes belong to.
+        Id of the data set of the planes.
     planes
-        Every plane, in the order of the sections.
+        All planes, in the order of the sections.
     planes_expected
-        Planes the service counts.
+        Number of planes by the service's own count.
     projections, reconstructions
-        What else there is of the cell.
+        Projections and reconstructions of the cell.
     z_step
         The distance between planes.
     queries
-        What was asked, by what it was asked for: the RMA text.
+        RMA queries, by what they were for.
     source
         ``live``, ``sample``, or the URL of an archive.
     notes
-        What the service says of itself (an archive that holds only a part).
+        Notes of the service (an archive that has only a part).
     """
 
     specimen_id: int
@@ -207,6 +222,22 @@ class StackFacts:
     source: str = "live"
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        first = self.planes[0] if self.planes else None
+        projections = ", ".join(f"{p.function} {p.axes}" for p in self.projections)
+        facts = {
+            "planes": f"{len(self.planes)} of {self.planes_expected}",
+            "size": first and f"{first.width_px} x {first.height_px} px (x, y)",
+            "pixel": first
+            and f"{first.resolution_um_per_px:g} µm (x, y), {self.z_step.um:g} µm (z)",
+            "decoded": bytes_text(self.raw_bytes),
+            "projections": projections or None,
+            "reconstructions": len(self.reconstructions) or None,
+            "source": self.source,
+            "note": "; ".join(self.notes) or None,
+        }
+        return facts_text(f"Image stack of specimen {self.specimen_id} (not fetched)", facts)
+
     @property
     def resolution_um_per_px(self) -> float:
         """Size of a full-resolution pixel of the planes, in µm."""
@@ -214,12 +245,12 @@ class StackFacts:
 
     @property
     def full_pixels(self) -> int:
-        """Pixels of all planes at full resolution."""
+        """Number of pixels of all planes at full resolution."""
         return sum(p.width_px * p.height_px for p in self.planes)
 
     @property
     def raw_bytes(self) -> int:
-        """Size of all planes decoded, at full resolution."""
+        """Size of all planes decoded at full resolution, in bytes."""
         return sum(p.width_px * p.height_px * p.components for p in self.planes)
 
 
@@ -229,7 +260,7 @@ def planes_from_rows(rows: Sequence[Mapping[str, Any]], z_step_um: float) -> tup
     Raises
     ------
     AnswerError
-        If a field is missing or of the wrong kind, or a plane comes twice.
+        If a field is missing or of the wrong type, or a plane is listed twice.
     """
     readers = sorted((_Reader(row, "SubImage") for row in rows), key=_Reader.order)
     planes: list[Plane] = []
@@ -256,12 +287,12 @@ def planes_from_rows(rows: Sequence[Mapping[str, Any]], z_step_um: float) -> tup
             )
         )
     if len({plane.id for plane in planes}) != len(planes):
-        raise AnswerError("a plane came twice", why="two rows have the same id")
+        raise AnswerError("a plane is listed twice", why="two rows have the same id")
     return tuple(planes)
 
 
 class _Reader:
-    """Takes fields from a row, and names the row when one is not what it should be."""
+    """Reads typed fields of a row; an error names the row."""
 
     def __init__(self, row: Mapping[str, Any], model: str) -> None:
         self._row = row
@@ -290,7 +321,7 @@ class _Reader:
 
     def _wrong(self, name: str, value: object) -> AnswerError:
         return AnswerError(
-            f"a {self._model} row with an odd '{name}'",
+            f"unexpected '{name}' in a {self._model} row",
             address=f"rma:{self._model}?id={self._row.get('id')}",
             why=repr(value)[:80],
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openallen.errors import UsageError
 from openallen.sources.options import option
 
-__all__ = ["Options", "ShowOptions", "parse_planes"]
+__all__ = ["ListOptions", "Options", "ShowOptions", "parse_planes"]
 
 
 def parse_planes(text: str) -> slice:
@@ -95,4 +95,13 @@ class ShowOptions:
         minimum=0,
         maximum=20,
         example="3",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """What listing cells takes."""
+
+    accept_short: bool = option(
+        False, "Accept the rows there are where the service announces more than it has."
     )

@@ -1,16 +1,24 @@
-"""Packaging a stack: the plan run, and the manifest written from what came of it."""
+"""Packaging a stack: running its plan, and writing the manifest from the result."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from openallen.brainmap.client import LIVE_URL, Client
 from openallen.brainmap.files import WellKnownFile
 from openallen.brainmap.parser import parse
-from openallen.errors import IntegrityError, NotFoundError
+from openallen.errors import (
+    IntegrityError,
+    NotFoundError,
+    OfflineError,
+    SpaceError,
+    StoreError,
+    UnreachableError,
+)
 from openallen.formats.jpeg import inspect
 from openallen.plans import Outcome, Plan, Report
 from openallen.sources.stacks.manifest import (
@@ -34,13 +42,18 @@ from openallen.sources.stacks.plan import (
     plane_request,
     projection_path,
     projection_request,
+    stack_command,
 )
 from openallen.sources.stacks.read import ImageStack
+from openallen.sources.stacks.recorded import facts_of, options_of
+from openallen.sources.stacks.search import describe
 from openallen.transfer import Interrupted
 from openallen.transfer.job import Means
 from openallen.version import __version__
 
-__all__ = ["StackJob"]
+__all__ = ["StackJob", "repair_job"]
+
+_LOG = logging.getLogger("openallen.store")
 
 
 @dataclass(frozen=True)
@@ -52,9 +65,9 @@ class StackJob:
     plan
         What it takes.
     facts
-        What is known of the stack.
+        The facts of the stack.
     options
-        What of it is wanted.
+        The parts to fetch.
     simulated
         Whether the source says that it draws pixels itself.
     """
@@ -75,6 +88,83 @@ class StackJob:
         """
         plan = plan_stack(client, facts, options, to, _known(to))
         return cls(plan, facts, options, client.simulated)
+
+    @classmethod
+    def prepare(cls, client: Client, specimen_id: int, options: Options, to: Path) -> StackJob:
+        """Plan a stack into a folder: by the facts of the service, offline by the manifest there.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such stack.
+        RefusedError
+            If the folder holds something else.
+        OfflineError
+            Without a network, if the manifest does not cover what is asked for.
+        UnreachableError
+            If the service cannot be reached, and the manifest does not cover what is asked for.
+        """
+        if client.http.reaches(client.base_url):
+            try:
+                return cls.of(client, describe(client, specimen_id), options, to)
+            except UnreachableError:
+                recorded = cls.from_manifest(client, to, options, specimen_id)
+                if recorded is None:
+                    raise
+                return recorded
+        recorded = cls.from_manifest(client, to, options, specimen_id)
+        if recorded is not None:
+            return recorded
+        command = stack_command(specimen_id, options, to, client.source)
+        raise OfflineError(
+            "not here, and offline mode is on",
+            address=f"stack:{specimen_id}",
+            why=f"{to} does not hold all that is asked for" if _known(to) else "",
+            hint=command,
+        )
+
+    @classmethod
+    def from_manifest(
+        cls, client: Client, folder: Path, options: Options, specimen_id: int | None = None
+    ) -> StackJob | None:
+        """Plan a stack by the manifest in its folder, without asking the service.
+
+        Parameters
+        ----------
+        client
+            The service that damaged files would come from; no request is sent to it here.
+        folder
+            The folder of the stack.
+        options
+            The parts to fetch.
+        specimen_id
+            The cell; that of the manifest where None.
+
+        Returns
+        -------
+        StackJob or None
+            A job whose files are all in the manifest; None if there is no readable manifest, it is
+            of another cell, or it lacks a file that the options ask for.
+
+        Raises
+        ------
+        RefusedError
+            If the folder holds the stack at another size or quality, or from another source.
+        NotFoundError
+            If no plane is selected.
+        """
+        known = _known(folder)
+        if known is None or specimen_id not in {None, known.specimen_id}:
+            return None
+        facts = facts_of(known)
+        asked = replace(facts, source=client.source)
+        plan = plan_stack(client, asked, options, folder, known)
+        recorded = known.digests()
+        if not known.covers(options.projections, options.morphology) or any(
+            f.path not in recorded for f in plan.files
+        ):
+            return None
+        return cls(plan, facts, options, known.simulated)
 
     def run(self, means: Means) -> Report:
         """Fetch, then write the manifest of all that is here, also when something failed.
@@ -97,9 +187,38 @@ class StackJob:
         return ImageStack(self.plan.to)
 
     def _write(self, report: Report) -> None:
-        if report.fetched or report.here:
-            draft = _Draft(self, report, _known(self.plan.to))
+        if not (report.fetched or report.here):
+            return
+        draft = _Draft(self, report, _known(self.plan.to))
+        try:
             write_manifest(draft.manifest(), self.plan.to)
+        except (StoreError, SpaceError) as error:
+            if report.fetched:
+                raise
+            _LOG.warning("the manifest is left as it is: %s", error)  # a read-only folder
+
+
+def repair_job(client: Client, folder: Path) -> StackJob:
+    """Return the job that fetches damaged and missing files of a packaged stack again.
+
+    Size, quality, planes and other parts are those of its manifest. `client` has to be of the
+    manifest's source: see `openallen.sources.stacks.recorded.repair_command`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no stack in the folder.
+    CorruptError
+        If its manifest cannot be read.
+    RefusedError
+        If it is from another source than the client's.
+    """
+    known = read_manifest(folder)
+    options, facts = options_of(known), facts_of(known)
+    plan = plan_stack(client, replace(facts, source=client.source), options, folder, known)
+    recorded = known.digests()
+    files = tuple(f for f in plan.files if f.path in recorded)
+    return StackJob(replace(plan, files=files), facts, options, known.simulated)
 
 
 def _known(to: Path) -> Manifest | None:
@@ -108,7 +227,7 @@ def _known(to: Path) -> Manifest | None:
     except NotFoundError:
         return None
     except IntegrityError:
-        return None  # a damaged manifest vouches for nothing; it is written anew
+        return None  # a damaged manifest vouches for nothing; it is replaced
 
 
 class _Draft:
@@ -161,7 +280,7 @@ class _Draft:
         )
 
     def _here(self, path: str) -> dict[str, Any]:
-        """Give what every entry has of a file that is here; nothing for one that is not."""
+        """Return what every entry says of a file that is here; nothing for one that is not."""
         outcome, known = self._came.get(path), self._known.get(path)
         if outcome is None:
             # Not part of this run: what an earlier one fetched stays, while it is there.
@@ -193,8 +312,8 @@ class _Draft:
         known = self._known.get(path)
         if isinstance(known, PlaneEntry) and known.file_width_px and known.file_height_px:
             return {"file_width_px": known.file_width_px, "file_height_px": known.file_height_px}
-        told = inspect((self._to / path).read_bytes())
-        return {"file_width_px": told.width_px, "file_height_px": told.height_px}
+        found = inspect((self._to / path).read_bytes())
+        return {"file_width_px": found.width_px, "file_height_px": found.height_px}
 
     def _plane(self, plane: Plane) -> PlaneEntry:
         path = f"planes/{plane.file_name}"

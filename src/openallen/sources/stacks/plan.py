@@ -1,8 +1,7 @@
-"""From the facts of a stack to the files to fetch."""
+"""The plan of a stack: from its facts and options to the files to fetch."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +20,18 @@ from openallen.brainmap.plan import IMAGE_CONNECTIONS, well_known
 from openallen.display import bytes_text
 from openallen.errors import NotFoundError, RefusedError
 from openallen.formats.jpeg import JpegCheck
-from openallen.plans import Plan, RemoteFile, safe_name
+from openallen.plans import Plan, RemoteFile, fetch_command, safe_name
 from openallen.sources.stacks.manifest import Manifest
 from openallen.sources.stacks.models import Plane, Projection, StackFacts
 from openallen.sources.stacks.options import Options
 
-__all__ = ["morphology_files", "plan_stack", "selected"]
+__all__ = [
+    "morphology_files",
+    "plan_stack",
+    "planes_text",
+    "selected",
+    "stack_command",
+]
 
 # Bytes of a full-size JPEG plane by its pixels, from planes of about 2 MB at 5,760 x 7,568;
 # smaller tiers hold more detail in a pixel.
@@ -35,12 +40,12 @@ _BYTES_PER_PX_SMALL: Final = 0.1
 
 
 def selected(facts: StackFacts, options: Options) -> list[Plane]:
-    """Give the planes wanted.
+    """Return the planes the options select, in the order of the stack.
 
     Raises
     ------
     NotFoundError
-        If the slice holds none.
+        If the slice selects none.
     """
     planes = sorted(facts.planes[options.planes], key=lambda plane: plane.position)
     if not planes:
@@ -48,7 +53,7 @@ def selected(facts: StackFacts, options: Options) -> list[Plane]:
             "no plane is selected",
             address=f"stack:{facts.specimen_id}",
             why=f"the stack has planes 0 to {len(facts.planes) - 1}",
-            hint=f"--planes 0:{len(facts.planes)}",
+            hint=f"openallen fetch stack:{facts.specimen_id} --planes 0:{len(facts.planes)}",
         )
     return planes
 
@@ -56,18 +61,18 @@ def selected(facts: StackFacts, options: Options) -> list[Plane]:
 def plan_stack(
     client: Client, facts: StackFacts, options: Options, to: Path, known: Manifest | None = None
 ) -> Plan:
-    """Give the plan for a stack.
+    """Return the plan for a stack.
 
     Parameters
     ----------
     client
         The service it comes from.
     facts
-        What is known of the stack.
+        The facts of the stack.
     options
-        What of it is wanted.
+        The parts to fetch.
     to
-        The folder it goes to.
+        The destination folder.
     known
         The manifest already there, if any: its digests vouch for files.
 
@@ -81,12 +86,11 @@ def plan_stack(
     if known is not None:
         _same(known, facts, options, to)
     digests = known.digests() if known else {}
-    source = "" if client.source == "live" else f" --source {client.source}"
-    folder = shlex.quote(str(to))
-    stack = f"openallen fetch stack:{facts.specimen_id}"
-    command = f"{stack} --to {folder}{_spelled(options)}{source}"
+    command = stack_command(facts.specimen_id, options, to, client.source)
+    alone = replace(options, planes=slice(None), projections=False, morphology=False)
+    one = stack_command(facts.specimen_id, alone, to, client.source)
     wanted = selected(facts, options)
-    files = [_plane_file(client, plane, options, digests, command) for plane in wanted]
+    files = [_plane_file(client, plane, options, digests, one) for plane in wanted]
     if options.projections:
         files += (_projection_file(client, p, options, digests, command) for p in facts.projections)
     if options.morphology:
@@ -110,10 +114,17 @@ def plan_stack(
         files=tuple(replace(f, last_bytes=sizes.get(f.path)) for f in files),
         notes=(_resolution(facts, options, len(wanted)), *facts.notes),
         connections=IMAGE_CONNECTIONS,
+        command=command,
     )
 
 
+def stack_command(specimen_id: int, options: Options, to: Path, source: str = "live") -> str:
+    """Return the command that fetches a stack with these options, as typed in a shell."""
+    return fetch_command(f"stack:{specimen_id}", to=to, source=source, options=_spelled(options))
+
+
 def _same(known: Manifest, facts: StackFacts, options: Options, to: Path) -> None:
+    stack, elsewhere = facts.specimen_id, to.with_name(f"{to.name}-{facts.specimen_id}")
     if known.specimen_id != facts.specimen_id:
         why = f"it holds stack:{known.specimen_id}"
     elif {(p.downsample, p.quality) for p in known.planes if p.path} - {
@@ -122,18 +133,41 @@ def _same(known: Manifest, facts: StackFacts, options: Options, to: Path) -> Non
         first = next(p for p in known.planes if p.path)
         quality = "best" if first.quality is None else first.quality
         why = f"it holds this stack at downsample {first.downsample}, quality {quality}"
+        elsewhere = to.with_name(f"{to.name}-downsample-{options.downsample}")
     elif known.source != facts.source:
         why = f"it holds this stack from another source ({known.source}, not {facts.source})"
+        elsewhere = to.with_name(f"{to.name}-{_word(facts.source)}")
     else:
         return
     raise RefusedError(
-        "this folder is taken", address=str(to), why=why, hint="choose another folder with --to DIR"
+        "this folder holds something else",
+        address=str(to),
+        why=why,
+        hint=stack_command(stack, options, elsewhere, facts.source),
     )
 
 
+def _word(source: str) -> str:
+    return "archive" if "/" in source else source
+
+
 def _spelled(options: Options) -> str:
-    text = f" --downsample {options.downsample}" if options.downsample else ""
-    return text + (f" --quality {options.quality}" if options.quality is not None else "")
+    """Return options as the command line takes them; defaults are left out."""
+    parts = [f"--downsample {options.downsample}"] if options.downsample else []
+    parts += [f"--quality {options.quality}"] if options.quality is not None else []
+    planes = planes_text(options.planes)
+    parts += [f"--planes={planes}"] if planes != ":" else []
+    parts += [] if options.projections else ["--no-projections"]
+    parts += [] if options.morphology else ["--no-morphology"]
+    return " ".join(parts)
+
+
+def planes_text(planes: slice) -> str:
+    """Return a slice of planes as `parse_planes` reads it: ``100:200:2``, ``:`` for all."""
+    start, stop, step = (
+        "" if n is None else str(n) for n in (planes.start, planes.stop, planes.step)
+    )
+    return f"{start}:{stop}" + (f":{step}" if step else "")
 
 
 def _resolution(facts: StackFacts, options: Options, planes: int) -> str:
@@ -164,14 +198,14 @@ def _plane_file(
 
 
 def plane_request(plane: Plane, options: Options) -> ImageRequest:
-    """Give the request for one plane."""
+    """Return the request for one plane."""
     return ImageRequest(
         image_id=plane.id, downsample=options.downsample or None, quality=options.quality
     )
 
 
 def projection_request(projection: Projection, options: Options) -> ImageRequest:
-    """Give the request for one projection."""
+    """Return the request for one projection."""
     return ImageRequest(
         image_id=projection.id,
         service="projection_image",
@@ -181,7 +215,7 @@ def projection_request(projection: Projection, options: Options) -> ImageRequest
 
 
 def projection_path(projection: Projection) -> str:
-    """Name the file of a projection."""
+    """Return the file name of a projection, relative to the folder of the stack."""
     return f"projections/{projection.function}_{projection.axes}.jpg"
 
 
@@ -215,9 +249,9 @@ def _image_address(image_id: int, options: Options) -> str:
 
 
 def morphology_files(facts: StackFacts) -> list[tuple[WellKnownFile, str]]:
-    """Give reconstruction, marker and thumbnail files with their paths, chosen by type.
+    """Return reconstruction, marker and thumbnail files with their paths, chosen by type.
 
-    A name of the service that is unsafe, or taken already, gives way to one made from the id.
+    A name of the service that is unsafe, or in use already, is replaced by one made from the id.
     """
     found: list[tuple[WellKnownFile, str]] = []
     taken: set[str] = set()

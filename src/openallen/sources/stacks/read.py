@@ -1,12 +1,11 @@
-"""A packaged stack, opened: planes, table, projections, morphology, focus, OME-Zarr.
+"""Open a packaged stack: planes, table, projections, morphology, focus, OME-Zarr.
 
-Nothing is read before it is asked for. Pixels are uint8; images have the axes (y, x) for gray and
-(y, x, channel) for colour, with y down and x to the right, as in the service's pictures.
+Everything is read lazily. Pixels are uint8; axes are (y, x) for gray and (y, x, channel) for
+colour images, y down and x to the right, as in the images of the service.
 """
 
 from __future__ import annotations
 
-import base64
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from openallen.display import bytes_text, card, facts_text
 from openallen.errors import MissingExtraError, NotFoundError
 from openallen.plans import safe_path
 from openallen.sources.stacks.manifest import Entry, Manifest, read_manifest
-from openallen.sources.stacks.planes import PlaneImage, Planes
+from openallen.sources.stacks.planes import PlaneImage, Planes, thumbnail
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +29,19 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageStack"]
 
-_THUMBNAIL_BYTES = 400_000
+_FIRST_COLUMNS = (
+    "id",
+    "section_number",
+    "z_um",
+    "width_px",
+    "height_px",
+    "file_width_px",
+    "file_height_px",
+    "size_bytes",
+    "path",
+    "url",
+    "sha256",
+)
 
 
 class ImageStack:
@@ -39,12 +50,12 @@ class ImageStack:
     Parameters
     ----------
     folder
-        Where it was packaged to: the folder of ``manifest.json``.
+        Folder of the ``manifest.json``.
 
     Raises
     ------
     NotFoundError
-        If there is no manifest.
+        If the folder has no manifest.
     CorruptError
         If the manifest cannot be read.
     """
@@ -55,7 +66,7 @@ class ImageStack:
 
     @property
     def address(self) -> str:
-        """What names it: ``stack:313862022``."""
+        """Address of the stack: ``stack:313862022``."""
         return self.manifest.address
 
     @property
@@ -65,33 +76,38 @@ class ImageStack:
 
     @property
     def resolution_um_per_px(self) -> float:
-        """Size of a pixel of the pictures that are here, in µm, the downsampling included."""
+        """Size of a pixel of the images here, in µm; includes the downsampling."""
         return self.manifest.resolution_um_per_px * (1 << self.manifest.downsample)
 
     @property
     def z_step_um(self) -> float:
-        """Distance between neighbouring sections, in µm."""
+        """Distance between adjacent sections, in µm."""
         return self.manifest.z_step.um
 
     @cached_property
     def planes(self) -> Planes:
         """The planes that are here."""
         known = (PlaneImage(e, self._path(e)) for e in self.manifest.planes if e.path)
-        return Planes([image for image in known if image.path.exists()])
+        return Planes([image for image in known if image.path.exists()], self.address)
 
     def _path(self, entry: Entry) -> Path:
         # A manifest may come from anybody: its paths must not lead out of its folder.
         return self.folder / safe_path(entry.path or "")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give the table of planes as plain rows, known but missing planes included."""
+        """Return the table of planes as plain rows, planes that are not here included.
+
+        Columns: id, section number, depth, size in pixels (full resolution, and of the file), size
+        in bytes, path, URL, SHA-256; then the rest of the manifest's entry.
+        """
         rows: list[dict[str, Any]] = msgspec.to_builtins(self.manifest.planes)
-        return [{"id": row.pop("id"), **row} for row in rows]
+        return [{**dict.fromkeys(_FIRST_COLUMNS), **row} for row in rows]
 
     def table(self) -> pd.DataFrame:
-        """Give the table of planes as a DataFrame indexed by image id.
+        """Return the table of planes as a DataFrame, indexed by image id.
 
-        Lengths are in the unit their column names; planes without a ``path`` are not here.
+        One row for each plane of the stack, with the columns of `rows`. A plane without a ``path``
+        is not here.
 
         Raises
         ------
@@ -105,19 +121,24 @@ class ImageStack:
         return pd.DataFrame(self.rows()).set_index("id")
 
     def projection(self, function: str = "min", axes: str = "xy") -> NDArray[np.uint8]:
-        """Decode a projection the service computed.
+        """Decode a projection computed by the service.
 
         Parameters
         ----------
         function
-            ``min`` (the cell dark on light, as seen) or ``max``.
+            ``min`` (the dark cell on the light background) or ``max``.
         axes
             ``xy``, shape (y, x), or ``yz``, shape (y, z) with z resampled to the pixel size.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8; one pixel is `resolution_um_per_px` wide.
 
         Raises
         ------
         NotFoundError
-            If it is not here.
+            If it has not been fetched.
         MissingExtraError
             Without the extra ``images``.
         """
@@ -132,22 +153,22 @@ class ImageStack:
                 return self._path(entry)
         known = ", ".join(f"{e.function} {e.axes}" for e in entries if e.path) or "none"
         raise NotFoundError(
-            f"no {function} {axes} projection here", address=self.address, why=f"here: {known}"
+            f"no {function} {axes} projection", address=self.address, why=f"here: {known}"
         )
 
     def file(self, kind: str) -> Path:
-        """Give the path of a morphology file by its type: ``3DNeuronReconstruction``, ….
+        """Return the path of a morphology file by its type, such as ``3DNeuronReconstruction``.
 
         Raises
         ------
         NotFoundError
-            If it is not here.
+            If it has not been fetched, or the cell has none.
         """
         for entry in self.manifest.morphology:
             if entry.type == kind and entry.path:
                 return self._path(entry)
         raise NotFoundError(
-            f"no {kind} here",
+            f"no {kind}",
             address=self.address,
             why="the cell has none, or it was not fetched",
             hint=f"openallen fetch {self.address} --to {self.folder}",
@@ -155,31 +176,31 @@ class ImageStack:
 
     @property
     def morphology(self) -> Morphology:
-        """The reconstruction of the cell, in µm.
+        """The reconstruction of the cell; coordinates in µm, in the frame of the planes.
 
         Raises
         ------
         NotFoundError
-            If there is none here.
+            If there is none, or it has not been fetched.
         """
         from openallen.formats.swc import read_swc
 
         return read_swc(self.file("3DNeuronReconstruction"))
 
     def zarr(self, to: Path | str | None = None, **options: Any) -> OmeZarr:
-        """Open the stack as OME-Zarr, converting it first if that was not done yet.
+        """Open the stack as OME-Zarr; convert it first if necessary.
 
         Parameters
         ----------
         to
-            Where the store is or shall be; ``<specimen>.ome.zarr`` beside the manifest if None.
+            Path of the store; ``<specimen>.ome.zarr`` beside the manifest if None.
         **options
-            As `openallen.sources.stacks.convert.ConvertOptions`, for a conversion.
+            For a conversion, as `openallen.sources.stacks.convert.ConvertOptions`.
 
         Returns
         -------
         OmeZarr
-            ``.levels`` are zarr arrays, largest first, with their sizes in ``.scales_um``.
+            ``.levels`` are zarr arrays, largest first; ``.scales_um`` are their pixel sizes.
 
         Raises
         ------
@@ -194,7 +215,7 @@ class ImageStack:
         return OmeZarr(work.to)
 
     def conversion(self, to: Path | str | None = None, **options: Any) -> Conversion:
-        """Get a conversion to OME-Zarr ready, without doing it; parameters as for `zarr`.
+        """Prepare a conversion to OME-Zarr without running it; parameters as for `zarr`.
 
         Raises
         ------
@@ -207,13 +228,13 @@ class ImageStack:
         return conversion(self.manifest, self.planes, where, ConvertOptions(**options))
 
     def focus(self) -> NDArray[np.float64]:
-        """Measure the focus of each plane that is here: the variance of its Laplacian.
+        """Measure the focus of each plane here: the variance of its Laplacian.
 
         Returns
         -------
         numpy.ndarray
-            float64, one number for each of `planes`; larger is sharper. Numbers compare only
-            within one stack at one downsampling.
+            float64, one value for each of `planes`; larger is sharper. Values are comparable
+            within one stack at one downsampling only.
 
         Raises
         ------
@@ -261,26 +282,6 @@ class ImageStack:
         return card(
             f"Image stack of specimen {self.specimen_id}",
             self._facts(),
-            image=self._thumbnail(),
+            image=thumbnail(self._best_projection()),
             note=self.manifest.citation,
         )
-
-    def _thumbnail(self) -> str:
-        path = self._best_projection()
-        if path is None or not path.exists():
-            return ""
-        data = path.read_bytes()
-        if len(data) > _THUMBNAIL_BYTES:
-            data = _shrunk(data)
-        return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else ""
-
-
-def _shrunk(data: bytes) -> bytes:
-    """Make a picture small enough for a notebook; nothing where no decoder is installed."""
-    try:
-        import simplejpeg
-    except ImportError:
-        return b""
-    pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=320, min_width=1)
-    small: bytes = simplejpeg.encode_jpeg(pixels, quality=80, colorspace="GRAY")
-    return small

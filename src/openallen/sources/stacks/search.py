@@ -1,14 +1,16 @@
-"""Which cells have an image stack, and what is known of one of them.
+"""Which cells have an image stack, and the facts of one of them.
 
-The natural question, ``SubImage[specimen_id$eqN]``, gives the projections and never the planes:
-planes carry no specimen, their data set does.
+The natural query, ``SubImage[specimen_id$eqN]``, returns the projections and never the planes:
+planes have no specimen, their data set has.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,7 +19,10 @@ from openallen.brainmap.answers import Row
 from openallen.brainmap.builder import Search
 from openallen.brainmap.client import Client
 from openallen.brainmap.language import Query
-from openallen.errors import NotFoundError
+from openallen.brainmap.near import values_hint
+from openallen.brainmap.schema import schema
+from openallen.errors import NotFoundError, OpenAllenError
+from openallen.near import nothing_matches, unknown_column
 from openallen.sources.stacks.models import (
     WHITEPAPER_Z_STEP_UM,
     Projection,
@@ -27,7 +32,20 @@ from openallen.sources.stacks.models import (
     planes_from_rows,
 )
 
-__all__ = ["COLUMNS", "cell_row", "describe", "search_cells"]
+__all__ = [
+    "COLUMNS",
+    "cell_row",
+    "cells_with_planes",
+    "describe",
+    "no_cells",
+    "planes_note",
+    "search_cells",
+]
+
+_MODEL: Final = "ApiCellTypesSpecimenDetail"
+_LIST: Final = "openallen list stack:"
+_AT_ONCE: Final = 500
+"""Ids in one request: a URL of some 5,000 characters, which every server takes."""
 
 COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -52,27 +70,95 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def search_cells(conditions: Iterable[Condition] = ()) -> Query:
-    """Give the query for cells that have images.
-
-    A cell has images when its row names a picture (``si__path``).
+    """Return the query for cells that have images: those whose row names a picture (``si__path``).
 
     Parameters
     ----------
     conditions
         Filters by names of `COLUMNS`, or by the service's own.
+
+    Raises
+    ------
+    UsageError
+        For a column that does not exist, with the nearest one.
     """
-    wanted = [Condition(COLUMNS.get(c.field, c.field), c.op, c.value) for c in conditions]
-    search = Search.of("ApiCellTypesSpecimenDetail").where(si__path__exists=True).where(*wanted)
-    return search.query
+    known = schema().get(_MODEL)
+    service_names = known.fields if known else {}
+    wanted: list[Condition] = []
+    for condition in conditions:
+        name = COLUMNS.get(condition.field, condition.field)
+        if name not in service_names:
+            raise unknown_column(condition, COLUMNS, address="stack:", command=_LIST)
+        wanted.append(replace(condition, field=name))
+    return Search.of(_MODEL).where(si__path__exists=True).where(*wanted).query
+
+
+def no_cells(client: Client, conditions: Sequence[Condition]) -> NotFoundError:
+    """Return the error for conditions no cell matches, with the values that were likely meant."""
+    places = {name: ("", column) for name, column in COLUMNS.items()}
+    found = values_hint(client, search_cells(conditions), conditions, places)
+    command = _LIST + client.source_option
+    return nothing_matches("stack:", conditions, found, command=command)
+
+
+def cells_with_planes(client: Client, specimen_ids: Iterable[int]) -> set[int]:
+    """Return those of some specimens whose planes the service lists, in one short request.
+
+    The live service lists the planes of every cell that has images. An archive may hold rows of
+    cells without their planes, as the sample does.
+
+    Parameters
+    ----------
+    client
+        Whom to ask.
+    specimen_ids
+        The cells in question. One request is sent for every 500 of them.
+
+    Raises
+    ------
+    AnswerError, ServiceError
+        If the service does not answer as it should.
+    """
+    ids = list(dict.fromkeys(specimen_ids))
+    found: set[int] = set()
+    for start in range(0, len(ids), _AT_ONCE):
+        search = Search.of("SubImage").where(
+            "data_set", specimen_id__in=ids[start : start + _AT_ONCE]
+        )
+        query = search.tabular(distinct=True, specimen_id="data_sets.specimen_id").query
+        # One answer, not pages: the total of a distinct query may count every plane.
+        whole = query.with_options(replace(query.options, num_rows="all"))
+        found.update(int(row["specimen_id"]) for row in client.answer(whole).rows)
+    return found
+
+
+def planes_note(client: Client, specimen_ids: Sequence[int]) -> str:
+    """Return which of these cells have their images in an archive; empty where all have.
+
+    The live service is not asked: there every listed cell has images.
+    """
+    if client.source == "live" or not specimen_ids:
+        return ""
+    here = cells_with_planes(client, specimen_ids)
+    cells = len(set(specimen_ids))
+    if len(here) >= cells:
+        return ""
+    which = f": {_some(here)}" if here else ""
+    return f"this archive has the images of {len(here):,} of these {cells:,} cells{which}"
+
+
+def _some(ids: Iterable[int], most: int = 5) -> str:
+    listed = [str(number) for number in sorted(ids)]
+    return ", ".join(listed[:most]) + (", …" if len(listed) > most else "")
 
 
 def cell_row(row: Mapping[str, Any]) -> Row:
-    """Give a cell as `COLUMNS` name it."""
-    return {name: row.get(told) for name, told in COLUMNS.items()}
+    """Return a cell's row with the names of `COLUMNS`."""
+    return {name: row.get(column) for name, column in COLUMNS.items()}
 
 
 def describe(client: Client, specimen_id: int) -> StackFacts:
-    """Ask for all that is known of one cell's stack; fetches no pixel.
+    """Return everything the service says about one cell's stack, without fetching pixels.
 
     Raises
     ------
@@ -87,7 +173,7 @@ def describe(client: Client, specimen_id: int) -> StackFacts:
         rows = {name: future.result() for name, future in asked.items()}
     specimen = rows["specimen"][0] if rows["specimen"] else {}
     if not rows["planes"]:
-        raise _nothing(specimen_id, rows)
+        raise _nothing(client, specimen_id, rows)
     planes, data_set_id, notes = _one_data_set(rows["planes"])
     projections = tuple(sorted(map(Projection.from_row, rows["projections"]), key=lambda p: p.id))
     reconstructions = tuple(
@@ -121,18 +207,26 @@ def _queries(specimen_id: int) -> dict[str, Query]:
     }
 
 
-def _nothing(specimen_id: int, rows: Mapping[str, list[Row]]) -> NotFoundError:
-    known = rows["specimen"] or rows["projections"] or rows["reconstructions"]
-    return NotFoundError(
-        "this cell has no image stack" if known else "there is no such cell",
-        address=f"stack:{specimen_id}",
-        why="the service has no planes of it",
-        hint="openallen list stack:",
-    )
+def _nothing(client: Client, specimen_id: int, rows: Mapping[str, list[Row]]) -> NotFoundError:
+    address, source = f"stack:{specimen_id}", client.source_option
+    if not (rows["specimen"] or rows["projections"] or rows["reconstructions"]):
+        hint = f"{_LIST}{source}"
+        return NotFoundError("no such cell", address=address, hint=hint)
+    why, hint = "the service lists no planes", f"{_LIST}{source}"
+    here: set[int] = set()
+    if source:
+        with suppress(OpenAllenError):
+            cells = client.rows(search_cells())
+            here = cells_with_planes(client, (int(cell["specimen__id"]) for cell in cells))
+    if here:
+        # Its rows are here, its planes are not: the list of cells would lead back to this error.
+        why = f"this archive has the planes of {_some(here)} only"
+        hint = f"openallen show stack:{min(here)}{source}"
+    return NotFoundError("this cell has no image stack", address=address, why=why, hint=hint)
 
 
 def _one_data_set(rows: list[Row]) -> tuple[list[Row], int, list[str]]:
-    """Give the planes of the data set that has most of them, and say what was left out."""
+    """Return the planes of the data set with most planes, its id, and notes on the others."""
     counts = Counter(row.get("data_set_id") for row in rows)
     (chosen, _), *others = counts.most_common()
     notes = [f"data set {other} with {n} planes was left out" for other, n in others]
@@ -144,7 +238,7 @@ def _z_step(
     projections: tuple[Projection, ...],
     planes: list[Row],
 ) -> ZStep:
-    """Find the distance between planes: as traced, as the side view shows it, else as published."""
+    """Return the distance between planes: of the tracing, of the side view, else as published."""
     for reconstruction in reconstructions:
         if reconstruction.scale_factor_z_um:
             source = f"NeuronReconstruction {reconstruction.id}, scale_factor_z"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from openallen.address import Address, AddressLike, Condition
 from openallen.display import bytes_text
-from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
+from openallen.errors import (
+    NotFoundError,
+    OfflineError,
+    OpenAllenError,
+    UnreachableError,
+    UsageError,
+)
 from openallen.sources.base import SURE, Example, Facts, Field, Place, Rows, Source
-from openallen.sources.stacks.options import Options, ShowOptions
+from openallen.sources.stacks.options import ListOptions, Options, ShowOptions
 
 if TYPE_CHECKING:
+    from openallen.brainmap.paging import Short
     from openallen.plans import Report
     from openallen.sources.stacks.models import StackFacts
     from openallen.sources.stacks.read import ImageStack
+    from openallen.store.checked import Checked
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
 
@@ -42,6 +50,7 @@ class StackSource(Source):
             ),
         ),
     )
+    list_options: ClassVar[type] = ListOptions
     fetch_options: ClassVar[type] = Options
     show_options: ClassVar[type] = ShowOptions
     columns: ClassVar[tuple[str, ...]] = (
@@ -71,25 +80,31 @@ class StackSource(Source):
     # --- list -------------------------------------------------------------------------------------
 
     def rows(
-        self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
+        self,
+        address: Address,
+        conditions: Sequence[Condition],
+        options: ListOptions,
+        limit: int | None,
     ) -> Rows:
         """Return cells that have images, as `COLUMNS` name them."""
-        from openallen.sources.stacks.search import cell_row, search_cells
+        from openallen.sources.stacks.search import cell_row, no_cells, planes_note, search_cells
 
-        del options
         if address.name:
-            raise self._cannot("listed", address, f"openallen show {address}")
+            raise self.cannot("listed", address, f"openallen show {address}")
         wanted = [*address.conditions, *conditions]
         asked = search_cells(wanted)
         client = self.context.client
-        return Rows(
-            map(cell_row, client.rows(asked, limit)),
+        short: Short = "warn" if options.accept_short else "error"
+        rows = Rows(
+            map(cell_row, client.rows(asked, limit, short=short)),
             self.columns,
             id_column="specimen_id",
             noun="cell",
             total=None if limit is None else client.count(asked),
-            empty=lambda: self.nothing(address, " ".join(map(str, wanted))),
+            notes=lambda: _some(planes_note(client, [row["specimen_id"] for row in rows])),
+            empty=lambda: no_cells(client, wanted),
         )
+        return rows
 
     # --- show -------------------------------------------------------------------------------------
 
@@ -106,7 +121,7 @@ class StackSource(Source):
             downsample = _size_of(here) or 0
         try:
             found = describe(self.context.client, address.id)
-        except OfflineError:
+        except (OfflineError, UnreachableError):
             if here is None:
                 raise
             return self.facts_of(here, str(address))
@@ -121,17 +136,15 @@ class StackSource(Source):
 
     def _one(self, address: Address) -> None:
         if not address.name:
-            raise self._cannot("shown as a whole", address, f"openallen list {self.scheme}:")
+            raise self.cannot("shown as a whole", address, f"openallen list {self.scheme}:")
 
     # --- fetch and open ---------------------------------------------------------------------------
 
     def job(self, address: Address, to: Path, options: Options) -> Job:
-        """Return the job that packages a stack into a folder."""
+        """Return the job that packages a stack into a folder; offline by the manifest there."""
         from openallen.sources.stacks.package import StackJob
-        from openallen.sources.stacks.search import describe
 
-        client = self.context.client
-        return StackJob.of(client, describe(client, address.id), options, to)
+        return StackJob.prepare(self.context.client, address.id, options, to)
 
     def written(self, report: Report, options: Options) -> dict[str, Path]:
         """Return the manifest, and the table of planes where one was asked for."""
@@ -142,7 +155,8 @@ class StackSource(Source):
             from openallen.sources.stacks.read import ImageStack
             from openallen.sources.stacks.tables import write_table
 
-            found["table"] = write_table(ImageStack(report.plan.to), options.format)
+            form = cast("Literal['json', 'csv', 'parquet']", options.format)
+            found["table"] = write_table(ImageStack(report.plan.to), form)
         return found
 
     def open(self, address: Address, **options: Any) -> ImageStack:
@@ -172,6 +186,26 @@ class StackSource(Source):
         self.no_options(options, place.name)
         assert place.path is not None
         return ImageStack(place.path.parent if place.file else place.path)
+
+    # --- what is here -----------------------------------------------------------------------------
+
+    def verify(self, folder: Path) -> Iterator[Checked]:
+        """Compare every file of a folder with its manifest, wherever it was moved or copied."""
+        from openallen.sources.stacks.recorded import verify_stack
+
+        return verify_stack(folder if folder.is_dir() else folder.parent)
+
+    def repair_job(self, folder: Path) -> Job | None:
+        """Return the job that fetches what is damaged or missing, as the manifest has it."""
+        from openallen.sources.stacks.manifest import read_manifest
+        from openallen.sources.stacks.package import repair_job
+
+        source = read_manifest(folder).source
+        return repair_job(self.context.client_of(source), folder)
+
+
+def _some(note: str) -> tuple[str, ...]:
+    return (note,) if note else ()
 
 
 def _here(folder: Path) -> ImageStack | None:

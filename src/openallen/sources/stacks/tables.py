@@ -1,4 +1,4 @@
-"""The table of planes as a file beside the manifest: JSON, CSV or Parquet."""
+"""Write the table of planes beside the manifest: JSON, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TableFormat = Literal["json", "csv", "parquet"]
 
 
 def write_table(stack: ImageStack, form: TableFormat) -> Path:
-    """Write ``planes.<form>`` beside the manifest, whole or not at all; gives its path.
+    """Write ``planes.<form>`` beside the manifest, atomically, and return its path.
 
-    One row for each plane, known but missing ones included, with the columns of
+    One row for each plane, planes that are not here included, with the columns of
     `ImageStack.rows`.
 
     Raises

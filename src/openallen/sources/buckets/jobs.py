@@ -1,22 +1,20 @@
-"""What fetching an asset, or a part of it, takes."""
+"""What fetching files below a prefix of a bucket takes."""
 
 from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from openallen.address import Address
-from openallen.errors import NotFoundError
 from openallen.plans import Plan, RemoteFile, Report
-from openallen.sources.assets.read import Asset
 from openallen.transfer.job import Means
 from openallen.transport.s3 import Bucket, Listed
 
-__all__ = ["AssetJob", "EtagCheck", "part_sizes"]
+__all__ = ["EtagCheck", "PrefixJob", "part_sizes"]
 
 _MIB: Final = 1 << 20
 _PARTS: Final = tuple(
@@ -29,7 +27,7 @@ _MANY_CONNECTIONS: Final = 256
 
 
 def part_sizes(size_bytes: int, parts: int) -> list[int]:
-    """Give the sizes of parts that cut a file of `size_bytes` into so many."""
+    """Return the sizes of parts that cut a file of `size_bytes` into so many."""
     return [part for part in _PARTS if -(-size_bytes // part) == parts]
 
 
@@ -72,8 +70,8 @@ def _etag(path: Path, part_bytes: int) -> str:
 
 
 @dataclass(frozen=True)
-class AssetJob:
-    """Files of an asset about to be fetched.
+class PrefixJob:
+    """Files below a prefix about to be fetched.
 
     Parameters
     ----------
@@ -87,41 +85,50 @@ class AssetJob:
     def of(
         cls,
         bucket: Bucket,
-        asset: Asset,
-        address: Address,
+        prefix: str,
+        found: Sequence[Listed],
         to: Path,
         *,
-        source: str,
-        parts: tuple[str, ...] = (),
-    ) -> AssetJob:
-        """Plan the files a pattern names: ``asset:NAME/behavior/*.csv``; all where there is none.
+        address: Address,
+        root: Address,
+        retry_to: Path,
+        notes: tuple[str, ...] = (),
+    ) -> PrefixJob:
+        """Plan files of a bucket; they keep their place below the prefix.
+
+        Parameters
+        ----------
+        bucket, prefix
+            Where they are.
+        found
+            The files, as they were listed; at least one.
+        to
+            The folder they go to.
+        address
+            What was asked for.
+        root
+            The address of the prefix.
+        retry_to
+            The folder that the command is given which fetches them again.
+        notes
+            What people should know of the plan.
 
         Raises
         ------
-        NotFoundError
-            If no file matches.
         IntegrityError
             If a key would land outside the folder.
         """
-        pattern = "/".join(parts)
-        found = list(asset.files(pattern))
-        if not found:
-            raise NotFoundError(
-                "no file of this asset matches" if pattern else "there is no such asset",
-                address=str(address),
-                why=f"nothing in {bucket.name}/{asset.prefix}{pattern}",
-                hint=f"openallen show asset:{asset.name}" if pattern else "openallen list asset:",
-            )
         sizes = sorted(entry.size_bytes for entry in found)
         small = sizes[len(sizes) // 2] < _SMALL_BYTES
-        retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(to))}"
+        retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(retry_to))}"
         plan = Plan(
             address=str(address),
-            title=f"{address.scheme} {asset.name}",
-            source=source,
+            title=f"{root.scheme} {'/'.join((root.name, *root.path))}",
+            source=f"s3://{bucket.name}",
             to=to,
-            files=tuple(_files(bucket, asset, address, found, retry)),
+            files=tuple(_files(bucket, prefix, root, found, retry)),
             connections=_MANY_CONNECTIONS if small else _CONNECTIONS,
+            notes=notes,
         )
         return cls(plan)
 
@@ -130,15 +137,10 @@ class AssetJob:
         return means.run(self.plan)
 
     def result(self) -> object:
-        """Give the folder, or the path of the one file asked for."""
+        """Return the folder, or the path of the one file asked for."""
         if len(self.plan.files) == 1:
             return self.plan.to / self.plan.files[0].path
         return self.plan.to
-
-
-def _named(address: Address, path: str) -> Address:
-    kept = address.path[:1] if address.scheme == "recording" else ()
-    return Address(address.scheme, address.name, path=(*kept, *path.split("/")))
 
 
 def _kind(name: str) -> str:
@@ -146,13 +148,13 @@ def _kind(name: str) -> str:
 
 
 def _files(
-    bucket: Bucket, asset: Asset, address: Address, found: Iterable[Listed], retry: str
+    bucket: Bucket, prefix: str, root: Address, found: Iterable[Listed], retry: str
 ) -> Iterable[RemoteFile]:
     for entry in found:
-        path = entry.key.removeprefix(asset.prefix)
+        path = entry.key.removeprefix(prefix)
         parts = "-" in entry.etag
         yield RemoteFile(
-            address=str(_named(address, path)),
+            address=str(replace(root, path=(*root.path, *path.split("/")))),
             url=bucket.url(entry.key),
             path=path,
             kind=path.partition("/")[0] if "/" in path else _kind(path),

@@ -1,0 +1,59 @@
+"""Channels of Neuropixels probes: where they lie on the probe and in the brain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from openallen.formats.nwb import frame
+from openallen.formats.nwb.tables import as_series
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from openallen.formats.nwb import Tree
+
+__all__ = ["ELECTRODES", "PROBES", "channel_table", "places_text"]
+
+PROBES: Final = "general/extracellular_ephys"
+ELECTRODES: Final = f"{PROBES}/electrodes"
+_SKIPPED: Final = ("group", "group_name", "imp", "location", "filtering")
+_NAMES: Final = {
+    "x": "anterior_posterior_ccf_coordinate",
+    "y": "dorsal_ventral_ccf_coordinate",
+    "z": "left_right_ccf_coordinate",
+    "local_index": "probe_channel_number",
+}
+_ALLENSDK_FILTERING: Final = "AP band: 500 Hz high-pass; LFP band: 1000 Hz low-pass"
+
+
+def channel_table(tree: Tree, *, allensdk_compatible: bool = False) -> pd.DataFrame:
+    """Return the channels of a file, in its own order.
+
+    Returns
+    -------
+    DataFrame
+        Index ``id``, columns in alphabetical order; positions on the probe and CCF coordinates in
+        µm, ``structure_acronym`` None outside the brain.
+    """
+    made = frame(tree, ELECTRODES, _SKIPPED, "id").rename(columns=_NAMES)
+    places = tree.array(f"{ELECTRODES}/location")
+    made["structure_acronym"] = [_acronym(str(place)) for place in places]
+    made["structure_acronym"] = made["structure_acronym"].astype(object)
+    made["filtering"] = as_series(tree.array(f"{ELECTRODES}/filtering")).to_numpy()
+    if allensdk_compatible:
+        made["filtering"] = _ALLENSDK_FILTERING
+    made["filtering"] = made["filtering"].astype(object)
+    return made[sorted(made.columns)]
+
+
+def _acronym(location: str) -> str | None:
+    text = location.partition("-")[0].strip()
+    return None if text in {"", "None"} else text
+
+
+def places_text(acronyms: Iterable[object], most: int = 8) -> str | None:
+    """Return structures as text, each once, in their order: ``VISp, CA1``; None for none."""
+    found = [name for name in dict.fromkeys(acronyms) if isinstance(name, str)]
+    text = ", ".join(found[:most])
+    return (f"{text}, and {len(found) - most} more" if len(found) > most else text) or None

@@ -1,0 +1,256 @@
+"""Rows of releases: projects, versions, files, tables."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.address import Address, Condition
+from openallen.errors import NotFoundError
+from openallen.sources.filters import check_columns, matches
+from openallen.sources.releases.access import cache_of, project_names, release_of
+from openallen.sources.releases.chosen import FILES, file_address, some
+from openallen.sources.releases.projects import find_project
+from openallen.sources.releases.rows import read_rows
+from openallen.sources.releases.search import file_rows
+from openallen.sources.tables import Row, Rows, cell_text, telling
+
+if TYPE_CHECKING:
+    from openallen.sources.context import Context
+    from openallen.sources.releases.cache import ReleaseCache
+    from openallen.sources.releases.read import Release
+
+__all__ = ["few_values", "list_files", "list_projects", "list_table", "list_versions"]
+
+PROJECT_COLUMNS: Final = ("address", "title", "bucket", "here")
+VERSION_COLUMNS: Final = ("version", "address", "newest", "manifest_here", "used_last")
+_FILE_SHOWN: Final = ("kind", "id", "size_bytes", "path")
+_FILE_COLUMNS: Final = (*_FILE_SHOWN, "url", "version_id", "digest", "address")
+_FEW: Final = 12
+_LOOKED_AT: Final = 50
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a list is asked for.
+
+    Parameters
+    ----------
+    address
+        The address.
+    conditions
+        Filters, those of the address first.
+    limit
+        Rows at most; all where None.
+    """
+
+    address: Address
+    conditions: tuple[Condition, ...]
+    limit: int | None
+
+    def check(self, columns: Sequence[str]) -> None:
+        """See that every condition is on a column.
+
+        Raises
+        ------
+        UsageError
+            With the nearest column.
+        """
+        check_columns(columns, self.conditions, str(self.address))
+
+
+def list_projects(context: Context, asked: Asked) -> Rows:
+    """Return one row for each project: those that are known, and those of the settings."""
+    asked.check(PROJECT_COLUMNS)
+    projects = (find_project(n, context.settings.projects) for n in project_names(context))
+    rows = [
+        {
+            "address": f"release:{p.name}",
+            "title": p.title,
+            "bucket": p.bucket,
+            "here": context.folder(Address("release", p.name)).is_dir(),
+        }
+        for p in projects
+    ]
+    return _filtered(rows, asked, PROJECT_COLUMNS, id_column="address", noun="project")
+
+
+def list_versions(context: Context, asked: Asked) -> Rows:
+    """Return one row for each version of a project, the newest first."""
+    asked.check(VERSION_COLUMNS)
+    name = asked.address.name
+    cache = cache_of(context, name)
+    versions = cache.versions()
+    here, last = cache.here(), cache.last_used
+    rows = [
+        {
+            "version": str(v),
+            "address": f"release:{name}@{v}",
+            "newest": v == versions[0],
+            "manifest_here": v in here,
+            "used_last": v == last,
+        }
+        for v in versions
+    ]
+    return _filtered(rows, asked, VERSION_COLUMNS, id_column="address", noun="version")
+
+
+def list_files(context: Context, asked: Asked) -> Rows:
+    """Return one row for each file of a version, with its size as far as it can be learned."""
+    asked.check(_FILE_COLUMNS)
+    cache, release = release_of(context, asked.address)
+    manifest = release.manifest
+    addressed = (
+        row | {"address": file_address(manifest, row["path"])} for row in file_rows(manifest)
+    )
+    # Sizes are listed by the bucket: only those of the files that are wanted are asked for.
+    early = [c for c in asked.conditions if c.field != "size_bytes"]
+    rows = [row for row in addressed if matches(row, early)]
+    rows = list(_sized(cache, release, rows))
+    return _filtered(
+        rows, asked, _FILE_SHOWN, id_column="url", noun="file", notes=release.notes,
+        whole=lambda: file_rows(manifest),
+    )  # fmt: skip
+
+
+def _sized(cache: ReleaseCache, release: Release, rows: Sequence[Row]) -> Iterator[Row]:
+    by_path = {f.path: f for f in release.files}
+    files = cache.sized(by_path[row["path"]] for row in rows)
+    for row, file in zip(rows, files, strict=True):
+        yield row | {"size_bytes": file.size_bytes}
+
+
+def list_table(context: Context, asked: Asked) -> Rows:
+    """Return the rows of a table that match all conditions, as plain values.
+
+    Raises
+    ------
+    NotFoundError
+        If the version has no such table, with what there is.
+    UsageError
+        If a condition is on no column.
+    """
+    _, release = release_of(context, asked.address)
+    name = asked.address.path[0]
+    if len(asked.address.path) > 1 or name not in release.tables:
+        raise _no_table(context, release, asked.address)
+    path = release.csv(name)
+    first = list(islice(read_rows(path), _LOOKED_AT))
+    asked.check(list(first[0]) if first else [])
+    rows = (row for row in read_rows(path) if matches(row, asked.conditions))
+    index = _index(release, name, first)
+    return _filtered(
+        rows, asked, _telling(first, index, asked.conditions),
+        id_column=index,
+        noun="row", notes=release.notes, whole=lambda: read_rows(path), matched=True,
+    )  # fmt: skip
+
+
+def _index(release: Release, table: str, rows: Sequence[Row]) -> str:
+    """Return the column that names a row of a table: its index, else the first."""
+    index = release.manifest.project.tables.get(table, "")
+    if not rows or index in rows[0]:
+        return index or "id"
+    return next(iter(rows[0]))
+
+
+def _telling(rows: Sequence[Row], index: str, conditions: Sequence[Condition]) -> tuple[str, ...]:
+    """Return columns for people: the one that names a row, those asked for, those not empty."""
+    if not rows:
+        return ()
+    return tuple(dict.fromkeys([index, *(c.field for c in conditions), *telling(rows)]))
+
+
+def _no_table(context: Context, release: Release, where: Address) -> NotFoundError:
+    wanted = "/".join(where.path)
+    kinds = release.manifest.by_kind
+    known = [*release.tables, FILES]
+    base = release.address
+    if wanted in kinds and wanted != "table":
+        command = [f"{base}/{FILES}", f"kind={wanted}"]
+    else:
+        near = get_close_matches(wanted, known, 1)
+        command = [f"{base}/{near[0] if near else known[0]}"]
+    return NotFoundError(
+        f"the release has no table '{wanted}'",
+        address=str(where),
+        why=f"it has {some(release.tables)}, and files"
+        if release.tables
+        else f"it has no tables; its files are of the kinds {some(kinds)}",
+        hint=f"openallen list {shlex.join(command)}{context.source_flag}",
+    )
+
+
+def _filtered(
+    rows: Iterable[Row],
+    asked: Asked,
+    shown: Sequence[str],
+    *,
+    id_column: str,
+    noun: str,
+    notes: Sequence[str] = (),
+    whole: Callable[[], Iterable[Row]] | None = None,
+    matched: bool = False,
+) -> Rows:
+    """Return the rows that match, and why there are none."""
+    everything = list(rows) if whole is None else ()
+    kept: Iterable[Row] = rows if whole is not None else everything
+    if not matched:
+        kept = (row for row in kept if matches(row, asked.conditions))
+    total = None
+    if asked.limit is not None:
+        kept = iter(kept)
+        first = list(islice(kept, asked.limit))
+        total = len(first) + sum(1 for _ in kept)
+        kept = first
+    return Rows(
+        kept, shown, id_column=id_column, noun=noun, total=total, notes=notes,
+        empty=lambda: _nothing(asked, whole() if whole is not None else everything),
+    )  # fmt: skip
+
+
+def _nothing(asked: Asked, rows: Iterable[Row]) -> NotFoundError:
+    told = few_values(rows, asked.conditions)
+    why = " ".join(map(str, asked.conditions))
+    values = "; ".join(f"{name} is {', '.join(values)}" for name, values in told.items())
+    return NotFoundError(
+        "nothing matches",
+        address=str(replace(asked.address, conditions=())),
+        why=f"{why}; {values}" if values else why,
+        hint=_nearest(asked, told),
+    )
+
+
+def _nearest(asked: Asked, values: Mapping[str, Sequence[str]]) -> str:
+    """Return the same command with the nearest values, where there are some that look meant."""
+    told: list[str] = []
+    changed = False
+    for condition in asked.conditions:
+        known = {v.lower(): v for v in values.get(condition.field, ())}
+        near = get_close_matches(str(condition.value).lower(), known, 1)
+        if condition.op == "eq" and near:
+            told.append(f"{condition.field}={known[near[0]]}")
+            changed = True
+        else:
+            told.append(str(condition))
+    plain = str(replace(asked.address, conditions=()))
+    return f"openallen list {shlex.join([plain, *told])}" if changed else ""
+
+
+def few_values(
+    rows: Iterable[Mapping[str, Any]], conditions: Sequence[Condition]
+) -> dict[str, list[str]]:
+    """Return the values of the columns that conditions are on, where a column has few."""
+    names = list(dict.fromkeys(c.field for c in conditions))
+    found: dict[str, dict[str, None]] = {name: {} for name in names}
+    for row in rows:
+        for name in names:
+            value = row.get(name)
+            for one in value if isinstance(value, list) else [value]:
+                if len(found[name]) <= _FEW and one is not None:
+                    found[name][cell_text(one)] = None
+    return {name: sorted(values) for name, values in found.items() if 0 < len(values) <= _FEW}

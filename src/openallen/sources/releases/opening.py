@@ -1,0 +1,333 @@
+"""Opening parts of releases: sessions, tables, any file; the one that is here, else remotely."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.address import Address, AddressLike
+from openallen.errors import CorruptError, NotFoundError, UsageError
+from openallen.settings import Settings
+from openallen.sources.context import Context
+from openallen.sources.place import Place
+from openallen.sources.releases.access import fetcher, release_of, renewed
+from openallen.sources.releases.chosen import one_file
+from openallen.sources.releases.models import Manifest, ReleaseFile
+from openallen.sources.releases.remote import remote_place
+
+if TYPE_CHECKING:
+    from openallen.formats.nwb import Tree
+    from openallen.sessions import BehaviorSession
+    from openallen.sessions.base import Opener
+    from openallen.sources.releases.cache import ReleaseCache
+    from openallen.sources.releases.read import Release
+
+__all__ = ["open_part", "open_release", "open_session"]
+
+_BEHAVIOR: Final = "behavior_session"
+_ECEPHYS: Final = "ecephys_session"
+_SESSION: Final = "release:visual-behavior-ophys/ophys_experiment/951980471"
+
+
+def open_release(
+    address: AddressLike,
+    to: Path | str | None = None,
+    *,
+    source: str | None = None,
+    settings: Settings | None = None,
+) -> Release:
+    """Open a version of a release: its files, addresses, tables and sessions.
+
+    The manifest is asked for if it is not here; tables and files when they are wanted.
+
+    Parameters
+    ----------
+    address
+        ``release:visual-behavior-ophys``, with ``@1.0.1`` for one version. Without, the version
+        last used is, and on an empty store the newest.
+    to
+        The folder of the project; the store's own where None. May be a cache AllenSDK made.
+    source
+        ``live`` (the default), or the URL of an archive.
+    settings
+        What to go by; read afresh where None.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such project or version.
+    UsageError
+        If the address names a part of a release, or no release.
+    """
+    where = _release_address(address)
+    if where.path or where.conditions:
+        raise UsageError(
+            "this names a part of a release",
+            address=str(where),
+            hint=f"oa.open({str(where)!r})",
+        )
+    with Context(settings or Settings.load(source=source)) as context:
+        return release_of(context, where, to, use=True)[1]
+
+
+def open_session(
+    address: AddressLike,
+    to: Path | str | None = None,
+    *,
+    source: str | None = None,
+    remote: bool | None = None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> BehaviorSession:
+    """Open a session of a release.
+
+    Parameters
+    ----------
+    address
+        ``release:visual-behavior-ophys/ophys_experiment/951980471``.
+    to
+        The folder of the project; the store's own where None.
+    source
+        ``live`` (the default), or the URL of an archive.
+    remote
+        True reads the remote file even if it is here; False fetches it first; None takes the file
+        that is here, else reads the remote one, only the ranges that are touched, which stay in
+        the store. A file that is here is compared with its published digest, once.
+    settings
+        What to go by; read afresh where None.
+    **options
+        As for `openallen.sessions.BehaviorSession`.
+
+    Raises
+    ------
+    NotFoundError
+        If the release has no such session.
+    CorruptError
+        If the file that is here is not the published one.
+    """
+    where = _release_address(address)
+    if len(where.path) != 2:
+        raise UsageError("this names no session", address=str(where), hint=_SESSION)
+    with Context(settings or Settings.load(source=source)) as context:
+        found: BehaviorSession = open_part(context, where, to, remote, options)
+        return found
+
+
+def _release_address(address: AddressLike) -> Address:
+    from openallen.sources.releases.source import ReleaseSource
+
+    return ReleaseSource.parse(address)
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def open_part(
+    context: Context,
+    where: Address,
+    to: Path | str | None,
+    remote: bool | None,
+    options: dict[str, Any],
+    *,
+    use: bool = True,
+) -> Any:
+    """Open what the path of an address names: a table, a session, a file.
+
+    Parameters
+    ----------
+    context
+        Settings and clients; what is opened can be used beyond it.
+    where
+        The address; it has a path.
+    to
+        The folder of the project; the store's own where None.
+    remote
+        As for `open_session`.
+    options
+        What opening this kind of file takes.
+    use
+        Whether this is from now on the version that addresses without a version mean.
+
+    Returns
+    -------
+    DataFrame, BehaviorSession, NwbTables, ndarray, dict
+        A table as `Release.table` returns it; everything else by what the file holds.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such part, with what there is instead.
+    UsageError
+        If the path names several files, or the file is of no kind that opens.
+    CorruptError
+        If the file that is here is not the published one.
+    """
+    cache, release = release_of(context, where, to, use=use)
+    if len(where.path) == 1 and where.path[0] in release.tables:
+        return _table(release, where, remote, options)
+    part, is_behavior = _part(release, cache, where)
+    if remote is False:
+        fetcher(context)(part.cache, part.manifest, [part.file])
+    place = _place(context, part, where, to, remote)
+    more = _with_lfp(context, part, options)
+    if context.recognise(place) is None:
+        raise _unknown(context, place, where)
+    opened = context.open_place(place, **more)
+    if is_behavior:
+        opened = _as_behavior(opened, options)
+    if hasattr(opened, "reopen"):
+        target = None if to is None else str(to)
+        told = (str(where), target, context.settings.to_dict(), remote, options)
+        opened.reopen = (_reopened, told)
+    return opened
+
+
+def _reopened(
+    address: str,
+    to: str | None,
+    settings: dict[str, Any],
+    remote: bool | None,
+    options: dict[str, Any],
+) -> Any:
+    """Open a part again, in another process too."""
+    with Context(renewed(settings)) as context:
+        return open_part(context, Address.parse(address), to, remote, options)
+
+
+def _table(release: Release, where: Address, remote: bool | None, options: dict[str, Any]) -> Any:
+    if where.conditions:
+        raise UsageError(
+            "a table is opened whole",
+            address=str(where),
+            why=f"'{where.conditions[0]}' chooses rows of a list",
+            hint=f"openallen list {shlex.quote(str(where))}",
+        )
+    strange = [*options, *(["remote"] if remote is not None else [])]
+    if strange:
+        raise UsageError(f"there is no option '{strange[0]}' of tables", address=str(where))
+    return release.table(where.path[0])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One file of a version, and the folder and bucket it is in."""
+
+    cache: ReleaseCache
+    manifest: Manifest
+    file: ReleaseFile
+
+    @property
+    def path(self) -> Path:
+        return self.cache.path(self.manifest, self.file)
+
+
+def _part(release: Release, cache: ReleaseCache, where: Address) -> tuple[_Part, bool]:
+    """Return the one file an address names, and whether only behavior of it is wanted.
+
+    Behavior of an imaged session has no file of its own: it is in those of its experiments.
+    """
+    try:
+        return _Part(cache, *one_file(cache, release.manifest, where)), False
+    except NotFoundError:
+        if where.path[0] != _BEHAVIOR or len(where.path) != 2:
+            raise
+        if "ophys_experiment_table" not in release.tables:
+            raise
+        found = next(
+            (
+                row["ophys_experiment_id"]
+                for row in release.rows("ophys_experiment_table")
+                if str(row.get("behavior_session_id")) == where.path[1]
+            ),
+            None,
+        )
+        if found is None:
+            raise
+        file = release.file("ophys_experiment", str(found))
+        return _Part(cache, release.manifest, file), True
+
+
+def _place(
+    context: Context, part: _Part, where: Address, to: Path | str | None, remote: bool | None
+) -> Place:
+    """Return where a file is read from: here, if it is the published one, else its bucket."""
+    if remote is not True and part.path.exists():
+        _vouch(context, part, where, to)
+        return Place.here(part.path)
+    return remote_place(part.cache, part.file, str(where), context.settings.store / "ranges")
+
+
+def _vouch(context: Context, part: _Part, where: Address, to: Path | str | None) -> None:
+    """See that a file that is here is the published one: by the index, else by its digest, once."""
+    from openallen.sources.releases.plan import remote_file
+    from openallen.store import Store
+    from openallen.transfer.status import intact
+
+    told = remote_file(part.cache, part.manifest, part.file)
+    with Store(context.settings.store).index() as index:
+        if intact(told, part.path, index, verify=not context.settings.verify_later) is None:
+            elsewhere = "" if to is None else f" --to {shlex.quote(str(to))}"
+            raise CorruptError(
+                "the file that is here is damaged",
+                address=str(part.path),
+                why="it is not what was published",
+                hint=f"openallen fetch {shlex.quote(str(where))}{elsewhere}{context.source_flag}",
+            )
+
+
+def _as_behavior(opened: Any, options: dict[str, Any]) -> BehaviorSession:
+    from openallen.sessions import BehaviorSession
+
+    return BehaviorSession(lambda: opened.tree, opened.name, opened.path, **options)
+
+
+def _with_lfp(context: Context, part: _Part, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a session, with the way to its LFP where that has its own files."""
+    # Only sessions of Visual Behavior take LFP from files of their own.
+    is_ecephys = part.file.kind == _ECEPHYS and part.manifest.project.form == "cloud-cache"
+    if not is_ecephys or "lfp" in options:
+        return options
+    return options | {"lfp": _lfp_of(context.settings, part)}
+
+
+def _lfp_of(settings: Settings, part: _Part) -> Callable[[int, str], Opener | None]:
+    """Return what opens the LFP of a probe: a file of the release, here or remote."""
+    folder = part.file.path.rpartition("/")[0] + "/"
+    cache, manifest = part.cache, part.manifest
+
+    def lfp(probe_id: int, name: str) -> Opener | None:
+        del probe_id
+        ends = f"probe_{name}_lfp.nwb"
+        inside = (f for f in manifest.files if f.path.startswith(folder))
+        found = next((f for f in inside if f.path.endswith(ends)), None)
+        if found is None:
+            return None
+        path, at = cache.path(manifest, found), found.at
+
+        def opener() -> Tree:
+            from openallen.formats.nwb import open_h5
+
+            if path.exists():
+                return open_h5(path, str(path))
+            url = cache.bucket.url(at.key, at.version_id)
+            with Context(settings) as later:
+                return later.h5(url, url, immutable=bool(at.version_id))
+
+        return opener
+
+    return lfp
+
+
+def _unknown(context: Context, place: Place, where: Address) -> UsageError:
+    plain = replace(where, conditions=())
+    suffix = Path(place.file).suffix or place.file
+    here = f"; it is at {place.path}" if place.path is not None else ""
+    return UsageError(
+        f"files of the kind '{suffix}' are not opened",
+        address=str(where),
+        why=f"openallen fetches and verifies them{here}",
+        hint=f"openallen fetch {shlex.quote(str(plain))}{context.source_flag}",
+    )
