@@ -11,7 +11,7 @@ import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -172,7 +172,7 @@ def _no_proxy() -> str:
     return ",".join(filter(None, ("localhost,127.0.0.1,::1", told)))
 
 
-def _trust() -> Mapping[int, object]:
+def _trust() -> dict[int, object]:
     """Return whom TLS trusts: what the environment names, else the system's own certificates."""
     for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         path = os.environ.get(name)
@@ -192,9 +192,13 @@ def _system_trust() -> dict[int, object]:
 
     told = ssl.get_default_verify_paths()
     files = (told.cafile, told.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt")
+    found: dict[int, object] = {}
     file = next((f for f in files if f and os.path.exists(f)), None)  # noqa: PTH110
-    folder = told.capath
-    return ({pycurl.CAINFO: file} if file else {}) | ({pycurl.CAPATH: folder} if folder else {})
+    if file:
+        found[pycurl.CAINFO] = file
+    if told.capath:
+        found[pycurl.CAPATH] = told.capath
+    return found
 
 
 # --- errors ---------------------------------------------------------------------------------------
