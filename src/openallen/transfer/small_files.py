@@ -7,7 +7,6 @@ before they get their name.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -35,7 +34,7 @@ SMALL_BYTES: Final = 1 << 20
 WORTH_FILES: Final = 16
 """Fewer small files than this are left to the ordinary engine."""
 
-_MOST_THREADS: Final = 4
+_MOST_THREADS: Final = 2
 _EACH: Final = 32
 _LOOK_S: Final = 0.2
 _PATIENCE: Final = 8
@@ -90,7 +89,7 @@ class SmallFiles:
     def run(self, files: Iterable[RemoteFile]) -> None:
         """Fetch what goes smoothly of `files`."""
         self._todo = deque(files)
-        count = min(_MOST_THREADS, max(2, os.cpu_count() or 1), 1 + len(self._todo) // _EACH)
+        count = min(_MOST_THREADS, 1 + len(self._todo) // _EACH)
         with ThreadPoolExecutor(count, thread_name_prefix="small") as pool:
             work = [pool.submit(self._work, count) for _ in range(count)]
             try:
