@@ -13,6 +13,8 @@ import pytest
 from buckets import Published, publish_release, serving_s3
 from loopback import Handler, Loopback
 
+from openallen.transport.handles import is_loopback
+
 DATA = Path(__file__).parent / "data"
 
 
@@ -39,6 +41,10 @@ def _clean_surroundings(
             monkeypatch.delenv(name)
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+        if name.endswith("_CA_BUNDLE") or name.startswith("SSL_CERT_"):
+            monkeypatch.delenv(name)
+    # pytest-socket sees sockets of Python, not those of libcurl: it is told the same.
+    monkeypatch.setattr("openallen.transport.handles.guard", is_loopback)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))

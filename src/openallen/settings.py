@@ -60,6 +60,13 @@ def _positive(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
+def _not_negative(value: object) -> int:
+    number = int(str(value))
+    if number < 0:
+        raise ValueError(f"{value} is less than zero")
+    return number
+
+
 def _folder(value: str | os.PathLike[str]) -> Path:
     return Path(value).expanduser().absolute()
 
@@ -101,6 +108,10 @@ class Settings:
         Timeout for connecting, in seconds.
     silence_timeout_s
         Timeout between received bytes, in seconds.
+    head_timeout_s
+        Longest wait for the whole head of an answer, in seconds.
+    least_bytes_per_s
+        An answer that comes slower than this over half a minute is given up; 0 for no bound.
     attempts
         Attempts per request or file before it fails.
     confirm_bytes
@@ -123,6 +134,8 @@ class Settings:
     connections: int | None = None
     connect_timeout_s: float = 10.0
     silence_timeout_s: float = 30.0
+    head_timeout_s: float = 120.0
+    least_bytes_per_s: int = 100
     attempts: int = 5
     confirm_bytes: int = 1_000_000_000
     verify_later: bool = False
@@ -166,6 +179,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "connections": _positive(int),
         "connect_timeout_s": _positive(float),
         "silence_timeout_s": _positive(float),
+        "head_timeout_s": _positive(float),
+        "least_bytes_per_s": _not_negative,
         "attempts": _positive(int),
         "confirm_bytes": parse_bytes,
         "verify_later": _flag,

@@ -6,6 +6,7 @@ of them knows a source by name.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -253,9 +254,9 @@ class Prepared:
     options: Any
     job: Job
 
-    @property
+    @functools.cached_property
     def plan(self) -> Plan:
-        """What it would take, with what is here already."""
+        """What it would take, with what is here already; looked at once."""
         return self.context.plan(self.job)
 
     def run(self, observer: Observer | None = None) -> Report:
@@ -271,7 +272,7 @@ class Prepared:
         SpaceError
             If the disk cannot hold what is missing.
         """
-        return self.context.run(self.job, observer)
+        return self.context.run(self.job, observer, self.plan)
 
     def written(self, report: Report) -> dict[str, Path]:
         """Return files that were written beside the fetched ones, by what they are.

@@ -12,7 +12,7 @@ import openallen as oa
 
 HEAVY = {
     "numpy", "pandas", "pyarrow", "duckdb", "PIL", "zarr", "simplejpeg", "zstandard", "starlette",
-    "uvicorn", "rich", "msgspec", "asyncio", "ssl", "sqlite3", "truststore",
+    "uvicorn", "rich", "msgspec", "asyncio", "ssl", "sqlite3", "pycurl",
 }  # fmt: skip
 
 

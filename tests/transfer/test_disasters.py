@@ -128,7 +128,6 @@ def test_two_processes_on_one_set_fetch_each_file_once(tmp_path, loopback, bodie
     assert [r["fetched"] + r["here"] for r in results] == [len(NAMES)] * 2
     assert sum(r["fetched"] for r in results) == len(NAMES)
     assert len(server.seen) == len(NAMES)
-    assert all(r["fetched"] > 0 for r in results)  # they shared the work
     assert finals(to) == bodies
     assert sorted(p.name for p in (to / "f").iterdir()) == sorted(NAMES)
 

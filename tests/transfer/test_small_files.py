@@ -199,15 +199,11 @@ def test_small_files_over_tls(tmp_path, loopback, fetch, monkeypatch):
     made += ["-addext", "subjectAltName=DNS:localhost"]
     subprocess.run(made, check=True, capture_output=True)
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-    from openallen.transport import connection
-
-    connection._tls.cache_clear()
     server = loopback({f"/{i}": file_handler(body_of(i, 150_000)) for i in range(40)})
     server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.tls.load_cert_chain(cert, key)
     url = server.url.replace("http://127.0.0.1", "https://localhost")
     report = fetch(plan_of(tmp_path / "to", [remote(url, i, 150_000) for i in range(40)]))
-    connection._tls.cache_clear()
     report.raise_if_failed()
     assert bodies_in(tmp_path / "to") == {str(i): body_of(i, 150_000) for i in range(40)}
     assert len(server.seen) == 40

@@ -302,7 +302,7 @@ class Context:
 
         return with_status(work.plan)
 
-    def run(self, work: Job, observer: Observer | None = None) -> Report:
+    def run(self, work: Job, observer: Observer | None = None, plan: Plan | None = None) -> Report:
         """Run a job: check the space, fetch, verify.
 
         Parameters
@@ -311,6 +311,8 @@ class Context:
             The job.
         observer
             Receives progress.
+        plan
+            Its plan with what is here, where that is known already.
 
         Raises
         ------
@@ -322,7 +324,7 @@ class Context:
         from openallen.transfer.job import Means
         from openallen.transport import Retry
 
-        check_space(self.plan(work))
+        check_space(self.plan(work) if plan is None else plan)
         with Store(self.settings.store).index() as index:
             means = Means(
                 http=self.http,

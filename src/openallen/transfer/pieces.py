@@ -25,7 +25,6 @@ PIECE_BYTES: Final = 16 << 20
 WORTH_BYTES: Final = 48 << 20
 """Files from this size on are fetched in pieces."""
 
-_BLOCK_BYTES: Final = 1 << 18
 _HASH_BYTES: Final = 1 << 18
 _LOOK_S: Final = 0.25
 
@@ -151,14 +150,13 @@ class Pieces:
     # --- workers --------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        buffer = memoryview(bytearray(_BLOCK_BYTES))
         while True:
             with self._change:
                 if self._finished or self.error is not None or not self._left:
                     return
                 first, stop = self._left.popleft()
             try:
-                self._piece(first, stop, buffer)
+                self._piece(first, stop)
             except OpenAllenError as error:
                 with self._change:
                     self.error = self.error or error
@@ -174,14 +172,14 @@ class Pieces:
                 self._done[first] = stop
                 self._change.notify_all()
 
-    def _piece(self, first: int, stop: int, buffer: memoryview) -> None:
+    def _piece(self, first: int, stop: int) -> None:
         at = first
         attempt = 0
         while at < stop:
             if self._over:
                 raise UnreachableError("broken off", address=self.url)
             try:
-                at = self._ask(at, stop, buffer)
+                at = self._ask(at, stop)
             except AnswerError:
                 raise  # no ranges here, or another object: asking again would not change it
             except OpenAllenError as error:
@@ -195,7 +193,7 @@ class Pieces:
     def _over(self) -> bool:
         return self._finished or self.stopped()
 
-    def _ask(self, at: int, stop: int, buffer: memoryview) -> int:
+    def _ask(self, at: int, stop: int) -> int:
         """Request a range; return how far its bytes were written, also when it broke off."""
         start = at
         strong = self.validator if not self.validator.startswith("W/") else ""
@@ -214,20 +212,17 @@ class Pieces:
                 self.validator = self.validator or mark
             if mark != self.validator:
                 raise AnswerError("the file changed while it was fetched", address=self.url)
-            while at < stop:
-                try:
-                    got = response.read_into(buffer[: min(len(buffer), stop - at)])
-                except OpenAllenError:
-                    if at == start:
-                        raise
-                    return at  # what came is kept; the next request continues after it
-                if not got:
-                    break
-                _write_at(self.handle, buffer[:got], at)
-                at += got
-                self.received(got)
-                if self._over:
-                    break
+            try:
+                for piece in response.pieces():
+                    _write_at(self.handle, memoryview(piece)[: stop - at], at)
+                    at = min(at + len(piece), stop)
+                    self.received(len(piece))
+                    if self._over or at == stop:
+                        break
+            except OpenAllenError:
+                if at == start:
+                    raise
+                return at  # what came is kept; the next request continues after it
         if at == start:
             raise UnreachableError("no bytes came", address=self.url)
         return at

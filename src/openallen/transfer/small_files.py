@@ -1,18 +1,18 @@
-"""Small files in bulk: many requests from one thread, disk work in batches beside it.
+"""Small files: many requests from each of a few threads.
 
-A file that fails is left for the general engine, which retries, waits, resumes parts and reports
-errors. The guarantees are the same: a lease before a request, bytes verified before they get their
-name.
+What does not go smoothly is left for the ordinary engine, which asks again, waits, takes up parts
+and names what is wrong. The promises hold here too: a lease before a request, bytes verified
+before they get their name.
 """
 
 from __future__ import annotations
 
-import time
+import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from openallen.errors import OpenAllenError, UnreachableError
 from openallen.plans import Outcome, Plan, RemoteFile
@@ -28,87 +28,44 @@ from openallen.transport.multiplexer import Body, Multiplexer
 
 __all__ = ["SMALL_BYTES", "WORTH_FILES", "SmallFiles", "fits"]
 
-Batch = list[Any]
-
-
-class Done(NamedTuple):
-    """The result of a batch: each file with an outcome, an entry, an error or nothing."""
-
-    found: list[tuple[RemoteFile, Any]]
-    settled_bytes: int | None = None
-
-
 SMALL_BYTES: Final = 1 << 20
 """Files up to this size are held in memory whole before anything is written."""
 
 WORTH_FILES: Final = 16
-"""Fewer small files than this are fetched one by one."""
+"""Fewer small files than this are left to the ordinary engine."""
 
-_BATCH: Final = 8
-_MOST_WORKERS: Final = 4
-_SLOW_S: Final = 0.002
-_MOST_HELD_BYTES: Final = 32 << 20
+_MOST_THREADS: Final = 2
+_EACH: Final = 32
+_LOOK_S: Final = 0.2
 _PATIENCE: Final = 8
 
 
 def fits(file: RemoteFile) -> bool:
-    """Return whether a file may be fetched in bulk."""
+    """Tell whether a file may be fetched this way."""
     return 0 < (file.size_bytes or 0) <= SMALL_BYTES and file.check is None
-
-
-class _Workers:
-    """Threads for disk work: one where the disk is quick, more where it makes them wait.
-
-    On a quick disk a second thread only takes the interpreter from the first.
-    """
-
-    def __init__(self) -> None:
-        self._threads = [self._thread()]
-        self._turn = 0
-
-    @staticmethod
-    def _thread() -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(1, thread_name_prefix="small")
-
-    def submit(self, work: Callable[[Batch], Done], batch: Batch) -> Future[Done]:
-        """Run a batch on one of the threads."""
-        self._turn = (self._turn + 1) % len(self._threads)
-        return self._threads[self._turn].submit(self._timed, work, batch)
-
-    def _timed(self, work: Callable[[Batch], Done], batch: Batch) -> Done:
-        start, busy = time.perf_counter(), time.thread_time()
-        try:
-            return work(batch)
-        finally:
-            each_s = (time.perf_counter() - start) / len(batch)
-            idle_s = each_s - (time.thread_time() - busy) / len(batch)
-            if idle_s > _SLOW_S and len(self._threads) < _MOST_WORKERS:
-                self._threads.append(self._thread())
-
-    def close(self) -> None:
-        """Wait for the batches under way."""
-        for thread in self._threads:
-            thread.shutdown(cancel_futures=True)
 
 
 @dataclass(kw_only=True)
 class SmallFiles:
-    """Fetches small files of a plan; those not in `outcomes` afterwards were left.
+    """Fetches small files of a plan; what is missing from `outcomes` afterwards was left.
+
+    A few threads share the files, each with a multi handle of its own: it lets files in, asks for
+    them, and verifies, writes and names what came, all without handing anything to another thread.
 
     Parameters
     ----------
     plan
-        The plan.
+        Whose files.
     http
-        The HTTP client.
+        Who asks.
     admission
-        Admits files.
+        Lets them in.
     index
-        The index.
+        Remembers them.
     rate_limiter
-        The limit on requests at once.
+        How many requests at once.
     meter, observer
-        Receive progress.
+        Are told.
     verify
         Whether digests are compared now.
     """
@@ -125,135 +82,116 @@ class SmallFiles:
 
     def __post_init__(self) -> None:
         self._todo: deque[RemoteFile] = deque()
-        self._entries: dict[str, Entry] = {}
-        self._ready: list[tuple[RemoteFile, Body]] = []
-        self._settling = 0
-        self._work: deque[Future[Done]] = deque()
-        self._held_bytes = 0
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
         self._left = 0
 
     def run(self, files: Iterable[RemoteFile]) -> None:
-        """Fetch `files`, as far as that works at the first attempt."""
+        """Fetch what goes smoothly of `files`."""
         self._todo = deque(files)
-        self._files: dict[Hashable, RemoteFile] = {f.path: f for f in self._todo}
-        many = Multiplexer(self.http, limit_bytes=SMALL_BYTES)
-        workers = _Workers()
+        count = min(_MOST_THREADS, 1 + len(self._todo) // _EACH)
+        with ThreadPoolExecutor(count, thread_name_prefix="small") as pool:
+            work = [pool.submit(self._work, count) for _ in range(count)]
+            try:
+                # Waited for in short turns: a signal may have gone to another thread.
+                while wait(work, _LOOK_S).not_done:
+                    pass
+            finally:  # also on Ctrl-C: what is under way is dropped
+                self._stop.set()
+            for one in work:
+                one.result()
+
+    def _work(self, threads: int) -> None:
+        """Fetch files with requests of this thread's own until none are left."""
+        requests = Multiplexer(self.http, limit_bytes=SMALL_BYTES)
+        entries: dict[RemoteFile, Entry] = {}
         try:
-            while self._todo or self._work or many.waiting or self._ready:
-                self._let_in(many, workers)
-                self._collect(many)
-                full = self._held_bytes > _MOST_HELD_BYTES
-                for body in many.bodies(0 if full else self.rate_limiter.limit):
-                    self._ready.append((self._files[body.key], body))
-                    self._held_bytes += len(body.data)
-                self._settle_ready(many, workers)
-                if self._left > _PATIENCE + len(self.outcomes) // 10:
+            while not self._stop.is_set():
+                self._let_in(requests, entries, -(-self.rate_limiter.limit // threads))
+                if not requests.waiting:
                     break
+                for body in requests.bodies():
+                    file = body.key
+                    assert isinstance(file, RemoteFile)
+                    self._settle(file, body, entries.pop(file))
         finally:
-            many.close()
-            workers.close()
-            self._collect(None)
-            for entry in self._entries.values():
+            requests.close()
+            for entry in entries.values():
                 self.admission.leave(entry)
 
-    def _settle_ready(self, many: Multiplexer, workers: _Workers) -> None:
-        """Pass bodies to workers: in batches, or singly where a worker would be idle."""
-        while len(self._ready) >= _BATCH or (self._ready and not self._settling):
-            batch, self._ready = self._ready[:_BATCH], self._ready[_BATCH:]
-            self._settling += 1
-            self._hand_over(self._settle, batch, many, workers)
-
-    def _let_in(self, many: Multiplexer, workers: _Workers) -> None:
-        """Prepare as many files as will be requested soon."""
-        ahead = many.waiting + _BATCH * len(self._work)
-        while self._todo and ahead < self.rate_limiter.limit + _BATCH:
-            batch = [self._todo.popleft() for _ in range(min(_BATCH, len(self._todo)))]
-            self._hand_over(self._enter, batch, many, workers)
-            ahead += len(batch)
-
-    def _hand_over(
-        self, work: Callable[[Batch], Done], batch: Batch, many: Multiplexer, workers: _Workers
-    ) -> None:
-        future = workers.submit(work, batch)
-        future.add_done_callback(lambda _: many.wake())
-        self._work.append(future)
-
-    def _collect(self, many: Multiplexer | None) -> None:
-        """Collect results of workers; request files that were admitted."""
-        for _ in range(len(self._work)):
-            future = self._work.popleft()
-            if future.cancelled():
-                continue
-            if many is not None and not future.done():
-                self._work.append(future)
-                continue
-            done = future.result()
-            self._settling -= done.settled_bytes is not None
-            self._held_bytes -= done.settled_bytes or 0
-            for file, what in done.found:
-                self._note(file, what, many)
-
-    def _note(self, file: RemoteFile, what: Any, many: Multiplexer | None) -> None:
-        if isinstance(what, Entry):
-            self._entries[file.path] = what
-            if many is not None:
-                try:
-                    many.ask(file.path, file.url)
-                except OpenAllenError:
-                    self._leave(file)
-        elif isinstance(what, Outcome):
-            self._entries.pop(file.path, None)
-            self.outcomes[file.path] = what
-            self.meter.settle(what)
-            self.observer.settled(what)
-        else:
-            self._leave(file, what)
-
-    def _leave(self, file: RemoteFile, error: OpenAllenError | None = None) -> None:
-        """Leave a file for the general engine."""
-        entry = self._entries.pop(file.path, None)
-        if entry is not None:
-            self.admission.leave(entry)
-        if error is not None:
-            self._left += 1
-            self.rate_limiter.failed(error)
-            if error.retryable:
-                self.observer.retrying(file, 1, error, 0.0)
-
-    # --- in the workers ---------------------------------------------------------------------------
-
-    def _enter(self, batch: list[RemoteFile]) -> Done:
-        found: list[tuple[RemoteFile, Any]] = []
-        for file in batch:
+    def _let_in(self, requests: Multiplexer, entries: dict[RemoteFile, Entry], limit: int) -> None:
+        """Ask for as many files as may be under way."""
+        while requests.waiting < limit:
+            with self._lock:
+                if not self._todo:
+                    return
+                file = self._todo.popleft()
             try:
                 entered = self.admission.enter(file)
+                if isinstance(entered, Outcome):
+                    self._done(file, entered)
+                elif entered is not None:
+                    self._ask(requests, entries, file, entered)
             except OpenAllenError as error:
-                found.append((file, error))
-                continue
-            if isinstance(entered, Entry) and self._begun(entry := entered):
-                self.admission.leave(entry)
-                entered = None
-            found.append((file, entered))
-        return Done(found)
+                self._leave(error)
+
+    def _ask(
+        self,
+        requests: Multiplexer,
+        entries: dict[RemoteFile, Entry],
+        file: RemoteFile,
+        entry: Entry,
+    ) -> None:
+        if self._begun(entry):
+            self.admission.leave(entry)
+            return
+        try:
+            requests.ask(file, file.url)
+        except OpenAllenError:
+            self.admission.leave(entry)
+            raise
+        entries[file] = entry
+
+    def _settle(self, file: RemoteFile, body: Body, entry: Entry) -> None:
+        """Verify, write and name what came, or leave the file."""
+        try:
+            if body.error is not None:
+                raise body.error
+            outcome = self._one(file, body, entry)
+        except OpenAllenError as error:
+            self.admission.leave(entry)
+            self._leave(error, file)
+            return
+        except OSError:
+            self.admission.leave(entry)
+            self._leave(UnreachableError("cannot be written by this way"), file)
+            return
+        if outcome is None:
+            self.admission.leave(entry)
+        else:
+            self._done(file, outcome)
+
+    def _done(self, file: RemoteFile, outcome: Outcome) -> None:
+        with self._lock:
+            self.outcomes[file.path] = outcome
+        self.meter.settle(outcome)
+        self.observer.settled(outcome)
+
+    def _leave(self, error: OpenAllenError, file: RemoteFile | None = None) -> None:
+        """Leave a file for the ordinary engine; where many are left, leave all of them."""
+        self.rate_limiter.failed(error)
+        if error.retryable and file is not None:
+            self.observer.retrying(file, 1, error, 0.0)
+        with self._lock:
+            self._left += 1
+            if self._left > _PATIENCE + len(self.outcomes) // 10:
+                self._stop.set()
 
     def _begun(self, entry: Entry) -> bool:
-        """Return whether a part of the file was left, which the general engine resumes."""
+        """Tell whether somebody left a part of the file, which the ordinary way goes on with."""
         return entry.lease.inherited or self.admission.leftovers.has(entry.lease.target)
 
-    def _settle(self, batch: list[tuple[RemoteFile, Body]]) -> Done:
-        found: list[tuple[RemoteFile, Any]] = []
-        for file, body in batch:
-            try:
-                found.append((file, self._one(file, body)))
-            except OpenAllenError as error:
-                found.append((file, error))
-            except OSError:
-                found.append((file, UnreachableError("could not be written in bulk")))
-        return Done(found, sum(len(body.data) for _, body in batch))
-
-    def _one(self, file: RemoteFile, body: Body) -> Outcome | OpenAllenError | None:
-        if body.error is not None:
-            return body.error
+    def _one(self, file: RemoteFile, body: Body, entry: Entry) -> Outcome | None:
         data = body.data
         self.meter.add_bytes(len(data))
         recognise(file, memoryview(data))
@@ -262,7 +200,6 @@ class SmallFiles:
         hasher.update(memoryview(data))
         digest = digest_text(algorithm, hasher)
         verify_bytes(file, digest, len(data))
-        entry = self._entries[file.path]
         if entry.lease.lost:
             return None
         part = Part(entry.lease, resumable=False)
@@ -280,7 +217,6 @@ class SmallFiles:
         )
         self.admission.leave(entry)
         self.rate_limiter.done()
-        headers = body.head.headers if body.head else {}
         return Outcome(
             file=file,
             status="fetched",
@@ -288,6 +224,6 @@ class SmallFiles:
             digest=digest,
             fetched_at=moment(record.mtime_ns / 1e9),
             attempts=1,
-            facts=simulated(headers),
+            facts=simulated(body.headers),
             damaged=entry.damaged,
         )

@@ -14,6 +14,8 @@ def http_for(settings: Settings) -> Http:
     return Http(
         connect_timeout_s=settings.connect_timeout_s,
         silence_timeout_s=settings.silence_timeout_s,
+        head_timeout_s=settings.head_timeout_s,
+        least_bytes_per_s=settings.least_bytes_per_s,
         offline=settings.offline,
         user_agent=f"openallen/{__version__}",
     )

@@ -1,6 +1,6 @@
-"""One HTTP client: keep-alive connections, redirects, timeouts, clear errors.
+"""One HTTP client on libcurl: kept connections, redirects, timeouts, clear errors.
 
-Threads may share a client; each request holds one connection while its answer is read.
+Threads may share a client; each request holds one handle while its answer is read.
 """
 
 from __future__ import annotations
@@ -8,37 +8,45 @@ from __future__ import annotations
 import logging
 import re
 import shlex
-import socket
 import threading
 import time
 import zlib
-from collections import defaultdict
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple, Self
-from urllib.parse import quote, urljoin
+from urllib.parse import urlsplit
+
+import pycurl
 
 from openallen.errors import (
     AnswerError,
     NotFoundError,
     OfflineError,
     OpenAllenError,
+    StalledError,
     StatusError,
     UnreachableError,
+    UsageError,
 )
-from openallen.transport.connection import Origin, connect, split
-from openallen.transport.head import Head
+from openallen.transport.handles import (
+    Head,
+    error_of,
+    is_loopback,
+    new_handle,
+    redirects_of,
+    safe_url,
+)
 from openallen.transport.sniff import describe, sniff
-from openallen.transport.wire import Wire, WireClosedError, request_text
 
 __all__ = ["ContentRange", "Http", "Response"]
 
 _LOG = logging.getLogger("openallen.transport")
-_IDLE_LIMIT_S: Final = 20.0
-_DRAIN_LIMIT_BYTES: Final = 64 * 1024
-_PLAIN_URL: Final = re.compile(r"(https?://[\w.:-]+)(/[\w./%?=&~+-]*)", re.ASCII)
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_LOOK_S: Final = 0.1
+_HELD_BYTES: Final = 2 << 20
+_PIECE_BYTES: Final = 1 << 18
+_MOST_DIGITS: Final = 19
 
 
 class ContentRange(NamedTuple):
@@ -47,6 +55,145 @@ class ContentRange(NamedTuple):
     first: int
     last: int
     total: int | None
+
+
+class _Exchange:
+    """One request on handles of its own, driven by whoever reads the answer."""
+
+    def __init__(self, client: Http) -> None:
+        self._client = client
+        self._multi = pycurl.CurlMulti()
+        self._curl = client.handle()
+        self._curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        self._curl.setopt(pycurl.HEADERFUNCTION, self._line)
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._paused = False
+        self._attached = False
+        self.url = ""
+        self.head = Head()
+        self.received = 0
+        self.ended = True
+        self.error: OpenAllenError | None = None
+
+    def begin(self, url: str, headers: list[str]) -> None:
+        """Send a request, and wait for the head of its answer."""
+        self.url, self.head, self.error = url, Head(), None
+        self._pieces.clear()
+        self._held = self.received = 0
+        self._paused = self.ended = False
+        try:
+            self._curl.setopt(pycurl.URL, url)
+            self._curl.setopt(pycurl.HTTPHEADER, headers)
+            self._curl.setopt(pycurl.REDIR_PROTOCOLS, redirects_of(url))
+        except (pycurl.error, UnicodeError) as error:
+            raise UsageError("not an http or https URL", address=url, why=str(error)) from error
+        self._multi.add_handle(self._curl)
+        self._attached = True
+        deadline = time.monotonic() + self._client.head_timeout_s
+        while not (self.head.whole or self.ended):
+            if time.monotonic() > deadline:
+                raise StalledError(
+                    "no whole answer head",
+                    address=url,
+                    why=f"none within {self._client.head_timeout_s:g} s",
+                )
+            self._wait()
+        if self.ended and not self.head.whole and self.error is None:
+            self.error = UnreachableError("not an HTTP answer", address=url)
+        if self.error is not None and not self._pieces and not self._is_body_error:
+            raise self.error
+        self.url = self._curl.getinfo(pycurl.EFFECTIVE_URL) or url
+
+    @property
+    def _is_body_error(self) -> bool:
+        return self.head.whole and self.head.status < 400
+
+    def next(self) -> bytes:
+        """Return the next bytes of the body; none at its end.
+
+        Raises
+        ------
+        UnreachableError, StalledError
+            If it breaks or falls silent; what came before is returned first.
+        """
+        while not self._pieces:
+            if self.ended:
+                if self.error is not None:
+                    raise self.error
+                return b""
+            self._wait()
+        piece = self._pieces.popleft()
+        self._held -= len(piece)
+        return piece
+
+    def put_back(self, piece: bytes) -> None:
+        """Have the next call of `next` return these bytes."""
+        self._pieces.appendleft(piece)
+        self._held += len(piece)
+
+    def _wait(self) -> None:
+        """Let libcurl work until something came, or it ended."""
+        before, lines = self.received, self.head.status
+        start = time.monotonic()
+        while True:
+            if self._client.closed:
+                raise UnreachableError("client is closed", address=self.url)
+            if self._paused and self._held < _HELD_BYTES:
+                self._paused = False
+                self._curl.pause(pycurl.PAUSE_CONT)
+            self._multi.perform()
+            self._settle()
+            if self.ended or self._pieces or (self.head.whole and self.received == before == 0):
+                return
+            if self.received != before or self.head.status != lines:
+                return
+            quiet_s = time.monotonic() - start
+            if quiet_s >= self._client.silence_timeout_s:
+                raise self._silence()
+            self._multi.select(min(_LOOK_S, self._client.silence_timeout_s - quiet_s))
+
+    def _silence(self) -> OpenAllenError:
+        limit_s = self._client.silence_timeout_s
+        return StalledError("silence", address=self.url, why=f"nothing came for {limit_s:g} s")
+
+    def _settle(self) -> None:
+        _, done, failed = self._multi.info_read()
+        for _, code, text in failed:
+            self.ended = True
+            told = _number(self.head.headers.get("content-length", ""))
+            left = told - self.received if told is not None else None
+            self.error = self._client.refusal(self.url) or error_of(
+                code, text, self.url, left_bytes=left
+            )
+        self.ended = self.ended or bool(done)
+
+    def _write(self, data: bytes) -> int | None:
+        if not self.head.whole:
+            return None  # the body of a redirect
+        if self._held >= _HELD_BYTES:
+            self._paused = True
+            return int(pycurl.WRITEFUNC_PAUSE)
+        self._pieces.append(data)
+        self._held += len(data)
+        self.received += len(data)
+        return None
+
+    def _line(self, raw: bytes) -> None:
+        self.head.line(raw)
+
+    def end(self) -> None:
+        """End the request; a connection whose answer was read whole is kept."""
+        if self._attached:
+            self._attached = False
+            self._multi.remove_handle(self._curl)
+        self._pieces.clear()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.end()
+        self._curl.close()
+        self._multi.close()
 
 
 class Response:
@@ -62,73 +209,121 @@ class Response:
         Where it came from in the end.
     """
 
-    def __init__(self, wire: Wire, head: Head, url: str) -> None:
-        self._wire = wire
-        self.status = head.status
-        self.headers = head.headers
-        self.url = url
-        coding = head.headers.get("content-encoding", "identity").lower().strip()
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange = exchange
+        self.status = exchange.head.status
+        self.headers: Mapping[str, str] = exchange.head.headers
+        self.url = exchange.url
+        coding = self.headers.get("content-encoding", "identity").lower().strip()
         if coding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
-            raise AnswerError("unknown content encoding", address=url, why=coding)
+            raise AnswerError("unknown content encoding", address=self.url, why=coding)
         self.encoded = coding not in {"identity", ""}
 
     @property
     def length_bytes(self) -> int | None:
         """Size of the body as told, None where it is not."""
         text = self.headers.get("content-length", "")
-        return int(text) if text.isdigit() and not self.encoded else None
+        return _number(text) if not self.encoded else None
 
     @property
     def content_range(self) -> ContentRange | None:
         """The range this answer holds, None for a whole body."""
-        text = self.headers.get("content-range", "")
-        match = re.fullmatch(r"bytes\s+(\d+)-(\d+)/(\d+|\*)", text.strip())
+        text = self.headers.get("content-range", "").strip()
+        match = re.fullmatch(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", text, re.ASCII)
         if match is None:
             return None
         total = None if match[3] == "*" else int(match[3])
         return ContentRange(int(match[1]), int(match[2]), total)
 
-    def read_into(self, view: memoryview) -> int:
-        """Read body bytes as they came, undecoded, into `view`; 0 at the end."""
-        return self._wire.read_into(view)
-
-    def chunks(self, size_bytes: int = 1 << 18) -> Iterator[memoryview]:
-        """Give the body piece by piece, decoded; each piece is valid until the next is asked for.
+    def pieces(self) -> Iterator[bytes]:
+        """Return the body as it comes, undecoded, piece by piece.
 
         Raises
         ------
         UnreachableError, StalledError
             If the connection breaks or falls silent before the end.
         """
-        view = memoryview(bytearray(size_bytes))
-        inflate = zlib.decompressobj(wbits=47) if self.encoded else None
-        while got := self._wire.read_into(view):
-            if inflate is None:
-                yield view[:got]
-                continue
+        while piece := self._exchange.next():
+            yield piece
+
+    def read_into(self, view: memoryview) -> int:
+        """Read body bytes as they came, undecoded, into `view`; fills it unless the body ends.
+
+        Bytes that came before a break are returned first; the next call raises what broke.
+        """
+        filled = 0
+        while filled < len(view):
             try:
-                piece = inflate.decompress(view[:got])
-            except zlib.error as error:
-                raise AnswerError("body does not decompress", address=self.url) from error
-            if piece:
-                yield memoryview(piece)
+                piece = self._exchange.next()
+            except OpenAllenError:
+                if not filled:
+                    raise
+                break
+            if not piece:
+                break
+            taken = min(len(piece), len(view) - filled)
+            view[filled : filled + taken] = memoryview(piece)[:taken]
+            filled += taken
+            if taken < len(piece):
+                self._exchange.put_back(piece[taken:])
+        return filled
+
+    def chunks(self, size_bytes: int = _PIECE_BYTES) -> Iterator[memoryview]:
+        """Return the body piece by piece, decoded, none larger than `size_bytes`.
+
+        Raises
+        ------
+        UnreachableError, StalledError
+            If the connection breaks or falls silent before the end.
+        AnswerError
+            If a compressed body does not decompress, or ends before its end.
+        """
+        if self.encoded:
+            yield from self._decoded(size_bytes)
+            return
+        for piece in self.pieces():
+            view = memoryview(piece)
+            for at in range(0, len(view), size_bytes):
+                yield view[at : at + size_bytes]
+
+    def _decoded(self, size_bytes: int) -> Iterator[memoryview]:
+        inflate = zlib.decompressobj(wbits=47)
+        left = b""
+        try:
+            for piece in self.pieces():
+                left += piece
+                while left:
+                    if inflate.eof:  # another member follows
+                        inflate = zlib.decompressobj(wbits=47)
+                    plain = inflate.decompress(left, size_bytes)
+                    left = inflate.unconsumed_tail or inflate.unused_data
+                    if plain:
+                        yield memoryview(plain)
+                    elif not inflate.eof:
+                        break
+        except zlib.error as error:
+            raise AnswerError("body does not decompress", address=self.url) from error
+        if not inflate.eof:
+            raise AnswerError("body does not decompress", address=self.url, why="it is cut short")
 
     def read(self, limit_bytes: int = 1 << 30) -> bytes:
-        """Give the whole body.
+        """Return the whole body.
 
         Raises
         ------
         AnswerError
             If it is larger than `limit_bytes`.
         """
-        body = bytearray()
+        body: list[bytes | memoryview] = []
+        size = 0
         for piece in self.chunks():
-            body += piece
-            if len(body) > limit_bytes:
+            body.append(piece)
+            size += len(piece)
+            if size > limit_bytes:
                 raise AnswerError(
                     "answer too large", address=self.url, why=f"over {limit_bytes:,} bytes"
                 )
-        return bytes(body)
+        return b"".join(body)
 
 
 class Http:
@@ -138,6 +333,10 @@ class Http:
     ----------
     connect_timeout_s, silence_timeout_s
         Longest wait for a connection, and for the next byte, in seconds.
+    head_timeout_s
+        Longest wait for the whole head of an answer, in seconds.
+    least_bytes_per_s
+        An answer that comes slower than this over half a minute is given up; 0 for no bound.
     offline
         Refuse everything but this machine.
     user_agent
@@ -149,22 +348,42 @@ class Http:
         *,
         connect_timeout_s: float = 10.0,
         silence_timeout_s: float = 30.0,
+        head_timeout_s: float = 120.0,
+        least_bytes_per_s: int = 100,
         offline: bool = False,
         user_agent: str = "openallen",
     ) -> None:
+        self.silence_timeout_s = silence_timeout_s
+        self.head_timeout_s = head_timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._silence_timeout_s = silence_timeout_s
+        self._least_bytes_per_s = least_bytes_per_s
         self._offline = offline
         self._user_agent = user_agent
-        self._idle: dict[Origin, list[tuple[float, Wire]]] = defaultdict(list)
-        self._busy: set[Wire] = set()
+        self._idle: list[_Exchange] = []
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._rests: dict[str, tuple[Origin, bytes]] = {}  # what follows the target
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
+        self.closed = False
 
     def reaches(self, url: str) -> bool:
         """Tell whether `url` may be asked for: always, unless offline and not on this machine."""
-        return not self._offline or split(url)[0].is_loopback
+        return not self._offline or is_loopback(urlsplit(url).hostname or "")
+
+    def refusal(self, url: str) -> OfflineError | None:
+        """Return the error for what may not be asked for offline; None where it may."""
+        if self.reaches(url):
+            return None
+        return OfflineError("offline mode is on", address=url, hint="leave out --offline")
+
+    def handle(self) -> pycurl.Curl:
+        """Make a handle with the options of this client, for whoever drives it himself."""
+        return new_handle(
+            connect_timeout_s=self._connect_timeout_s,
+            least_bytes_per_s=self._least_bytes_per_s,
+            offline=self._offline,
+            user_agent=self._user_agent,
+            share=self._share,
+        )
 
     @contextmanager
     def get(
@@ -174,9 +393,8 @@ class Http:
         headers: Mapping[str, str] | None = None,
         byte_range: tuple[int, int | None] | None = None,
         compressed: bool = False,
-        redirects: int = 5,
     ) -> Iterator[Response]:
-        """Ask for `url` and give the answer, its body unread, while the context lasts.
+        """Ask for `url` and return the answer, its body unread, while the context lasts.
 
         Parameters
         ----------
@@ -188,8 +406,6 @@ class Http:
             First and last byte wanted, both included; None as last for "to the end".
         compressed
             Let the service compress the body (for text, not for images).
-        redirects
-            Most redirects followed. One that would leave HTTPS is asked over HTTPS instead.
 
         Raises
         ------
@@ -199,6 +415,8 @@ class Http:
             For every other status of 400 and above.
         UnreachableError, StalledError
             If no whole answer head arrives.
+        AnswerError
+            For redirects that do not end, or lead out of HTTP or from https to http.
         OfflineError
             If offline and the host is not this machine.
         """
@@ -207,147 +425,44 @@ class Http:
             first, last = byte_range
             asked["Range"] = f"bytes={first}-{'' if last is None else last}"
         asked["Accept-Encoding"] = "gzip" if compressed else "identity"
-        wire, origin, response = self._follow(url, asked, redirects)
+        url = safe_url(url)
+        refused = self.refusal(url)
+        if refused is not None:
+            raise refused
+        _log_request(url, asked)
+        exchange = self._take(url)
         try:
+            exchange.begin(url, _lines(asked))
+            response = Response(exchange)
             if response.status >= 400:
                 raise _refusal(response)
             yield response
         finally:
-            self._give_back(origin, wire)
+            self._give_back(exchange)
 
-    def _follow(
-        self, url: str, headers: Mapping[str, str], redirects: int
-    ) -> tuple[Wire, Origin, Response]:
-        start = url
-        for _ in range(redirects + 1):
-            origin, target = split(url)
-            wire, head = self._exchange(origin, target, headers, url)
-            location = head.headers.get("location")
-            if head.status not in _REDIRECTS or not location:
-                try:
-                    return wire, origin, Response(wire, head, url)
-                except OpenAllenError:
-                    self._give_back(origin, wire)
-                    raise
-            self._give_back(origin, wire)
-            url = _redirected(url, location)
-        raise AnswerError("too many redirects", address=start, why=f"more than {redirects}")
-
-    def _exchange(
-        self, origin: Origin, target: str, headers: Mapping[str, str], url: str
-    ) -> tuple[Wire, Head]:
-        if self._offline and not origin.is_loopback:
-            raise OfflineError("offline mode is on", address=url, hint="leave out --offline")
-        sent = self._sent(origin, headers)
-        _log_request(url, headers)
-        while True:
-            wire, fresh = self._take(origin)
-            try:
-                wire.send("GET", target, sent)
-                return wire, wire.head("GET")
-            except WireClosedError as error:
-                # A connection kept from before may have been closed meanwhile: that says nothing
-                # about the service, so ask again on another one.
-                self._give_back(origin, wire)
-                if fresh or self._closing.is_set():
-                    error.address = url
-                    raise
-            except OpenAllenError as error:
-                self._give_back(origin, wire)
-                error.address = url
-                raise
-
-    def _sent(self, origin: Origin, headers: Mapping[str, str]) -> dict[str, str]:
-        return {
-            "Host": origin.authority,
-            "User-Agent": self._user_agent,
-            "Accept": "*/*",
-            **headers,
-        }
-
-    def asking(self, url: str) -> tuple[Origin, bytes]:
-        """Give where a request for `url` goes, and its bytes; for whoever sends it himself.
-
-        Raises
-        ------
-        OfflineError
-            If offline and the host is not this machine.
-        """
-        headers = {"Accept-Encoding": "identity"}
-        _log_request(url, headers)
-        plain = _PLAIN_URL.fullmatch(url)
-        if plain is not None and plain[1] in self._rests:
-            origin, rest = self._rests[plain[1]]
-            return origin, b"GET %b%b" % (plain[2].encode("ascii"), rest)
-        origin, target = split(url)
-        if self._offline and not origin.is_loopback:
-            raise OfflineError("offline mode is on", address=url, hint="leave out --offline")
-        text = request_text("GET", target, self._sent(origin, headers))
-        if plain is not None and target == plain[2]:
-            self._rests[plain[1]] = (origin, text[4 + len(target) :])
-        return origin, text
-
-    def connection(self, origin: Origin) -> socket.socket:
-        """Open a connection of the caller's own.
-
-        Raises
-        ------
-        StalledError, UnreachableError
-            If there is none to be had.
-        """
-        return connect(origin, self._connect_timeout_s)
-
-    @property
-    def silence_timeout_s(self) -> float:
-        """Longest wait for the next byte."""
-        return self._silence_timeout_s
-
-    def _take(self, origin: Origin) -> tuple[Wire, bool]:
-        while True:
-            with self._lock:
-                if self._closing.is_set():
-                    raise UnreachableError("client is closed", address=origin.authority)
-                kept = self._idle[origin].pop() if self._idle[origin] else None
-                if kept is not None:
-                    self._busy.add(kept[1])
-            if kept is None:
-                break
-            since, wire = kept
-            if time.monotonic() - since < _IDLE_LIMIT_S and not wire.gone:
-                return wire, False
-            self._drop(wire)
-        sock = self.connection(origin)
-        wire = Wire(sock, origin.authority, self._silence_timeout_s)
+    def _take(self, url: str) -> _Exchange:
         with self._lock:
-            self._busy.add(wire)
-            closed = self._closing.is_set()
-        if closed:
-            self._drop(wire)
-            raise UnreachableError("client is closed", address=origin.authority)
-        return wire, True
+            if self.closed:
+                raise UnreachableError("client is closed", address=url)
+            if self._idle:
+                return self._idle.pop()
+        return _Exchange(self)
 
-    def _give_back(self, origin: Origin, wire: Wire) -> None:
-        if wire.idle or wire.drain(_DRAIN_LIMIT_BYTES):
-            with self._lock:
-                self._busy.discard(wire)
-                if not self._closing.is_set():
-                    self._idle[origin].append((time.monotonic(), wire))
-                    return
-        self._drop(wire)
-
-    def _drop(self, wire: Wire) -> None:
+    def _give_back(self, exchange: _Exchange) -> None:
+        exchange.end()
         with self._lock:
-            self._busy.discard(wire)
-        wire.close()
+            if not self.closed:
+                self._idle.append(exchange)
+                return
+        exchange.close()
 
     def close(self) -> None:
         """Close every connection; requests under way in other threads fail at once."""
         with self._lock:
-            self._closing.set()
-            wires = [*self._busy, *(w for kept in self._idle.values() for _, w in kept)]
-            self._idle.clear()
-        for wire in wires:
-            wire.close()
+            self.closed = True
+            idle, self._idle = self._idle, []
+        for exchange in idle:
+            exchange.close()
 
     def __enter__(self) -> Self:
         return self
@@ -356,11 +471,25 @@ class Http:
         self.close()
 
 
-def _redirected(url: str, location: str) -> str:
-    joined = urljoin(url, quote(location, safe="%/:=&?~#+!$,;'@()*[]|"))
-    if url.lower().startswith("https:") and joined.lower().startswith("http:"):
-        return "https" + joined.removeprefix("http")
-    return joined
+def _lines(headers: Mapping[str, str]) -> list[str]:
+    """Write request headers.
+
+    Raises
+    ------
+    UsageError
+        If one holds a line break.
+    """
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    if any(char in line for line in lines for char in "\r\n\0"):
+        raise UsageError("request holds a line break")
+    return lines
+
+
+def _number(text: str) -> int | None:
+    """Read a number of a header; None where it is none, or larger than any file."""
+    words = {word.strip() for word in text.split(",")}
+    (word,) = words if len(words) == 1 else ("",)
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS else None
 
 
 def _refusal(response: Response) -> OpenAllenError:
@@ -388,11 +517,12 @@ def _refusal(response: Response) -> OpenAllenError:
 
 
 def _retry_after_s(text: str) -> float | None:
-    if text.strip().isdigit():
-        return float(text)
+    seconds = _number(text)
+    if seconds is not None:
+        return float(seconds)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -156,18 +156,21 @@ def shared_places(
     Other versions in the folder are looked through, and what AllenSDK recorded. Nothing is read:
     a file found there is compared with its digest before it is linked.
     """
-    wanted = {f.digest for f in files if f.digest and not cache.path(manifest, f).exists()}
     found: dict[str, list[Path]] = {}
+    versions, recorded = cache.here(), cache.recorded()
+    if not recorded and not any(version != manifest.version for version in versions):
+        return {}  # nothing is here to share: thousands of files need not be looked for
+    wanted = {f.digest for f in files if f.digest and not cache.path(manifest, f).exists()}
     if not wanted:
         return {}
-    for version in cache.here():
+    for version in versions:
         if version != manifest.version:
             try:
                 other = cache.manifest(version)
             except OpenAllenError:
                 continue  # that one is damaged: its files are then fetched, not linked
             _note(found, wanted, ((f.digest, cache.path(other, f)) for f in other.files))
-    _note(found, wanted, ((digest, path) for path, digest in cache.recorded().items()))
+    _note(found, wanted, ((digest, path) for path, digest in recorded.items()))
     return {digest: tuple(dict.fromkeys(places)) for digest, places in found.items()}
 
 

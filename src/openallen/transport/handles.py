@@ -1,0 +1,248 @@
+"""Handles of libcurl: one set of options for every request, and its errors as ours.
+
+What libcurl does is left to it: HTTP/1.1 and HTTP/2, kept connections, redirects, proxies, TLS,
+limits on heads. Here is what the settings say, who may be connected to, and which error is whose.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import pycurl
+
+from openallen.errors import (
+    AnswerError,
+    OpenAllenError,
+    StalledError,
+    UnreachableError,
+    UsageError,
+)
+
+__all__ = ["BUFFER_BYTES", "Head", "error_of", "is_loopback", "new_handle", "safe_url"]
+
+BUFFER_BYTES: Final = 512 * 1024
+_SAFE: Final = "%/:=&?~+!$,;'@()*[]|"
+_MOST_REDIRECTS: Final = 5
+_LEAST_WINDOW_S: Final = 30
+_SUPPRESS_CONNECT_HEADERS: Final = 265
+"""CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl has no name for."""
+
+guard: Callable[[str], bool] = lambda _: True  # noqa: E731 - replaced whole, by tests too
+"""Whether an IP address may be connected to; asked before each connection is opened."""
+
+
+def safe_url(url: str) -> str:
+    """Return a URL with what is not allowed in one percent-encoded.
+
+    Raises
+    ------
+    UsageError
+        If it is not an http or https URL.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        if not url.lower().startswith(("http://", "https://")) or not host:
+            raise ValueError(url)
+        named = host.encode("idna").decode() if not host.isascii() else host
+    except (ValueError, UnicodeError):
+        raise UsageError("not an http or https URL", address=url[:200]) from None
+    where = f"[{named}]" if ":" in named else named
+    where += f":{port}" if port is not None else ""
+    query = f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
+    return f"{parts.scheme}://{where}{quote(parts.path or '/', safe=_SAFE)}{query}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its name or address."""
+    if host.lower() in {"localhost", "ip6-localhost"}:
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Head:
+    """The head of an answer, collected line by line.
+
+    Attributes
+    ----------
+    status : int
+        HTTP status code of the last answer; 0 before there is one.
+    headers : dict of str
+        Names in lower case, repeats joined by commas.
+    whole : bool
+        Whether the last line of the final answer's head came.
+    """
+
+    __slots__ = ("_follow", "headers", "status", "whole")
+
+    def __init__(self, *, follow: bool = True) -> None:
+        self._follow = follow
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.whole = False
+
+    def line(self, raw: bytes) -> None:
+        """Take in a line as libcurl hands it over."""
+        if self.whole:
+            return  # a trailer
+        text = raw.decode("latin-1").rstrip("\r\n")
+        if text.startswith("HTTP/"):
+            code = text.partition(" ")[2][:3]
+            self.status = int(code) if code.isascii() and code.isdigit() else 0
+            self.headers = {}
+        elif text:
+            name, _, value = text.partition(":")
+            key, value = name.strip().lower(), value.strip()
+            before = self.headers.get(key)
+            self.headers[key] = f"{before}, {value}" if before is not None else value
+        else:
+            moved = self.status in {301, 302, 303, 307, 308} and "location" in self.headers
+            self.whole = self.status >= 200 and not (moved and self._follow)
+
+
+def new_handle(
+    *,
+    connect_timeout_s: float,
+    least_bytes_per_s: int,
+    offline: bool,
+    user_agent: str,
+    share: pycurl.CurlShare | None = None,
+) -> pycurl.Curl:
+    """Make a handle for GET requests; only its URL and callbacks are missing."""
+    curl = pycurl.Curl()
+    options: dict[int, object] = {
+        pycurl.NOSIGNAL: 1,
+        pycurl.BUFFERSIZE: BUFFER_BYTES,
+        pycurl.CONNECTTIMEOUT_MS: max(1, round(connect_timeout_s * 1000)),
+        pycurl.LOW_SPEED_LIMIT: least_bytes_per_s,
+        pycurl.LOW_SPEED_TIME: _LEAST_WINDOW_S if least_bytes_per_s else 0,
+        pycurl.FOLLOWLOCATION: 1,
+        pycurl.MAXREDIRS: _MOST_REDIRECTS,
+        pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+        _SUPPRESS_CONNECT_HEADERS: 1,
+        pycurl.USERAGENT: user_agent,
+        pycurl.NOPROXY: _no_proxy(),
+        pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS,
+        pycurl.OPENSOCKETFUNCTION: functools.partial(_open_socket, offline),
+    }
+    for name, value in (options | _trust()).items():
+        curl.setopt(name, value)
+    if share is not None:
+        curl.setopt(pycurl.SHARE, share)
+    return curl
+
+
+def redirects_of(url: str) -> int:
+    """Return the protocols a redirect from a URL may lead to: never from https to http."""
+    secure: int = pycurl.PROTO_HTTPS
+    return secure if url.startswith("https:") else secure | pycurl.PROTO_HTTP
+
+
+def _open_socket(offline: bool, purpose: int, address: tuple[object, ...]) -> socket.socket | int:
+    """Open the socket of a connection, if it may be made at all."""
+    del purpose
+    family, kind, protocol, where = address
+    host = where[0] if isinstance(where, tuple) else str(where)
+    if isinstance(host, bytes):
+        host = host.decode()
+    if (offline and not is_loopback(str(host))) or not guard(str(host)):
+        return pycurl.SOCKET_BAD
+    return _Socket(int(family), int(kind), int(protocol))  # type: ignore[call-overload]
+
+
+class _Socket(socket.socket):
+    """A socket whose descriptor libcurl has copied: it closes quietly when it is dropped."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _no_proxy() -> str:
+    told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return ",".join(filter(None, ("localhost,127.0.0.1,::1", told)))
+
+
+def _trust() -> dict[int, object]:
+    """Return whom TLS trusts: what the environment names, else the system's own certificates."""
+    for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        path = os.environ.get(name)
+        if path:
+            return {pycurl.CAPATH if os.path.isdir(path) else pycurl.CAINFO: path}  # noqa: PTH112
+    if sys.platform in {"win32", "darwin"}:
+        native: int = getattr(pycurl, "SSLOPT_NATIVE_CA", 1 << 4)
+        return {pycurl.SSL_OPTIONS: native}
+    found = _system_trust()
+    given = os.environ.get("SSL_CERT_DIR")
+    return found | ({pycurl.CAPATH: given} if given else {})
+
+
+@functools.cache
+def _system_trust() -> dict[int, object]:
+    import ssl
+
+    told = ssl.get_default_verify_paths()
+    files = (told.cafile, told.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt")
+    found: dict[int, object] = {}
+    file = next((f for f in files if f and os.path.exists(f)), None)  # noqa: PTH110
+    if file:
+        found[pycurl.CAINFO] = file
+    if told.capath:
+        found[pycurl.CAPATH] = told.capath
+    return found
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+_TLS: Final = frozenset({35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91})
+_BROKEN: Final = frozenset({16, 18, 52, 55, 56, 61, 92, 95})
+
+
+def error_of(code: int, text: str, url: str, *, left_bytes: int | None = None) -> OpenAllenError:
+    """Return the error that a code of libcurl stands for.
+
+    Parameters
+    ----------
+    code, text
+        What libcurl said.
+    url
+        What was asked for.
+    left_bytes
+        Bytes of the body that did not come, where that is known.
+    """
+    text = text.strip() or f"libcurl error {code}"
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    if code in {5, 6}:
+        which = "the proxy's name" if code == 5 else "the host name"
+        why = f"{which} does not resolve; is there a network?"
+        return UnreachableError("no connection", address=host, why=why)
+    if code in {7, 45} or code in _TLS:
+        what = "no TLS" if code in _TLS else "no connection"
+        return UnreachableError(what, address=host, why=text)
+    if code == 28:
+        connecting = "onnection" in text and "slow" not in text.lower()
+        return StalledError("no connection" if connecting else "too slow", address=url, why=text)
+    if code in _BROKEN:
+        why = f"{left_bytes:,} bytes before the end" if left_bytes else text
+        what = "connection broke" if code != 52 else "connection closed without an answer"
+        return UnreachableError(what, address=url, why=why)
+    return _answer_error(code, text, url)
+
+
+def _answer_error(code: int, text: str, url: str) -> OpenAllenError:
+    if code == 47:
+        return AnswerError("too many redirects", address=url, why=f"more than {_MOST_REDIRECTS}")
+    if "redirect" in text:
+        return AnswerError("a redirect that leads nowhere", address=url, why=text)
+    if code == 63:
+        return AnswerError("answer too large", address=url, why=text)
+    return UnreachableError("not an HTTP answer", address=url, why=text)
