@@ -29,7 +29,6 @@ PROJECT_COLUMNS: Final = ("address", "title", "bucket", "here")
 VERSION_COLUMNS: Final = ("version", "address", "newest", "manifest_here", "used_last")
 _FILE_SHOWN: Final = ("kind", "id", "size_bytes", "path")
 _FILE_COLUMNS: Final = (*_FILE_SHOWN, "url", "version_id", "digest", "address")
-_FEW: Final = 12
 _LOOKED_AT: Final = 50
 
 
