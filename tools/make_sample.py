@@ -279,8 +279,8 @@ def _describe(cell: Morphology) -> None:
         "name": "sample",
         "title": "the sample archive of openallen",
         "notes": [
-            f"A sample: real rows (of specimen {SPECIMEN} 50 of its 627 planes); pixels and volumes"
-            " are simulated, the reconstruction is another cell's.",
+            f"Sample data: metadata are real (50 of the 627 planes of specimen {SPECIMEN}); pixels"
+            " and volumes are simulated, and the reconstruction is of another cell.",
         ],
         "terms": "Allen Institute Terms of Use; see TERMS.md beside this file",
         "simulated": [

@@ -233,7 +233,7 @@ class Address:
         """
         known = SCHEMES[self.scheme]
         if not (known.numeric and self.name):
-            raise AddressError(f"'{self}' names no single thing", hint=known.example())
+            raise AddressError(f"'{self}' does not name a single item", hint=known.example())
         return int(self.name)
 
     def option(self, name: str) -> str | None:
@@ -279,7 +279,7 @@ def _from_web(text: str) -> Address:
         if found is not None:
             return found
     raise AddressError(
-        "this web address names nothing of a known source",
+        "no known source has this web address",
         address=text,
         why="oa.open and openallen show still read the file or store behind it",
     )

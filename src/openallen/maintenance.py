@@ -107,13 +107,11 @@ def _target(context: Context, what: str | Path) -> Target:
         return Target(source, path, str(path))
     where = Address.parse(str(what)) if ":" in str(what) else None
     if where is None:
-        raise NotFoundError(
-            "there is no such file or folder", address=str(what), hint="openallen store ls"
-        )
+        raise NotFoundError("no such file or folder", address=str(what), hint="openallen store ls")
     source = context.source(where)
     folder = context.folder(where)
     if not folder.exists():
-        raise source.not_here(where, NotFoundError("there is nothing to verify"))
+        raise source.not_here(where, NotFoundError("nothing to verify"))
     return Target(source, folder, str(where))
 
 
@@ -235,7 +233,7 @@ def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None 
         If it is not in the store.
     """
     if not addresses:
-        raise UsageError("nothing is named", hint="openallen store ls")
+        raise UsageError("no address given", hint="openallen store ls")
     wanted = [Address.parse(text) for text in addresses]
     with Context(settings) as context:
         rows: list[Row] = [context.source(a).prune(a, dry_run=dry_run) for a in wanted]
@@ -269,15 +267,15 @@ def adopt(
         If no source knows the folder.
     """
     if not folder.is_dir():
-        raise NotFoundError("there is no such folder", address=str(folder))
+        raise NotFoundError("no such folder", address=str(folder))
     with Context(settings) as context:
         for kind in source_classes():
             found = kind(context).adopt(folder, in_place=in_place, step=step)
             if found is not None:
                 return found
     raise NotFoundError(
-        "this is not a cache that can be adopted",
+        "not a cache that can be adopted",
         address=str(folder),
-        why="caches of AllenSDK have a …_project_manifest_v….json",
-        hint="the folder that AllenSDK was given as cache_dir",
+        why="no …_project_manifest_v….json, as caches of AllenSDK have",
+        hint="the cache_dir of AllenSDK",
     )

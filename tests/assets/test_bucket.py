@@ -111,8 +111,8 @@ def test_the_bucket_itself_is_a_catalogue(bucket):
     said: list[str] = []
     found = catalogue(tell=said.append)
     assert {r["name"] for r in found.select()} == {RAW, SORTED, NWB, CURRENT, DERIVED, ODD}
-    assert "names of folders in aind-open-data" in said[-1]
-    assert any(text.startswith("not answered by parquet") for text in said)
+    assert "folder names in aind-open-data" in said[-1]
+    assert "parquet: no public catalogue" in said[-1]
     raw = found.select([oa.Condition.parse("level=raw"), oa.Condition.parse("modality=ECEPHYS")])
     assert [r["name"] for r in raw] == [RAW]
     assert raw[0]["public"] is True
@@ -484,7 +484,7 @@ def test_a_bucket_that_does_not_exist_is_named(bucket):
         assert caught.value.what == f"no bucket nothing-here at {bucket.endpoint}"
         assert caught.value.address == "s3://nothing-here"
         # An object that is missing in a bucket that is there remains the object's error.
-        with pytest.raises(NotFoundError, match="not there"):
+        with pytest.raises(NotFoundError, match="not found"):
             Bucket(http=http, name="aind-open-data", endpoint=bucket.endpoint).read("no/such/key")
 
 

@@ -285,7 +285,7 @@ def test_a_grid_is_drawn_without_outlines_rather_than_not_at_all(fetched, tmp_pa
     with Context(settings, say=said.append) as context:
         grid = oa.open("grid:72109410", settings=settings)
         assert draw_grid(context, grid, GridSource.show_options()).axes
-    assert said == ["drawn without outlines of structures: this folder is taken"]
+    assert said == ["drawn without outlines of structures: this folder holds something else"]
 
 
 # --- atlases --------------------------------------------------------------------------------------

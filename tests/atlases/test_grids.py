@@ -168,7 +168,7 @@ def test_bombs_and_cut_zips():
     with pytest.raises(CorruptError, match="too large to be true"):
         Zip(lease)
     whole = grid()
-    with pytest.raises(TruncatedError, match="not a whole zip"):
+    with pytest.raises(TruncatedError, match="not a complete ZIP file"):
         Zip(whole[: len(whole) // 2])
     spoilt = bytearray(whole)
     spoilt[2000:2100] = b"\xff" * 100

@@ -168,7 +168,7 @@ def test_what_names_no_structure_is_refused(mouse, what):
 def test_near_misses_are_of_names_too(mouse, text, expected):
     with pytest.raises(NotFoundError, match="near are") as caught:
         mouse.find(text)
-    told = caught.value.why.removeprefix("near are ")
+    told = caught.value.why.removeprefix("similar: ")
     assert told.startswith(expected[0])
     assert all(f"{acronym} (" in told for acronym in expected)
     assert caught.value.hint == f"openallen show structures:1/{expected[0]}"

@@ -35,7 +35,7 @@ class Said:
     def hints(self) -> list[str]:
         """Commands it says to type."""
         lines = [line.strip() for line in (self.out + self.err).splitlines()]
-        starts = ("try: ", "repair: ", "all of them: ", "go on: ", "one of them: ")
+        starts = ("try: ", "repair: ", "all of them: ", "resume: ", "one of them: ")
         found = [line.removeprefix(s) for line in lines for s in starts if line.startswith(s)]
         return [line for line in found if line.startswith("openallen ")]
 

@@ -51,7 +51,7 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         from starlette.applications import Starlette
         from starlette.routing import Route
     except ImportError:
-        raise MissingExtraError("web", "an archive") from None
+        raise MissingExtraError("web", "serving an archive") from None
     services = _Services(Holdings(SAMPLE if root == "sample" else Path(root)))
     routes = [
         Route("/openallen/about.json", services.about),

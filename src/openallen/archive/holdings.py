@@ -58,7 +58,7 @@ class Holdings:
         try:
             import duckdb
         except ImportError:
-            raise MissingExtraError("web", "an archive") from None
+            raise MissingExtraError("web", "serving an archive") from None
         self.root = root
         self._parts = [
             p
@@ -67,9 +67,9 @@ class Holdings:
         ]
         if not self._parts:
             raise NotFoundError(
-                "no archive here",
+                "not an archive",
                 address=str(root),
-                why="it has neither archive.json nor tables, files or images",
+                why="no archive.json, tables, files or images in it",
                 hint="openallen serve --archive sample",
             )
         self.about = self._read_about()

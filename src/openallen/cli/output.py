@@ -123,6 +123,10 @@ class Output:
         if not self.quiet:
             sys.stderr.write(text + "\n")
 
+    def fail(self, text: str) -> None:
+        """Report a failure that the command survives until its end."""
+        sys.stderr.write(f"error: {text}\n")
+
     def warn(self, text: str) -> None:
         """Tell people something they should not miss."""
         sys.stderr.write(f"warning: {text}\n")

@@ -53,7 +53,7 @@ def need_codecs(names: Iterable[str], where: str) -> None:
             try:
                 importlib.import_module(package.replace("-", "_"))
             except ImportError as error:
-                missing = MissingExtraError(package, f"{where} is packed with {name} and")
+                missing = MissingExtraError(package, f"{where} is compressed with {name} and")
                 missing.hint, missing.why = _HINTS[name], str(error)
                 raise missing from None
         try:
@@ -61,7 +61,7 @@ def need_codecs(names: Iterable[str], where: str) -> None:
         except TypeError:
             continue  # known, and wants to be told more
         except ValueError:
-            missing = MissingExtraError(name, f"{where} is packed with '{name}' and")
+            missing = MissingExtraError(name, f"{where} is compressed with '{name}' and")
             missing.why = "no package that is installed decodes it"
             missing.hint = f"install the package that registers '{name}' with numcodecs"
             raise missing from None

@@ -135,7 +135,7 @@ def read_obj(source: Path | bytes, name: str = "") -> Mesh:
 def _bytes_of(path: Path) -> bytes:
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise CorruptError("a mesh this large is not read", address=str(path))
+            raise CorruptError("the mesh is too large", address=str(path))
         return path.read_bytes()
     except (FileNotFoundError, ValueError):
         raise NotFoundError("no such file", address=str(path)) from None
@@ -171,7 +171,7 @@ class _Parser:
 
     def parse(self, data: bytes) -> _Parser:
         if len(data) > _MOST_BYTES:
-            raise CorruptError("a mesh this large is not read", address=self.where)
+            raise CorruptError("the mesh is too large", address=self.where)
         if data.lstrip()[:1] == b"<":
             raise CorruptError("not an OBJ file", address=self.where, why=repr(data.lstrip()[:20]))
         if b"\\\n" in data or b"\\\r\n" in data:  # a line that goes on in the next

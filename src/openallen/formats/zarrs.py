@@ -71,7 +71,7 @@ class Hierarchy:
         if root is None:
             root = self._document(".zgroup") or self._document(".zarray")
             if root is None and self._copied is None:
-                raise NotFoundError("there is no Zarr group here", address=self.name)
+                raise NotFoundError("not a Zarr group", address=self.name)
             self.attributes = self._document(".zattrs") or self._of_copy(".zattrs")
         else:
             self.attributes = _dict(root.get("attributes"))
@@ -93,9 +93,9 @@ class Hierarchy:
             told = json.loads(body)
         except ValueError as error:
             where = f"{self.name}/{key}"
-            raise CorruptError("this is no JSON", address=where, why=str(error)) from error
+            raise CorruptError("not valid JSON", address=where, why=str(error)) from error
         if not isinstance(told, dict):
-            raise CorruptError("this describes no Zarr", address=f"{self.name}/{key}")
+            raise CorruptError("not Zarr metadata", address=f"{self.name}/{key}")
         return told
 
     def _copy(self) -> dict[str, Any] | None:
@@ -210,7 +210,7 @@ class Hierarchy:
                     address=self.name,
                     why=path,
                 )
-            raise NotFoundError("there is no such array", address=self.name, why=path)
+            raise NotFoundError("no such array", address=self.name, why=path)
         if self.format == 2:
             self._compare(path, told)
         need_codecs(codecs_of(told), self.name)
@@ -220,7 +220,7 @@ class Hierarchy:
             return self._made(path, told)
         except (ValueError, KeyError, TypeError, ImportError) as error:
             raise CorruptError(
-                "the metadata of this array make no sense",
+                "invalid metadata of this array",
                 address=f"{self.name}/{path}",
                 why=str(error)[:200],
             ) from error

@@ -182,7 +182,7 @@ class Source(ABC):
             raise UsageError(
                 f"'{self.scheme}:' addresses have no parts",
                 address=str(address),
-                why=f"'{'/'.join(address.path)}' means nothing",
+                why=f"found '{'/'.join(address.path)}'",
                 hint=self.example(),
             )
         if address.version and not self.versions:
@@ -197,7 +197,7 @@ class Source(ABC):
             raise NotFoundError(
                 self.no_sample,
                 address=str(address),
-                why="the live service has",
+                why="the live service has them",
                 hint=f"openallen list {self.scheme}: --source live",
             )
 
@@ -283,7 +283,7 @@ class Source(ABC):
     def open_place(self, place: Place, **options: Any) -> Any:
         """Open a place it recognised."""
         del options
-        raise UsageError("this cannot be opened", address=place.name)
+        raise UsageError("cannot be opened", address=place.name)
 
     def place_facts(self, place: Place, options: Any) -> Facts:
         """Return what is known of a place it recognised; opens it."""
@@ -347,7 +347,7 @@ class Source(ABC):
         folder = self.context.folder(address)
         sizes = file_sizes(folder)
         if not sizes:
-            raise self.not_here(address, NotFoundError("there is nothing to remove"))
+            raise NotFoundError("not in the store", address=str(address), hint="openallen store ls")
         if not dry_run:
             shutil.rmtree(folder)
         return {"address": str(address), "files": len(sizes), "freed_bytes": sum(sizes.values())}
@@ -371,14 +371,12 @@ class Source(ABC):
             If there are some.
         """
         if options:
-            raise UsageError(
-                f"there is no option '{next(iter(options))}' here", address=str(address)
-            )
+            raise UsageError(f"no such option '{next(iter(options))}' here", address=str(address))
 
     def not_here(self, address: Address, error: NotFoundError) -> NotFoundError:
         """Return the error for what is not in the store, with the command that fetches it."""
         return NotFoundError(
-            "this is not in the store",
+            "not in the store",
             address=str(address),
             why=error.what if not error.why else f"{error.what}; {error.why}",
             hint=f"openallen fetch {shlex.quote(str(address))}{self.context.source_flag}",
@@ -419,6 +417,4 @@ class Source(ABC):
 
     def cannot(self, done: str, address: Address, hint: str) -> UsageError:
         """Return the error for what addresses of this source are not made for."""
-        return UsageError(
-            f"'{self.scheme}:' addresses cannot be {done}", address=str(address), hint=hint
-        )
+        return UsageError(f"cannot be {done}", address=str(address), hint=hint)

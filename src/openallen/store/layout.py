@@ -40,7 +40,7 @@ class Store:
             If either is empty: it is not a single thing that can be kept.
         """
         if not system or not name:
-            raise UsageError("this names no single thing that can be kept", address=name)
+            raise UsageError("not a single item that can be fetched", address=name)
         folder = self.root / system / safe_path(name)
         try:
             elsewhere = self._pointer(folder).read_text("utf-8").strip()

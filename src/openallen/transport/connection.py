@@ -107,10 +107,12 @@ def connect(origin: Origin, timeout_s: float) -> socket.socket:
         return _tls().wrap_socket(sock, server_hostname=origin.host)
     except TimeoutError as error:
         sock.close()
-        raise StalledError("TLS did not finish", address=origin.authority) from error
+        raise StalledError("TLS handshake timed out", address=origin.authority) from error
     except (ssl.SSLError, OSError) as error:
         sock.close()
-        raise UnreachableError("no TLS", address=origin.authority, why=_plainly(error)) from error
+        raise UnreachableError(
+            "TLS failed", address=origin.authority, why=_plainly(error)
+        ) from error
 
 
 @functools.cache
@@ -140,7 +142,7 @@ def _proxy_for(scheme: str, host: str) -> str:
 def _proxy_address(proxy: str) -> tuple[str, int]:
     parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
     if parts[0].lower() not in {"", "http"} or not parts.hostname:
-        raise UsageError("only http proxies are understood", address=proxy)
+        raise UsageError("only http proxies are supported", address=proxy)
     return parts.hostname, parts.port or 80
 
 
@@ -155,7 +157,7 @@ def _tunnel(sock: socket.socket, origin: Origin) -> None:
     while b"\r\n\r\n" not in answer:
         piece = sock.recv(1)  # one at a time: what follows the head belongs to TLS
         if not piece or len(answer) > 65536:
-            raise UnreachableError("the proxy broke off", address=origin.proxy)
+            raise UnreachableError("the proxy closed the connection", address=origin.proxy)
         answer += piece
     status = answer.split(b" ", 2)[1:2]
     if status != [b"200"]:

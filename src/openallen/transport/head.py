@@ -40,7 +40,7 @@ class Head:
         if not length:
             return None
         if not (length.isascii() and length.isdigit()):
-            raise UnreachableError("broken Content-Length", address=peer, why=length)
+            raise UnreachableError("invalid Content-Length", address=peer, why=length)
         return int(length)
 
 
@@ -56,7 +56,7 @@ def parse_head(lines: Sequence[str], peer: str) -> Head:
     version, _, rest = line.partition(" ")
     code, _, reason = rest.partition(" ")
     if not version.startswith("HTTP/1.") or not (code.isdigit() and len(code) == 3):
-        raise UnreachableError("no HTTP answer", address=peer, why=repr(line[:60]))
+        raise UnreachableError("not an HTTP response", address=peer, why=repr(line[:60]))
     headers = parse_headers(lines[1:], peer)
     connection = headers.get("connection", "").lower()
     keep_alive = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
@@ -75,7 +75,7 @@ def parse_headers(lines: Sequence[str], peer: str) -> dict[str, str]:
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon:
-            raise UnreachableError("broken HTTP head", address=peer, why=repr(line[:60]))
+            raise UnreachableError("invalid HTTP head", address=peer, why=repr(line[:60]))
         key = name.strip().lower()
         value = value.strip()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value

@@ -109,7 +109,7 @@ class Response:
             try:
                 piece = inflate.decompress(view[:got])
             except zlib.error as error:
-                raise AnswerError("body does not decompress", address=self.url) from error
+                raise AnswerError("the response does not decompress", address=self.url) from error
             if piece:
                 yield memoryview(piece)
 
@@ -126,7 +126,7 @@ class Response:
             body += piece
             if len(body) > limit_bytes:
                 raise AnswerError(
-                    "answer too large", address=self.url, why=f"over {limit_bytes:,} bytes"
+                    "response too large", address=self.url, why=f"over {limit_bytes:,} bytes"
                 )
         return bytes(body)
 
@@ -377,9 +377,9 @@ def _refusal(response: Response) -> OpenAllenError:
         else f", {describe(kind)}"
     )
     if response.status in {404, 410}:
-        return NotFoundError("not there", address=response.url, why=why)
+        return NotFoundError("not found", address=response.url, why=why)
     return StatusError(
-        "the service refused",
+        "the service returned an error",
         status=response.status,
         retry_after_s=_retry_after_s(response.headers.get("retry-after", "")),
         address=response.url,

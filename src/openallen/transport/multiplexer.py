@@ -227,7 +227,7 @@ class Multiplexer:
                 if connection.head is not None and connection.got == len(connection.body):
                     return self._whole(connection)
                 if got == 0:
-                    raise UnreachableError("connection broke", address=connection.origin.authority)
+                    raise UnreachableError("connection lost", address=connection.origin.authority)
                 if got < 0:
                     return None
         except OpenAllenError as error:
@@ -246,7 +246,7 @@ class Multiplexer:
             return -1
         except OSError as error:
             raise UnreachableError(
-                "connection broke", address=connection.origin.authority, why=str(error)
+                "connection lost", address=connection.origin.authority, why=str(error)
             ) from error
         if got:
             piece = self._first[:got]
@@ -258,7 +258,7 @@ class Multiplexer:
         stop = text.find(b"\r\n\r\n")
         if stop < 0:
             if len(text) > HEAD_LIMIT_BYTES:
-                raise UnreachableError("endless HTTP head", address=connection.origin.authority)
+                raise UnreachableError("HTTP head too long", address=connection.origin.authority)
             connection.body, connection.got = text, len(text)
             return
         peer = connection.origin.authority
@@ -266,7 +266,7 @@ class Multiplexer:
         length = self._length(head, peer)
         behind = text[stop + 4 :]
         if len(behind) > length:
-            raise UnreachableError("more bytes than were told", address=peer)
+            raise UnreachableError("more bytes than announced", address=peer)
         connection.head, connection.got = head, len(behind)
         behind.extend(bytes(length - len(behind)))
         connection.body = behind
@@ -275,9 +275,11 @@ class Multiplexer:
         length = head.length_bytes(peer)
         why = f"HTTP {head.status}"
         if head.status in {404, 410}:
-            raise NotFoundError("not there", address=peer, why=why)
+            raise NotFoundError("not found", address=peer, why=why)
         if head.status != 200:
-            raise StatusError("the service refused", status=head.status, address=peer, why=why)
+            raise StatusError(
+                "the service returned an error", status=head.status, address=peer, why=why
+            )
         coded = head.headers.get("content-encoding", "identity").lower() != "identity"
         if length is None or head.chunked or coded or length > self._limit_bytes:
             raise AnswerError("not a plain small body", address=peer)
@@ -308,8 +310,8 @@ class Multiplexer:
         patience_s = self._http.silence_timeout_s
         for connection in [c for c in self._busy if now - c.since > patience_s]:
             peer = connection.origin.authority
-            why = f"nothing came for {patience_s:g} s"
-            yield self._failed(connection, StalledError("silence", address=peer, why=why))
+            why = f"no data for {patience_s:g} s"
+            yield self._failed(connection, StalledError("timed out", address=peer, why=why))
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -247,7 +247,7 @@ def _body(response: Response, url: str) -> bytes:
         raise AnswerError("an object is too large to be read whole", address=url, why=f"{told:,}")
     body = memoryview(bytearray(told))
     if (got := response.read_into(body)) != told:
-        raise UnreachableError("an answer ended early", address=url, why=f"{got:,} of {told:,}")
+        raise UnreachableError("truncated response", address=url, why=f"{got:,} of {told:,}")
     return bytes(body)
 
 
@@ -260,5 +260,5 @@ def _part(response: Response, body: bytes, start: int | None, stop: int | None, 
         return body[start:stop]
     first = told.first if start >= 0 else (told.total or 0) + start
     if (max(first, 0) if start < 0 else start) != told.first:
-        raise AnswerError("another part came than was asked for", address=url, why=str(told))
+        raise AnswerError("wrong range received", address=url, why=str(told))
     return body

@@ -87,7 +87,7 @@ class RangeFile(io.RawIOBase):
     NotFoundError
         If there is no such file.
     AnswerError
-        If the service does not answer ranges.
+        If the service does not support range requests.
     """
 
     def __init__(
@@ -350,7 +350,7 @@ class RangeFile(io.RawIOBase):
         size = response.length_bytes
         if response.status != 200 or size is None or size > _WHOLE_BYTES or self.size_bytes >= 0:
             raise AnswerError(
-                "the service does not answer ranges",
+                "the service does not support range requests",
                 address=self.url,
                 why=f"HTTP {response.status}, {size or 'unknown'} bytes",
                 hint="fetch the file and open it from there",
@@ -372,7 +372,7 @@ class RangeFile(io.RawIOBase):
         self.bytes_received += got
         if got != len(view):
             raise UnreachableError(
-                "an answer ended early", address=self.url, why=f"{got:,} of {len(view):,} bytes"
+                "truncated response", address=self.url, why=f"{got:,} of {len(view):,} bytes"
             )
 
     def _check(self, response: Response, size: int) -> None:

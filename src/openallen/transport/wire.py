@@ -94,7 +94,7 @@ class Wire:
         while line := self._line(first=first and not lines):
             size += len(line)
             if size > HEAD_LIMIT_BYTES:
-                raise UnreachableError("endless HTTP head", address=self._peer)
+                raise UnreachableError("HTTP head too long", address=self._peer)
             lines.append(line)
         return lines
 
@@ -155,7 +155,7 @@ class Wire:
             "in the middle of a chunk" if self._chunked else f"{self._left:,} bytes before the end"
         )
         self._chunked, self._left, self._keep_alive = False, 0, False
-        raise UnreachableError("connection broke", address=self._peer, why=why)
+        raise UnreachableError("connection lost", address=self._peer, why=why)
 
     def _next_chunk(self) -> None:
         line = self._line().partition(";")[0].strip()
@@ -163,10 +163,10 @@ class Wire:
             self._left = int(line, 16)
         except ValueError:
             raise UnreachableError(
-                "broken chunk size", address=self._peer, why=repr(line[:40])
+                "invalid chunk size", address=self._peer, why=repr(line[:40])
             ) from None
         if self._left < 0:
-            raise UnreachableError("broken chunk size", address=self._peer, why=line[:40])
+            raise UnreachableError("invalid chunk size", address=self._peer, why=line[:40])
         if self._left == 0:
             parse_headers(self._lines(), self._peer)  # trailers
             self._chunked = False
@@ -182,7 +182,7 @@ class Wire:
             parts += self._buffer[self._start : self._end]
             self._start = self._end = 0
             if len(parts) > HEAD_LIMIT_BYTES:
-                raise UnreachableError("endless line in HTTP head", address=self._peer)
+                raise UnreachableError("line too long in HTTP head", address=self._peer)
             unasked = first and not parts
             self._end = self._pull(memoryview(self._buffer), some=True, unasked=unasked)
             if self._end == 0:
@@ -209,12 +209,12 @@ class Wire:
         except (OSError, ValueError) as error:
             self._keep_alive = False
             kind = WireClosedError if unasked else UnreachableError
-            raise kind("connection broke", address=self._peer, why=str(error)) from error
+            raise kind("connection lost", address=self._peer, why=str(error)) from error
 
     def _stalled(self) -> StalledError:
         self._keep_alive = False
         return StalledError(
-            "silence", address=self._peer, why=f"nothing came for {self._silence_timeout_s:g} s"
+            "timed out", address=self._peer, why=f"no data for {self._silence_timeout_s:g} s"
         )
 
     def drain(self, limit_bytes: int) -> bool:

@@ -92,7 +92,7 @@ class Catalogue:
         self.path = folder / _FILE
         if not self.path.is_file():
             raise NotFoundError(
-                "there is no catalogue here", address=str(folder), hint="openallen list asset:"
+                "no catalogue in the store", address=str(folder), hint="openallen list asset:"
             )
         self.about = read_kept(folder / _ABOUT)
         self._lock = threading.Lock()
@@ -171,7 +171,7 @@ class Catalogue:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except duckdb.Error as error:
             why = str(error).partition("\n")[0]
-            raise UsageError("this is no SQL the catalogue takes", why=why) from error
+            raise UsageError("the catalogue rejects this SQL", why=why) from error
 
     def select(
         self, conditions: Iterable[Condition] = (), limit: int | None = None
@@ -333,7 +333,7 @@ def _at(column: str, op: str, texts: tuple[str, ...]) -> tuple[str, list[Any]]:
     text = texts[0].strip()
     time = read_time(text if len(text) > 7 else f"{text}-01"[:10])
     if time is None:
-        raise UsageError(f"'{text}' is no date", hint="2022-04-01, or 2022-04-01T15:00")
+        raise UsageError(f"'{text}' is not a date", hint="2022-04-01, or 2022-04-01T15:00")
     time = time.replace(tzinfo=None)
     if len(text) <= 10:
         day = f"date_trunc('day', {column})"

@@ -129,16 +129,15 @@ def load_catalogue(
                 raise
             reasons.append(f"{source}: {_short(error)}")
             continue
-        for reason in reasons:
-            tell(f"not answered by {reason}")
-        tell(f"{len(found):,} assets from {about}")
+        unavailable = f" ({'; '.join(reasons)})" if reasons else ""
+        tell(f"{len(found):,} assets from {about}{unavailable}")
         return found
     if kept is not None:
-        tell(f"the copy of {kept.about.get('asked')} is used; {'; '.join(reasons)}")
+        tell(f"using the cached copy of {kept.about.get('asked')} ({'; '.join(reasons)}")
         return kept
     offline = any("offline" in reason for reason in reasons)
     kind = OfflineError if offline else ServiceError
-    raise kind("no catalogue of assets could be had", address="asset:", why="; ".join(reasons))
+    raise kind("no catalogue of assets available", address="asset:", why="; ".join(reasons))
 
 
 def _short(error: Exception) -> str:
@@ -173,7 +172,7 @@ def _from_parquet(places: Places) -> tuple[Rows, str]:
     try:
         table = pq.read_table(io.BytesIO(body))
     except pa.ArrowException as error:
-        raise AnswerError("this is no Parquet", address=bucket.url(key), why=str(error)) from error
+        raise AnswerError("not valid Parquet", address=bucket.url(key), why=str(error)) from error
     if "name" not in table.column_names:
         raise AnswerError("a catalogue without names", address=bucket.url(key))
     sources = _source_names(bucket, folder)
@@ -193,7 +192,7 @@ def _newest(bucket: Bucket) -> str:
         listed = (folder.removeprefix(_CACHE).rstrip("/") for folder in bucket.folders(_CACHE))
         named = {folder for folder in listed if re.fullmatch(r"(bdc|zs)-v\d+(\.\d+)*", folder)}
     if not named:
-        raise NotFoundError("there is no public catalogue", address=bucket.url(_CACHE))
+        raise NotFoundError("no public catalogue", address=bucket.url(_CACHE))
     return _CACHE + max(named, key=_version) + "/"
 
 
@@ -320,15 +319,15 @@ def _page(http: Http, url: str) -> list[dict[str, Any]]:
     try:
         told = json.loads(body)
     except ValueError as error:
-        raise AnswerError("this is no JSON", address=url, why=str(body[:60])) from error
+        raise AnswerError("not valid JSON", address=url, why=str(body[:60])) from error
     if not isinstance(told, list) or not all(isinstance(item, dict) for item in told):
-        raise AnswerError("this is no list of records", address=url, why=str(told)[:80])
+        raise AnswerError("not a list of records", address=url, why=str(told)[:80])
     return told
 
 
 def _from_docdb(places: Places) -> tuple[Rows, str]:
     if not places.docdb_url:
-        raise NotFoundError("there is no document database here")
+        raise NotFoundError("no document database")
     reasons = []
     for version in ("v2", "v1"):
         told = docdb_records(
@@ -346,7 +345,7 @@ def _from_docdb(places: Places) -> tuple[Rows, str]:
         if rows:
             return rows, f"the document database ({version})"
         reasons.append(f"{version}: no records")
-    raise ServiceError("the document database does not answer", why="; ".join(reasons))
+    raise ServiceError("the document database does not respond", why="; ".join(reasons))
 
 
 # --- the bucket -----------------------------------------------------------------------------------
@@ -361,8 +360,8 @@ def _from_bucket(places: Places) -> tuple[Rows, str]:
             continue  # folders that are no assets
         rows.append(row_of_name(name, f"s3://{bucket.name}/{name}", public=True))
     if not rows:
-        raise NotFoundError("there are no assets", address=bucket.url())
-    return rows, f"names of folders in {bucket.name}"
+        raise NotFoundError("no assets", address=bucket.url())
+    return rows, f"folder names in {bucket.name}"
 
 
 _ASK: Final[Mapping[str, Callable[[Places], tuple[Rows, str]]]] = {

@@ -64,7 +64,7 @@ def catalogue_rows(
         id_column="name",
         noun="asset",
         total=None if limit is None else found.count(wanted),
-        notes=(f"from {about.get('source')}, asked {about.get('asked')}",),
+        notes=(f"catalogue: {about.get('source')}, {str(about.get('asked'))[:10]}",),
         empty=lambda: found.no_assets(wanted),
     )
 
@@ -256,7 +256,7 @@ def _validated(context: Context, record: Record, address: str) -> Facts:
     from openallen.sources.assets.validation import validate
 
     if not record.core_files:
-        raise NotFoundError("there are no core files", address=address)
+        raise NotFoundError("no core files", address=address)
     found = validate(record, settings=context.settings)
     valid = not any(one.valid is False for one in found)
     return Facts(

@@ -39,7 +39,7 @@ _TILE = "exaSPIM_653431_2023-05-06_10-23-15/SPIM.ome.zarr/tile_000000_ch_561.zar
 class ListOptions:
     """What listing the catalogue takes."""
 
-    refresh: bool = option(False, "Ask for the catalogue again, however young the copy here is.")
+    refresh: bool = option(False, "Download the catalogue again, even if the copy is recent.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class AssetSource(BucketSource):
     """Assets of AIND open data."""
 
     scheme: ClassVar[str] = "asset"
-    title: ClassVar[str] = "an AIND open data asset"
+    title: ClassVar[str] = "open data assets of AIND"
     folder: ClassVar[str] = "assets"
     bucket: ClassVar[str] = _BUCKET
     noun: ClassVar[str] = "asset"
@@ -175,7 +175,7 @@ class AssetSource(BucketSource):
         if address.path:
             if options != ShowOptions():
                 raise UsageError(
-                    "these options go with whole assets",
+                    "these options are for whole assets",
                     address=str(address),
                     hint=f"openallen show asset:{address.name} --graph",
                 )
@@ -279,9 +279,9 @@ class AssetSource(BucketSource):
         found = pages(objects, self.bucket, "/".join(plain.path))
         if not found:
             raise NotFoundError(
-                "there is nothing in it that a viewer shows",
+                "nothing to view",
                 address=str(address),
-                why="no state of neuroglancer, no OME-Zarr image",
+                why="no neuroglancer state, no OME-Zarr image",
                 hint=f"openallen show {address}",
             )
         return found

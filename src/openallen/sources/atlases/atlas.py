@@ -214,7 +214,7 @@ class Atlas:
         return NotFoundError(
             f"this atlas has no {part} here",
             address=f"atlas:{self.name}",
-            why="here are " + ", ".join(self.parts),
+            why="available: " + ", ".join(self.parts),
             hint=fetch,
         )
 
@@ -287,9 +287,9 @@ class Atlas:
             wanted = f"{kinds[0]}/{resolution_um or 25:g}"
             raise self._absent(wanted)
         raise UsageError(
-            f"which {kinds[0]}?",
+            f"several voxel sizes of {kinds[0]}",
             address=f"atlas:{self.name}",
-            why="here are " + ", ".join(found),
+            why="available: " + ", ".join(found),
             hint=f"resolution_um={self._size_um(found[-1]):g}",
         )
 
@@ -385,7 +385,7 @@ class Atlas:
         wanted = [structure] if one else list(structure)  # type: ignore[list-item, arg-type]
         chosen = [self.structures.find(what) for what in wanted]
         if not chosen:
-            raise UsageError("a mask of no structure", hint="mask(['VISp', 'VISl'])")
+            raise UsageError("no structure given for the mask", hint="mask(['VISp', 'VISl'])")
         ids = {which.id for which in chosen}
         if parts:
             ids |= {part.id for which in chosen for part in self.structures.descendants(which)}

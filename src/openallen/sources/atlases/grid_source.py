@@ -30,7 +30,7 @@ class GridSource(Source):
     """Expression or projection of one section data set, as a grid of voxels."""
 
     scheme: ClassVar[str] = "grid"
-    title: ClassVar[str] = "expression or projection grid of a section data set"
+    title: ClassVar[str] = "expression and projection grids of section data sets"
     numeric: ClassVar[bool] = True
     folder: ClassVar[str] = "grids"
     draws: ClassVar[bool] = True

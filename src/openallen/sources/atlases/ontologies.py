@@ -56,7 +56,7 @@ def no_ontology(graph_id: int) -> NotFoundError:
     """Return the error for an ontology that does not exist."""
     known = ", ".join(f"{number} {name}" for number, name in GRAPHS.items())
     return NotFoundError(
-        "there is no such ontology", address=f"structures:{graph_id}", why=f"known are {known}"
+        "no such ontology", address=f"structures:{graph_id}", why=f"known: {known}"
     )
 
 
@@ -104,7 +104,7 @@ def plan_structures(client: Client, graph_id: int, to: Path) -> StructuresJob:
     there = read_kept(to / _facts_name(graph_id)).get("source", client.source)
     if there != client.source:
         raise RefusedError(
-            "this folder is taken",
+            "this folder holds something else",
             address=str(to),
             why=f"it holds this ontology from another source ({there}, not {client.source})",
             hint="choose another folder with --to DIR",
@@ -116,7 +116,7 @@ def plan_structures(client: Client, graph_id: int, to: Path) -> StructuresJob:
     retry = fetch_command(address, to=to, source=client.source)
     plan = Plan(
         address=address,
-        title=f"ontology {graph_id}" + (f", {GRAPHS[graph_id]}" if graph_id in GRAPHS else ""),
+        title=f"Ontology {graph_id}" + (f", {GRAPHS[graph_id]}" if graph_id in GRAPHS else ""),
         source=client.source,
         to=to,
         files=(ontology_file(client, graph_id, retry),),

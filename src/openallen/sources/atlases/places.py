@@ -136,9 +136,9 @@ def open_ontology(path: Path) -> Structures:
     graphs = [p for p in graphs if _GRAPH.fullmatch(p.name)]
     if len(graphs) > 1:
         raise UsageError(
-            "which ontology?",
+            "several ontologies in this folder",
             address=str(path),
-            why="here are " + ", ".join(p.name for p in graphs),
+            why="available: " + ", ".join(p.name for p in graphs),
             hint=f"openallen show {graphs[0]}",
         )
     try:

@@ -117,7 +117,7 @@ def _resolution(address: Address) -> int:
     if not told.isdigit() or int(told) not in RESOLUTIONS_UM:
         sizes = ", ".join(map(str, RESOLUTIONS_UM))
         raise UsageError(
-            f"no resolution '{told}'", address=str(address), why=f"sizes are {sizes} µm"
+            f"no such resolution '{told}'", address=str(address), why=f"sizes: {sizes} µm"
         )
     return int(told)
 
@@ -145,10 +145,10 @@ def wanted_kinds(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
     for word in kinds:
         if word not in EXPRESSION and word not in CONNECTIVITY:
             raise UsageError(
-                f"grids hold no '{word}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
+                f"no such grid volume '{word}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
             )
     if not kinds:
-        raise UsageError("include= names nothing", hint="include=energy")
+        raise UsageError("include= is empty", hint="include=energy")
     if len({word in EXPRESSION for word in kinds}) == 2:
         raise UsageError(
             "a data set is of expression or of connectivity, not of both", why=", ".join(kinds)
@@ -247,7 +247,7 @@ def plan_grids(
         If grids hold no such thing.
     """
     if kind not in EXPRESSION:
-        raise UsageError(f"expression grids hold no '{kind}'", hint=", ".join(EXPRESSION))
+        raise UsageError(f"no such volume of expression '{kind}'", hint=", ".join(EXPRESSION))
     files = []
     for row in rows:
         one = Address("grid", str(row["id"]), conditions=(Condition("include", "eq", kind),))
@@ -290,7 +290,7 @@ def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tu
         reason = error.what
     else:
         return {**told, "row": row, "query": query}, client.notes
-    return told, (*client.notes, f"the service does not say what data set this is ({reason})")
+    return told, (*client.notes, f"the service does not describe this data set ({reason})")
 
 
 def _kept_row(client: Client, number: int, to: Path) -> dict[str, Any] | None:
@@ -360,7 +360,7 @@ def _own_folder(to: Path, holds: str) -> None:
         holds = "an image stack"
     if holds:
         raise RefusedError(
-            "this folder is taken",
+            "this folder holds something else",
             address=str(to),
             why=f"it holds {holds}",
             hint="choose another folder with --to DIR",
@@ -495,7 +495,7 @@ def _reference_space(client: Client, atlas: AtlasFacts) -> Mapping[str, Any]:
     if len(rows) != 1:
         ids = ", ".join(f"{row.get('id')} ({row.get('name')})" for row in rows)
         raise NotFoundError(
-            "which reference space?" if rows else "the service has no such reference space",
+            "several reference spaces match" if rows else "no such reference space",
             address=f"atlas:{atlas.name}",
             why=ids,
             hint=f"openallen fetch atlas:{rows[0].get('id')}"

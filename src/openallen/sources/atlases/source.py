@@ -40,7 +40,7 @@ class AtlasSource(Source):
     """Volumes of a reference space: annotations, templates, masks, meshes."""
 
     scheme: ClassVar[str] = "atlas"
-    title: ClassVar[str] = "volumes of a reference space"
+    title: ClassVar[str] = "volumes and meshes of reference spaces"
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "atlases"
     draws: ClassVar[bool] = True

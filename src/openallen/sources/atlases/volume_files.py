@@ -76,7 +76,7 @@ def read_volume_file(
         raise UsageError(
             "not a volume by its name",
             address=where,
-            why="volumes are " + ", ".join(VOLUME_SUFFIXES),
+            why="volumes: " + ", ".join(VOLUME_SUFFIXES),
         )
     data = read_file(path)
     if suffix in {".nrrd", ".nhdr"}:

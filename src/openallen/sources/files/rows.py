@@ -72,7 +72,7 @@ def _row_facts(client: Client, address: Address, model: str, include: str) -> Fa
         search = search.include(include)
     rows = list(client.rows(search.query, 1))
     if not rows:
-        raise NotFoundError(f"the service has no such {address.scheme}", address=str(address))
+        raise NotFoundError(f"no such {address.scheme}", address=str(address))
     return Facts(
         address=str(address),
         title=f"{address.scheme} {address.id}",

@@ -23,7 +23,7 @@ class FileSource(Source):
     """Well-known files of brain-map.org; and whatever file or store says itself what it is."""
 
     scheme: ClassVar[str] = "file"
-    title: ClassVar[str] = "one well-known file"
+    title: ClassVar[str] = "well-known files of brain-map.org"
     numeric: ClassVar[bool] = True
     own_folder: ClassVar[bool] = False
     folder: ClassVar[str] = "files"

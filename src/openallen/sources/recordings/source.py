@@ -29,7 +29,7 @@ class RecordingSource(BucketSource):
     """Recordings of the benchmark of Buccino et al. 2023, and any that SpikeInterface wrote."""
 
     scheme: ClassVar[str] = "recording"
-    title: ClassVar[str] = "an ephys recording"
+    title: ClassVar[str] = "ephys recordings of the compression benchmark"
     folder: ClassVar[str] = "recordings"
     bucket: ClassVar[str] = _BUCKET
     noun: ClassVar[str] = "recording"
@@ -67,7 +67,7 @@ class RecordingSource(BucketSource):
         return Root(f"{kind.prefix}{name}/", replace(kind.address, path=(name,)), tuple(below))
 
     def gone(self, root: Root) -> NotFoundError:
-        """Return the error that says that there is no such recording, or no such kind."""
+        """Return the error that says that no such recording, or no such kind."""
         from difflib import get_close_matches
 
         kind = root.address.name
@@ -75,9 +75,9 @@ class RecordingSource(BucketSource):
         if kind not in known:
             near = get_close_matches(kind, known, 1)
             return NotFoundError(
-                "there are no recordings of this kind",
+                "no such kind of recording",
                 address=str(root.address),
-                why=f"kinds are {', '.join(known)}" if known else "",
+                why=f"kinds: {', '.join(known)}" if known else "",
                 hint=f"openallen list recording:{near[0] if near else ''}",
             )
         near = (
@@ -87,7 +87,7 @@ class RecordingSource(BucketSource):
         )
         meant = f"show recording:{kind}/{near[0]}" if near else f"list recording:{kind}"
         return NotFoundError(
-            "there is no such recording", address=str(root.address), hint=f"openallen {meant}"
+            "no such recording", address=str(root.address), hint=f"openallen {meant}"
         )
 
     # --- list -------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class RecordingSource(BucketSource):
         if not known:
             raise self.gone(self.root(address))
         raise UsageError(
-            "this names no single recording",
+            "not a single recording",
             address=str(address),
             hint=f"openallen list recording:{address.name}",
         )

@@ -110,7 +110,7 @@ def open_session(
     """
     where = _release_address(address)
     if len(where.path) != 2:
-        raise UsageError("this names no session", address=str(where), hint=_SESSION)
+        raise UsageError("not a session", address=str(where), hint=_SESSION)
     with Context(settings or Settings.load(source=source)) as context:
         found: BehaviorSession = open_part(context, where, to, remote, options)
         return found
@@ -207,7 +207,7 @@ def _table(release: Release, where: Address, remote: bool | None, options: dict[
         )
     strange = [*options, *(["remote"] if remote is not None else [])]
     if strange:
-        raise UsageError(f"there is no option '{strange[0]}' of tables", address=str(where))
+        raise UsageError(f"no such option '{strange[0]}' of tables", address=str(where))
     return release.table(where.path[0])
 
 
@@ -271,7 +271,7 @@ def _vouch(context: Context, part: _Part, where: Address, to: Path | str | None)
         if intact(told, part.path, index, verify=not context.settings.verify_later) is None:
             elsewhere = "" if to is None else f" --to {shlex.quote(str(to))}"
             raise CorruptError(
-                "the file that is here is damaged",
+                "the local file is damaged",
                 address=str(part.path),
                 why="it is not what was published",
                 hint=f"openallen fetch {shlex.quote(str(where))}{elsewhere}{context.source_flag}",
@@ -326,7 +326,7 @@ def _unknown(context: Context, place: Place, where: Address) -> UsageError:
     suffix = Path(place.file).suffix or place.file
     here = f"; it is at {place.path}" if place.path is not None else ""
     return UsageError(
-        f"files of the kind '{suffix}' are not opened",
+        f"'{suffix}' files cannot be opened",
         address=str(where),
         why=f"openallen fetches and verifies them{here}",
         hint=f"openallen fetch {shlex.quote(str(plain))}{context.source_flag}",

@@ -101,9 +101,9 @@ class OneObject:
         hasher.update(body)
         if digest_text(algorithm, hasher) != self._file.digest:
             raise CorruptError(
-                "this is not what was published",
+                "not what was published",
                 address=self._file.versioned_url(),
-                why="its digest is another",
+                why="its digest differs",
             )
 
     def stat(self, key: str) -> tuple[int, str] | None:

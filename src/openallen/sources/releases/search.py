@@ -205,7 +205,7 @@ def _by_key(manifest: Manifest, path: str) -> ReleaseFile | None:
 def _no_conditions(address: Address) -> None:
     if address.conditions:
         raise UsageError(
-            "conditions go with one kind of files",
+            "conditions need one kind of file",
             address=str(address),
             why=f"as in release:{address.name}/ophys_experiment?targeted_structure=VISp",
         )
@@ -297,7 +297,7 @@ def _narrowed(
             if file is not None:
                 found[file.path] = file
     if not found:
-        raise NotFoundError("no file matches these conditions", address=str(address))
+        raise NotFoundError("nothing matches", address=str(address))
     return tuple(found.values())
 
 

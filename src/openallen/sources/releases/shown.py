@@ -43,7 +43,7 @@ def facts_of(context: Context, where: Address) -> Facts:
     if not where.path:
         if where.conditions:
             raise UsageError(
-                f"'{where.conditions[0]}' means nothing here",
+                f"'{where.conditions[0]}' is not allowed here",
                 address=str(where),
                 why="conditions choose rows of a table, or files of one kind",
                 hint=f"openallen list {release.address}/files",
@@ -78,7 +78,7 @@ def _version_facts(context: Context, cache: ReleaseCache, release: Release) -> F
     newest = _newest(cache)
     size = _size(work.files)
     pipeline = [{"name": p.name, "version": p.version} for p in manifest.pipeline]
-    made_with = ", ".join(f"{p.name} {p.version}" for p in manifest.pipeline) or "not said"
+    made_with = ", ".join(f"{p.name} {p.version}" for p in manifest.pipeline) or "unknown"
     fields = (
         Field("version", str(version)),
         Field("newest", newest),
@@ -153,10 +153,10 @@ def _notes(cache: ReleaseCache) -> Section:
 def _allensdk(manifest: Manifest) -> str | None:
     known = manifest.project.allensdk
     if not known:
-        return "does not open this project; openallen does"
+        return "cannot open this project; openallen can"
     if manifest.project.opens_in_allensdk(manifest.version):
-        return "opens it"
-    return f"does not open this version (2.16 takes {known[0]} up to {known[1]}); openallen does"
+        return "can open it"
+    return f"cannot open this version (2.16 accepts {known[0]} to {known[1]}); openallen can"
 
 
 def _newest(cache: ReleaseCache) -> str | None:

@@ -30,7 +30,7 @@ class ReleaseSource(Source):
     """Versioned releases: projects, their versions, tables, sessions and files."""
 
     scheme: ClassVar[str] = "release"
-    title: ClassVar[str] = "a versioned release"
+    title: ClassVar[str] = "versioned releases, their tables and sessions"
     versions: ClassVar[bool] = True
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "releases"
@@ -101,7 +101,7 @@ class ReleaseSource(Source):
         """
         where = Address.parse(address)
         if where.scheme != cls.scheme or not where.name:
-            raise UsageError("this names no release", address=str(where), hint=cls.example())
+            raise UsageError("no release named", address=str(where), hint=cls.example())
         return where
 
     def options(
@@ -137,7 +137,7 @@ class ReleaseSource(Source):
             return lists.list_table(self.context, asked)
         if address.version:
             raise UsageError(
-                "versions of a project are listed, not those of a version",
+                "a version has nothing to list but its files and tables",
                 address=str(address),
                 hint=f"openallen list {address}/files",
             )
@@ -201,7 +201,7 @@ class ReleaseSource(Source):
     def _no_conditions(address: Address) -> None:
         if address.conditions:
             raise UsageError(
-                f"'{address.conditions[0]}' means nothing here",
+                f"'{address.conditions[0]}' is not allowed here",
                 address=str(address),
                 why="conditions choose rows of a table, or files of one kind",
                 hint=f"openallen list release:{address.name}/files",
@@ -276,7 +276,7 @@ class ReleaseSource(Source):
 
         if not (address.name and address.version) or address.path or address.conditions:
             raise UsageError(
-                "which version?" if not address.path else "versions are removed whole",
+                "no version given" if not address.path else "versions are removed whole",
                 address=str(address),
                 hint="openallen store ls",
             )

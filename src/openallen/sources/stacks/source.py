@@ -30,7 +30,7 @@ class StackSource(Source):
     """One cell's brightfield image stack: planes, projections, reconstruction."""
 
     scheme: ClassVar[str] = "stack"
-    title: ClassVar[str] = "one cell's brightfield image stack"
+    title: ClassVar[str] = "brightfield image stacks of single cells"
     numeric: ClassVar[bool] = True
     folder: ClassVar[str] = "stacks"
     examples: ClassVar[tuple[Example, ...]] = (
