@@ -184,7 +184,7 @@ def _repair_files(
     for command, files in repair_commands(found).items():
         try:
             if not command:
-                raise NotFoundError("no record says where it came from")
+                raise NotFoundError("its origin is not recorded")
             _run_again(command, settings, observer)
         except OpenAllenError as error:
             failed += [(checked, error) for checked in files]
@@ -259,7 +259,7 @@ def adopt(
     settings: Settings | None = None,
     step: Callable[[object], None] = lambda _: None,
 ) -> Facts:
-    """Take a folder that another tool made into the store, or where it is; fetches nothing.
+    """Adopt the folder of another tool, into the store or in place; fetches nothing.
 
     Raises
     ------

@@ -498,9 +498,9 @@ class Report:
             whole = outcome.file.retry == self.plan.command and not alone
             if outcome.file.retry and not (alone and final) and not whole:
                 lines.append(f"    try: {outcome.file.retry}")
-        more = len(self.failed) - _NAMED_FAILURES
-        if more > 0:
-            lines.append(f"  and {more:,} more; all of them with --json")
+        others = len(self.failed) - _NAMED_FAILURES
+        if others > 0:
+            lines.append(f"  and {others:,} more; all of them with --json")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

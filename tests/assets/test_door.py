@@ -29,7 +29,7 @@ from openallen.formats.omezarr import OmeZarr
 from openallen.sessions import NwbTables
 from openallen.settings import Settings
 from openallen.sources.assets import Asset
-from openallen.sources.buckets.kept import KeptListings
+from openallen.sources.buckets.listing_cache import CachedListings
 from openallen.transport.s3 import Listed
 from openallen.verbs import listing, views
 
@@ -327,7 +327,7 @@ def test_what_is_fetched_says_how_to_fetch_it_again(bucket, tmp_path):
 
 def test_offline_a_fetch_of_what_is_here_has_nothing_to_fetch(bucket, tmp_path, offline):
     oa.fetch(f"asset:{RAW}/behavior")
-    kept = KeptListings(tmp_path / "store")
+    kept = CachedListings(tmp_path / "store")
     entries = [Listed(f"{RAW}/{r['path']}", r["size_bytes"], r["etag"]) for r in oa.list(f"asset:{RAW}/behavior")]  # fmt: skip
     offline()
     plan = oa.plan(f"asset:{RAW}/behavior")  # nothing was listed of the real bucket yet

@@ -46,7 +46,7 @@ from openallen.sessions import NwbTables
 from openallen.settings import Settings
 from openallen.sources.assets.access import bucket_for
 from openallen.sources.recordings import open_recording
-from openallen.store.objects import KeptObjects
+from openallen.store.objects import CachedObjects
 from openallen.transport import Http
 from openallen.transport.objects import RemoteObjects
 from openallen.verbs import views
@@ -426,12 +426,12 @@ def test_a_page_of_html_is_not_remembered(loopback, tmp_path):
     )
     with Http() as client:
         place = RemoteObjects(
-            Bucket(http=client, name="b", endpoint=server.url), "", KeptObjects(tmp_path)
+            Bucket(http=client, name="b", endpoint=server.url), "", CachedObjects(tmp_path)
         )
         assert place.get("x", mark="v1") == page
         assert place.get("x", mark="v1") == b"chunk"
         again = RemoteObjects(
-            Bucket(http=client, name="b", endpoint=server.url), "", KeptObjects(tmp_path)
+            Bucket(http=client, name="b", endpoint=server.url), "", CachedObjects(tmp_path)
         )
         assert again.get("x", mark="v1") == b"chunk"
         assert again.requests == 0
@@ -539,7 +539,7 @@ def test_simulated_recordings_and_truncated_ones(bucket, tmp_path):
 
 
 def test_what_was_read_is_here_the_second_time(far, tmp_path):
-    kept = KeptObjects(tmp_path / "kept")
+    kept = CachedObjects(tmp_path / "kept")
     first = far(f"{NWB}/{SESSION}", kept)
     whole = Hierarchy(first).array("acquisition/LFP/data")[...]
     again = far(f"{NWB}/{SESSION}", kept)
@@ -555,7 +555,7 @@ def test_what_was_read_is_here_the_second_time(far, tmp_path):
 
 
 def test_what_is_kept_has_a_limit(tmp_path):
-    kept = KeptObjects(tmp_path, limit_bytes=10_000)
+    kept = CachedObjects(tmp_path, limit_bytes=10_000)
     for n in range(100):
         kept.put(str(n), bytes(500))
     assert sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()) < 12_000

@@ -134,7 +134,7 @@ def hostile(sample_url, world) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def read_only(tmp_path) -> Callable[[Path], AbstractContextManager[Path]]:
-    """Give a folder again on a mount that cannot be written, even by root."""
+    """Return a folder again on a mount that cannot be written, even by root."""
 
     @contextmanager
     def mounted(folder: Path) -> Iterator[Path]:

@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line and give its exit code."""
+    """Run the command line and return its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     debug = "--debug" in arguments
     # Where a connection to the sample ends early, asyncio says so in words that help nobody.
@@ -161,7 +161,7 @@ def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
 
 
 def _aborted(cause: BaseException | None, *, as_json: bool, debug: bool) -> int:
-    """Tell apart what click makes one: Ctrl-C and any EOFError, as of bytes that end too early."""
+    """Separate what click merges: Ctrl-C, and any EOFError, as of truncated bytes."""
     if isinstance(cause, OpenAllenError):
         return _fail(cause, as_json=as_json, debug=debug)
     return _interrupted(cause)
@@ -186,7 +186,7 @@ def _interrupted(interrupt: BaseException | None) -> int:
 
 
 def _same_command(plan: Any) -> str:
-    """Give the command that was typed: run again, it goes on."""
+    """Return the command that was typed; run again, it resumes."""
     if "fetch" in sys.argv[1:]:
         return shlex.join(["openallen", *sys.argv[1:]])
     return f"openallen fetch {plan.address} --to {shlex.quote(str(plan.to))}"

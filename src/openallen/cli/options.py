@@ -130,7 +130,7 @@ class SourceCommand(ExampleCommand):
             raise self._elsewhere(error, str(ctx.info_name)) or error from None
 
     def _elsewhere(self, error: click.NoSuchOption, command: str) -> UsageError | None:
-        """Say whose option it is, where another source has one of that name."""
+        """Return the error that names the sources an option is for; None if no source has it."""
         from openallen.sources.registry import source_classes
 
         name = error.option_name

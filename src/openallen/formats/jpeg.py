@@ -81,7 +81,7 @@ def inspect(data: Buffer) -> JpegFacts:
 
 
 def _segments(data: Buffer) -> Iterator[tuple[int, int, bytes]]:
-    """Give (marker, offset, body) of each segment; ends at the end marker or raises."""
+    """Return (marker, offset, body) of each segment; ends at the end marker or raises."""
     at = 2
     size = len(data)
     while at + 2 <= size:

@@ -186,7 +186,7 @@ class Morphology:
         return replace(self, nodes=tuple(morphometry.subtree(self.nodes, root)))
 
     def of_type(self, *types: int) -> Morphology:
-        """Keep nodes of some types (`NODE_TYPES`); one whose parent is left out becomes a root.
+        """Return the nodes of some types (`NODE_TYPES`); a node without its parent becomes a root.
 
         Raises
         ------

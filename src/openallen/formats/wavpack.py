@@ -62,7 +62,7 @@ class _Memory:
 
 
 def available() -> bool:
-    """Tell whether the system has the library."""
+    """Return whether the system has the library."""
     return wavpack_library.library() is not None
 
 

@@ -294,7 +294,7 @@ class BehaviorEcephysSession(BehaviorSession):
                 raise NotFoundError(
                     f"the LFP file of probe {told['name']} is not here",
                     address=self.name,
-                    why=f"no probe_{told['name']}_lfp.nwb lies beside the session's file",
+                    why=f"no probe_{told['name']}_lfp.nwb beside the session's file",
                 )
             self._lfp_trees[probe_id] = opener() if opener is not None else None
         return self._lfp_trees[probe_id]

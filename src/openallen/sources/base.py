@@ -169,7 +169,7 @@ class Source(ABC):
         return address
 
     def check(self, address: Address) -> None:
-        """See that an address can name something of this source; asks nothing.
+        """Check that an address can name something of this source; makes no request.
 
         Raises
         ------
@@ -276,7 +276,7 @@ class Source(ABC):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell how sure this source is that a file or folder is one of its own: 0 to `SURE`."""
+        """Return how sure this source is that a file or folder is one of its own: 0 to `SURE`."""
         del place
         return 0
 
@@ -355,7 +355,7 @@ class Source(ABC):
     def adopt(
         self, folder: Path, *, in_place: bool, step: Callable[[object], None]
     ) -> Facts | None:
-        """Take a folder that another tool made into the store; None if it is of another kind."""
+        """Adopt the folder of another tool; return None if it is of another kind."""
         del folder, in_place, step
         return None
 
@@ -363,7 +363,7 @@ class Source(ABC):
 
     @staticmethod
     def no_options(options: Mapping[str, Any], address: Address | str) -> None:
-        """See that no options were given.
+        """Check that no options were given.
 
         Raises
         ------

@@ -121,7 +121,7 @@ class Context:
         self, bucket: str, prefix: str, *, region: str = "us-west-2", endpoint: str = ""
     ) -> RemoteObjects:
         """Return objects below a prefix, read where they lie; they live beyond the context."""
-        from openallen.store.objects import KeptObjects
+        from openallen.store.objects import CachedObjects
         from openallen.transport import Retry
         from openallen.transport.configured import http_for
         from openallen.transport.objects import RemoteObjects
@@ -135,7 +135,7 @@ class Context:
             region=region,
             retry=Retry(attempts=self.settings.attempts),
         )
-        found = RemoteObjects(place, prefix, KeptObjects(self._ranges / "objects"))
+        found = RemoteObjects(place, prefix, CachedObjects(self._ranges / "objects"))
         found.also_close(http.close)
         return found
 

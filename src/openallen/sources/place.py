@@ -69,11 +69,11 @@ class Place:
         return kind_of(self.objects) if self.is_folder else ""
 
     def ends(self, *endings: str) -> bool:
-        """Tell whether it is a file whose name ends so, in any case."""
+        """Return whether it is a file whose name ends so, in any case."""
         return bool(self.file) and self.file.lower().endswith(endings)
 
     def has(self, *keys: str) -> bool:
-        """Tell whether a folder has one of these files at its root."""
+        """Return whether a folder has one of these files at its root."""
         return self.is_folder and any(self.objects.stat(key) is not None for key in keys)
 
     def glob(self, *patterns: str) -> list[Path]:
@@ -84,7 +84,7 @@ class Place:
 
 
 def holdings(place: Place) -> str:
-    """Say in words what a folder on this machine holds: ``4 .nwb files, 1 folder``."""
+    """Return what a local folder holds, in words: ``4 .nwb files, 1 folder``."""
     if place.path is None or not place.is_folder:
         return ""
     counts: Counter[str] = Counter()

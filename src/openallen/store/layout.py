@@ -49,7 +49,7 @@ class Store:
         return Path(elsewhere) if elsewhere else folder
 
     def point(self, system: str, name: str, folder: Path) -> None:
-        """Keep a thing in a folder outside the store from now on."""
+        """Use a folder outside the store for an item from now on."""
         write_whole(self._pointer(self.folder(system, name)), str(folder.absolute()).encode())
 
     @staticmethod

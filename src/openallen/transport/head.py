@@ -29,7 +29,7 @@ class Head:
         return "chunked" in self.headers.get("transfer-encoding", "").lower()
 
     def length_bytes(self, peer: str) -> int | None:
-        """Give the length of the body, None where it is not told.
+        """Return the length of the body; None where the head has none.
 
         Raises
         ------

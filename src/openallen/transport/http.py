@@ -93,7 +93,7 @@ class Response:
         return self._wire.read_into(view)
 
     def chunks(self, size_bytes: int = 1 << 18) -> Iterator[memoryview]:
-        """Give the body piece by piece, decoded; each piece is valid until the next is asked for.
+        """Yield the decoded body in pieces; each is valid until the next is requested.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Response:
                 yield memoryview(piece)
 
     def read(self, limit_bytes: int = 1 << 30) -> bytes:
-        """Give the whole body.
+        """Return the whole body.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class Http:
         self._rests: dict[str, tuple[Origin, bytes]] = {}  # what follows the target
 
     def reaches(self, url: str) -> bool:
-        """Tell whether `url` may be asked for: always, unless offline and not on this machine."""
+        """Return whether `url` may be requested: not when offline, unless on this machine."""
         return not self._offline or split(url)[0].is_loopback
 
     @contextmanager
@@ -266,7 +266,7 @@ class Http:
         }
 
     def asking(self, url: str) -> tuple[Origin, bytes]:
-        """Give where a request for `url` goes, and its bytes; for whoever sends it himself.
+        """Return the origin and the bytes of a request for `url`, for callers that send it.
 
         Raises
         ------

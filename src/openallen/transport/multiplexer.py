@@ -187,7 +187,7 @@ class Multiplexer:
             self._rope.send(b"!")
 
     def _arrived(self) -> Iterator[Body]:
-        """Take in the connections that were made; an error is told to one request."""
+        """Add the connections that were made; an error fails one request."""
         while True:
             try:
                 origin, made = self._dialled.get_nowait()
@@ -208,7 +208,7 @@ class Multiplexer:
             self._bell.recv(4096)
 
     def _hear(self, connection: _Connection) -> None:
-        """Look what an idle connection says: nothing for us (TLS's own affairs), or its end."""
+        """Read an idle connection: TLS messages, or its end."""
         try:
             connection.sock.recv(1)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -254,7 +254,7 @@ class Multiplexer:
         return got
 
     def _begin(self, connection: _Connection, text: bytearray) -> None:
-        """Look for the end of the head; what lies behind it begins the body."""
+        """Find the end of the head; the rest begins the body."""
         stop = text.find(b"\r\n\r\n")
         if stop < 0:
             if len(text) > HEAD_LIMIT_BYTES:

@@ -481,7 +481,7 @@ def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
 
 
 def _not_whole(error: Exception, source: Any, name: str) -> Exception:
-    """Say what is wrong with a file that does not open."""
+    """Return the error for a file that cannot be opened."""
     if "truncated" in str(error):
         return TruncatedError(
             "truncated HDF5 file", address=name, why=str(error), hint="fetch it again"

@@ -15,7 +15,7 @@ from openallen.errors import CorruptError, MissingExtraError, NotFoundError, Usa
 from openallen.near import Suggestion, nothing_matches, suggest, unknown_column
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
-from openallen.store.disk import read_kept, write_whole
+from openallen.store.disk import read_object, write_whole
 
 __all__ = ["COLUMNS", "Catalogue", "check_columns", "row_of_name"]
 
@@ -43,7 +43,7 @@ _ABOUT: Final = "catalogue.json"
 
 
 def row_of_name(name: str, location: str = "", *, public: bool | None = None) -> dict[str, Any]:
-    """Give what a name alone tells, as a row of the catalogue."""
+    """Return the row of the catalogue that follows from a name alone."""
     told = parse_name(name)
     return {
         "name": told.text,
@@ -94,7 +94,7 @@ class Catalogue:
             raise NotFoundError(
                 "no catalogue in the store", address=str(folder), hint="openallen list asset:"
             )
-        self.about = read_kept(folder / _ABOUT)
+        self.about = read_object(folder / _ABOUT)
         self._lock = threading.Lock()
         self._db = duckdb.connect(":memory:")
         place = str(self.path).replace("'", "''")
@@ -176,7 +176,7 @@ class Catalogue:
     def select(
         self, conditions: Iterable[Condition] = (), limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Give the assets that match, newest acquisition first.
+        """Return the assets that match, newest acquisition first.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ def _column_of(field: str) -> str:
 
 
 def check_columns(conditions: Iterable[Condition]) -> None:
-    """See that filters are on columns, with values that go with them; asks nothing.
+    """Check that filters are on columns, with suitable values; makes no request.
 
     Raises
     ------

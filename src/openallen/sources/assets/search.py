@@ -87,20 +87,20 @@ def load_catalogue(
     sources: tuple[str, ...] = SOURCES,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Catalogue:
-    """Give the catalogue: the copy in `folder` if it is a week old at most, else asked anew.
+    """Return the catalogue: the copy in `folder` if at most a week old, else a new one.
 
     Parameters
     ----------
     places
         What to ask.
     folder
-        Where the copy is kept.
+        Where the copy is stored.
     refresh
-        Ask anew however young the copy is.
+        Download it even if the copy is recent.
     sources
         What may be asked, in this order.
     tell
-        Is told which source answered, and why others did not.
+        Called with the source that answered, and why others did not.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def _version(folder: str) -> tuple[bool, list[int]]:
 
 
 def _place_of(bucket: Bucket, folder: str, table: str) -> str:
-    """Give the key of a table: what the registry says, else where it usually is."""
+    """Return the key of a table: by the registry, else the usual one."""
     try:
         told = json.loads(bucket.read(f"{folder}cache_registry/{table}.json"))
         location = str(told["location"])
@@ -270,7 +270,7 @@ def docdb_records(
     page_rows: int = _PAGE_ROWS,
     retry: Retry | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Give records of the document database, in the order of their ids.
+    """Return records of the document database, in the order of their ids.
 
     Pages follow each other by id, so that nothing written meanwhile is passed over or comes twice.
     A page that is too large (413) is asked for in halves; one that is short says nothing about the
@@ -305,7 +305,7 @@ def docdb_records(
         ids = [str(record.get("_id") or "") for record in page]
         if min(ids) <= last:  # no ids, or the filter was not obeyed: it would never end
             raise AnswerError(
-                "records that were not asked for",
+                "unexpected records",
                 address=url,
                 why=f"id '{min(ids)}' after '{last}'",
             )

@@ -224,7 +224,7 @@ def _family(context: Context, name: str, subject_id: str) -> Family:
         of_subject = Condition("subject_id", "eq", subject_id)
         rows = found.select([of_subject]) if subject_id else []
     except OpenAllenError as error:
-        context.say(f"provenance by names only, the catalogue cannot be asked: {error.what}")
+        context.say(f"provenance from names only; no catalogue: {error.what}")
     family = family_of(name, rows)
     public = {member.name for member in family.members if member.row.get("public")}
 

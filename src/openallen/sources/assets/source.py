@@ -116,7 +116,7 @@ class AssetSource(BucketSource):
         return Root(f"{address.name}/", Address(cls.scheme, address.name), address.path)
 
     def check(self, address: Address) -> None:
-        """See that an address can be of an asset.
+        """Check that an address can be of an asset.
 
         Raises
         ------
@@ -235,7 +235,7 @@ class AssetSource(BucketSource):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by sidecars, or by its name, whether a folder on this machine is of an asset."""
+        """Recognise a local folder of an asset by its sidecars or its name."""
         if place.path is None or not place.is_folder:
             return 0
         if place.has(*_SIDECARS):

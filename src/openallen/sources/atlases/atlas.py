@@ -34,7 +34,7 @@ from openallen.sources.atlases.plots import plot_slices
 from openallen.sources.atlases.structures import Structure, StructureLike, Structures
 from openallen.sources.atlases.unionize import Labels, Unionizer
 from openallen.sources.atlases.volume_files import read_volume_file
-from openallen.store.disk import read_kept
+from openallen.store.disk import read_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +117,7 @@ class Atlas:
             self.structures = structures
 
     def _read_facts(self) -> dict[str, Any]:
-        told = read_kept(self.folder / FACTS_NAME)
+        told = read_object(self.folder / FACTS_NAME)
         if told:
             return told
         known = ATLASES.get(self.folder.name)

@@ -198,7 +198,7 @@ class GridSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by the names of files, or the volumes in a zip."""
+        """Recognise grids by the names of files, or by the volumes in a ZIP file."""
         from openallen.sources.atlases.places import grid_sureness
 
         return grid_sureness(place)
@@ -235,7 +235,7 @@ def _here(folder: Path, options: GridOptions | None = None) -> Grid | None:
 
 
 def _one_size(grid: Grid, options: GridOptions, address: str) -> None:
-    """See that no voxel size is asked for where there is but one.
+    """Check that no voxel size is asked for where there is but one.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def _one_size(grid: Grid, options: GridOptions, address: str) -> None:
         raise UsageError(
             "expression grids come in one size",
             address=address,
-            hint="resolution= goes with projection_density and its like",
+            hint="resolution= is for connectivity: projection_density and others",
         )
 
 

@@ -15,7 +15,7 @@ from openallen.formats.nrrd import read_nrrd
 from openallen.formats.zips import Zip
 from openallen.sources.atlases.frames import AXES, label
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, DataSet, Kind
-from openallen.store.disk import read_kept
+from openallen.store.disk import read_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class _Grid:
     @functools.cached_property
     def _told(self) -> dict[str, Any]:
         """What was kept beside the files; empty where that is not there, or no JSON."""
-        return read_kept(self.files[0].parent / facts_name(self.data_set_id or 0))
+        return read_object(self.files[0].parent / facts_name(self.data_set_id or 0))
 
     @functools.cached_property
     def data_set(self) -> DataSet | None:

@@ -13,9 +13,9 @@ from openallen.errors import AnswerError, NotFoundError, RefusedError
 from openallen.plans import Plan, RemoteFile, Report, fetch_command
 from openallen.sources.atlases.atlas import graph_name
 from openallen.sources.atlases.checks import OntologyCheck
-from openallen.sources.atlases.kept import keep_facts
+from openallen.sources.atlases.facts_file import write_facts
 from openallen.sources.atlases.structures import Structures
-from openallen.store.disk import read_kept
+from openallen.store.disk import read_object
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client
@@ -82,7 +82,7 @@ class StructuresJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            keep_facts(self.plan.to / _facts_name(self.graph_id), self.facts)
+            write_facts(self.plan.to / _facts_name(self.graph_id), self.facts)
         return report
 
     def result(self) -> object:
@@ -101,7 +101,7 @@ def plan_structures(client: Client, graph_id: int, to: Path) -> StructuresJob:
     RefusedError
         If the folder holds the same ontology of another source.
     """
-    there = read_kept(to / _facts_name(graph_id)).get("source", client.source)
+    there = read_object(to / _facts_name(graph_id)).get("source", client.source)
     if there != client.source:
         raise RefusedError(
             "this folder holds something else",
@@ -135,7 +135,7 @@ def fetched_structures(folder: Path, graph_id: int, source: str) -> Structures |
 
     In the folder of an atlas, the facts of the atlas say where it came from.
     """
-    told = read_kept(folder / _facts_name(graph_id)) or read_kept(folder / "atlas.json")
+    told = read_object(folder / _facts_name(graph_id)) or read_object(folder / "atlas.json")
     if told.get("source") != source:
         return None
     with suppress(OSError, AnswerError):

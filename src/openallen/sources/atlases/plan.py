@@ -25,13 +25,13 @@ from openallen.sources.atlases.atlas import Atlas
 from openallen.sources.atlases.atlas_files import FACTS_NAME
 from openallen.sources.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
 from openallen.sources.atlases.checks import VolumesCheck
+from openallen.sources.atlases.facts_file import write_facts
 from openallen.sources.atlases.grids import facts_name, grid_name, open_grid
-from openallen.sources.atlases.kept import keep_facts
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, RESOLUTIONS_UM, DataSet
 from openallen.sources.atlases.ontologies import fetched_structures, ontology_file
 from openallen.sources.atlases.search import describe_data_set
 from openallen.sources.atlases.structures import Structures
-from openallen.store.disk import read_kept
+from openallen.store.disk import read_object
 from openallen.transfer.job import Means
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class GridJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            keep_facts(self.plan.to / facts_name(self.data_set_id), self.facts)
+            write_facts(self.plan.to / facts_name(self.data_set_id), self.facts)
         return report
 
     def result(self) -> object:
@@ -101,7 +101,7 @@ class AtlasJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            keep_facts(self.plan.to / FACTS_NAME, self.facts)
+            write_facts(self.plan.to / FACTS_NAME, self.facts)
         return report
 
     def result(self) -> object:
@@ -166,7 +166,7 @@ def wanted_kinds(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
         raise UsageError(
             "expression grids come in one size",
             address=str(address),
-            hint="resolution= goes with projection_density and its like",
+            hint="resolution= is for connectivity: projection_density and others",
         )
     return kinds
 
@@ -228,7 +228,7 @@ class GridsJob:
             folder = self.plan.to / str(row["id"])
             if folder.is_dir():
                 facts = {"row": row, "source": self.plan.source, "simulated": self.simulated}
-                keep_facts(folder / facts_name(int(row["id"])), facts)
+                write_facts(folder / facts_name(int(row["id"])), facts)
         return report
 
     def result(self) -> list[Path]:
@@ -294,7 +294,7 @@ def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tu
 
 
 def _kept_row(client: Client, number: int, to: Path) -> dict[str, Any] | None:
-    kept = read_kept(to / facts_name(number))
+    kept = read_object(to / facts_name(number))
     same = kept.get("source") == client.source and (kept.get("row") or {}).get("id") == number
     return kept if same else None
 
@@ -327,9 +327,9 @@ def _own_grid_folder(to: Path, address: Address, source: str) -> None:
     """
     others = {p.name.split("_")[1] for p in to.glob("grid_*_*")} - {address.name}
     holds = f"grid:{min(others)}" if others else ""
-    if read_kept(to / FACTS_NAME):
+    if read_object(to / FACTS_NAME):
         holds = "an atlas"
-    _own_folder(to, holds or _elsewhere("grid", read_kept(to / facts_name(address.id)), source))
+    _own_folder(to, holds or _elsewhere("grid", read_object(to / facts_name(address.id)), source))
 
 
 def _own_atlas_folder(to: Path, atlas: AtlasFacts, source: str) -> None:
@@ -340,7 +340,7 @@ def _own_atlas_folder(to: Path, atlas: AtlasFacts, source: str) -> None:
     RefusedError
         If it does, with what.
     """
-    facts = read_kept(to / FACTS_NAME)
+    facts = read_object(to / FACTS_NAME)
     holds = ""
     if any(to.glob("grid_*_*")):
         holds = "grids"
@@ -350,7 +350,7 @@ def _own_atlas_folder(to: Path, atlas: AtlasFacts, source: str) -> None:
 
 
 def _elsewhere(kind: str, facts: Mapping[str, Any], source: str) -> str:
-    """Say that what is recorded of a folder came from another source; empty where it did not."""
+    """Return why a folder is not of this source, by its record; empty where it is."""
     before = facts.get("source", source)
     return f"this {kind} from another source ({before}, not {source})" if before != source else ""
 
@@ -423,7 +423,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
     if atlas.annotation:
         files = _archive_files(client, atlas, address, retry, to)
     else:
-        row = read_kept(to / FACTS_NAME).get("row") or {}
+        row = read_object(to / FACTS_NAME).get("row") or {}
         if row.get("source") != client.source:
             row = {**_reference_space(client, atlas), "source": client.source}
         files = _space_files(client, atlas, row, address.path, retry)

@@ -218,7 +218,7 @@ class AtlasSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by the facts of a folder, the names of files, or the ending of a lone one."""
+        """Recognise an atlas by its record, the names of files, or the suffix of a single file."""
         from openallen.sources.atlases.places import atlas_sureness
 
         return atlas_sureness(place)

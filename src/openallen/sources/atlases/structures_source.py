@@ -171,7 +171,7 @@ class StructuresSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by the name of a file."""
+        """Recognise an ontology by the name of its file."""
         from openallen.sources.atlases.places import ontology_sureness
 
         return ontology_sureness(place)

@@ -74,7 +74,7 @@ def read_volume_file(
     where = str(path)
     if not suffix:
         raise UsageError(
-            "not a volume by its name",
+            "not the suffix of a volume",
             address=where,
             why="volumes: " + ", ".join(VOLUME_SUFFIXES),
         )

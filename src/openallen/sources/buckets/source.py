@@ -108,7 +108,7 @@ class BucketSource(Source):
         return NotFoundError(
             f"no such {self.noun}",
             address=str(root.address),
-            why=f"nothing lies below {root.prefix}",
+            why=f"nothing below {root.prefix}",
             hint=f"openallen list {self.scheme}:",
         )
 
@@ -207,14 +207,14 @@ class BucketSource(Source):
         Offline, the listing of an earlier time is used; where none was kept, what is there already.
         """
         from openallen.sources.buckets.jobs import PrefixJob
-        from openallen.sources.buckets.kept import KeptListings
         from openallen.sources.buckets.listing import listed
+        from openallen.sources.buckets.listing_cache import CachedListings
 
         del options
         root = self.root(address)
         folder = to.joinpath(*root.address.path)
         bucket = self.context.bucket(self.bucket)
-        kept = KeptListings(self.context.settings.store)
+        kept = CachedListings(self.context.settings.store)
         url = bucket.url(root.prefix)
         notes: tuple[str, ...] = ()
         try:

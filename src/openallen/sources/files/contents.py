@@ -26,7 +26,7 @@ _FOLDERS: Final = frozenset({"session", "image", "zarr"})
 
 
 def sureness(place: Place) -> int:
-    """Tell how sure it is that a place is of a format that opens here."""
+    """Return how sure it is that a place is of a format that opens here."""
     if place.is_folder and place.kind:
         return LIKELY if place.kind in _FOLDERS else 0
     if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj"):

@@ -52,7 +52,7 @@ def row_facts(source: Source, address: Address, model: str, include: str = "") -
         title=f"{address.scheme} {address.id}",
         kind=model,
         fields=(Field("file", str(here)), Field("size", size, bytes_text(size), "size_bytes")),
-        notes=("the service cannot be asked; this is the file that is here",),
+        notes=("the service is not available; this is the local file",),
         ids=(address.id,),
     )
 

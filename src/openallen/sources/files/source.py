@@ -59,7 +59,7 @@ class FileSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell whether a place is a file or store of a standard format."""
+        """Return whether a place is a file or store of a standard format."""
         return sureness(place)
 
     def open_place(self, place: Place, **options: Any) -> Any:
@@ -78,7 +78,7 @@ class FileSource(Source):
 
 
 def is_service(host: str) -> bool:
-    """Tell whether a host is one of brain-map.org's."""
+    """Return whether a host is one of brain-map.org's."""
     return host.endswith(".brain-map.org") or host == "www.brainspan.org"
 
 

@@ -164,7 +164,7 @@ class RecordingSource(BucketSource):
         return self.open_part(plain, **options)
 
     def _one(self, address: Address) -> None:
-        """See that an address names a recording.
+        """Check that an address names a recording.
 
         Raises
         ------
@@ -195,7 +195,7 @@ class RecordingSource(BucketSource):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by what its root says, or by what is in an HDF5 file, whether a place is one."""
+        """Recognise a recording by the files at its root, or by the contents of an HDF5 file."""
         if place.is_folder:
             return SURE if place.kind == "recording" else 0
         if not place.ends(".h5", ".hdf5"):

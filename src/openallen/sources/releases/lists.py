@@ -53,7 +53,7 @@ class Asked:
     limit: int | None
 
     def check(self, columns: Sequence[str]) -> None:
-        """See that every condition is on a column.
+        """Check that every condition is on a column.
 
         Raises
         ------

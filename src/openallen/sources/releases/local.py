@@ -173,7 +173,7 @@ def _check_here(
     files: Sequence[ReleaseFile],
     intact: dict[Path, tuple[int, int]],
 ) -> None:
-    """See that files are here, and compare each with its digest once.
+    """Check that files are here, and compare each with its digest once.
 
     Raises
     ------

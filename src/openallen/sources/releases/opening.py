@@ -261,7 +261,7 @@ def _place(
 
 
 def _vouch(context: Context, part: _Part, where: Address, to: Path | str | None) -> None:
-    """See that a file that is here is the published one: by the index, else by its digest, once."""
+    """Check that a local file is the published one: by the index, else by its digest, once."""
     from openallen.sources.releases.plan import remote_file
     from openallen.store import Store
     from openallen.transfer.status import intact

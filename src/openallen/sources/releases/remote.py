@@ -11,7 +11,7 @@ from openallen.sources.place import Place
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import ReleaseFile
 from openallen.store.digests import algorithm_of, digest_text, new_hasher
-from openallen.store.objects import KeptObjects
+from openallen.store.objects import CachedObjects
 from openallen.transport.objects import RemoteObjects
 from openallen.transport.s3 import Bucket
 
@@ -72,7 +72,9 @@ class OneObject:
             retry=bucket.retry,
             version_id=file.at.version_id,
         )
-        self._objects = RemoteObjects(versioned, f"{folder}/" if folder else "", KeptObjects(kept))
+        self._objects = RemoteObjects(
+            versioned, f"{folder}/" if folder else "", CachedObjects(kept)
+        )
         self.name = self._objects.name
 
     def get(

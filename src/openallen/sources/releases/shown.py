@@ -205,7 +205,7 @@ def _session_facts(
     except OfflineError:
         manifest, file = one_file(cache, release.manifest, where)
         facts = _file_facts(context, cache, manifest, file, where)
-        note = "what is in it is not known here: it was never read, and there is no network"
+        note = "contents unknown: the file was never read, and there is no network"
         return replace(facts, notes=(*facts.notes, note))
     facts = (
         session_facts(opened, str(where))

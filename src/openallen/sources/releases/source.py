@@ -111,10 +111,10 @@ class ReleaseSource(Source):
         return read_options(kind, given, str(address)), address
 
     def _one(self, address: Address, done: str) -> None:
-        """See that an address names a project."""
+        """Check that an address names a project."""
         if not address.name:
             raise UsageError(
-                f"which project is to be {done}?",
+                f"cannot be {done} as a whole",
                 address=str(address),
                 hint=f"openallen list {self.scheme}:",
             )
@@ -211,7 +211,7 @@ class ReleaseSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by names of manifests whether a folder is AllenSDK's cache, a mirror, or ours."""
+        """Recognise a cache of AllenSDK, a mirror, or our own folder by the names of manifests."""
         if place.path is None or not place.is_folder:
             return 0
         from openallen.sources.releases.folders import is_release
@@ -286,7 +286,7 @@ class ReleaseSource(Source):
     def adopt(
         self, folder: Path, *, in_place: bool, step: Callable[[object], None]
     ) -> Facts | None:
-        """Take over a cache that AllenSDK made; None if the folder is of another kind."""
+        """Adopt a cache of AllenSDK; return None if the folder is of another kind."""
         from openallen.sources.releases.folders import projects_in
         from openallen.sources.releases.maintenance import adopt
 

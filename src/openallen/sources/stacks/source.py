@@ -165,7 +165,7 @@ class StackSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by the manifest whether a folder, or a manifest itself, is of a stack."""
+        """Recognise the folder of a stack, or its manifest, by the manifest."""
         folder = place.path.parent if place.path and place.file == _MANIFEST else place.path
         if folder is None or not (place.is_folder or place.file == _MANIFEST):
             return 0
