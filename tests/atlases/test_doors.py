@@ -307,7 +307,7 @@ def test_atlases_as_rows():
 
 def test_the_facts_of_an_atlas(store, sample_url):
     told = oa.show("atlas:p56").to_dict()
-    known = {"address": "atlas:P56", "name": "P56", "title": "adult mouse P56, coronal", "graph_id": 1, "reference_space_id": 9, "parts": ["atlasVolume", "gridAnnotation"], "here": []}  # fmt: skip
+    known = {"address": "atlas:P56", "name": "P56", "title": "Adult mouse P56, coronal", "graph_id": 1, "reference_space_id": 9, "parts": ["atlasVolume", "gridAnnotation"], "here": []}  # fmt: skip
     assert {name: told[name] for name in known} == known
     assert [f["path"] for f in told["plan"]["files"]] == ["atlasVolume.zip", "gridAnnotation.zip", "structure_graph_1.json"]  # fmt: skip
     oa.fetch("atlas:p56/gridAnnotation")

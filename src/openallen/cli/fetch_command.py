@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from openallen import verbs
 from openallen.address import Address
 from openallen.cli.options import Call, SourceCommand, common, same_command
 from openallen.display import bytes_text
-from openallen.errors import ExitCode, OpenAllenError, RefusedError
+from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from openallen.plans import Plan, Report
@@ -70,7 +71,7 @@ def command(
         call = replace(call, settings=replace(call.settings, verify_later=True))
     given = {name: value for name, value in options.items() if value is not None}
     # Every address is read before anything is fetched.
-    wanted = [Address.parse(text) for text in addresses]
+    wanted = _addresses(addresses)
     worst = ExitCode.DONE
     documents: list[dict[str, Any]] = []
     for address in wanted:
@@ -87,6 +88,21 @@ def command(
     if call.out.as_json:
         call.out.document({"plans" if dry_run else "reports": documents})
     return worst
+
+
+def _addresses(words: tuple[str, ...]) -> list[Address]:
+    """Read addresses; filters, which `list` takes as words of their own, are part of them here."""
+    filters = [word for word in words if "=" in word and ":" not in word.partition("=")[0]]
+    named = [word for word in words if word not in filters]
+    if filters and named:
+        mark = "&" if "?" in named[0] else "?"
+        whole = shlex.quote(f"{named[0]}{mark}{'&'.join(filters)}")
+        raise UsageError(
+            f"'{filters[0]}' is not an address",
+            why="filters are part of the address",
+            hint=f"openallen fetch {whole}",
+        )
+    return [Address.parse(word) for word in words]
 
 
 def _planned(call: Call, work: Prepared) -> dict[str, Any]:

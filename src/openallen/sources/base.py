@@ -183,13 +183,13 @@ class Source(ABC):
                 f"'{self.scheme}:' addresses have no parts",
                 address=str(address),
                 why=f"found '{'/'.join(address.path)}'",
-                hint=self.example(),
+                hint=f"openallen show {self.example()}",
             )
         if address.version and not self.versions:
             raise UsageError(
                 f"'{self.scheme}:' addresses have no version",
                 address=str(address),
-                hint=self.example(),
+                hint=f"openallen show {self.example()}",
             )
         settings = self.context.settings
         elsewhere = self.in_buckets and settings.s3_endpoint
@@ -215,7 +215,9 @@ class Source(ABC):
         strange = [c for c in address.conditions if c.op != "eq"]
         if strange:
             raise UsageError(
-                f"'{strange[0]}' is not an option", address=str(address), hint=self.example()
+                f"'{strange[0]}' is not an option",
+                address=str(address),
+                hint=f"openallen show {self.example()}",
             )
         plain = Address(address.scheme, address.name, address.version, address.path)
         return read_options(kind, {**told, **given}, str(address)), plain

@@ -350,7 +350,7 @@ def _near_file(path: Path) -> str:
     except OSError:
         return ""
     near = get_close_matches(path.name, names, 1)
-    return str(path.with_name(near[0])) if near else ""
+    return f"openallen show {shlex.quote(str(path.with_name(near[0])))}" if near else ""
 
 
 def folder_for(to: Path | str) -> Path:

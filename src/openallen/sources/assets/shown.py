@@ -123,7 +123,7 @@ def asset_facts(
     fetch = f"fetch it: openallen fetch {shlex.quote(address)} --to {asset.name}"
     return Facts(
         address=address,
-        title=record.name or "an asset",
+        title=record.name or "Asset",
         kind="asset",
         fields=(
             *fields,
@@ -261,7 +261,7 @@ def _validated(context: Context, record: Record, address: str) -> Facts:
     valid = not any(one.valid is False for one in found)
     return Facts(
         address=address,
-        title=f"metadata of {record.name}",
+        title=f"Metadata of {record.name}",
         kind="validation",
         fields=(Field("valid", valid),),
         sections=(

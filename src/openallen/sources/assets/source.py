@@ -128,7 +128,9 @@ class AssetSource(BucketSource):
         super().check(address)
         if address.name and safe_name(address.name, "") != address.name:
             raise UsageError(
-                "this is not the name of an asset", address=str(address), hint=self.example()
+                "this is not the name of an asset",
+                address=str(address),
+                hint=f"openallen show {self.example()}",
             )
 
     def gone(self, root: Root) -> NotFoundError:

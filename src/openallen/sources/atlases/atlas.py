@@ -162,7 +162,7 @@ class Atlas:
             found = [path for path in found if path.name == graph_name(int(told))]
         if len(found) != 1:
             raise NotFoundError(
-                "the ontology of this atlas is not here",
+                "no ontology in this folder",
                 address=str(self.folder),
                 hint=f"openallen fetch atlas:{self.name} --to {shlex.quote(str(self.folder))}",
             )

@@ -93,11 +93,11 @@ def _known() -> dict[str, AtlasFacts]:
             reference_space_id=9,
             parts=("annotation/25",),
         ),
-        AtlasFacts(name="P56", title="adult mouse P56, coronal", reference_space_id=9),
-        AtlasFacts(name="P56-sagittal", title="adult mouse P56, sagittal", reference_space_id=10),
+        AtlasFacts(name="P56", title="Adult mouse P56, coronal", reference_space_id=9),
+        AtlasFacts(name="P56-sagittal", title="Adult mouse P56, sagittal", reference_space_id=10),
     ]
     found += [
-        AtlasFacts(name=age, title=f"developing mouse {age}", graph_id=17, age=age)
+        AtlasFacts(name=age, title=f"Developing mouse {age}", graph_id=17, age=age)
         for age in ("E11.5", "E13.5", "E15.5", "E18.5", "P4", "P14", "P28")
     ]
     return {atlas.name: atlas for atlas in found}

@@ -85,7 +85,9 @@ class GridSource(Source):
         where = Address.parse(f"{cls.scheme}:{number}" if number.isdigit() else number)
         if where.scheme != cls.scheme:
             raise UsageError(
-                "this is not a section data set", address=str(where), hint=cls.example()
+                "this is not a section data set",
+                address=str(where),
+                hint=f"openallen show {cls.example()}",
             )
         return where
 

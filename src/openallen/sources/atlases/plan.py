@@ -193,7 +193,7 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
         files = tuple(_connectivity(client, address, kind, retry) for kind in kinds)
     plan = Plan(
         address=str(address),
-        title=f"{', '.join(kinds)} of section data set {address.id}",
+        title=f"Section data set {address.id}: {', '.join(kinds)}",
         source=client.source,
         to=to,
         files=files,

@@ -105,6 +105,7 @@ class AtlasSource(Source):
             found[:limit],
             self.columns,
             id_column="atlas",
+            noun="reference space",
             total=len(found),
             notes=("one of them: openallen show atlas:ccf-2017",),
             empty=lambda: no_rows(rows, wanted, whole, command),

@@ -49,7 +49,7 @@ def row_facts(source: Source, address: Address, model: str, include: str = "") -
     size = here.stat().st_size
     return Facts(
         address=str(address),
-        title=f"{address.scheme} {address.id}",
+        title=f"{address.scheme.capitalize()} {address.id}",
         kind=model,
         fields=(Field("file", str(here)), Field("size", size, bytes_text(size), "size_bytes")),
         notes=("the service is not available; this is the local file",),
@@ -75,7 +75,7 @@ def _row_facts(client: Client, address: Address, model: str, include: str) -> Fa
         raise NotFoundError(f"no such {address.scheme}", address=str(address))
     return Facts(
         address=str(address),
-        title=f"{address.scheme} {address.id}",
+        title=f"{address.scheme.capitalize()} {address.id}",
         kind=model,
         fields=fields_of(rows[0]),
         notes=client.notes,

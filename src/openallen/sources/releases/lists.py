@@ -176,11 +176,11 @@ def _no_table(context: Context, release: Release, where: Address) -> NotFoundErr
         near = get_close_matches(wanted, known, 1)
         command = [f"{base}/{near[0] if near else known[0]}"]
     return NotFoundError(
-        f"the release has no table '{wanted}'",
+        f"this release has no table '{wanted}'",
         address=str(where),
         why=f"it has {some(release.tables)}, and files"
         if release.tables
-        else f"it has no tables; its files are of the kinds {some(kinds)}",
+        else f"it has no tables; kinds of files: {some(kinds)}",
         hint=f"openallen list {shlex.join(command)}{context.source_flag}",
     )
 
@@ -216,11 +216,11 @@ def _filtered(
 def _nothing(asked: Asked, rows: Iterable[Row]) -> NotFoundError:
     told = few_values(rows, asked.conditions)
     why = " ".join(map(str, asked.conditions))
-    values = "; ".join(f"{name} is {', '.join(values)}" for name, values in told.items())
+    values = "; ".join(f"values of {name}: {', '.join(values)}" for name, values in told.items())
     return NotFoundError(
         "nothing matches",
         address=str(replace(asked.address, conditions=())),
-        why=f"{why}; {values}" if values else why,
+        why=values or why,
         hint=_nearest(asked, told),
     )
 

@@ -101,7 +101,9 @@ class ReleaseSource(Source):
         """
         where = Address.parse(address)
         if where.scheme != cls.scheme or not where.name:
-            raise UsageError("no release named", address=str(where), hint=cls.example())
+            raise UsageError(
+                "no release named", address=str(where), hint=f"openallen show {cls.example()}"
+            )
         return where
 
     def options(

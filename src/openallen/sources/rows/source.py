@@ -107,7 +107,7 @@ class RmaSource(Source):
             raise UsageError(
                 "models have no filters", why=str(wanted[0]), hint="openallen list rma:MODEL"
             )
-        notes = ["models known here; the service may have more"]
+        notes = ["models known to openallen; --refresh asks the service"]
         if options.refresh:
             found = refresh(self.context.client, self.context.settings.store)
             notes = [f"{len(found.models)} models described by {self.context.settings.source}"]

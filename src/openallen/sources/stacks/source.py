@@ -287,6 +287,10 @@ def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
 
     where = Address.parse(address)
     if where.scheme != StackSource.scheme:
-        raise UsageError("this is not a stack", address=str(where), hint=StackSource.example())
+        raise UsageError(
+            "this is not a stack",
+            address=str(where),
+            hint=f"openallen show {StackSource.example()}",
+        )
     with Context(source=source) as context:
         return describe(context.client, where.id)
