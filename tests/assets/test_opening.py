@@ -270,7 +270,7 @@ def test_services_that_break_off_or_refuse(loopback):
         assert whole.get("x", 1, 3) == b"bc"  # a service that knows no ranges
         part = {"Content-Range": "bytes 2-3/5"}
         other = place(x=lambda _, reply: reply.send(b"cd", "206 Partial Content", part))
-        with pytest.raises(OpenAllenError, match="another part"):
+        with pytest.raises(OpenAllenError, match="wrong range received"):
             other.get("x", 0, 2)
 
 
@@ -397,7 +397,7 @@ def test_a_damaged_copy_of_metadata_and_links_in_circles(tmp_path):
         {"name": "again", "path": "/intervals/round"},
     ]
     (folder / "intervals" / ".zattrs").write_text(json.dumps({"zarr_link": [*links, "no link"]}))
-    with pytest.raises(CorruptError, match="circles"):
+    with pytest.raises(CorruptError, match="circular links"):
         oa.open(folder).tree.array("intervals/round/x")
 
 
@@ -775,7 +775,7 @@ def test_states_that_are_there_and_states_that_are_made(bucket):
     assert state["dimensions"]["z"] == [pytest.approx(2e-6), "m"]
     one = views(f"asset:{EXA}/SPIM.ome.zarr/tile_000001_ch_561.zarr")
     assert [view.title for view in one] == ["SPIM.ome.zarr/tile_000001_ch_561.zarr"]
-    with pytest.raises(NotFoundError, match="nothing in it that a viewer shows"):
+    with pytest.raises(NotFoundError, match="nothing to view"):
         views(f"asset:{RAW}")
 
 
@@ -799,7 +799,7 @@ def test_documents_that_are_states_or_not(bucket, text, links):
     if links:
         assert [view.url for view in views("asset:SmartSPIM_9_2024-01-01_00-00-00")] == links
     else:
-        with pytest.raises(NotFoundError, match="nothing in it that a viewer shows"):
+        with pytest.raises(NotFoundError, match="nothing to view"):
             views("asset:SmartSPIM_9_2024-01-01_00-00-00")
 
 

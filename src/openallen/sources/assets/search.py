@@ -133,7 +133,7 @@ def load_catalogue(
         tell(f"{len(found):,} assets from {about}{unavailable}")
         return found
     if kept is not None:
-        tell(f"using the cached copy of {kept.about.get('asked')} ({'; '.join(reasons)}")
+        tell(f"using the cached copy of {kept.about.get('asked')} ({'; '.join(reasons)})")
         return kept
     offline = any("offline" in reason for reason in reasons)
     kind = OfflineError if offline else ServiceError
