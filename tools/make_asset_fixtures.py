@@ -33,7 +33,7 @@ LONGEST = 200
 
 
 def slim(record: dict[str, Any]) -> dict[str, Any]:
-    """Give a record without what tests do not ask about."""
+    """Return a record without what tests do not ask about."""
     made = {name: record[name] for name in TOP if name in record}
     for core, names in KEPT.items():
         if isinstance(made.get(core), dict):

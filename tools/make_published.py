@@ -20,7 +20,7 @@ SHUFFLES = {"no": "none", "shuffle": "byte", "bit": "bit"}
 
 
 def lossless(path: Path) -> list[dict[str, object]]:
-    """Give medians over recordings for chunks of 1 s, by codec, level, shuffle and LSB.
+    """Return medians over recordings for chunks of 1 s, by codec, level, shuffle and LSB.
 
     Recordings of IBL were stored in steps of one already: they count among the corrected ones.
     """
@@ -47,7 +47,7 @@ def lossless(path: Path) -> list[dict[str, object]]:
 
 
 def lossy(path: Path) -> list[dict[str, object]]:
-    """Give ratio and error of each way and factor."""
+    """Return ratio and error of each way and factor."""
     found: dict[tuple[str, float], dict[str, object]] = {}
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """Give the text of each page by file name."""
+    """Return the text of each page by file name."""
     return {"cli.md": _commands(), "manifest.md": _manifest()}
 
 

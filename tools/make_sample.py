@@ -68,7 +68,7 @@ RECONSTRUCTION_ROW: Final[Row] = {
 
 
 def _structures(answers: Path) -> list[Row]:
-    """Give the recorded structures in the atlas's order, paths as the service writes them."""
+    """Return the recorded structures in the atlas's order, paths as the service writes them."""
     names = (
         "id", "atlas_id", "ontology_id", "graph_id", "acronym", "name", "color_hex_triplet",
         "graph_order", "st_level", "hemisphere_id", "parent_structure_id", "depth", "weight",
@@ -84,7 +84,7 @@ def _structures(answers: Path) -> list[Row]:
 
 
 def _flat(nodes: list[Row], above: tuple[int, ...]) -> list[Row]:
-    """Give the recorded branch of the developing mouse's ontology, graph 17, as rows."""
+    """Return the recorded branch of the developing mouse's ontology, graph 17, as rows."""
     found = []
     for node in nodes:
         path = (*above, node["id"])
@@ -112,12 +112,12 @@ P56_FILES: Final = {"atlasVolume": 113567585, "annotation": 197642854, "gridAnno
 
 
 def _spaces() -> dict[int, str]:
-    """Give reference spaces by id, with their age; the ids of developing ages are made up."""
+    """Return reference spaces by id, with their age; the ids of developing ages are made up."""
     return {9: "P56", 10: "P56"} | {9000000301 + n: age for n, age in enumerate(AGES[:-1])}
 
 
 def _atlases(answers: Path) -> dict[str, list[Row]]:
-    """Give the tables that grids and reference spaces are found by."""
+    """Return the tables that grids and reference spaces are found by."""
     image = json.loads((answers / "atldld" / "SectionImage.json").read_text("utf-8"))
     real = json.loads((answers / "atldld" / "SectionDataSet.json").read_text("utf-8"))
     genes = {name: 9000000400 + n for n, name in enumerate(("Adora2a", "Pdyn"))}
@@ -157,7 +157,7 @@ def _atlases(answers: Path) -> dict[str, list[Row]]:
 
 
 def _atlas_files() -> list[Row]:
-    """Give the well-known files of reference spaces; volumes themselves are made when asked for."""
+    """Return the well-known files of reference spaces; volumes themselves are made on request."""
     found = []
     for space in _spaces():
         for order, (name, number) in enumerate(P56_FILES.items()):
@@ -211,7 +211,7 @@ def _recorded(answers: Path, name: str) -> list[Row]:
 
 
 def _details(answers: Path, own: list[Row], others: list[Row]) -> list[Row]:
-    """Give the detail rows: the recorded ones, and what the projections tell of their cells."""
+    """Return the detail rows: the recorded ones, and what the projections tell of their cells."""
     body = (answers / "excerpts" / "cell_types_specimen_details.csv").read_bytes()
     recorded = read_answer(body, "csv", model="ApiCellTypesSpecimenDetail").rows
     for row in recorded:
@@ -279,8 +279,8 @@ def _describe(cell: Morphology) -> None:
         "name": "sample",
         "title": "the sample archive of openallen",
         "notes": [
-            f"A sample: real rows (of specimen {SPECIMEN} 50 of its 627 planes); pixels and volumes"
-            " are simulated, the reconstruction is another cell's.",
+            f"Sample data: metadata are real (50 of the 627 planes of specimen {SPECIMEN}); pixels"
+            " and volumes are simulated, and the reconstruction is of another cell.",
         ],
         "terms": "Allen Institute Terms of Use; see TERMS.md beside this file",
         "simulated": [

@@ -182,7 +182,8 @@ class Address:
             raise AddressError(f"unknown scheme '{self.scheme}:'", hint=_meant(self.scheme))
         if known.numeric and self.name and not (self.name.isascii() and self.name.isdigit()):
             raise AddressError(
-                f"'{self.scheme}:' takes an id of digits, not '{self.name}'", hint=known.example()
+                f"'{self.scheme}:' takes an id of digits, not '{self.name}'",
+                hint=f"openallen show {known.example()}",
             )
         if not self.name and (self.version or self.path):
             raise AddressError(f"'{self.scheme}:' has a version or a path but no name")
@@ -233,7 +234,9 @@ class Address:
         """
         known = SCHEMES[self.scheme]
         if not (known.numeric and self.name):
-            raise AddressError(f"'{self}' names no single thing", hint=known.example())
+            raise AddressError(
+                f"'{self}' does not name a single item", hint=f"openallen show {known.example()}"
+            )
         return int(self.name)
 
     def option(self, name: str) -> str | None:
@@ -264,10 +267,10 @@ def _meant(text: str) -> str:
     if word.isdigit():
         return f"stack:{word}, file:{word} or image:{word}"
     if word in SCHEMES:
-        return f"{word}:"
+        return f"openallen list {word}:"
     near = get_close_matches(word, list(SCHEMES), n=1, cutoff=0.5)
     if near:
-        return SCHEMES[near[0]].example()
+        return f"openallen show {SCHEMES[near[0]].example()}"
     return "one of " + ", ".join(f"{name}:" for name in SCHEMES)
 
 
@@ -279,7 +282,7 @@ def _from_web(text: str) -> Address:
         if found is not None:
             return found
     raise AddressError(
-        "this web address names nothing of a known source",
+        "no known source has this web address",
         address=text,
         why="oa.open and openallen show still read the file or store behind it",
     )

@@ -98,9 +98,9 @@ def picture_path(path: Path | str, address: str = "") -> Path:
     found = Path(path).expanduser()
     if found.suffix.lower() not in _PICTURES:
         raise UsageError(
-            f"pictures are not drawn as '{found.suffix or found.name}'",
+            f"unsupported picture format '{found.suffix or found.name}'",
             address=address,
-            why="kinds are " + ", ".join(_PICTURES),
+            why="formats: " + ", ".join(_PICTURES),
             hint=f"--picture {shlex.quote(str(found.with_suffix('.png')))}",
         )
     return found

@@ -120,13 +120,11 @@ def _target(context: Context, what: str | Path) -> Target:
         return Target(source, path, str(path))
     where = Address.parse(str(what)) if ":" in str(what) else None
     if where is None:
-        raise NotFoundError(
-            "there is no such file or folder", address=str(what), hint="openallen store ls"
-        )
+        raise NotFoundError("no such file or folder", address=str(what), hint="openallen store ls")
     source = context.source(where)
     folder = context.folder(where)
     if not folder.exists():
-        raise source.not_here(where, NotFoundError("there is nothing to verify"))
+        raise source.not_here(where, NotFoundError("nothing to verify"))
     return Target(source, folder, str(where))
 
 
@@ -221,7 +219,7 @@ def _repair_files(
     for command, files in repair_commands(found).items():
         try:
             if not command:
-                raise NotFoundError("no record says where it came from")
+                raise NotFoundError("its origin is not recorded")
             _run_again(command, settings, observer)
         except OpenAllenError as error:
             failed += [(checked, error) for checked in files]
@@ -279,7 +277,7 @@ def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None 
         If it is not in the store.
     """
     if not addresses:
-        raise UsageError("nothing is named", hint="openallen store ls")
+        raise UsageError("no address given", hint="openallen store ls")
     wanted = [Address.parse(text) for text in addresses]
     with Context(settings) as context:
         rows: list[Row] = [context.source(a).prune(a, dry_run=dry_run) for a in wanted]
@@ -313,7 +311,7 @@ def adopt(
     settings: Settings | None = None,
     step: Callable[[object], None] = lambda _: None,
 ) -> Facts:
-    """Take a folder that another tool made into the store, or where it is; fetches nothing.
+    """Adopt the folder of another tool, into the store or in place; fetches nothing.
 
     Parameters
     ----------
@@ -332,15 +330,15 @@ def adopt(
         If no source knows the folder.
     """
     if not folder.is_dir():
-        raise NotFoundError("there is no such folder", address=str(folder))
+        raise NotFoundError("no such folder", address=str(folder))
     with Context(settings) as context:
         for kind in source_classes():
             found = kind(context).adopt(folder, in_place=in_place, step=step)
             if found is not None:
                 return found
     raise NotFoundError(
-        "this is not a cache that can be adopted",
+        "not a cache that can be adopted",
         address=str(folder),
-        why="caches of AllenSDK have a …_project_manifest_v….json",
-        hint="the folder that AllenSDK was given as cache_dir",
+        why="no …_project_manifest_v….json, as caches of AllenSDK have",
+        hint="the cache_dir of AllenSDK",
     )

@@ -36,6 +36,7 @@ Status = Literal["fetched", "here", "failed", "not tried"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _UNASKED_FILES = 16
+_NAMED_FAILURES = 10
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
 
@@ -459,7 +460,7 @@ class Report:
             hint=self.plan.command,
         )
 
-    def _facts(self) -> dict[str, object]:
+    def _facts(self, written: Mapping[str, object] = _NOTHING) -> dict[str, object]:
         speed = self.fetched_bytes / self.elapsed_s if self.elapsed_s > 0 else 0
         facts: dict[str, object] = {
             "to": self.plan.to,
@@ -472,21 +473,34 @@ class Report:
             if self.unread
             else None,
         }
-        return facts
+        return facts | dict(written)
 
     def __str__(self) -> str:
-        lines = [facts_text(self.plan.title, self._facts())]
+        return self.text()
+
+    def text(self, written: Mapping[str, object] = _NOTHING) -> str:
+        """Return the report for people.
+
+        Parameters
+        ----------
+        written
+            Files written beside the fetched ones, by what they are: ``manifest``.
+        """
+        lines = [facts_text(self.plan.title, self._facts(written))]
         damaged = [o.file.path for o in self.fetched if o.damaged]
         if damaged:
             more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
             lines.append(f"  repaired: {', '.join(damaged[:5])}{more}")
-        for outcome in self.failed:
-            why = str(outcome.error).partition("\n")[0] if outcome.error else outcome.status
-            lines.append(f"  {PurePosixPath(outcome.file.path)}: {why}")
+        for outcome in self.failed[:_NAMED_FAILURES]:
+            lines.append(f"  {PurePosixPath(outcome.file.path)}: {_failure(outcome)}")
             alone = len(self.outcomes) == 1
             final = outcome.error is not None and not outcome.error.retryable
-            if outcome.file.retry and not (alone and final):
+            whole = outcome.file.retry == self.plan.command and not alone
+            if outcome.file.retry and not (alone and final) and not whole:
                 lines.append(f"    try: {outcome.file.retry}")
+        others = len(self.failed) - _NAMED_FAILURES
+        if others > 0:
+            lines.append(f"  and {others:,} more; all of them with --json")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -505,6 +519,14 @@ class Report:
             "elapsed_s": round(self.elapsed_s, 3),
             "files": [o.to_dict() for o in self.outcomes],
         }
+
+
+def _failure(outcome: Outcome) -> str:
+    """Return why a file failed; its path, which leads the line, stands for its URL."""
+    error = outcome.error
+    if error is None:
+        return outcome.status
+    return f"{error.what} ({error.why})" if error.why else error.what
 
 
 class IncompleteError(OpenAllenError):

@@ -222,5 +222,5 @@ def _read(name: str, value: object, origin: str) -> Any:
         return reader(value)
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f"setting '{name}' from {origin} makes no sense", why=str(error)
+            f"invalid value of setting '{name}' from {origin}", why=str(error)
         ) from error

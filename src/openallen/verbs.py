@@ -193,7 +193,7 @@ def _facts(
     if where is not None:
         found = context.source(where)
         if picture and not found.draws:
-            raise UsageError("there is no picture of this", address=str(where))
+            raise UsageError("no picture available", address=str(where))
         read, plain = found.options(found.show_options, where, options)
         return found.facts(plain, read)
     place = context.place(what if isinstance(what, Path) else str(what))
@@ -510,7 +510,7 @@ def views(
     UsageError
         If things of this kind have none.
     NotFoundError
-        If there is nothing in it that a viewer shows.
+        If nothing to view.
     """
     where = Address.parse(what)
     with Context(settings, source=source) as context:

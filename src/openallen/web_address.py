@@ -25,7 +25,7 @@ _REGION: Final = re.compile(
 
 
 def is_web(text: str) -> bool:
-    """Tell whether a text is a web address: http, https or s3, with or without a format."""
+    """Return whether a text is a web address: http, https or s3, with or without a format."""
     return _SCHEME.match(_FORMAT.sub("", text.strip(), count=1)) is not None
 
 

@@ -281,7 +281,7 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path, text):
 
 
 def test_a_folder_that_is_no_archive_is_named(tmp_path):
-    with pytest.raises(NotFoundError, match="no archive here"):
+    with pytest.raises(NotFoundError, match="not an archive"):
         Holdings(tmp_path)
     (tmp_path / "archive.json").write_text("[]")
     with pytest.raises(CorruptError):

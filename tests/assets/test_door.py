@@ -30,7 +30,7 @@ from openallen.formats.omezarr import OmeZarr
 from openallen.sessions import NwbTables
 from openallen.settings import Settings
 from openallen.sources.assets import Asset
-from openallen.sources.buckets.kept import KeptListings
+from openallen.sources.buckets.listing_cache import CachedListings
 from openallen.transport.s3 import Listed
 from openallen.verbs import listing, views
 
@@ -76,7 +76,7 @@ def test_the_catalogue_with_filters(bucket):
     assert rows.shown == ("name", "level", "modalities", "subject_id", "acquired", "project", "public")  # fmt: skip
     assert rows[0]["acquired"] == "2022-08-03T15:15:06"
     assert rows[0]["address"] == f"asset:{rows[0]['name']}"
-    assert rows.notes[0].startswith("from names of folders in aind-open-data, asked 2")
+    assert rows.notes[0].startswith("catalogue: folder names in aind-open-data, 2")
     few = oa.list("asset:?subject=625749", limit=2)
     assert (len(few), few.total, few.counted) == (2, 3, "2 assets of 3")
     assert json.loads(json.dumps(few.to_dicts())) == few.to_dicts()
@@ -259,10 +259,10 @@ def test_facts_of_a_part(bucket):
 @pytest.mark.parametrize(
     ("part", "options", "error", "message"),
     [
-        ("", {"graf": True}, UsageError, "no option 'graf'"),
-        ("/behavior/licks.csv", {"graph": True}, UsageError, "go with whole assets"),
-        ("/behavior", {}, UsageError, "of no kind that opens"),
-        ("/behavior/video.avi", {}, UsageError, "of no kind that opens"),
+        ("", {"graf": True}, UsageError, "no such option 'graf'"),
+        ("/behavior/licks.csv", {"graph": True}, UsageError, "are for whole assets"),
+        ("/behavior", {}, UsageError, "cannot be opened"),
+        ("/behavior/video.avi", {}, UsageError, "cannot be opened"),
         ("/behavior/*.csv", {}, NotFoundError, "patterns are for list and fetch"),
         ("/behavior/lick.csv", {}, NotFoundError, "behavior/licks.csv"),
         ("/nothing/at/all", {}, NotFoundError, f"list asset:{RAW}"),
@@ -311,13 +311,13 @@ def test_what_is_fetched_says_how_to_fetch_it_again(bucket, tmp_path):
     assert plan.files[0].retry == f"openallen fetch 'asset:{RAW}/behavior/*.csv' --to '{tmp_path}/a b'"  # fmt: skip
     one = oa.fetch(f"asset:{RAW}/behavior/licks.csv", to=tmp_path / "one")
     assert one.read_text() == "t\n1\n2\n"
-    with pytest.raises(UsageError, match="no option 'x'"):
+    with pytest.raises(UsageError, match="no such option 'x'"):
         oa.fetch(f"asset:{RAW}", to=tmp_path, x=1)
 
 
 def test_offline_a_fetch_of_what_is_here_has_nothing_to_fetch(bucket, tmp_path, offline):
     oa.fetch(f"asset:{RAW}/behavior")
-    kept = KeptListings(tmp_path / "store")
+    kept = CachedListings(tmp_path / "store")
     entries = [Listed(f"{RAW}/{r['path']}", r["size_bytes"], r["etag"]) for r in oa.list(f"asset:{RAW}/behavior")]  # fmt: skip
     offline()
     plan = oa.plan(f"asset:{RAW}/behavior")  # nothing was listed of the real bucket yet
@@ -496,7 +496,7 @@ def test_sidecars_that_say_nothing(tmp_path, body):
 def test_a_folder_of_something_else_is_no_asset(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "x.txt").write_text("x")
-    with pytest.raises(UsageError, match="not one thing that opens"):
+    with pytest.raises(UsageError, match="not a data set that can be opened"):
         oa.open(tmp_path / "folder")
 
 
@@ -537,9 +537,9 @@ def test_views(bucket):
     made = views(f"asset:{EXA}/SPIM.ome.zarr")
     assert [(v.title, v.made) for v in made] == [(f"SPIM.ome.zarr/tile_00000{n}_ch_561.zarr", True) for n in range(2)]  # fmt: skip
     for nothing in (f"asset:{RAW}", f"asset:{RAW}/behavior", f"asset:{RAW}/none.json"):
-        with pytest.raises(NotFoundError, match="nothing in it that a viewer shows"):
+        with pytest.raises(NotFoundError, match="nothing to view"):
             views(nothing)
-    with pytest.raises(UsageError, match="no option"):
+    with pytest.raises(UsageError, match="no such option"):
         views(f"asset:{RAW}?x=1")
 
 

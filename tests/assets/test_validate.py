@@ -88,4 +88,4 @@ def test_the_command_line_says_how_to_get_it():
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "--validate goes with asset: addresses only" in done.stderr
+    assert "--validate is for asset: addresses only" in done.stderr

@@ -216,15 +216,15 @@ def test_options_of_a_grid_are_in_what_is_planned(store, sample_url):
 @pytest.mark.parametrize(
     ("address", "options", "message"),
     [
-        ("grid:1", {"include": "energie"}, "hold no 'energie'"),
-        ("grid:1", {"include": []}, "names nothing"),
-        ("grid:1?include=", {}, "names nothing"),
+        ("grid:1", {"include": "energie"}, "no such grid volume 'energie'"),
+        ("grid:1", {"include": []}, "is empty"),
+        ("grid:1?include=", {}, "is empty"),
         ("grid:1", {"resolution": "fine"}, "not a value of 'resolution'"),
-        ("grid:1", {"include": "data_mask", "resolution": 30}, "no resolution '30'"),
+        ("grid:1", {"include": "data_mask", "resolution": 30}, "no such resolution '30'"),
         ("grid:1", {"include": "energy", "resolution": 25}, "one size"),
-        ("grid:1", {"includ": "energy"}, "no option 'includ'"),
-        ("atlas:P56", {"resolution": 25}, "no option 'resolution'"),
-        ("structures:1", {"include": "energy"}, "no option 'include'"),
+        ("grid:1", {"includ": "energy"}, "no such option 'includ'"),
+        ("atlas:P56", {"resolution": 25}, "no such option 'resolution'"),
+        ("structures:1", {"include": "energy"}, "no such option 'include'"),
     ],
 )
 def test_options_that_make_no_sense_fail_before_anything_is_asked(address, options, message):
@@ -245,12 +245,12 @@ def test_a_grid_is_opened_as_its_address_says(fetched, sample_url):
     assert isinstance(mask, ConnectivityGrid)
     assert oa.open("grid:181777177", include="data_mask", settings=settings).kinds == ("data_mask",)
     assert isinstance(oa.open("grid:72109410", settings=settings), ExpressionGrid)
-    with pytest.raises(NotFoundError, match="holds no density") as caught:
+    with pytest.raises(NotFoundError, match="has no density") as caught:
         oa.open("grid:72109410?include=density", settings=settings)
     assert hint_of(caught.value) == f"openallen fetch 'grid:72109410?include=density' --source {sample_url}"  # fmt: skip
     with pytest.raises(UsageError, match="one size"):
         oa.open("grid:72109410?resolution=25", settings=settings)
-    with pytest.raises(UsageError, match="names nothing"):
+    with pytest.raises(UsageError, match="is empty"):
         oa.open("grid:72109410?include=", settings=settings)
     with pytest.raises(UsageError, match="no single thing"):
         oa.open("grid:", settings=settings)
@@ -267,7 +267,7 @@ def test_pictures_fetch_what_they_need(store, tmp_path):
     oa.show("atlas:ccf-2017/annotation/100", picture=tmp_path / "d.png", at=(6000, 3000, 5700))
     oa.show("atlas:P56", picture=tmp_path / "e.pdf")
     assert all((tmp_path / name).stat().st_size > 1000 for name in ("b.png", "c.svg", "d.png", "e.pdf"))  # fmt: skip
-    with pytest.raises(UsageError, match="no picture of this"):
+    with pytest.raises(UsageError, match="no picture available"):
         oa.show("atlas:ccf-2017/mesh/997", picture=tmp_path / "x.png")
     with pytest.raises(UsageError, match="not drawn as"):
         oa.show("grid:72109410", picture=tmp_path / "x.gif")
@@ -285,7 +285,7 @@ def test_a_grid_is_drawn_without_outlines_rather_than_not_at_all(fetched, tmp_pa
     with Context(settings, say=said.append) as context:
         grid = oa.open("grid:72109410", settings=settings)
         assert draw_grid(context, grid, GridSource.show_options()).axes
-    assert said == ["drawn without outlines of structures: this folder is taken"]
+    assert said == ["drawn without outlines of structures: this folder holds something else"]
 
 
 # --- atlases --------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_atlases_as_rows():
 
 def test_the_facts_of_an_atlas(store, sample_url):
     told = oa.show("atlas:p56").to_dict()
-    known = {"address": "atlas:P56", "name": "P56", "title": "adult mouse P56, coronal", "graph_id": 1, "reference_space_id": 9, "parts": ["atlasVolume", "gridAnnotation"], "here": []}  # fmt: skip
+    known = {"address": "atlas:P56", "name": "P56", "title": "Adult mouse P56, coronal", "graph_id": 1, "reference_space_id": 9, "parts": ["atlasVolume", "gridAnnotation"], "here": []}  # fmt: skip
     assert {name: told[name] for name in known} == known
     assert [f["path"] for f in told["plan"]["files"]] == ["atlasVolume.zip", "gridAnnotation.zip", "structure_graph_1.json"]  # fmt: skip
     oa.fetch("atlas:p56/gridAnnotation")
@@ -337,10 +337,10 @@ def test_what_is_known_of_an_atlas_needs_no_network(tmp_path):
         ("atlas:ccf2017", NotFoundError, "no (such )?atlas", "openallen show atlas:ccf-2017"),
         ("atlas:ccf-2017/anotation/25", UsageError, "no part", "openallen show atlas:ccf-2017/annotation/25"),
         ("atlas:ccf-2017/tempalte", UsageError, "no part", "openallen show atlas:ccf-2017/template/25"),
-        ("atlas:ccf-2017/nissl/30", UsageError, "sizes are 10, 25, 50, 100", "openallen show atlas:ccf-2017/nissl/25"),
-        ("atlas:ccf-2017/annotation/25/7", UsageError, "no voxel size '7'", "annotation/25"),
+        ("atlas:ccf-2017/nissl/30", UsageError, "sizes: 10, 25, 50, 100", "openallen show atlas:ccf-2017/nissl/25"),
+        ("atlas:ccf-2017/annotation/25/7", UsageError, "no such voxel size '7'", "annotation/25"),
         ("atlas:ccf-2017/mask/VISp/7/25", UsageError, "no part", "mask/VISp/25"),
-        ("atlas:ccf-2017/mask/VISp/26", UsageError, "sizes are", "mask/VISp/25"),
+        ("atlas:ccf-2017/mask/VISp/26", UsageError, "sizes: 10, 25, 50, 100", "mask/VISp/25"),
         ("atlas:ccf-2017/mesh", UsageError, "no part", "mesh/385"),
         ("atlas:P56/gridAnnotation/200", UsageError, "one name", "atlas:P56/gridAnnotation"),
     ],
@@ -366,7 +366,7 @@ def test_an_atlas_is_opened_whole_or_in_part(fetched, sample_url):
     with pytest.raises(NotFoundError, match="not in the store") as caught:
         oa.open("atlas:ccf-2017/template/25", settings=settings)
     assert hint_of(caught.value) == f"openallen fetch atlas:ccf-2017/template/25 --source {sample_url}"  # fmt: skip
-    with pytest.raises(UsageError, match="no option 'remote'"):
+    with pytest.raises(UsageError, match="no such option 'remote'"):
         oa.open("atlas:P56", remote=True, settings=settings)
 
 
@@ -437,7 +437,7 @@ def test_an_ontology_is_fetched_as_a_file(store, tmp_path, sample_url):
     with pytest.raises(oa.OpenAllenError, match="from another source"):
         oa.plan("structures:1", to=tmp_path / "o", source=sample_url.replace("127.0.0.1", "localhost"))  # fmt: skip
     oa.fetch("structures:17", to=tmp_path / "o")
-    with pytest.raises(UsageError, match="which ontology"):
+    with pytest.raises(UsageError, match="several ontologies"):
         oa.open(tmp_path / "o")
 
 
@@ -483,7 +483,7 @@ def test_a_grid_in_a_folder_is_shown_with_its_facts(fetched, tmp_path, sample_ur
     facts = oa.show(fetched / "grids" / "72109410", picture=tmp_path / "x.png", settings=settings)
     assert (facts["data_set"], facts["holds"]) == (72109410, "energy")
     assert (tmp_path / "x.png").read_bytes().startswith(PNG)
-    with pytest.raises(NotFoundError, match="holds no density"):
+    with pytest.raises(NotFoundError, match="has no density"):
         oa.show(fetched / "grids" / "72109410", include="density", settings=settings)
     assert oa.open(fetched / "grids" / "72109410", include="energy").kinds == ("energy",)
 

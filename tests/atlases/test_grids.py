@@ -121,12 +121,12 @@ def test_what_is_written_is_read(  # noqa: PLR0917 - one for each thing drawn
         (header(DimSize="67 41 0"), "no length"),
         (header(DimSize="a b c"), "not a list of numbers"),
         (header(NDims="9"), "one to four axes"),
-        (header(DimSize="90000 90000 90000"), "this large"),
+        (header(DimSize="90000 90000 90000"), "too large"),
         (b"<html><body>sorry</body></html>", "not a MetaImage header"),
         (b"", "no NDims"),
         (header(ElementNumberOfChannels="x"), "not a list of numbers"),
-        (header(ElementNumberOfChannels="0"), "of this kind"),
-        (header(HeaderSize="-1"), "of this kind"),
+        (header(ElementNumberOfChannels="0"), "unsupported volume"),
+        (header(HeaderSize="-1"), "unsupported volume"),
     ],
 )
 def test_headers_that_make_no_sense(head, message):
@@ -165,10 +165,10 @@ def test_bombs_and_cut_zips():
     bomb = packed(bomb=b"\0" * 1000)
     at = bomb.rindex(b"PK\x01\x02")
     lease = bomb[: at + 24] + struct.pack("<I", 3_900_000_000) + bomb[at + 28 :]
-    with pytest.raises(CorruptError, match="too large to be true"):
+    with pytest.raises(CorruptError, match="implausible size"):
         Zip(lease)
     whole = grid()
-    with pytest.raises(TruncatedError, match="not a whole zip"):
+    with pytest.raises(TruncatedError, match="not a complete ZIP file"):
         Zip(whole[: len(whole) // 2])
     spoilt = bytearray(whole)
     spoilt[2000:2100] = b"\xff" * 100
@@ -215,7 +215,7 @@ def test_a_grid_is_fetched_and_opened(service, tmp_path):
     assert "67 x 41 x 58 (AP x DV x ML)" in repr(found)
     again = oa.open(tmp_path / "g")
     assert again.density.equals(found.density)
-    with pytest.raises(NotFoundError, match="holds no intensity"):
+    with pytest.raises(NotFoundError, match="has no intensity"):
         assert again.intensity is None
 
 
@@ -259,7 +259,7 @@ def test_what_is_no_grid_never_gets_its_name(service, tmp_path, body, monkeypatc
 
 
 def test_what_cannot_be_asked_for(tmp_path, service):
-    with pytest.raises(UsageError, match="hold no 'energie'"):
+    with pytest.raises(UsageError, match="no such grid volume 'energie'"):
         oa.plan("grid:69855739?include=energie", to=tmp_path, source=service(grid()).url)
     with pytest.raises(NotFoundError, match="not in the store") as caught:
         oa.open("grid:69855739")

@@ -59,7 +59,7 @@ def test_the_mesh_of_a_structure(ccf):
     with pytest.raises(NotFoundError, match="mesh/997") as caught:
         atlas.mesh("root")
     assert caught.value.hint == f"openallen fetch atlas:ccf-2017/mesh/997 --to {ccf}"
-    with pytest.raises(NotFoundError, match="near are VISp"):
+    with pytest.raises(NotFoundError, match="similar: VISp"):
         atlas.mesh("VISpp")
     with pytest.raises(UsageError, match="not a volume"):
         atlas.volume("mesh/385")

@@ -83,7 +83,7 @@ def test_two_structures_with_one_acronym_are_not_guessed_at():
         {"id": 1, "acronym": "A", "name": "first", "parent_structure_id": None},
         {"id": 2, "acronym": "A", "name": "second", "parent_structure_id": 1},
     ]
-    with pytest.raises(NotFoundError, match="several"):
+    with pytest.raises(NotFoundError, match="ambiguous"):
         Structures.from_rows(rows).find("A")
 
 
@@ -92,13 +92,16 @@ def test_two_structures_with_one_acronym_are_not_guessed_at():
     [
         ([], "no structures"),
         ([{"id": 1, "acronym": "a", "name": "a", "parent_structure_id": 9}], "parent is missing"),
-        ([{"id": 1, "acronym": "a", "name": "a", "parent_structure_id": None}] * 2, "twice"),
+        (
+            [{"id": 1, "acronym": "a", "name": "a", "parent_structure_id": None}] * 2,
+            "duplicate structure",
+        ),
         (
             [
                 {"id": 1, "acronym": "a", "name": "a", "parent_structure_id": 2},
                 {"id": 2, "acronym": "b", "name": "b", "parent_structure_id": 1},
             ],
-            "circle",
+            "circular ontology",
         ),
         ([{"id": 1}], "not a row of a structure"),
     ],
@@ -166,9 +169,9 @@ def test_what_names_no_structure_is_refused(mouse, what):
     ],
 )
 def test_near_misses_are_of_names_too(mouse, text, expected):
-    with pytest.raises(NotFoundError, match="near are") as caught:
+    with pytest.raises(NotFoundError, match="similar:") as caught:
         mouse.find(text)
-    told = caught.value.why.removeprefix("near are ")
+    told = caught.value.why.removeprefix("similar: ")
     assert told.startswith(expected[0])
     assert all(f"{acronym} (" in told for acronym in expected)
     assert caught.value.hint == f"openallen show structures:1/{expected[0]}"
@@ -250,7 +253,7 @@ def test_any_text_finds_a_structure_or_is_our_error(text):
     try:
         assert isinstance(structures[text], Structure)
     except NotFoundError as error:
-        assert "no such structure" in str(error) or "several" in str(error)
+        assert "no such structure" in str(error) or "ambiguous" in str(error)
 
 
 # --- sums by structure --------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class Rows:
 
 @pytest.fixture
 def ask(loopback):
-    """Give (service, client) for a service of so many rows."""
+    """Return (service, client) for a service of so many rows."""
     https: list[Http] = []
 
     def make(total: int, **options) -> tuple[Rows, Client]:

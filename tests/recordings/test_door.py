@@ -97,8 +97,8 @@ def test_files_of_a_recording(bucket):
 @pytest.mark.parametrize(
     ("address", "what", "hint"),
     [
-        ("recording:aind-np3/x", "no recordings of this kind", "openallen list recording:aind-np2"),
-        ("recording:nothing/x", "no recordings of this kind", "openallen list recording:"),
+        ("recording:aind-np3/x", "no such kind of recording", "openallen list recording:aind-np2"),
+        ("recording:nothing/x", "no such kind of recording", "openallen list recording:"),
         ("recording:aind-np2/612962_2022-04-13_19-18-04_ProbeA", "no such recording", f"openallen show {ADDRESS}"),
         ("recording:aind-np2/none", "no such recording", "openallen list recording:aind-np2"),
         ("recording:mearec/mearec_NP2.h5", "nothing there", "openallen show recording:mearec/mearec_NP1.h5"),
@@ -115,13 +115,13 @@ def test_recordings_there_are_not(bucket, address, what, hint):
 
 def test_kinds_there_are_not(bucket):
     assert oa.list("recording:aind-np3").empty().hint == "openallen list recording:aind-np2"
-    with pytest.raises(NotFoundError, match="no recordings of this kind"):
+    with pytest.raises(NotFoundError, match="no such kind of recording"):
         oa.plan("recording:nothing")
     for ask in (oa.show, oa.open):
         for address in ("recording:", "recording:aind-np2"):
             with pytest.raises(UsageError, match="no single recording"):
                 ask(address)
-    with pytest.raises(NotFoundError, match="no recordings of this kind"):
+    with pytest.raises(NotFoundError, match="no such kind of recording"):
         oa.show("recording:nothing")
     with pytest.raises(UsageError, match="have no version"):
         oa.show("recording:aind-np2@1/x")
@@ -162,7 +162,7 @@ def test_a_recording_is_read_where_it_lies_and_then_here(bucket, traces, tmp_pat
     for options in ({"columns": ["x"]}, {"remote": 5}):
         with pytest.raises(UsageError):
             oa.open(ADDRESS, **options)
-    with pytest.raises(UsageError, match="of no kind that opens"):
+    with pytest.raises(UsageError, match="cannot be opened"):
         oa.open(f"{ADDRESS}/traces_cached_seg0.raw")
 
 

@@ -94,7 +94,7 @@ def test_parts_that_are_not_there_are_errors_that_say_what_is(path, what, why):
 
 @pytest.mark.parametrize("path", ["files/sessions.csv?id=1", "sessions?id=1", "table/units?id=1"])
 def test_conditions_on_single_files_are_refused(path):
-    with pytest.raises(UsageError, match="conditions go with one kind"):
+    with pytest.raises(UsageError, match="conditions need one kind"):
         named(listing(KEYS), f"release:visual-coding-neuropixels/{path}")
 
 

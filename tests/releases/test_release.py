@@ -115,7 +115,7 @@ def test_files_are_chosen_by_rows_of_their_table(release, tmp_path):
     assert ids == sorted(wanted)
     with pytest.raises(UsageError, match="no column"):
         oa.plan(f"{NAME}@0.2.0/ophys_experiment?targeted_struture=VISp", to=tmp_path)
-    with pytest.raises(NotFoundError, match="no file matches"):
+    with pytest.raises(NotFoundError, match="nothing matches"):
         oa.plan(f"{NAME}@0.2.0/ophys_experiment?imaging_depth__lt=-5", to=tmp_path)
 
 

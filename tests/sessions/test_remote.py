@@ -173,7 +173,7 @@ def test_a_service_without_ranges_gives_small_files_whole_and_is_named_for_large
     with Http() as http:
         with RangeFile(http, f"{server.url}/small", retry=QUICK) as file:
             assert file.read(len(small)) == small
-        with pytest.raises(AnswerError, match="does not answer ranges") as caught:
+        with pytest.raises(AnswerError, match="does not support range requests") as caught:
             RangeFile(http, f"{server.url}/large", retry=QUICK)
     assert "fetch the file" in str(caught.value)
 
@@ -345,7 +345,7 @@ def test_by_address_remote_then_offline_then_fetched(release, store):
         path = session.path
     whole = path.read_bytes()
     path.write_bytes(whole[:-9] + b"rotten !!")  # the size is right, and HDF5 would not notice
-    with pytest.raises(CorruptError, match="is here is damaged") as caught:
+    with pytest.raises(CorruptError, match="local file is damaged") as caught:
         oa.open(EXPERIMENT)
     assert f"openallen fetch {EXPERIMENT}" in str(caught.value)
     path.write_bytes(whole)

@@ -35,7 +35,7 @@ class Said:
     def hints(self) -> list[str]:
         """Commands it says to type."""
         lines = [line.strip() for line in (self.out + self.err).splitlines()]
-        starts = ("try: ", "repair: ", "all of them: ", "go on: ", "one of them: ")
+        starts = ("try: ", "repair: ", "all of them: ", "resume: ", "one of them: ")
         found = [line.removeprefix(s) for line in lines for s in starts if line.startswith(s)]
         return [line for line in found if line.startswith("openallen ")]
 
@@ -134,7 +134,7 @@ def hostile(sample_url, world) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def read_only(tmp_path) -> Callable[[Path], AbstractContextManager[Path]]:
-    """Give a folder again on a mount that cannot be written, even by root."""
+    """Return a folder again on a mount that cannot be written, even by root."""
 
     @contextmanager
     def mounted(folder: Path) -> Iterator[Path]:

@@ -78,7 +78,7 @@ class Tiny(Source):
 
     def _one(self, address):
         if address.name not in THINGS:
-            raise NotFoundError("there is no such number", address=str(address), hint="openallen list tiny:")
+            raise NotFoundError("no such number", address=str(address), hint="openallen list tiny:")
         return THINGS[address.name]
 '''
 
@@ -154,14 +154,11 @@ def test_every_verb_reaches_a_source_of_another_package(lab, tmp_path):
 def test_what_it_does_not_know_is_told_as_everywhere(lab):
     unknown = lab("-m", "openallen", "show", "tiny:gamma")
     assert unknown.returncode == 3
-    assert (
-        unknown.stderr
-        == "error: tiny:gamma: there is no such number\n  try: openallen list tiny:\n"
-    )
+    assert unknown.stderr == "error: tiny:gamma: no such number\n  try: openallen list tiny:\n"
     part = lab("-m", "openallen", "show", "tiny:alpha/more")
     assert part.returncode == 2
     option = lab("-m", "openallen", "fetch", "tiny:alpha", "--planes", "3")
-    assert "--planes goes with stack: addresses only" in option.stderr
+    assert "--planes is for stack: addresses only" in option.stderr
 
 
 def test_a_source_that_cannot_be_loaded_leaves_the_others_alone(tmp_path):

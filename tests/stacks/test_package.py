@@ -90,7 +90,7 @@ def test_the_manifest_tells_of_the_stack(packaged):
     assert told["plane_count"] == {"expected": 50, "listed": 50, "received": 50}
     assert told["simulated"] is True
     assert told["source"].startswith("http://127.0.0.1")
-    assert "50 of its 627 planes" in told["notes"][0]
+    assert "50 of the 627 planes" in told["notes"][0]
     assert "Cell Types Database" in told["citation"]
     assert "Terms of Use" in told["terms"]
     assert told["reconstructions"] == [{"id": 397905347, "kind": "dendrite-only"}]
@@ -386,7 +386,7 @@ def test_options_out_of_range_fail_before_any_request(options):
 
 
 def test_unknown_options_and_things_that_cannot_be_fetched(tmp_path, sample_url):
-    with pytest.raises(UsageError, match="no option 'planes'"):
+    with pytest.raises(UsageError, match="no such option 'planes'"):
         oa.fetch("image:321549654", to=tmp_path, source=sample_url, planes=3)
     with pytest.raises(UsageError, match="cannot be fetched"):
         oa.fetch("rma:Specimen", to=tmp_path, source=sample_url)
@@ -558,7 +558,7 @@ def test_opening_what_is_not_here(tmp_path):
     with pytest.raises(NotFoundError, match="not in the store") as caught:
         oa.open(STACK)
     assert caught.value.hint == f"openallen fetch {STACK}"
-    with pytest.raises(UsageError, match="not one thing that opens"):
+    with pytest.raises(UsageError, match="not a data set that can be opened"):
         oa.open(tmp_path)
     (tmp_path / "manifest.json").write_text('{"somebody": "else"}')
     with pytest.raises(UsageError, match=r"1 \.json file"):

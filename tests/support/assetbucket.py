@@ -121,7 +121,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
 
 
 def basics(name: str, **more: Any) -> dict[str, Any]:
-    """Give a row of ``asset_basics``."""
+    """Return a row of ``asset_basics``."""
     row = {
         "_id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "name": name, "modalities": ["ecephys"],
         "project_name": None, "data_level": None, "subject_id": None,

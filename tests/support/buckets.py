@@ -58,7 +58,7 @@ class Published:
 
 
 def connect(endpoint: str) -> Any:
-    """Give a client of the S3 server."""
+    """Return a client of the S3 server."""
     import boto3
     from botocore.config import Config
 
@@ -114,7 +114,7 @@ def _rows(data: Path, table: str) -> list[dict[str, str]]:
 
 
 def _data_files(data: Path) -> dict[str, str]:
-    """Give keys by file id: one for each experiment, and each session that was not imaged."""
+    """Return keys by file id: one for each experiment, and each session that was not imaged."""
     keys = {}
     for row in _rows(data, "ophys_experiment_table"):
         name = f"behavior_ophys_experiment_{row['ophys_experiment_id']}.nwb"

@@ -61,7 +61,7 @@ def publish_stores(found: Any, data: Path, to: Path) -> None:
 
 
 def halved(volume: np.ndarray) -> np.ndarray:
-    """Give the means of two by two by two."""
+    """Return the means of two by two by two."""
     z, y, x = (n // 2 for n in volume.shape[-3:])
     cut = volume[..., : 2 * z, : 2 * y, : 2 * x]
     return (
@@ -72,7 +72,7 @@ def halved(volume: np.ndarray) -> np.ndarray:
 
 
 def ramp(shape: tuple[int, int, int] = (16, 24, 32)) -> np.ndarray:
-    """Give a volume whose values tell where they are: 1000 + 64 z + 4 y + x, in (t, c, z, y, x)."""
+    """Return a volume whose values tell where they are: 1000 + 64 z + 4 y + x, in (t, c, z, y, x)."""
     z, y, x = np.indices(shape)
     return (1000 + 64 * z + 4 * y + x).astype("uint16")[None, None]
 

@@ -17,7 +17,7 @@ SAMPLES = 48
 
 
 def summary(value: Any) -> Any:  # noqa: PLR0911 - one for each kind
-    """Give what a value comes to, as JSON holds it."""
+    """Return what a value comes to, as JSON holds it."""
     if value is None or value is pd.NA:
         return None
     if isinstance(value, pd.DataFrame):

@@ -47,7 +47,7 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     MissingExtraError
         Without the extra ``web``.
     """
-    with requiring("an archive", "web"):
+    with requiring("serving an archive", "web"):
         from starlette.applications import Starlette
         from starlette.routing import Route
     services = _Services(Holdings(SAMPLE if root == "sample" else Path(root)))

@@ -39,7 +39,7 @@ KINDS: Final = {
     "short": "VALUE rows fewer than announced",
     "over": "VALUE rows more announced than there are",
     "cap": "at most VALUE rows a page",
-    "repeat": "the first page whatever was asked, as for startRow",
+    "repeat": "the first page for any start row, as for startRow",
     "corrupt": "a JPEG with a block of zeros",
     "truncate": "a JPEG without its end, in a complete answer",
 }

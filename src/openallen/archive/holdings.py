@@ -55,7 +55,7 @@ class Holdings:
     """
 
     def __init__(self, root: Path) -> None:
-        with requiring("an archive", "web"):
+        with requiring("serving an archive", "web"):
             import duckdb
         self.root = root
         self._parts = [
@@ -65,9 +65,9 @@ class Holdings:
         ]
         if not self._parts:
             raise NotFoundError(
-                "no archive here",
+                "not an archive",
                 address=str(root),
-                why="it has neither archive.json nor tables, files or images",
+                why="no archive.json, tables, files or images in it",
                 hint="openallen serve --archive sample",
             )
         self.about = self._read_about()

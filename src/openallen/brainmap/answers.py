@@ -84,9 +84,7 @@ def read_answer(body: bytes, format: Format, *, url: str = "", model: str = "") 
     kind = sniff(body)
     fine = {"json": {"json"}, "xml": {"xml"}, "csv": {"text", "json", "empty"}}[format]
     if kind not in fine or (format == "csv" and kind == "json" and body.lstrip()[:1] == b"{"):
-        _wrong(
-            "the service sent another format", url, f"{describe(kind)} instead of {format.upper()}"
-        )
+        _wrong("unexpected response", url, f"{describe(kind)} instead of {format.upper()}")
     if format == "json":
         return _from_json(body, url)
     if format == "xml":
@@ -109,7 +107,7 @@ def _from_json(body: bytes, url: str) -> Answer:
         _wrong("the answer is not an RMA envelope", url, repr(envelope)[:80])
     message = envelope["msg"]
     if isinstance(message, str) or envelope.get("success") is False:
-        _wrong("the service reports a failure", url, str(message)[:300])
+        _wrong("the service reports an error", url, str(message)[:300])
     if isinstance(message, dict):
         return Answer([message], is_object=True)
     if not isinstance(message, list) or not all(isinstance(row, dict) for row in message):
@@ -173,7 +171,7 @@ def _from_xml(body: bytes, url: str, model: str) -> Answer:
     root = _XmlTree(url).read(body)
     attributes = root.attributes
     if attributes.get("success") != "true":
-        _wrong("the service reports a failure", url, root.text.strip()[:300] or root.name)
+        _wrong("the service reports an error", url, root.text.strip()[:300] or root.name)
     hashes = [child for child in root.children if child.name == "hash"]
     elements = hashes or [row for group in root.children for row in group.children]
     known = schema().get(model)

@@ -56,7 +56,7 @@ def plan_image(client: Client, address: Address, to: Path) -> FileJob:
         check=SvgCheck() if drawn else JpegCheck(),
         retry=fetch_command(address, to=to, source=client.source),
     )
-    return FileJob(_plan(client, address, to, f"image {request.image_id}", file))
+    return FileJob(_plan(client, address, to, f"Image {request.image_id}", file))
 
 
 def plan_file(client: Client, address: Address, to: Path) -> FileJob:
@@ -76,7 +76,7 @@ def plan_file(client: Client, address: Address, to: Path) -> FileJob:
         check=check_for(known),
         retry=fetch_command(address, to=to, source=client.source),
     )
-    return FileJob(_plan(client, address, to, f"well-known file {address.id}", file))
+    return FileJob(_plan(client, address, to, f"Well-known file {address.id}", file))
 
 
 def well_known(

@@ -22,19 +22,19 @@ from openallen.version import __version__
 __all__ = ["COMMANDS", "ExampleCommand", "main", "root"]
 
 COMMANDS = {
-    "demo": "the main job on the embedded sample, offline, in under a minute",
-    "list": "rows of what there is: cells, data sets, releases, assets, models",
-    "show": "one thing: its facts, sizes, and what fetching it would take",
-    "fetch": "files into a folder, each verified; continues where it stopped",
-    "view": "links to pages of viewers: states of neuroglancer",
-    "verify": "every file of a folder or address, compared with its digest; offline",
-    "diff": "two versions of a release",
-    "query": "rows of brain-map.org, by model and filters or by RMA",
-    "convert": "an OME-Zarr 0.5 pyramid from a fetched stack",
-    "bench": "how small and fast codecs make a recording",
-    "serve": "a local server that answers as brain-map.org does",
-    "store": "the local store: contents, verify, repair, prune, adopt",
-    "config": "every setting, and where its value comes from",
+    "demo": "Tour the main commands on sample data, offline, in under a minute",
+    "list": "List cells, data sets, releases, assets, recordings, models",
+    "show": "Show facts about one item, and what a fetch would download",
+    "fetch": "Download and verify files; resumes where it stopped",
+    "view": "Print links to web viewers (neuroglancer)",
+    "verify": "Verify files against their digests, offline",
+    "diff": "Compare two versions of a release",
+    "query": "Query brain-map.org by model and filters, or in RMA",
+    "convert": "Convert a fetched image stack to OME-Zarr 0.5",
+    "bench": "Measure compression codecs on an ephys recording",
+    "serve": "Serve the API of brain-map.org locally, from a folder",
+    "store": "Manage the local store: ls, verify, repair, prune, adopt",
+    "config": "Show all settings and their origins",
 }
 """The commands, in the order help shows them."""
 
@@ -85,11 +85,11 @@ class _Root(click.Group):
             meant = (
                 f"openallen {near[0]} {' '.join(args[1:])}".strip() if near else "openallen --help"
             )
-            raise UsageError(f"there is no command '{args[0]}'", hint=meant)
+            raise UsageError(f"no such command '{args[0]}'", hint=meant)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # Said from the table above: help must not load nine rooms to print nine lines.
+        # Said from the table above: help must not import every command to print a line of each.
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -103,7 +103,7 @@ class _Root(click.Group):
 @click.version_option(__version__, message="openallen %(version)s")
 @click.pass_context
 def root(context: click.Context) -> None:
-    """One client for everything the Allen Institute publishes.
+    """Find, fetch and open the open data of the Allen Institute.
 
     \b
     list     openallen list stack:
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line and give its exit code."""
+    """Run the command line and return its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     debug = "--debug" in arguments
     # Where a connection to the sample ends early, asyncio says so in words that help nobody.
@@ -162,7 +162,7 @@ def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
 
 
 def _aborted(cause: BaseException | None, *, as_json: bool, debug: bool) -> int:
-    """Tell apart what click makes one: Ctrl-C and any EOFError, as of bytes that end too early."""
+    """Separate what click merges: Ctrl-C, and any EOFError, as of truncated bytes."""
     if isinstance(cause, OpenAllenError):
         return _fail(cause, as_json=as_json, debug=debug)
     return _interrupted(cause)
@@ -181,13 +181,13 @@ def _interrupted(interrupt: BaseException | None) -> int:
     plan = report.plan
     return _say(
         f"interrupted: {done:,} of {whole:,} files are here and verified\n"
-        f"  go on: {_same_command(plan)}",
+        f"  resume: {_same_command(plan)}",
         ExitCode.INTERRUPTED,
     )
 
 
 def _same_command(plan: Any) -> str:
-    """Give the command that was typed: run again, it goes on."""
+    """Return the command that was typed; run again, it resumes."""
     if "fetch" in sys.argv[1:]:
         return shlex.join(["openallen", *sys.argv[1:]])
     return f"openallen fetch {plan.address} --to {shlex.quote(str(plan.to))}"

@@ -168,7 +168,7 @@ def _print(call: Call, rows: list[dict[str, Any]], *, lossy: bool, hours: float 
 
 
 def _notes(found: list[Measured], place: str) -> Iterator[str]:
-    """Say what the published values are, and where the order of codecs differs from them."""
+    """Return notes on the published values, and where the order of codecs differs from them."""
     from openallen.sources.recordings.compress import out_of_order
 
     lossless = {m.published_source for m in found if not m.settings.lossy} - {""}

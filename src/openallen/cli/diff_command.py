@@ -29,24 +29,24 @@ EXAMPLES = (
 @click.argument("newer", metavar="ADDRESS@B|B")
 @common
 def command(call: Call, older: str, newer: str) -> int:
-    """Tell what changed between two versions of a release, with the bytes it takes to follow."""
+    """List the changes between two versions of a release, and the size of the update."""
     where = Address.parse(older)
     other = Address.parse(newer) if ":" in newer else replace(where, version=newer)
     if (where.scheme, where.name) != (other.scheme, other.name):
         raise UsageError(
-            "two versions of one project are compared",
+            "not two versions of one project",
             why=f"{older} and {newer}",
             hint="openallen diff release:visual-behavior-ophys@0.1.0 1.0.1",
         )
     if not where.version or not other.version:
         raise UsageError(
-            "this names no version",
+            "no version given",
             address=older if not where.version else newer,
             hint=f"openallen list {where.scheme}:{where.name}",
         )
     opened = verbs.open(where, settings=call.settings)
     if not hasattr(opened, "compare"):
-        raise UsageError("versions of this are not compared", address=str(where))
+        raise UsageError("versions cannot be compared", address=str(where))
     compared = opened.compare(other.version)
     call.out.document(
         compared.to_dict(), str(compared), ids=(change.path for change in compared.changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from openallen import verbs
 from openallen.address import Address
 from openallen.cli.options import Call, SourceCommand, common, same_command
 from openallen.display import bytes_text
-from openallen.errors import ExitCode, OpenAllenError, RefusedError
+from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from openallen.plans import Plan, Report
@@ -41,15 +42,15 @@ EXAMPLES = (
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
-    help="Folder it goes to; a folder of the store by default.",
+    help="Destination folder; a folder of the store by default.",
 )
 @click.option(
     "--verify-later",
     is_flag=True,
     default=None,
-    help="Compare only sizes now; compare digests with `openallen store verify`.",
+    help="Check sizes only; check digests later with `openallen store verify`.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask, however large.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch nothing.")
 @common
 def command(
@@ -61,17 +62,16 @@ def command(
     dry_run: bool,
     **options: Any,
 ) -> int:
-    """Fetch what each ADDRESS names into a folder, and verify it.
+    """Fetch each ADDRESS into a folder and verify every file.
 
-    Files that are there already and intact are left alone; what is missing or damaged is fetched.
-    An interrupted run continues where it stopped when it is run again. With several addresses and
-    --to, each gets a folder of its own.
+    Only missing and damaged files are fetched; an interrupted run resumes when it is run again.
+    With several addresses and --to, each has its own folder below it.
     """
     if verify_later:
         call = replace(call, settings=replace(call.settings, verify_later=True))
     given = {name: value for name, value in options.items() if value is not None}
     # Every address is read before anything is fetched.
-    wanted = [Address.parse(text) for text in addresses]
+    wanted = _addresses(addresses)
     worst = ExitCode.DONE
     documents: list[dict[str, Any]] = []
     for address in wanted:
@@ -88,6 +88,21 @@ def command(
     if call.out.as_json:
         call.out.document({"plans" if dry_run else "reports": documents})
     return worst
+
+
+def _addresses(words: tuple[str, ...]) -> list[Address]:
+    """Read addresses; filters, which `list` takes as words of their own, are part of them here."""
+    filters = [word for word in words if "=" in word and ":" not in word.partition("=")[0]]
+    named = [word for word in words if word not in filters]
+    if filters and named:
+        mark = "&" if "?" in named[0] else "?"
+        whole = shlex.quote(f"{named[0]}{mark}{'&'.join(filters)}")
+        raise UsageError(
+            f"'{filters[0]}' is not an address",
+            why="filters are part of the address",
+            hint=f"openallen fetch {whole}",
+        )
+    return [Address.parse(word) for word in words]
 
 
 def _planned(call: Call, work: Prepared) -> dict[str, Any]:
@@ -113,11 +128,11 @@ def confirm(call: Call, plan: Plan, *, yes: bool) -> None:
     if sys.stdin.isatty() and sys.stderr.isatty():
         if click.confirm(f"Fetch {size}?", err=True):
             return
-        raise RefusedError("not fetched", address=plan.address, why="the answer was no")
+        raise RefusedError("not fetched", address=plan.address, why="declined")
     raise RefusedError(
         f"fetching {size} needs a confirmation",
         address=plan.address,
-        why=f"the threshold is {bytes_text(call.settings.confirm_bytes)}; this is no terminal",
+        why=f"more than {bytes_text(call.settings.confirm_bytes)}; no terminal to ask on",
         hint=same_command("--yes"),
     )
 
@@ -139,8 +154,7 @@ def run_prepared(call: Call, work: Prepared) -> Report:
 def _done(call: Call, work: Prepared, report: Report) -> dict[str, Any]:
     written = {name: str(path) for name, path in work.written(report).items()}
     if not call.out.as_json:
-        lines = [str(report), *(f"  {name:<12}  {path}" for name, path in written.items())]
-        call.out.document({}, "\n".join(lines), ids=(report.plan.to,))
+        call.out.document({}, report.text(written), ids=(report.plan.to,))
     return report.to_dict() | written
 
 
@@ -150,6 +164,6 @@ def _code(call: Call, report: Report) -> ExitCode:
     except OpenAllenError as error:
         if error.exit_code is not ExitCode.INCOMPLETE:
             raise
-        call.out.warn(str(error))
+        call.out.fail(str(error))
         return error.exit_code
     return ExitCode.DONE

@@ -18,7 +18,7 @@ EXAMPLES = (
     ("openallen list grid: gene=Pdyn plane=coronal --source sample", "expression of a gene"),
     ("openallen list release:", "projects with versioned releases"),
     ("openallen list rma:", "the models of brain-map.org"),
-    ("openallen list rma: --refresh --source sample", "the same, asked anew"),
+    ("openallen list rma: --refresh --source sample", "the same, from the service"),
     ("openallen list rma:ProjectionImage specimen_id=313862022 --source sample", "rows of one"),
 )
 _FIRST = 50
@@ -28,9 +28,13 @@ _FIRST = 50
 @click.argument("address")
 @click.argument("filters", nargs=-1, metavar="[FIELD=VALUE]...")
 @click.option(
-    "--limit", type=click.IntRange(1), default=_FIRST, show_default=True, help="Rows at most."
+    "--limit",
+    type=click.IntRange(1),
+    default=_FIRST,
+    show_default=True,
+    help="Maximum rows.",
 )
-@click.option("--all", "everything", is_flag=True, help="Every row.")
+@click.option("--all", "everything", is_flag=True, help="All rows.")
 @common
 def command(
     call: Call,
@@ -40,10 +44,10 @@ def command(
     everything: bool,
     **options: Any,
 ) -> int:
-    """List what ADDRESS names: a whole scheme, or what is below a name.
+    """List the items of a scheme (stack:), or the contents of one item (release:NAME).
 
     Filters are FIELD=VALUE, or with an operator: width_px__gt=6000, line__like='Pvalb*'. FIELD
-    alone keeps the rows in which the field is set.
+    alone selects the rows in which the field is set.
     """
     given = {name: value for name, value in options.items() if value is not None}
     with (

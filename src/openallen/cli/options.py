@@ -68,16 +68,18 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
     @click.option("--ids", is_flag=True, help="Print only ids, addresses or paths, one per line.")
-    @click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks; only results.")
-    @click.option("-v", "--verbose", count=True, help="More about what is done; -vv for requests.")
-    @click.option("--debug", is_flag=True, help="Log everything, and show tracebacks of errors.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print results only, no progress, no notes.")
+    @click.option(
+        "-v", "--verbose", count=True, help="Print more details; -vv prints requests, too."
+    )
+    @click.option("--debug", is_flag=True, help="Log everything and print tracebacks.")
     @click.option(
         "--offline", is_flag=True, default=None, help="Use no network beyond this machine."
     )
     @click.option(
         "--source",
         metavar="live|sample|URL",
-        help="The service to ask: live, the embedded sample, or the URL of an archive.",
+        help="Service to use: live, the embedded sample, or the URL of an archive.",
     )
     @click.option(
         "--store",
@@ -128,7 +130,7 @@ class SourceCommand(ExampleCommand):
             raise self._elsewhere(error, str(ctx.info_name)) or error from None
 
     def _elsewhere(self, error: click.NoSuchOption, command: str) -> UsageError | None:
-        """Say whose option it is, where another source has one of that name."""
+        """Return the error that names the sources an option is for; None if no source has it."""
         from openallen.sources.registry import source_classes
 
         name = error.option_name
@@ -141,7 +143,7 @@ class SourceCommand(ExampleCommand):
             return None
         told = " and ".join(f"{taker}:" for taker in takers)
         return UsageError(
-            f"{name} goes with {told} addresses only",
+            f"{name} is for {told} addresses only",
             hint=f"openallen {command} {takers[0]}: --help",
         )
 
@@ -157,7 +159,7 @@ class SourceCommand(ExampleCommand):
         return [*own[:-1], *more.values(), own[-1]] if more else own
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write which schemes have options of their own, unless one was named."""
+        """List the schemes with their own options, unless one was named."""
         if not ctx.meta.get(_MEANT):
             from openallen.sources.registry import source_classes
 
@@ -166,7 +168,7 @@ class SourceCommand(ExampleCommand):
                 flags = ", ".join(d.flag for d in _described(source, self.kind))
                 told.append((f"{source.scheme}:", source.title + (f"; {flags}" if flags else "")))
             with formatter.section(
-                f"Addresses, with options of their own (openallen {self.name} SCHEME: --help)"
+                f"Addresses and their own options (openallen {self.name} SCHEME: --help)"
             ):
                 formatter.write_dl(told)
         super().format_epilog(ctx, formatter)

@@ -1,4 +1,4 @@
-"""What the command line says: data on stdout, talk on stderr, one place that prints.
+"""Output of the command line: data on stdout, messages on stderr, printed in one place.
 
 Four forms: for people (tables that fit the terminal), ``--json`` (one stable document, or JSON
 lines for rows), ``--ids`` (what names each thing), and formats a command offers itself (CSV,
@@ -29,18 +29,18 @@ _WIDEST = 40
 
 @dataclass
 class Output:
-    """How to speak in this call.
+    """How to print in this call.
 
     Parameters
     ----------
     as_json
         Write JSON: one document, or one line for each row.
     ids
-        Print only what names each thing, one per line.
+        Print only ids, one per line.
     quiet
-        No remarks that are not about trouble.
+        No messages but warnings and errors.
     verbose
-        0 for the usual, 1 and more for more remarks.
+        0 by default; 1 and more for more messages.
     """
 
     as_json: bool = False
@@ -119,17 +119,21 @@ class Output:
             raise SystemExit(0) from None
 
     def say(self, text: str) -> None:
-        """Tell people something; data never goes this way."""
+        """Print a remark for people to stderr; data goes to stdout."""
         if not self.quiet:
             sys.stderr.write(text + "\n")
 
+    def fail(self, text: str) -> None:
+        """Print an error to stderr without ending the command."""
+        sys.stderr.write(f"error: {text}\n")
+
     def warn(self, text: str) -> None:
-        """Tell people something they should not miss."""
+        """Print a warning to stderr."""
         sys.stderr.write(f"warning: {text}\n")
 
     @staticmethod
     def console(*, stderr: bool = False) -> Console:
-        """Give a terminal to draw on."""
+        """Return a console for tables."""
         from rich.console import Console
 
         stream = sys.stderr if stderr else sys.stdout
@@ -144,7 +148,7 @@ def _width(rows: Sequence[Mapping[str, Any]], name: str) -> int:
 def _fitting(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str], width: int
 ) -> Sequence[str]:
-    """Give the first columns that fit; the last one may be shortened, the first never is."""
+    """Return the first columns that fit; the last may be shortened, the first never is."""
     found: list[str] = []
     used = 0
     for name in columns:

@@ -63,7 +63,7 @@ _FIRST = 50
 @click.option(
     "--accept-short",
     is_flag=True,
-    help="Accept the rows there are where the service announces more than it has.",
+    help="Accept fewer rows than the service announces.",
 )
 @common
 def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: Any) -> int:

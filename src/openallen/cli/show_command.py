@@ -28,11 +28,11 @@ EXAMPLES = (
     "--picture",
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw a picture of it into this file (png, svg, pdf).",
+    help="Save a picture of it to this file (png, svg, pdf).",
 )
 @common
 def command(call: Call, what: str, picture: Path | None, **options: Any) -> int:
-    """Show what ADDRESS names without fetching it, or what a file or folder holds."""
+    """Show facts about an address, without fetching it, or about a file or folder."""
     given = {name: value for name, value in options.items() if value is not None}
     facts = verbs.show(what, picture=picture, settings=call.settings, say=call.out.say, **given)
     document = facts.to_dict()

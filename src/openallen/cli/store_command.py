@@ -27,20 +27,20 @@ _WHAT = ("path", "ls", "verify", "repair", "prune", "adopt")
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
 @click.argument("what", type=click.Choice(_WHAT))
 @click.argument("given", nargs=-1, metavar="[ADDRESS|FOLDER]...")
-@click.option("--in-place", is_flag=True, help="Adopt a folder where it is.")
+@click.option("--in-place", is_flag=True, help="Adopt a folder without moving or copying it.")
 @click.option("--dry-run", is_flag=True, help="Print what prune would remove.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @common
 def command(
     call: Call, what: str, given: tuple[str, ...], in_place: bool, dry_run: bool, yes: bool
 ) -> int:
     """Manage the local store.
 
-    path and ls print it. verify compares every file with its digest; repair fetches damaged and
-    missing files again, with the options they were fetched with. prune removes an address, or one
-    version of a release (release:NAME@VERSION); bytes that other versions share stay. prune ranges
-    clears the cache of remote reads. adopt takes over a cache folder that AllenSDK made, without
-    downloading anything.
+    path prints its folder, ls its contents. verify compares every file with its digest; repair
+    fetches damaged and missing files again, with the options they were fetched with. prune removes
+    an address, or one version of a release (release:NAME@VERSION) except for bytes that other
+    versions share; prune ranges clears the cache of remote reads. adopt imports a cache folder of
+    AllenSDK without downloading anything.
     """
     if what == "path":
         root = call.settings.store
@@ -49,7 +49,7 @@ def command(
     if what == "ls":
         held = maintenance.held(call.settings)
         if not call.out.rows(held):
-            call.out.say(f"nothing was fetched into the store yet: {call.settings.store}")
+            call.out.say(f"the store is empty: {call.settings.store}")
             for note in held.notes:  # an empty store may have a cache
                 call.out.say(f"  {note}")
         return 0
@@ -86,7 +86,7 @@ def _prune(call: Call, given: tuple[str, ...], *, dry_run: bool, yes: bool) -> i
 
 def _adopt(call: Call, given: tuple[str, ...], *, in_place: bool) -> int:
     if len(given) != 1:
-        raise UsageError("one folder is adopted at a time", hint="openallen store adopt DIR")
+        raise UsageError("adopt takes one folder", hint="openallen store adopt DIR")
     quiet = call.out.quiet or call.out.as_json
     with counting(None, "file", quiet=quiet, every=1) as step:
         facts = maintenance.adopt(

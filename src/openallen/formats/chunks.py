@@ -28,7 +28,7 @@ _BROKEN: Final = (
 
 @contextmanager
 def decoding(what: str, where: str) -> Iterator[None]:
-    """Say of whatever a codec raises what is damaged, and where; our own errors say so themselves.
+    """Turn any error of a codec into one that names what is damaged; our own errors pass through.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class Chunks:
         self.missing: set[str] = set()
 
     def read(self, key: str, start: int | None = None, stop: int | None = None) -> bytes | None:
-        """Give an object, or a part of it; None where there is none.
+        """Return an object, or a part of it; None where there is none.
 
         Raises
         ------

@@ -40,7 +40,7 @@ def codecs_of(told: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def need_codecs(names: Iterable[str], where: str) -> None:
-    """See that every codec has something that decodes it.
+    """Check that every codec has a decoder.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def need_codecs(names: Iterable[str], where: str) -> None:
             try:
                 importlib.import_module(package.replace("-", "_"))
             except ImportError as error:
-                missing = MissingExtraError(package, f"{where} is packed with {name} and")
+                missing = MissingExtraError(package, f"{where} is compressed with {name} and")
                 missing.hint, missing.why = _HINTS[name], str(error)
                 raise missing from None
         try:
@@ -61,14 +61,14 @@ def need_codecs(names: Iterable[str], where: str) -> None:
         except TypeError:
             continue  # known, and wants to be told more
         except ValueError:
-            missing = MissingExtraError(name, f"{where} is packed with '{name}' and")
+            missing = MissingExtraError(name, f"{where} is compressed with '{name}' and")
             missing.why = "no package that is installed decodes it"
             missing.hint = f"install the package that registers '{name}' with numcodecs"
             raise missing from None
 
 
 def holds_objects(told: Mapping[str, Any]) -> bool:
-    """Tell whether an array of version 2 holds text or other objects, by its metadata.
+    """Return whether an array of version 2 holds text or other objects, by its metadata.
 
     hdmf-zarr keeps references as pickles, some text as JSON, and fill values of text as numbers:
     zarr-python 3 reads none of these.
@@ -80,7 +80,7 @@ class _Careful(pickle.Unpickler):
     """Takes plain values and arrays of them; whatever else a pickle names is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Give what arrays are made of."""
+        """Return the class that a pickle names, if arrays need it."""
         if module in {"numpy.core.multiarray", "numpy._core.multiarray"} and name in _ARRAY_PARTS:
             return getattr(importlib.import_module("numpy._core.multiarray"), name)
         if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:

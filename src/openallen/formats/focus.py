@@ -14,7 +14,7 @@ _BAND_ROWS = 512
 
 
 def focus_measure(pixels: NDArray[np.uint8]) -> float:
-    """Give the variance of the Laplacian of a gray picture.
+    """Return the variance of the Laplacian of a gray picture.
 
     The Laplacian is the sum of the four neighbours less four times the pixel, over all pixels that
     have four neighbours; computed in bands, so that memory stays small.

@@ -51,7 +51,7 @@ def inflated(packed: bytes | bytearray | memoryview, name: str = "") -> Iterator
         engine = zlib.decompressobj(wbits=_AUTOMATIC)
         while not engine.eof:
             if not rest:
-                raise TruncatedError("the data are cut off", address=name)
+                raise TruncatedError("truncated data", address=name)
             fed = rest[:_IN_BYTES]
             try:
                 piece = engine.decompress(fed, _OUT_BYTES)

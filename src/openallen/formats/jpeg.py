@@ -67,7 +67,7 @@ def inspect(data: Buffer) -> JpegFacts:
         With the offset of what should not be there.
     """
     if bytes(data[:2]) != b"\xff\xd8":
-        raise CorruptError("this is no JPEG", why=f"it begins with {bytes(data[:8])!r}")
+        raise CorruptError("not a JPEG", why=f"it begins with {bytes(data[:8])!r}")
     facts: JpegFacts | None = None
     scans = 0
     for marker, at, body in _segments(data):
@@ -81,7 +81,7 @@ def inspect(data: Buffer) -> JpegFacts:
 
 
 def _segments(data: Buffer) -> Iterator[tuple[int, int, bytes]]:
-    """Give (marker, offset, body) of each segment; ends at the end marker or raises."""
+    """Return (marker, offset, body) of each segment; ends at the end marker or raises."""
     at = 2
     size = len(data)
     while at + 2 <= size:
@@ -106,14 +106,14 @@ def _segments(data: Buffer) -> Iterator[tuple[int, int, bytes]]:
             if found is None:
                 break
             at = found.start()
-    raise TruncatedError("the picture is cut off", why=f"no end marker within {size:,} bytes")
+    raise TruncatedError("truncated picture", why=f"no end marker within {size:,} bytes")
 
 
 def _nothing_behind(data: Buffer, end: int) -> None:
     # Some encoders pad with zeros or a line break; anything else is a sign of two files in one.
     rest = bytes(data[end : end + 4096]).strip(b"\x00\r\n\xff\xd9")
     if rest:
-        raise CorruptError("bytes behind the end of a JPEG", why=f"{len(data) - end:,} at {end:,}")
+        raise CorruptError("bytes after the end of the JPEG", why=f"{len(data) - end:,} at {end:,}")
 
 
 def _frame(marker: int, at: int, body: bytes) -> JpegFacts:
@@ -163,7 +163,7 @@ class JpegCheck:
         for found, expected in zip((facts.width_px, facts.height_px), wanted, strict=True):
             if expected is not None and abs(found - expected) > self.tolerance_px:
                 raise CorruptError(
-                    "a picture of another size",
+                    "wrong picture size",
                     why=f"{facts.width_px} x {facts.height_px} pixels, not "
                     f"{self.width_px} x {self.height_px}",
                 )

@@ -18,7 +18,7 @@ _SIGNS: Final = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "binary.json", "c
 
 
 def kind_of(place: Objects) -> str:
-    """Tell what a folder holds by what is written to its root; empty where that says nothing."""
+    """Return what a folder holds by what is written to its root; empty where that says nothing."""
     place.ready(_SIGNS)
     if place.get("binary.json") is not None or place.get("cached.json") is not None:
         return "recording"
@@ -34,7 +34,7 @@ def kind_of(place: Objects) -> str:
 
 
 def _attributes(place: Objects) -> dict[str, Any] | None:
-    """Give the attributes of a Zarr store; None where there is none."""
+    """Return the attributes of a Zarr store; None where there is none."""
     if (root := place.get("zarr.json")) is not None:
         told = _document(root).get("attributes")
         return told if isinstance(told, dict) else {}

@@ -48,7 +48,7 @@ def lazy_array(
     chunks: Sequence[int] | None = None,
     outer: bool = False,
 ) -> xr.DataArray:
-    """Give a labelled array that reads what it is sliced to, when its values are wanted.
+    """Return a labelled array that reads only the slice whose values are used.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def read_markers(source: Path | bytes | str) -> list[Marker]:
             markers.append(_marker([field.strip() for field in fields]))
         except (ValueError, IndexError) as error:
             raise CorruptError(
-                "this is no marker file", address=name, why=f"line {number}: {error}"
+                "not a marker file", address=name, why=f"line {number}: {error}"
             ) from error
     return markers
 

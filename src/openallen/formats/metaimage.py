@@ -160,7 +160,7 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
         size_bytes=size_bytes,
     )
     if made.data_bytes > _MOST_BYTES:
-        raise CorruptError("a volume this large is not read", address=name, why=keys["DimSize"])
+        raise CorruptError("the volume is too large", address=name, why=keys["DimSize"])
     return made
 
 
@@ -168,7 +168,7 @@ def _ordinary(keys: Mapping[str, str], channels: int, name: str) -> None:
     """Refuse what the format has and nobody here needs."""
     if channels < 1 or keys.get("HeaderSize", "0") != "0":
         told = f"{_CHANNELS} {channels}, HeaderSize {keys.get('HeaderSize', '0')}"
-        raise CorruptError("volumes of this kind are not read", address=name, why=told)
+        raise CorruptError("unsupported volume", address=name, why=told)
 
 
 def frame_of(header: Header, name: str = "") -> Frame:

@@ -141,7 +141,7 @@ def sholl(
     """
     radii = list(radii_um)
     if any(not (math.isfinite(r) and r > 0) for r in radii):
-        raise UsageError("a sphere's radius is above zero", why=str(radii[:8]))
+        raise UsageError("the radius must be above 0", why=str(radii[:8]))
     place = {node.id: node for node in nodes}
     reach = [_reach(place[n.parent], n, center_um) for n in nodes if n.parent != -1]
 
@@ -175,7 +175,7 @@ def subtree(nodes: Sequence[Node], root: int) -> list[Node]:
     children = children_of(nodes)
     first = next((node for node in nodes if node.id == root), None)
     if first is None:
-        raise UsageError(f"there is no node {root}")
+        raise UsageError(f"no node {root}")
     found = [first._replace(parent=-1)]
     waiting = list(reversed(children.get(root, [])))
     while waiting:
@@ -198,7 +198,7 @@ def resampled(nodes: Sequence[Node], step_um: float) -> list[Node]:
         If the step is not above zero.
     """
     if not (math.isfinite(step_um) and step_um > 0):
-        raise UsageError("a step is above zero", why=f"{step_um} µm")
+        raise UsageError("the step must be above 0", why=f"{step_um} µm")
     found: list[Node] = []
     number: dict[int, int] = {}
 

@@ -80,36 +80,32 @@ def parse_header(head: bytes, name: str = "") -> Header:
     with requiring("reading NIfTI", "atlas"):
         import nibabel
     if len(head) < 348:
-        raise TruncatedError("the header is cut off", address=name, why=f"{len(head)} bytes")
+        raise TruncatedError("truncated header", address=name, why=f"{len(head)} bytes")
     sizes = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")} & _HEADS.keys()
     if not sizes:
         raise CorruptError("not a NIfTI file", address=name, why=repr(head[:20]))
     if len(head) < max(sizes):
-        raise TruncatedError("the header is cut off", address=name, why=f"{len(head)} bytes")
+        raise TruncatedError("truncated header", address=name, why=f"{len(head)} bytes")
     try:
         header = getattr(nibabel, _HEADS[sizes.pop()]).from_fileobj(io.BytesIO(head), check=False)
         return _header(header, name)
     except (CorruptError, MissingExtraError):
         raise
     except Exception as error:  # nibabel raises its own kinds, and NumPy's
-        raise CorruptError(
-            "this NIfTI header is broken", address=name, why=str(error)[:200]
-        ) from error
+        raise CorruptError("invalid NIfTI header", address=name, why=str(error)[:200]) from error
 
 
 def _header(header: Any, name: str) -> Header:
     if bytes(header["magic"])[:3] not in {b"n+1", b"n+2"}:
-        raise CorruptError(
-            "volumes of this kind are not read", address=name, why="the data are in another file"
-        )
+        raise CorruptError("unsupported volume", address=name, why="the data are in another file")
     shape = tuple(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])])
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if not 1 <= len(shape) <= 7 or any(size <= 0 for size in shape):
-        raise CorruptError("sizes that make no sense", address=name, why=str(shape))
+        raise CorruptError("invalid sizes", address=name, why=str(shape))
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise CorruptError("volumes of this kind are not read", address=name, why=f"type {dtype}")
+        raise CorruptError("unsupported volume", address=name, why=f"type {dtype}")
     made = Header(
         shape=shape,
         dtype=("<" if header.endianness == "<" else ">") + dtype.str[1:],
@@ -118,9 +114,9 @@ def _header(header: Any, name: str) -> Header:
         offset_bytes=int(header["vox_offset"]),
     )
     if not 348 <= made.offset_bytes <= _MOST_OFFSET_BYTES:
-        raise CorruptError("data at no place", address=name, why=f"offset {made.offset_bytes}")
+        raise CorruptError("invalid data offset", address=name, why=f"offset {made.offset_bytes}")
     if made.data_bytes > _MOST_BYTES:
-        raise CorruptError("a volume this large is not read", address=name, why=str(shape))
+        raise CorruptError("the volume is too large", address=name, why=str(shape))
     return made
 
 
@@ -142,7 +138,7 @@ def _frame(header: Any, name: str) -> Frame:
         return Frame(spacing_um=steps)
     affine = np.asarray(header.get_best_affine(), float)
     if not np.isfinite(affine).all():
-        raise CorruptError("an affine that makes no sense", address=name)
+        raise CorruptError("invalid affine", address=name)
     columns = affine[:3, :3].T
     return Frame(
         spacing_um=tuple(_digits(float(np.linalg.norm(column)) * um) for column in columns),

@@ -133,9 +133,7 @@ def parse_header(data: bytes, name: str = "") -> Header:
     except CorruptError:
         raise
     except Exception as error:  # pynrrd raises its own kinds, and Python's
-        raise CorruptError(
-            "this NRRD header is broken", address=name, why=str(error)[:200]
-        ) from error
+        raise CorruptError("invalid NRRD header", address=name, why=str(error)[:200]) from error
 
 
 def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
@@ -145,7 +143,7 @@ def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
     shape = tuple(int(size) for size in keys["sizes"])
     if len(shape) != keys["dimension"] or not shape or any(size <= 0 for size in shape):
         raise CorruptError(
-            "sizes that make no sense",
+            "invalid sizes",
             address=name,
             why=f"{len(shape)} sizes for {keys['dimension']} axes: {shape}",
         )
@@ -154,14 +152,14 @@ def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
     encoding = "gzip" if encoding in _GZIP else "bzip2" if encoding in _BZIP2 else encoding
     if kind is None or encoding not in {"raw", "gzip", "bzip2"}:
         raise CorruptError(
-            "volumes of this kind are not read",
+            "unsupported volume",
             address=name,
             why=f"type {keys['type']}, encoding {encoding}",
         )
     if kind[1:] != "1" and "endian" not in keys:
         raise CorruptError("the header has no endian", address=name)
     if any(int(keys.get(skip, 0)) for skip in ("lineskip", "byteskip")):
-        raise CorruptError("volumes of this kind are not read", address=name, why="data skipped")
+        raise CorruptError("unsupported volume", address=name, why="data skipped")
     big = str(keys.get("endian", "little")).lower() == "big"
     made = Header(
         shape=shape,
@@ -173,7 +171,7 @@ def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
         size_bytes=size_bytes,
     )
     if made.data_bytes > _MOST_BYTES:
-        raise CorruptError("a volume this large is not read", address=name, why=str(shape))
+        raise CorruptError("the volume is too large", address=name, why=str(shape))
     return made
 
 
@@ -259,7 +257,7 @@ def beside(folder: Path) -> Callable[[str], bytes]:
 
     def read(file: str) -> bytes:
         if not file or file != Path(file).name or "\\" in file or "%" in file or " " in file:
-            raise CorruptError("data in other folders are not read", why=repr(file))
+            raise CorruptError("data files in other folders are not supported", why=repr(file))
         try:
             return (folder / file).read_bytes()
         except OSError as error:
@@ -345,7 +343,7 @@ class NrrdCheck:
         ]
         kind = _TYPES.get(told.get("type", "").lower())
         if not shape or kind is None:
-            raise CorruptError("this NRRD header is broken", why=f"sizes {shape}, type {kind}")
+            raise CorruptError("invalid NRRD header", why=f"sizes {shape}, type {kind}")
         expected = int(kind[1:])
         for size in shape:
             expected *= size

@@ -153,7 +153,7 @@ class _Parser:
 
     def parse(self, data: bytes) -> _Parser:
         if len(data) > _MOST_BYTES:
-            raise CorruptError("a mesh this large is not read", address=self.where)
+            raise CorruptError("the mesh is too large", address=self.where)
         if data.lstrip()[:1] == b"<":
             raise CorruptError("not an OBJ file", address=self.where, why=repr(data.lstrip()[:20]))
         if b"\\\n" in data or b"\\\r\n" in data:  # a line that goes on in the next

@@ -25,7 +25,7 @@ class Objects(Protocol):
     def get(
         self, key: str, start: int | None = None, stop: int | None = None, mark: str = ""
     ) -> bytes | None:
-        """Give an object, or a part of it (from the end where `start` is negative).
+        """Return an object, or a part of it (from the end where `start` is negative).
 
         None if there is none. `mark` names the version of the whole it belongs to, for those that
         keep what they read.
@@ -33,7 +33,7 @@ class Objects(Protocol):
         ...
 
     def stat(self, key: str) -> tuple[int, str] | None:
-        """Give size in bytes of an object and the mark of its version; None if there is none."""
+        """Return size in bytes of an object and the mark of its version; None if there is none."""
         ...
 
     def ready(self, keys: Iterable[str], mark: str = "") -> None:
@@ -45,7 +45,7 @@ class Objects(Protocol):
         ...
 
     def within(self, path: str) -> Objects:
-        """Give what lies below a folder."""
+        """Return what lies below a folder."""
         ...
 
 
@@ -65,7 +65,7 @@ class FolderObjects:
     def get(
         self, key: str, start: int | None = None, stop: int | None = None, mark: str = ""
     ) -> bytes | None:
-        """Give a file, or a part of it; None if there is none."""
+        """Return a file, or a part of it; None if there is none."""
         del mark
         try:
             with (self.folder / _safe(key)).open("rb") as file:
@@ -79,7 +79,7 @@ class FolderObjects:
             return None
 
     def stat(self, key: str) -> tuple[int, str] | None:
-        """Give size in bytes of a file and when it was written; None if there is none."""
+        """Return size in bytes of a file and when it was written; None if there is none."""
         try:
             told = (self.folder / _safe(key)).stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -97,7 +97,7 @@ class FolderObjects:
         return tuple(sorted(inner.name for inner in place.iterdir() if inner.is_dir()))
 
     def within(self, path: str) -> FolderObjects:
-        """Give what lies below a folder."""
+        """Return what lies below a folder."""
         return FolderObjects(self.folder / _safe(path))
 
 

@@ -128,7 +128,7 @@ def _along(directions: Sequence[Sequence[float]], name: str) -> list[tuple[int, 
         world = shares.index(max(shares))
         if sorted(shares)[1] > _OBLIQUE:
             raise CorruptError(
-                "a volume that lies obliquely is not read",
+                "oblique volumes are not supported",
                 address=name,
                 why=f"axis {axis} points to ({', '.join(f'{part:g}' for part in direction)})"
                 " along right, anterior, superior",

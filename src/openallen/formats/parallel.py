@@ -15,7 +15,7 @@ B = TypeVar("B")
 
 
 def cores() -> int:
-    """Give the number of processors this process may use."""
+    """Return the number of processors this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform
@@ -29,7 +29,7 @@ def ordered_map(
     workers: int | None = None,
     ahead: int | None = None,
 ) -> Iterator[B]:
-    """Give ``work(item)`` for each item, in order.
+    """Return ``work(item)`` for each item, in order.
 
     Threads do the work: decoding and compression let go of the interpreter lock.
 

@@ -27,7 +27,7 @@ def inspect_png(data: bytes) -> tuple[int, int]:
         If it is no PNG, or a checksum is wrong.
     """
     if not data.startswith(_SIGNATURE):
-        raise CorruptError("this is no PNG", why=f"it begins with {data[:8]!r}")
+        raise CorruptError("not a PNG", why=f"it begins with {data[:8]!r}")
     at, size = 8, (0, 0)
     while at + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[at : at + 8])
@@ -42,7 +42,7 @@ def inspect_png(data: bytes) -> tuple[int, int]:
         if kind == b"IEND":
             return size
         at = end
-    raise TruncatedError("the picture is cut off", why=f"no end chunk within {len(data):,} bytes")
+    raise TruncatedError("truncated picture", why=f"no end chunk within {len(data):,} bytes")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def inspect_svg(data: bytes) -> int:
     def begin(name: str, _: dict[str, str]) -> None:
         local = name.rpartition(":")[2]
         if not names and local != "svg":
-            raise CorruptError("this is no SVG", why=f"its root is {name!r}")
+            raise CorruptError("not an SVG", why=f"its root is {name!r}")
         names.append(local)
 
     def entity(name: str, *_: object) -> None:

@@ -170,7 +170,7 @@ class Morphology:
         center = center_um or (middle.x_um, middle.y_um, middle.z_um)
         if radii_um is None:
             if not (math.isfinite(step_um) and step_um > 0):
-                raise UsageError("a step is above zero", why=f"{step_um} µm")
+                raise UsageError("the step must be above 0", why=f"{step_um} µm")
             farthest = max(math.dist(node[2:5], center) for node in self.nodes)
             radii_um = [step_um * n for n in range(1, math.floor(farthest / step_um) + 2)]
         return dict(zip(radii_um, morphometry.sholl(self.nodes, radii_um, center), strict=True))
@@ -186,7 +186,7 @@ class Morphology:
         return replace(self, nodes=tuple(morphometry.subtree(self.nodes, root)))
 
     def of_type(self, *types: int) -> Morphology:
-        """Keep nodes of some types (`NODE_TYPES`); one whose parent is left out becomes a root.
+        """Return the nodes of some types (`NODE_TYPES`); a node without its parent becomes a root.
 
         Raises
         ------
@@ -195,7 +195,7 @@ class Morphology:
         """
         kept = {node.id for node in self.nodes if node.type in types}
         if not kept:
-            raise UsageError("there are no nodes of these types", why=str(types))
+            raise UsageError("no nodes of these types", why=str(types))
         found = tuple(
             node if node.parent in kept else node._replace(parent=-1)
             for node in self.nodes
@@ -233,7 +233,7 @@ class Morphology:
             with place.open("x", encoding="utf-8", newline="\n") as file:
                 file.write(self.to_swc())
         except FileExistsError:
-            raise RefusedError("there is such a file", address=str(place)) from None
+            raise RefusedError("this file exists already", address=str(place)) from None
         return place
 
     @requiring("an array of points")

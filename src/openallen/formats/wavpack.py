@@ -62,7 +62,7 @@ class _Memory:
 
 
 def available() -> bool:
-    """Tell whether the system has the library."""
+    """Return whether the system has the library."""
     return wavpack_library.library() is not None
 
 
@@ -79,7 +79,7 @@ def decode(data: bytes) -> np.ndarray[Any, Any]:
     MissingExtraError
         If the system has no WavPack library, with how to get it.
     CorruptError
-        If this is no WavPack, or a block is damaged.
+        If not WavPack data, or a block is damaged.
     TruncatedError
         If it ends early.
     """
@@ -87,25 +87,25 @@ def decode(data: bytes) -> np.ndarray[Any, Any]:
 
     known = wavpack_library.library()
     if known is None:
-        missing = MissingExtraError("wavpack", "this recording is packed with WavPack and")
+        missing = MissingExtraError("wavpack", "this recording is compressed with WavPack and")
         missing.why, missing.hint = "the system has no libwavpack", wavpack_library.HINT
         raise missing
     memory = _Memory(data)
     told = ctypes.create_string_buffer(_ERROR_BYTES)
     stream = known.WavpackOpenFileInputEx64(ctypes.byref(memory.reader), 1, None, told, 0, 0)
     if not stream:
-        raise CorruptError("this is no WavPack", why=told.value.decode("ascii", "replace"))
+        raise CorruptError("not WavPack data", why=told.value.decode("ascii", "replace"))
     try:
         channels = known.WavpackGetNumChannels(stream)
         samples = known.WavpackGetNumSamples64(stream)
         width = known.WavpackGetBytesPerSample(stream)
         if channels <= 0 or samples < 0 or samples * channels > 1 << 31:
-            raise CorruptError("a WavPack stream that makes no sense", why=f"{samples}, {channels}")
+            raise CorruptError("invalid WavPack stream", why=f"{samples}, {channels}")
         values = np.empty((samples, channels), np.int32)
         got = known.WavpackUnpackSamples(stream, values.ctypes.data, samples)
         errors = known.WavpackGetNumErrors(stream)
         if got != samples:
-            raise TruncatedError("a WavPack stream ends early", why=f"{got} of {samples} samples")
+            raise TruncatedError("truncated WavPack stream", why=f"{got} of {samples} samples")
         if errors:
             raise CorruptError("a block of WavPack is damaged", why=f"{errors} errors")
         if known.WavpackGetMode(stream) & _MODE_FLOAT:

@@ -75,10 +75,10 @@ def encode(samples: np.ndarray[Any, Any], *, level: int = 2, bps: float = 0.0) -
     import numpy as np
 
     if samples.ndim != 2 or samples.dtype.kind != "i" or samples.dtype.itemsize > 4:
-        raise UsageError("WavPack packs int8, int16 and int32, samples x channels")
+        raise UsageError("WavPack compresses int8, int16 and int32, samples x channels")
     if level not in _LEVELS or (bps and not _LEAST_BPS <= bps <= 24):
         raise UsageError(
-            "WavPack knows levels 1 to 4, and 2.25 to 24 bits a sample", why=f"{level}, {bps:g}"
+            "WavPack has levels 1 to 4, and 2.25 to 24 bits a sample", why=f"{level}, {bps:g}"
         )
     library = _library()
     count = len(samples)
@@ -102,7 +102,7 @@ def encode(samples: np.ndarray[Any, Any], *, level: int = 2, bps: float = 0.0) -
         )
         if not done:
             told = library.WavpackGetErrorMessage(stream) or b""
-            raise OpenAllenError("WavPack does not pack this", why=told.decode("ascii", "replace"))
+            raise OpenAllenError("WavPack failed", why=told.decode("ascii", "replace"))
     finally:
         library.WavpackCloseFile(stream)
     return b"".join(pieces)
@@ -111,7 +111,7 @@ def encode(samples: np.ndarray[Any, Any], *, level: int = 2, bps: float = 0.0) -
 def _library() -> Any:
     library = wavpack_library.library()
     if library is None:
-        missing = MissingExtraError("wavpack", "packing with WavPack")
+        missing = MissingExtraError("wavpack", "compression with WavPack")
         missing.why, missing.hint = "the system has no libwavpack", wavpack_library.HINT
         raise missing
     library.WavpackOpenFileOutput.restype = _id

@@ -17,7 +17,7 @@ __all__ = ["array_of"]
 
 
 def array_of(chunks: Chunks, path: str) -> Any:
-    """Give an array of version 2."""
+    """Return an array of version 2."""
     made: Any = zarr.Array  # checked against version 3, whose arrays are made otherwise
     return made(_Keys(chunks), path=path, read_only=True)
 

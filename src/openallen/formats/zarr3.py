@@ -30,7 +30,7 @@ _THREADS: Final = ThreadPoolExecutor(32, thread_name_prefix="zarr-objects")
 
 
 def array_of(chunks: Chunks, path: str, told: dict[str, Any]) -> Any:
-    """Give an array by its metadata.
+    """Return an array by its metadata.
 
     Made of what was read already: `zarr.open_array` would ask for the same again.
     """
@@ -71,7 +71,7 @@ class ObjectStore(Store):
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Give an object, or a part of it."""
+        """Return an object, or a part of it."""
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(_THREADS, self._read, key, byte_range)
         made = (prototype or default_buffer_prototype()).buffer
@@ -82,11 +82,11 @@ class ObjectStore(Store):
         prototype: BufferPrototype,
         key_ranges: Iterable[tuple[str, ByteRequest | None]],
     ) -> list[Buffer | None]:
-        """Give parts of objects."""
+        """Return parts of objects."""
         return list(await asyncio.gather(*(self.get(k, prototype, r) for k, r in key_ranges)))
 
     async def exists(self, key: str) -> bool:
-        """Tell whether there is an object."""
+        """Return whether there is an object."""
         return await self.get(key) is not None
 
     # --- what it does not do ----------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Hierarchy:
         if root is None:
             root = self._document(".zgroup") or self._document(".zarray")
             if root is None and self._copied is None:
-                raise NotFoundError("there is no Zarr group here", address=self.name)
+                raise NotFoundError("not a Zarr group", address=self.name)
             self.attributes = self._document(".zattrs") or self._of_copy(".zattrs")
         else:
             self.attributes = _dict(root.get("attributes"))
@@ -93,13 +93,13 @@ class Hierarchy:
             told = json.loads(body)
         except ValueError as error:
             where = f"{self.name}/{key}"
-            raise CorruptError("this is no JSON", address=where, why=str(error)) from error
+            raise CorruptError("not valid JSON", address=where, why=str(error)) from error
         if not isinstance(told, dict):
-            raise CorruptError("this describes no Zarr", address=f"{self.name}/{key}")
+            raise CorruptError("not Zarr metadata", address=f"{self.name}/{key}")
         return told
 
     def _copy(self) -> dict[str, Any] | None:
-        """Give consolidated metadata of version 2; one that is damaged is as good as none."""
+        """Return consolidated metadata of version 2; None if there is none or it is damaged."""
         try:
             return self._document(".zmetadata")
         except CorruptError as error:
@@ -110,7 +110,7 @@ class Hierarchy:
         return _dict((self._copied or {}).get(key))
 
     def described(self, path: str) -> dict[str, Any] | None:
-        """Give what describes an array or a group, from where it lies; None where there is none."""
+        """Return the metadata document of an array or group, at its path; None without one."""
         path = path.strip("/")
         lead = f"{path}/" if path else ""
         if self.format == 3:
@@ -118,7 +118,7 @@ class Hierarchy:
         return self._document(f"{lead}.zarray") or self._document(f"{lead}.zgroup")
 
     def attrs(self, path: str, *, copied: bool = False) -> dict[str, Any]:
-        """Give the attributes of a group or array; a copy of them will do where that is said."""
+        """Return the attributes of a group or array, from consolidated metadata where allowed."""
         path = path.strip("/")
         if not path:
             return self.attributes
@@ -131,11 +131,11 @@ class Hierarchy:
         return self._document(key) or {}
 
     def has(self, path: str) -> bool:
-        """Tell whether there is a group or an array at a path."""
+        """Return whether there is a group or an array at a path."""
         return bool(self.kind(path))
 
     def kind(self, path: str) -> str:
-        """Tell what lies at a path: ``array``, ``group``, or nothing: an empty text."""
+        """Return what is at a path: ``array``, ``group``, or an empty text for nothing."""
         path = path.strip("/")
         told = self._known.get(path)
         if told:
@@ -147,7 +147,7 @@ class Hierarchy:
 
     @functools.cached_property
     def _known(self) -> Mapping[str, str]:
-        """Give what consolidated metadata names: array or group by path."""
+        """Return the kind of each item in consolidated metadata, array or group, by path."""
         found: dict[str, str] = {}
         for key, told in (self._copied or {}).items():
             if self.format == 3:
@@ -190,7 +190,7 @@ class Hierarchy:
     # --- arrays -----------------------------------------------------------------------------------
 
     def array(self, path: str) -> Any:
-        """Give an array, a `zarr.Array`, by its own metadata.
+        """Return an array, a `zarr.Array`, by its own metadata.
 
         Raises
         ------
@@ -210,7 +210,7 @@ class Hierarchy:
                     address=self.name,
                     why=path,
                 )
-            raise NotFoundError("there is no such array", address=self.name, why=path)
+            raise NotFoundError("no such array", address=self.name, why=path)
         if self.format == 2:
             self._compare(path, told)
         need_codecs(codecs_of(told), self.name)
@@ -220,7 +220,7 @@ class Hierarchy:
             return self._made(path, told)
         except (ValueError, KeyError, TypeError, ImportError) as error:
             raise CorruptError(
-                "the metadata of this array make no sense",
+                "invalid metadata of this array",
                 address=f"{self.name}/{path}",
                 why=str(error)[:200],
             ) from error

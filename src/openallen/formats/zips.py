@@ -29,7 +29,7 @@ _DAMAGE: Final = (
     OverflowError,
     RuntimeError,  # an encrypted member, or (NotImplementedError) a method zipfile does not know
 )
-"""What zipfile raises over bytes that are not a whole zip."""
+"""What zipfile raises over bytes that are not a complete ZIP file."""
 
 
 class Zip:
@@ -57,7 +57,9 @@ class Zip:
         except FileNotFoundError:
             raise NotFoundError("no such file", address=self.name) from None
         except _DAMAGE as error:
-            raise TruncatedError("not a whole zip", address=self.name, why=str(error)) from error
+            raise TruncatedError(
+                "not a complete ZIP file", address=self.name, why=str(error)
+            ) from error
         for member in self._zip.infolist():
             self._check(member)
 
@@ -72,7 +74,7 @@ class Zip:
         bomb = member.file_size > _MOST_RATIO * max(member.compress_size, 1) + (1 << 20)
         if bomb or member.file_size > _MOST_BYTES:
             raise CorruptError(
-                "a member of this zip is too large to be true",
+                "implausible size of a ZIP member",
                 address=self.name,
                 why=f"{member.filename}: {member.file_size:,} bytes of {member.compress_size:,}",
             )

@@ -57,7 +57,7 @@ def trace_array(experiment: Imaged, kind: str) -> xr.DataArray:
     import numpy as np
 
     if kind not in KINDS:
-        raise UsageError(f"there are no traces '{kind}'", hint=", ".join(KINDS))
+        raise UsageError(f"no traces '{kind}'", hint=", ".join(KINDS))
     attribute, column, unit = KINDS[kind]
     table = getattr(experiment, attribute)
     if table is None:

@@ -104,7 +104,7 @@ class NwbSession:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.reopen is None:
-            raise TypeError("a session can be sent elsewhere by its address or path only")
+            raise TypeError("only a session with an address or path can be pickled")
         return self.reopen
 
     # --- what it looks like -------------------------------------------------------------------

@@ -242,7 +242,7 @@ class BehaviorEcephysSession(BehaviorSession):
         missing = [unit for unit in unit_ids if unit not in known]
         if missing:
             raise NotFoundError(
-                f"there is no unit {missing[0]}", address=self.name, why=f"it has {len(known)}"
+                f"no unit {missing[0]}", address=self.name, why=f"it has {len(known)}"
             )
 
     @functools.cached_property
@@ -284,7 +284,7 @@ class BehaviorEcephysSession(BehaviorSession):
         if probe_id not in self._lfp_trees:
             if probe_id not in self.probes.index:
                 raise NotFoundError(
-                    f"there is no probe {probe_id}",
+                    f"no probe {probe_id}",
                     address=self.name,
                     why=f"it has {', '.join(str(i) for i in self.probes.index)}",
                 )
@@ -294,7 +294,7 @@ class BehaviorEcephysSession(BehaviorSession):
                 raise NotFoundError(
                     f"the LFP file of probe {told['name']} is not here",
                     address=self.name,
-                    why=f"no probe_{told['name']}_lfp.nwb lies beside the session's file",
+                    why=f"no probe_{told['name']}_lfp.nwb beside the session's file",
                 )
             self._lfp_trees[probe_id] = opener() if opener is not None else None
         return self._lfp_trees[probe_id]

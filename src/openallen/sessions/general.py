@@ -126,7 +126,7 @@ class NwbTables(NwbSession):
             return name.strip("/")
         what = ("table", "series")[of]
         raise NotFoundError(
-            f"there is no {what} '{name}' in this session",
+            f"no {what} '{name}' in this session",
             address=self.name,
             why=f"there are {', '.join(known) or 'none'}",
         )
@@ -252,7 +252,7 @@ class NwbTables(NwbSession):
             times = begin + np.arange(first, max(first, last)) / rate
         if first >= last:
             raise UsageError(
-                "there is nothing in this part", address=self.name, why=f"{start_s} to {end_s} s"
+                "no samples in this window", address=self.name, why=f"{start_s} to {end_s} s"
             )
         return first, last, times
 

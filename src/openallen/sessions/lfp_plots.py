@@ -36,7 +36,7 @@ def draw_lfp(probe: ProbeLfp, window_s: tuple[float, float] | None, channels: in
     first, last = np.searchsorted(times, [start, stop])
     if first >= last:
         raise UsageError(
-            "this window holds no samples", address=probe.name, why=f"{start} to {stop} s"
+            "no samples in this window", address=probe.name, why=f"{start} to {stop} s"
         )
     kept = np.unique(np.linspace(0, lfp.sizes["channel"] - 1, channels).round().astype(int))
     table = probe.channels.loc[lfp["channel"].to_numpy()[kept]]

@@ -179,7 +179,7 @@ class BehaviorOphysExperiment(BehaviorSession):
 
         masks = self.cell_specimen_table["roi_mask"]
         if not len(masks):
-            raise NotFoundError("there are no cells", address=self.name, why="no valid ROI")
+            raise NotFoundError("no cells", address=self.name, why="no valid ROI")
         data = np.logical_or.reduce(np.stack(list(masks))).astype(int)
         return Image(data, self.max_projection.spacing, "mm")
 
@@ -195,9 +195,7 @@ class BehaviorOphysExperiment(BehaviorSession):
         import pandas as pd
 
         if not self.tree.has(_CELLS):
-            raise NotFoundError(
-                "there are no cells", address=self.name, why=f"there is no {_CELLS}"
-            )
+            raise NotFoundError("no cells", address=self.name, why=f"no {_CELLS}")
         found = columns(self.tree, _CELLS, ("image_mask",))
         ids = found.pop("cell_specimen_id")
         made = pd.DataFrame({"cell_roi_id": self.tree.array(f"{_CELLS}/id")})
@@ -251,7 +249,7 @@ class BehaviorOphysExperiment(BehaviorSession):
         missing = [i for i in cell_specimen_ids if i not in there]
         if missing:
             raise NotFoundError(
-                f"there is no cell {missing[0]}",
+                f"no cell {missing[0]}",
                 address=self.name,
                 why=f"its {len(there)} cells begin {sorted(there)[:3]}",
             )
@@ -336,7 +334,7 @@ class BehaviorOphysExperiment(BehaviorSession):
 
         traces = self.dff_traces
         if traces is None:
-            raise NotFoundError("there are no ΔF/F traces", address=self.name)
+            raise NotFoundError("no ΔF/F traces", address=self.name)
         if cell_specimen_ids is not None:
             self._known(cell_specimen_ids)
         rows = traces if cell_specimen_ids is None else traces.loc[list(cell_specimen_ids)]

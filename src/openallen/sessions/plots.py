@@ -64,7 +64,7 @@ class Plots:
         panels = [panel for panel in made if panel is not None]
         if not panels:
             raise NotFoundError(
-                "there is nothing to draw",
+                "nothing to draw",
                 address=self._session.name,
                 why="no traces, spikes, running, pupil, licks or rewards in the file",
             )

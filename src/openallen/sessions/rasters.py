@@ -117,7 +117,7 @@ def cell_rows(session: Any, cells: Sequence[int] | None = None) -> list[Row]:
 
 
 def _unknown(name: str, unit: int, count: int) -> NotFoundError:
-    return NotFoundError(f"there is no unit or cell {unit}", address=name, why=f"it has {count}")
+    return NotFoundError(f"no unit or cell {unit}", address=name, why=f"it has {count}")
 
 
 def row_name(number: Any, structure: str = "") -> str:

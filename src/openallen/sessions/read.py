@@ -68,7 +68,7 @@ def open_nwb(path: Path | str, **options: Any) -> NwbSession:
 def _here(path: Path | str) -> tuple[Path, Opener]:
     place = Path(path).absolute()
     if not place.exists():
-        raise NotFoundError("there is no such file", address=str(place))
+        raise NotFoundError("no such file", address=str(place))
 
     def opener() -> Tree:
         from openallen.formats.nwb import open_h5, open_zarr
@@ -131,7 +131,7 @@ def session_of(
     raise NotFoundError(
         "this is not a Visual Behavior session",
         address=name,
-        why=f"there is no general/metadata in it; it holds {tree_names}",
+        why=f"no general/metadata; it holds {tree_names}",
         hint="openallen.sessions.open_nwb opens an NWB file of any kind",
     )
 
@@ -154,6 +154,6 @@ def any_session_of(
         _known_options(options)
         tree.close()
         raise UsageError(
-            f"'{next(iter(options))}' goes with Visual Behavior sessions only", address=name
+            f"'{next(iter(options))}' is for Visual Behavior sessions only", address=name
         )
     return (ProbeLfp if lfp else NwbTables)(lambda: tree, name, path)

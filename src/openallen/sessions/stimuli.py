@@ -147,7 +147,7 @@ def _as_truth(column: pd.Series) -> pd.Series:
 
 
 def _is_change(made: pd.DataFrame) -> Any:
-    """Tell where an image differs from the one before; omissions are looked past."""
+    """Return where an image differs from the one before; omissions are ignored."""
     import numpy as np
 
     found = np.zeros(len(made), dtype=bool)

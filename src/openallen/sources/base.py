@@ -166,7 +166,7 @@ class Source(ABC):
         return address
 
     def check(self, address: Address) -> None:
-        """See that an address can name something of this source; asks nothing.
+        """Check that an address can name something of this source; makes no request.
 
         Parameters
         ----------
@@ -184,14 +184,14 @@ class Source(ABC):
             raise UsageError(
                 f"'{self.scheme}:' addresses have no parts",
                 address=str(address),
-                why=f"'{'/'.join(address.path)}' means nothing",
-                hint=self.example(),
+                why=f"found '{'/'.join(address.path)}'",
+                hint=f"openallen show {self.example()}",
             )
         if address.version and not self.versions:
             raise UsageError(
                 f"'{self.scheme}:' addresses have no version",
                 address=str(address),
-                hint=self.example(),
+                hint=f"openallen show {self.example()}",
             )
         settings = self.context.settings
         elsewhere = self.in_buckets and settings.s3_endpoint
@@ -199,7 +199,7 @@ class Source(ABC):
             raise NotFoundError(
                 self.no_sample,
                 address=str(address),
-                why="the live service has",
+                why="the live service has them",
                 hint=f"openallen list {self.scheme}: --source live",
             )
 
@@ -231,7 +231,9 @@ class Source(ABC):
         strange = [c for c in address.conditions if c.op != "eq"]
         if strange:
             raise UsageError(
-                f"'{strange[0]}' is not an option", address=str(address), hint=self.example()
+                f"'{strange[0]}' is not an option",
+                address=str(address),
+                hint=f"openallen show {self.example()}",
             )
         plain = Address(address.scheme, address.name, address.version, address.path)
         return read_options(kind, {**told, **given}, str(address)), plain
@@ -326,7 +328,7 @@ class Source(ABC):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell how sure this source is that a file or folder is one of its own: 0 to `SURE`.
+        """Return how sure this source is that a file or folder is one of its own: 0 to `SURE`.
 
         Parameters
         ----------
@@ -352,7 +354,7 @@ class Source(ABC):
             If it cannot be opened, or an option does not go with it.
         """
         del options
-        raise UsageError("this cannot be opened", address=place.name)
+        raise UsageError("cannot be opened", address=place.name)
 
     def place_facts(self, place: Place, options: Any) -> Facts:
         """Return what is known of a place it recognised; opens it.
@@ -469,7 +471,7 @@ class Source(ABC):
         folder = self.context.folder(address)
         sizes = file_sizes(folder)
         if not sizes:
-            raise self.not_here(address, NotFoundError("there is nothing to remove"))
+            raise NotFoundError("not in the store", address=str(address), hint="openallen store ls")
         if not dry_run:
             shutil.rmtree(folder)
         return {"address": str(address), "files": len(sizes), "freed_bytes": sum(sizes.values())}
@@ -477,7 +479,7 @@ class Source(ABC):
     def adopt(
         self, folder: Path, *, in_place: bool, step: Callable[[object], None]
     ) -> Facts | None:
-        """Take a folder that another tool made into the store; None if it is of another kind.
+        """Adopt the folder of another tool; return None if it is of another kind.
 
         Parameters
         ----------
@@ -495,7 +497,7 @@ class Source(ABC):
 
     @staticmethod
     def no_options(options: Mapping[str, Any], address: Address | str) -> None:
-        """See that no options were given.
+        """Check that no options were given.
 
         Parameters
         ----------
@@ -510,9 +512,7 @@ class Source(ABC):
             If there are some.
         """
         if options:
-            raise UsageError(
-                f"there is no option '{next(iter(options))}' here", address=str(address)
-            )
+            raise UsageError(f"no such option '{next(iter(options))}' here", address=str(address))
 
     def not_here(self, address: Address, error: NotFoundError) -> NotFoundError:
         """Return the error for what is not in the store, with the command that fetches it.
@@ -525,7 +525,7 @@ class Source(ABC):
             What is missing.
         """
         return NotFoundError(
-            "this is not in the store",
+            "not in the store",
             address=str(address),
             why=error.what if not error.why else f"{error.what}; {error.why}",
             hint=f"openallen fetch {shlex.quote(str(address))}{self.context.source_flag}",
@@ -577,6 +577,4 @@ class Source(ABC):
         hint
             A command that works.
         """
-        return UsageError(
-            f"'{self.scheme}:' addresses cannot be {done}", address=str(address), hint=hint
-        )
+        return UsageError(f"cannot be {done}", address=str(address), hint=hint)

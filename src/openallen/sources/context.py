@@ -171,7 +171,7 @@ class Context:
         endpoint
             The server, where it is neither S3 nor the one of the settings.
         """
-        from openallen.store.objects import KeptObjects
+        from openallen.store.objects import CachedObjects
         from openallen.transport import Retry
         from openallen.transport.configured import http_for
         from openallen.transport.objects import RemoteObjects
@@ -185,7 +185,7 @@ class Context:
             region=region,
             retry=Retry(attempts=self.settings.attempts),
         )
-        found = RemoteObjects(place, prefix, KeptObjects(self._ranges / "objects"))
+        found = RemoteObjects(place, prefix, CachedObjects(self._ranges / "objects"))
         found.also_close(http.close)
         return found
 
@@ -283,7 +283,7 @@ class Context:
         source = SCHEMES[address.scheme]
         if not source.folder or not address.name:
             raise UsageError(
-                "this names no single thing that can be kept",
+                "not a single item that can be fetched",
                 address=str(address),
                 hint=source.way_in(),
             )
@@ -349,16 +349,14 @@ class Context:
         Raises
         ------
         NotFoundError
-            If there is no such file or folder.
+            If no such file or folder.
         """
         text = str(what)
         if not isinstance(what, Path) and "://" in text:
             return self._remote(WebAddress.parse(text))
         path = Path(text).expanduser()
         if not path.exists():
-            raise NotFoundError(
-                "there is no such file or folder", address=text, hint=_near_file(path)
-            )
+            raise NotFoundError("no such file or folder", address=text, hint=_near_file(path))
         return Place.here(path)
 
     def _remote(self, web: WebAddress) -> Place:
@@ -424,13 +422,13 @@ class Context:
             return _unknown_remote(place)
         if not place.is_folder:
             return UsageError(
-                f"files of the kind '{place.path.suffix or place.file}' are not opened",
+                f"'{place.path.suffix or place.file}' files cannot be opened",
                 address=place.name,
                 hint="openallen show --help",
             )
         inner = next((p for p in sorted(place.path.iterdir()) if self._opens(p)), None)
         return UsageError(
-            "this folder is not one thing that opens",
+            "not a data set that can be opened",
             address=place.name,
             why=f"it holds {holdings(place)}",
             hint=f"openallen show {shlex.quote(str(inner))}" if inner is not None else "",
@@ -449,11 +447,11 @@ def _unknown_remote(place: Place) -> UsageError | NotFoundError:
         names = [f"{name}/" for name in folders]
         names += [entry.key.rpartition("/")[2] for entry in entries]
     if place.is_folder and not names:
-        return NotFoundError("there is nothing here that opens", address=place.name)
+        return NotFoundError("nothing to open", address=place.name)
     shown = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
     inner = next((n for n in names if _is_store(n) or n.lower().endswith((".nwb", ".h5"))), "")
     return UsageError(
-        "this is not one thing that opens",
+        "cannot be opened",
         address=place.name,
         why=f"it holds {shown}" if shown else "no known kind of file or store",
         hint=f"openallen show {shlex.quote(place.name.rstrip('/') + '/' + inner)}" if inner else "",
@@ -475,7 +473,7 @@ def _near_file(path: Path) -> str:
     except OSError:
         return ""
     near = get_close_matches(path.name, names, 1)
-    return str(path.with_name(near[0])) if near else ""
+    return f"openallen show {shlex.quote(str(path.with_name(near[0])))}" if near else ""
 
 
 def folder_for(to: Path | str) -> Path:

@@ -192,19 +192,25 @@ class Facts:
         plain: dict[str, Any] = json.loads(json.dumps(document, default=str))
         return plain
 
+    @property
+    def _own_notes(self) -> list[str]:
+        """Notes that the plan does not print already."""
+        planned = self.plan.notes if self.plan is not None else ()
+        return [note for note in dict.fromkeys(self.notes) if note not in planned]
+
     def __str__(self) -> str:
         blocks = [facts_text(harmless(self.title), _indented(self.labelled))]
         blocks += [f"{s.title}\n{harmless(s.text, lines=True)}" for s in self.sections if s.text]
         if self.plan is not None:
             blocks.append(str(self.plan))
-        if self.notes:
-            blocks.append("\n".join(harmless(note) for note in self.notes))
+        if self._own_notes:
+            blocks.append("\n".join(harmless(note) for note in self._own_notes))
         return "\n\n".join(blocks)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        told = self.labelled | {f"{s.title}:": s.text for s in self.sections if s.text}
+        told = self.labelled | {s.title: s.text for s in self.sections if s.text}
         own = card(self.title, told, note=" ".join(self.notes), pre=True)
         return own if self.plan is None else f"{own}\n{self.plan._repr_html_()}"
 
@@ -229,9 +235,9 @@ class Facts:
         if chosen is None:
             names = ", ".join(p.name for p in self.pictures)
             raise UsageError(
-                "there is no such picture" if names else "there is no picture of this",
+                "no such picture" if names else "no picture available",
                 address=self.address,
-                why=f"there are {names}" if names else "",
+                why=f"pictures: {names}" if names else "",
             )
         return save_figure(chosen.draw, path, self.address)
 

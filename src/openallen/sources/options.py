@@ -185,12 +185,12 @@ def read_options(kind: type[T], given: Mapping[str, Any], address: str = "") -> 
 
 def _unknown(name: str, known: Mapping[str, Described], address: str) -> UsageError:
     if not known:
-        return UsageError(f"there is no option '{name}'", address=address, why="it takes none")
+        return UsageError(f"no such option '{name}'", address=address, why="it takes none")
     near = get_close_matches(name, known, 1)
     return UsageError(
-        f"there is no option '{name}'",
+        f"no such option '{name}'",
         address=address,
-        why="options are " + ", ".join(known),
+        why="options: " + ", ".join(known),
         hint=near[0] if near else "",
     )
 
@@ -215,7 +215,7 @@ def _value(described: Described, value: Any, address: str) -> Any:
         raise UsageError(
             f"'{read}' is not a value of '{described.name}'",
             address=address,
-            why="values are " + ", ".join(told.choices),
+            why="values: " + ", ".join(told.choices),
             hint=f"{described.name}={near[0]}" if near else "",
         )
     low, high = told.minimum, told.maximum

@@ -75,7 +75,7 @@ class Place:
         return kind_of(self.objects) if self.is_folder else ""
 
     def ends(self, *endings: str) -> bool:
-        """Tell whether it is a file whose name ends so, in any case.
+        """Return whether it is a file whose name ends so, in any case.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Place:
         return bool(self.file) and self.file.lower().endswith(endings)
 
     def has(self, *keys: str) -> bool:
-        """Tell whether a folder has one of these files at its root.
+        """Return whether a folder has one of these files at its root.
 
         Parameters
         ----------
@@ -108,12 +108,12 @@ class Place:
 
 
 def holdings(place: Place) -> str:
-    """Say in words what a folder on this machine holds: ``4 .nwb files, 1 folder``.
+    """Return what a local folder holds, in words: ``4 .nwb files, 1 folder``.
 
     Parameters
     ----------
     place
-        The folder; of anything else nothing is said.
+        The folder; the text is empty for anything else.
     """
     if place.path is None or not place.is_folder:
         return ""

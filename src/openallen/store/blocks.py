@@ -97,7 +97,7 @@ class Blocks:
             self.close()
             self._data = os.open(self._data_path, os.O_RDONLY | _BINARY)
 
-    def told(self) -> tuple[str, int] | None:
+    def file_version(self) -> tuple[str, int] | None:
         """Return validator and size of the file; None where nothing is cached."""
         return (
             None if self.original is None else (self.original.validator, self.original.size_bytes)

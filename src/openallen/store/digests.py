@@ -19,7 +19,7 @@ class Hasher(Protocol):
     """The interface of hashlib objects."""
 
     def update(self, data: memoryview | bytes, /) -> None:
-        """Take more bytes in."""
+        """Add bytes."""
 
     def hexdigest(self) -> str:
         """Return the digest so far."""

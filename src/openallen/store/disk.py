@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from openallen.errors import OpenAllenError, SpaceError, StoreError
 
-__all__ = ["disk_error", "read_kept", "write_whole"]
+__all__ = ["disk_error", "read_object", "write_whole"]
 
 _ATTEMPTS: Final = 5
 _TOKEN: Final = "[0-9a-f]" * 8
@@ -49,7 +49,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def read_kept(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object stored at `path`; empty where there is none, or it is damaged."""
     try:
         found = json.loads(path.read_text("utf-8"))

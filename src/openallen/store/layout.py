@@ -40,7 +40,7 @@ class Store:
             If either is empty: it is not a single thing that can be kept.
         """
         if not system or not name:
-            raise UsageError("this names no single thing that can be kept", address=name)
+            raise UsageError("not a single item that can be fetched", address=name)
         folder = self.root / system / safe_path(name)
         try:
             elsewhere = self._pointer(folder).read_text("utf-8").strip()
@@ -49,7 +49,7 @@ class Store:
         return Path(elsewhere) if elsewhere else folder
 
     def point(self, system: str, name: str, folder: Path) -> None:
-        """Keep a thing in a folder outside the store from now on."""
+        """Use a folder outside the store for an item from now on."""
         write_whole(self._pointer(self.folder(system, name)), str(folder.absolute()).encode())
 
     @staticmethod

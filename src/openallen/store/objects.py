@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["KeptObjects"]
+__all__ = ["CachedObjects"]
 
 _CHECK_BYTES: Final = 4
 LIMIT_BYTES: Final = 8 << 30
 
 
-class KeptObjects:
+class CachedObjects:
     """A folder of objects by what they are called, each with a checksum.
 
     Processes may share it. Those not read for longest go first when there are too many. Where the

@@ -80,7 +80,7 @@ class Download:
         self._streams = streams
         self._retry = retry or Retry()
         self._stopped = stopped
-        self._whole = False  # the service does not answer ranges
+        self._whole = False  # the service does not support range requests
 
     def attempt(self) -> tuple[str, int, dict[str, Any]]:
         """Try once; return digest, size in bytes, and facts. The file then has its final name.
@@ -125,7 +125,7 @@ class Download:
             raise
         if self._lease.lost:
             raise UnreachableError(
-                "another process took this file over", address=self._file.address
+                "another process took over this file", address=self._file.address
             )
         self._part.finish()
         return digest, size, facts
@@ -156,7 +156,7 @@ class Download:
         digest = digest_text(self._algorithm, hasher)
         facts = self._verify(digest, len(body)) | made_up
         if self._lease.lost:
-            raise UnreachableError("another process took this file over")
+            raise UnreachableError("another process took over this file")
         try:
             self._part.write_whole(body)
         except OSError:
@@ -244,7 +244,7 @@ class Download:
                 if size == 0:
                     recognise(self._file, piece)
                 if self._lease.lost:
-                    raise UnreachableError("another process took this file over")
+                    raise UnreachableError("another process took over this file")
                 _write(handle, piece)
                 hasher.update(piece)
                 size += len(piece)
@@ -311,7 +311,7 @@ class _Log:
         """Note that the first `at` bytes are whole."""
         self._at = at
         if self._lease.lost:
-            raise UnreachableError("another process took this file over")
+            raise UnreachableError("another process took over this file")
         late = time.monotonic() - self._saved_at > _PIECES_CHECKPOINT_S
         if late or at - self._saved >= _PIECES_CHECKPOINT_BYTES:
             self.save()

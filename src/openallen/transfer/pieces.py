@@ -115,7 +115,7 @@ class Pieces:
         if at < self.size_bytes:
             if self.disk is not None:
                 raise self.disk
-            raise self.error or UnreachableError("broken off", address=self.url)
+            raise self.error or UnreachableError("connection lost", address=self.url)
         return at
 
     def _staff(self) -> None:
@@ -142,7 +142,7 @@ class Pieces:
         while at < stop:
             got = os.preadv(self.handle, [block[: min(_HASH_BYTES, stop - at)]], at)
             if not got:
-                raise TruncatedError("written bytes are gone", address=self.url)
+                raise TruncatedError("written bytes are missing", address=self.url)
             hasher.update(block[:got])
             at += got
         return at
@@ -177,7 +177,7 @@ class Pieces:
         attempt = 0
         while at < stop:
             if self._over:
-                raise UnreachableError("broken off", address=self.url)
+                raise UnreachableError("connection lost", address=self.url)
             try:
                 at = self._ask(at, stop)
             except AnswerError:
@@ -204,7 +204,7 @@ class Pieces:
             told = (found.first, found.total) if found else None
             if response.status != 206 or told != (at, self.size_bytes):
                 raise AnswerError(
-                    "the service does not answer ranges, or the file changed",
+                    "the service does not support range requests, or the file changed",
                     address=self.url,
                     why=f"HTTP {response.status}, {response.headers.get('content-range', 'whole')}",
                 )
@@ -224,7 +224,7 @@ class Pieces:
                     raise
                 return at  # what came is kept; the next request continues after it
         if at == start:
-            raise UnreachableError("no bytes came", address=self.url)
+            raise UnreachableError("no data received", address=self.url)
         return at
 
 

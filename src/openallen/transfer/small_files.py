@@ -41,7 +41,7 @@ _PATIENCE: Final = 8
 
 
 def fits(file: RemoteFile) -> bool:
-    """Tell whether a file may be fetched this way."""
+    """Return whether a file may be fetched this way."""
     return 0 < (file.size_bytes or 0) <= SMALL_BYTES and file.check is None
 
 
@@ -188,7 +188,7 @@ class SmallFiles:
                 self._stop.set()
 
     def _begun(self, entry: Entry) -> bool:
-        """Tell whether somebody left a part of the file, which the ordinary way goes on with."""
+        """Return whether somebody left a part of the file, which the ordinary way goes on with."""
         return entry.lease.inherited or self.admission.leftovers.has(entry.lease.target)
 
     def _one(self, file: RemoteFile, body: Body, entry: Entry) -> Outcome | None:

@@ -41,7 +41,7 @@ def recognise(file: RemoteFile, beginning: memoryview) -> None:
     if kind not in file.expects:
         wanted = " or ".join(describe(k) for k in sorted(file.expects))  # type: ignore[arg-type]
         raise AnswerError(
-            "the service sent something else",
+            "unexpected response",
             address=file.address,
             why=f"{describe(kind)} instead of {wanted}",
         )
@@ -60,7 +60,7 @@ def verify_bytes(file: RemoteFile, digest: str, size: int) -> None:
         raise TruncatedError(
             "too few bytes",
             address=file.address,
-            why=f"{size:,} of {published:,}" if published else "none came",
+            why=f"{size:,} of {published:,}" if published else "none received",
         )
     if published is not None and size > published:
         raise CorruptError(

@@ -10,7 +10,7 @@ __all__ = ["http_for"]
 
 
 def http_for(settings: Settings) -> Http:
-    """Give a client with the manners the settings ask for."""
+    """Return a client configured by the settings."""
     return Http(
         connect_timeout_s=settings.connect_timeout_s,
         silence_timeout_s=settings.silence_timeout_s,

@@ -61,7 +61,7 @@ def safe_url(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, by its name or address."""
+    """Return whether a host is this machine, by its name or address."""
     if host.lower() in {"localhost", "ip6-localhost"}:
         return True
     try:
@@ -226,14 +226,14 @@ def error_of(code: int, text: str, url: str, *, left_bytes: int | None = None) -
         why = f"{which} does not resolve; is there a network?"
         return UnreachableError("no connection", address=host, why=why)
     if code in {7, 45} or code in _TLS:
-        what = "no TLS" if code in _TLS else "no connection"
+        what = "TLS failed" if code in _TLS else "no connection"
         return UnreachableError(what, address=host, why=text)
     if code == 28:
         connecting = "onnection" in text and "slow" not in text.lower()
         return StalledError("no connection" if connecting else "too slow", address=url, why=text)
     if code in _BROKEN:
         why = f"{left_bytes:,} bytes before the end" if left_bytes else text
-        what = "connection broke" if code != 52 else "connection closed without an answer"
+        what = "connection lost" if code != 52 else "connection closed without a response"
         return UnreachableError(what, address=url, why=why)
     return _answer_error(code, text, url)
 
@@ -244,5 +244,5 @@ def _answer_error(code: int, text: str, url: str) -> OpenAllenError:
     if "redirect" in text:
         return AnswerError("a redirect that leads nowhere", address=url, why=text)
     if code == 63:
-        return AnswerError("answer too large", address=url, why=text)
-    return UnreachableError("not an HTTP answer", address=url, why=text)
+        return AnswerError("response too large", address=url, why=text)
+    return UnreachableError("not an HTTP response", address=url, why=text)

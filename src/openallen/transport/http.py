@@ -155,7 +155,7 @@ class _Exchange:
 
     def _silence(self) -> OpenAllenError:
         limit_s = self._client.silence_timeout_s
-        return StalledError("silence", address=self.url, why=f"nothing came for {limit_s:g} s")
+        return StalledError("timed out", address=self.url, why=f"no data for {limit_s:g} s")
 
     def _settle(self) -> None:
         _, done, failed = self._multi.info_read()
@@ -302,9 +302,11 @@ class Response:
                     elif not inflate.eof:
                         break
         except zlib.error as error:
-            raise AnswerError("body does not decompress", address=self.url) from error
+            raise AnswerError("the response does not decompress", address=self.url) from error
         if not inflate.eof:
-            raise AnswerError("body does not decompress", address=self.url, why="it is cut short")
+            raise AnswerError(
+                "the response does not decompress", address=self.url, why="it is cut short"
+            )
 
     def read(self, limit_bytes: int = 1 << 30) -> bytes:
         """Return the whole body.
@@ -321,7 +323,7 @@ class Response:
             size += len(piece)
             if size > limit_bytes:
                 raise AnswerError(
-                    "answer too large", address=self.url, why=f"over {limit_bytes:,} bytes"
+                    "response too large", address=self.url, why=f"over {limit_bytes:,} bytes"
                 )
         return b"".join(body)
 
@@ -366,7 +368,7 @@ class Http:
         self.closed = False
 
     def reaches(self, url: str) -> bool:
-        """Tell whether `url` may be asked for: always, unless offline and not on this machine."""
+        """Return whether `url` may be requested: not when offline, unless on this machine."""
         return not self._offline or is_loopback(urlsplit(url).hostname or "")
 
     def refusal(self, url: str) -> OfflineError | None:
@@ -506,9 +508,9 @@ def _refusal(response: Response) -> OpenAllenError:
         else f", {describe(kind)}"
     )
     if response.status in {404, 410}:
-        return NotFoundError("not there", address=response.url, why=why)
+        return NotFoundError("not found", address=response.url, why=why)
     return StatusError(
-        "the service refused",
+        "the service returned an error",
         status=response.status,
         retry_after_s=_retry_after_s(response.headers.get("retry-after", "")),
         address=response.url,

@@ -85,7 +85,9 @@ class _Request:
 
 def _refused(status: int, url: str) -> OpenAllenError:
     if status >= 400:
-        return StatusError("the service refused", status=status, address=url, why=f"HTTP {status}")
+        return StatusError(
+            "the service returned an error", status=status, address=url, why=f"HTTP {status}"
+        )
     return AnswerError("not a plain answer", address=url, why=f"HTTP {status}")
 
 

@@ -35,11 +35,11 @@ class Kept(Protocol):
     """What keeps objects between processes."""
 
     def get(self, name: str) -> bytes | None:
-        """Give what was kept under a name, None where there is nothing whole."""
+        """Return what is cached under a name; None where nothing complete is."""
         ...
 
     def put(self, name: str, body: bytes) -> None:
-        """Keep it."""
+        """Store it."""
         ...
 
 
@@ -114,7 +114,7 @@ class RemoteObjects:
         return self._desk.bytes_received
 
     def within(self, path: str) -> RemoteObjects:
-        """Give what lies below a folder; counts and memory are shared."""
+        """Return the objects below a folder; counts and memory are shared."""
         inner = RemoteObjects(self._bucket, f"{self._prefix}{path.strip('/')}/")
         inner._desk = self._desk
         return inner
@@ -124,13 +124,13 @@ class RemoteObjects:
         weakref.finalize(self._desk, close)
 
     def url(self, key: str) -> str:
-        """Give the address of an object."""
+        """Return the address of an object."""
         return self._bucket.url(self._prefix + key)
 
     def get(
         self, key: str, start: int | None = None, stop: int | None = None, mark: str = ""
     ) -> bytes | None:
-        """Give an object, or a part of it; None if there is none.
+        """Return an object, or a part of it; None if there is none.
 
         Parameters
         ----------
@@ -171,14 +171,14 @@ class RemoteObjects:
             job.exception()
 
     def stat(self, key: str) -> tuple[int, str] | None:
-        """Give size in bytes of an object and its entity tag; None if there is none."""
+        """Return size in bytes of an object and its entity tag; None if there is none."""
         whole = self._prefix + key
         self._desk.count(1, 0)
         first = next(iter(self._bucket.list(whole, page_keys=1)), None)
         return (first.size_bytes, first.etag) if first is not None and first.key == whole else None
 
     def level(self, path: str = "") -> tuple[tuple[Listed, ...], tuple[str, ...]]:
-        """Give objects directly below a folder, and folders by their names, in order.
+        """Return objects directly below a folder, and folders by their names, in order.
 
         Raises
         ------
@@ -247,12 +247,12 @@ def _body(response: Response, url: str) -> bytes:
         raise AnswerError("an object is too large to be read whole", address=url, why=f"{told:,}")
     body = memoryview(bytearray(told))
     if (got := response.read_into(body)) != told:
-        raise UnreachableError("an answer ended early", address=url, why=f"{got:,} of {told:,}")
+        raise UnreachableError("truncated response", address=url, why=f"{got:,} of {told:,}")
     return bytes(body)
 
 
 def _part(response: Response, body: bytes, start: int | None, stop: int | None, url: str) -> bytes:
-    """Give just what was asked for; a service may send the whole, but no other part."""
+    """Return the requested range; a service may send the whole object, but no other part."""
     if start is None:
         return body
     told = response.content_range
@@ -260,5 +260,5 @@ def _part(response: Response, body: bytes, start: int | None, stop: int | None, 
         return body[start:stop]
     first = told.first if start >= 0 else (told.total or 0) + start
     if (max(first, 0) if start < 0 else start) != told.first:
-        raise AnswerError("another part came than was asked for", address=url, why=str(told))
+        raise AnswerError("wrong range received", address=url, why=str(told))
     return body

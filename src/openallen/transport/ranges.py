@@ -38,20 +38,20 @@ _WHOLE_BYTES: Final = 16 << 20
 class Memory(Protocol):
     """What keeps blocks between processes."""
 
-    def told(self) -> tuple[str, int] | None:
-        """Give version mark and size of the file the blocks are of, None where there are none."""
+    def file_version(self) -> tuple[str, int] | None:
+        """Return version mark and size of the file of the blocks; None where there are none."""
         ...
 
     def begin(self, validator: str, size_bytes: int, block_bytes: int) -> None:
-        """Say which version of the file blocks are of from now on."""
+        """Set the version of the file that further blocks are of."""
         ...
 
     def get(self, number: int) -> bytes | None:
-        """Give a block."""
+        """Return a block."""
         ...
 
     def put(self, number: int, data: bytes | memoryview) -> None:
-        """Keep a block."""
+        """Store a block."""
         ...
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class RangeFile(io.RawIOBase):
     NotFoundError
         If there is no such file.
     AnswerError
-        If the service does not answer ranges.
+        If the service does not support range requests.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class RangeFile(io.RawIOBase):
         self._ahead = 1
         self._next = -1
         self.validator, self.size_bytes = "", -1
-        known = memory.told() if memory is not None else None
+        known = memory.file_version() if memory is not None else None
         if known is not None:
             self.validator, self.size_bytes = known
             if not immutable:
@@ -124,11 +124,11 @@ class RangeFile(io.RawIOBase):
     # --- what a file object does ------------------------------------------------------------------
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -138,7 +138,7 @@ class RangeFile(io.RawIOBase):
         return self._at
 
     def tell(self) -> int:
-        """Say at which byte the next read begins."""
+        """Return the position of the next read, in bytes."""
         return self._at
 
     def readinto(self, buffer: Any) -> int:
@@ -170,7 +170,7 @@ class RangeFile(io.RawIOBase):
     # --- many bytes at once -----------------------------------------------------------------------
 
     def read_at(self, start: int, stop: int) -> bytearray:
-        """Give the bytes of one range, asked for in parallel pieces.
+        """Return the bytes of one range, asked for in parallel pieces.
 
         Raises
         ------
@@ -224,7 +224,7 @@ class RangeFile(io.RawIOBase):
                 self._memory.put(number, block)
 
     def _end(self) -> tuple[int, memoryview, str] | None:
-        """Give the last bytes, where they begin, and the file's mark; None where not to be had."""
+        """Return the last bytes, their offset, and the file's mark; None where unavailable."""
         wanted = {"Range": f"bytes=-{_LAST_BYTES}"}
         try:
             with self._http.get(self.url, headers=wanted) as response:
@@ -346,11 +346,11 @@ class RangeFile(io.RawIOBase):
         return start // BLOCK_BYTES, view
 
     def _whole(self, response: Response) -> tuple[int, memoryview]:
-        """Take a small file whole from a service that does not answer ranges."""
+        """Read a small file whole from a service without range requests."""
         size = response.length_bytes
         if response.status != 200 or size is None or size > _WHOLE_BYTES or self.size_bytes >= 0:
             raise AnswerError(
-                "the service does not answer ranges",
+                "the service does not support range requests",
                 address=self.url,
                 why=f"HTTP {response.status}, {size or 'unknown'} bytes",
                 hint="fetch the file and open it from there",
@@ -361,7 +361,7 @@ class RangeFile(io.RawIOBase):
         return 0, view
 
     def _fill(self, response: Response, view: memoryview) -> None:
-        """Take a body of a known size.
+        """Read a body of a known size.
 
         Raises
         ------
@@ -372,11 +372,11 @@ class RangeFile(io.RawIOBase):
         self.bytes_received += got
         if got != len(view):
             raise UnreachableError(
-                "an answer ended early", address=self.url, why=f"{got:,} of {len(view):,} bytes"
+                "truncated response", address=self.url, why=f"{got:,} of {len(view):,} bytes"
             )
 
     def _check(self, response: Response, size: int) -> None:
-        """See that this is still the file that was opened."""
+        """Check that this is still the file that was opened."""
         mark = _mark(response)
         if self.size_bytes < 0:
             self.validator, self.size_bytes = mark, size
@@ -408,7 +408,7 @@ class RangeFile(io.RawIOBase):
 
 
 def _mark(response: Response) -> str:
-    """Give the service's mark of a file's version."""
+    """Return the mark by which the service names a file's version."""
     return response.headers.get("etag", "") or response.headers.get("last-modified", "")
 
 

@@ -34,7 +34,7 @@ class Retry:
     longest_wait_s: float = 30.0
 
     def wait_s(self, attempt: int, error: OpenAllenError) -> float:
-        """Give the wait after failed try number `attempt` (from 1), in seconds.
+        """Return the wait after failed try number `attempt` (from 1), in seconds.
 
         At least what the server asked for; otherwise anything up to the doubling bound, so that
         many clients which failed together do not come back together.

@@ -40,7 +40,7 @@ _WORDS: dict[str, str] = {
 
 
 def sniff(head: bytes | bytearray | memoryview) -> Kind:
-    """Tell what a body is from its first bytes (up to `SNIFF_BYTES` of them)."""
+    """Return what a body is from its first bytes (up to `SNIFF_BYTES` of them)."""
     head = bytes(head[:SNIFF_BYTES])
     magic = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
     if magic or not head:

@@ -201,7 +201,7 @@ class H5Tree:
         Raises
         ------
         NotFoundError
-            If there is no such array.
+            If no such array.
         CorruptError
             If its bytes cannot be read.
         """
@@ -259,9 +259,7 @@ class H5Tree:
         try:
             return self._open[path]
         except KeyError:
-            raise NotFoundError(
-                "this file does not have it", address=self.name, why=f"there is no {path} in it"
-            ) from None
+            raise NotFoundError("not in this file", address=self.name, why=f"no {path}") from None
         except (OSError, RuntimeError) as error:
             raise self._broken(error) from error
 
@@ -393,7 +391,7 @@ class ZarrTree:
         Raises
         ------
         NotFoundError
-            If there is no such array.
+            If no such array.
         TruncatedError, CorruptError
             If a chunk is missing or cannot be read.
         """
@@ -415,7 +413,7 @@ class ZarrTree:
     def _find(self, path: str, followed: int = 0) -> str | None:
         """Follow a path, through the links that hdmf-zarr keeps as attributes."""
         if followed > _MOST_LINKS:
-            raise CorruptError("links that go in circles", address=self.name, why=path)
+            raise CorruptError("circular links", address=self.name, why=path)
         at = ""
         for part in path.strip("/").split("/"):
             if not part:
@@ -434,9 +432,7 @@ class ZarrTree:
     def _item(self, path: str) -> str:
         found = self._find(path)
         if found is None:
-            raise NotFoundError(
-                "this file does not have it", address=self.name, why=f"there is no {path}"
-            )
+            raise NotFoundError("not in this file", address=self.name, why=f"no {path}")
         return found
 
     def close(self) -> None:
@@ -483,15 +479,15 @@ def open_h5(source: Any, name: str, ranges: Bytes | None = None) -> H5Tree:
 
 
 def _not_whole(error: Exception, source: Any, name: str) -> Exception:
-    """Say what is wrong with a file that does not open."""
+    """Return the error for a file that cannot be opened."""
     if "truncated" in str(error):
         return TruncatedError(
-            "this HDF5 file ends too early", address=name, why=str(error), hint="fetch it again"
+            "truncated HDF5 file", address=name, why=str(error), hint="fetch it again"
         )
     beginning = _beginning(source)
     if beginning and not beginning.startswith(_SIGNATURE):
         return CorruptError(
-            "this is not an HDF5 file", address=name, why=f"begins {beginning[:12]!r}"
+            "not an HDF5 file", address=name, why=f"it begins with {beginning[:12]!r}"
         )
     return _broken(error, name)
 
@@ -529,7 +525,7 @@ def open_zarr(place: Path | Objects, name: str) -> ZarrTree:
     try:
         return ZarrTree(Hierarchy(FolderObjects(place) if isinstance(place, Path) else place), name)
     except NotFoundError as error:
-        raise CorruptError("this is not a Zarr group", address=name, why=error.what) from error
+        raise CorruptError("not a Zarr group", address=name, why=error.what) from error
 
 
 def _plain(value: Any) -> Any:

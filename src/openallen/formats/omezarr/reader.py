@@ -68,11 +68,11 @@ class OmeZarr:
             ) from error
         self.place = place.name
         self.attributes: dict[str, Any] = self._hierarchy.attributes
-        self.told = read_multiscale(self.attributes, place.name)
-        self.axes: tuple[str, ...] = tuple(axis.name for axis in self.told.axes)
-        self.scales_um = tuple(level.scale for level in self.told.levels)
-        self.origins_um = tuple(level.origin for level in self.told.levels)
-        self.notes = list(self.told.notes)
+        self.multiscale = read_multiscale(self.attributes, place.name)
+        self.axes: tuple[str, ...] = tuple(axis.name for axis in self.multiscale.axes)
+        self.scales_um = tuple(level.scale for level in self.multiscale.levels)
+        self.origins_um = tuple(level.origin for level in self.multiscale.levels)
+        self.notes = list(self.multiscale.notes)
 
     @property
     def group(self) -> zarr.Group:
@@ -90,7 +90,7 @@ class OmeZarr:
     @property
     def levels(self) -> list[zarr.Array[Any]]:
         """The arrays, largest first, with the axes in `axes`; y down, x to the right."""
-        return [self._array(level.path) for level in self.told.levels]
+        return [self._array(level.path) for level in self.multiscale.levels]
 
     @property
     def missing_chunks(self) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class OmeZarr:
         """
         with requiring("labelled arrays", "atlas"):
             from openallen.formats.lazy import lazy_array
-        count = len(self.told.levels)
+        count = len(self.multiscale.levels)
         if not isinstance(number, int) or not -count <= number < count:
             raise UsageError(
                 f"no level {number!r}",
@@ -136,14 +136,14 @@ class OmeZarr:
             )
         if origin not in {"centre", "stored"}:
             raise UsageError(f"no origin '{origin}'", why="centre or stored")
-        level = self.told.levels[number]
+        level = self.multiscale.levels[number]
         array = self._array(level.path)
         starts = level.stored if origin == "stored" else level.origin
         attrs = {
-            "level": number % len(self.told.levels),
+            "level": number % len(self.multiscale.levels),
             "scale": dict(zip(self.axes, level.scale, strict=True)),
             "origin": dict(zip(self.axes, starts, strict=True)),
-            "units": {axis.name: axis.unit for axis in self.told.axes},
+            "units": {axis.name: axis.unit for axis in self.multiscale.axes},
         }
 
         def read(key: tuple[Any, ...]) -> Any:
@@ -156,7 +156,7 @@ class OmeZarr:
             array.dtype,
             self.axes,
             self._coordinates(array.shape, level, starts),
-            name=self.told.name or "image",
+            name=self.multiscale.name or "image",
             attrs=attrs,
             chunks=array.chunks,
         )
@@ -168,23 +168,23 @@ class OmeZarr:
 
         found: dict[Any, Any] = {}
         for axis, size, scale, start in zip(
-            self.told.axes, shape, level.scale, starts, strict=True
+            self.multiscale.axes, shape, level.scale, starts, strict=True
         ):
             if axis.unit:
                 values = start + scale * np.arange(size)
                 found[axis.name] = (axis.name, values, {"units": axis.unit})
-            elif axis.kind == "channel" and len(self.told.channels) == size:
-                found[axis.name] = (axis.name, list(self.told.channels))
+            elif axis.kind == "channel" and len(self.multiscale.channels) == size:
+                found[axis.name] = (axis.name, list(self.multiscale.channels))
         return found
 
     def level_for(self, pixel_um: float) -> int:
         """Return the smallest level with pixels of at most `pixel_um` in x and y; else 0."""
         fine = [
             n
-            for n, level in enumerate(self.told.levels)
+            for n, level in enumerate(self.multiscale.levels)
             if all(
                 abs(s) <= pixel_um * 1.0001
-                for s, axis in zip(level.scale, self.told.axes, strict=True)
+                for s, axis in zip(level.scale, self.multiscale.axes, strict=True)
                 if axis.name in {"y", "x"}
             )
         ]
@@ -214,16 +214,16 @@ class OmeZarr:
         first = self.levels[0]
         um = ", ".join(
             f"{axis.name} {size:g} {axis.unit}"
-            for axis, size in zip(self.told.axes, self.scales_um[0], strict=True)
+            for axis, size in zip(self.multiscale.axes, self.scales_um[0], strict=True)
             if axis.kind == "space"
         )
         return {
             "axes": " ".join(self.axes),
-            "levels": len(self.told.levels),
+            "levels": len(self.multiscale.levels),
             "shape": " x ".join(map(str, first.shape)),
             "type": str(first.dtype),
             "pixel": um,
-            "channels": ", ".join(self.told.channels) or None,
+            "channels": ", ".join(self.multiscale.channels) or None,
             "assumed": "; ".join(self.notes) or None,
             "missing": count_text(len(self.missing_chunks), "chunk")
             if self.missing_chunks

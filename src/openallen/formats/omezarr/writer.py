@@ -118,7 +118,7 @@ def write_stack(
     if len(planes) != geometry.planes:
         raise UsageError(f"{len(planes)} planes for a stack of {geometry.planes}")
     if to.exists() and not overwrite:
-        raise RefusedError("this store exists already", address=str(to), hint="--overwrite")
+        raise RefusedError("this store already exists", address=str(to), hint="--overwrite")
     draft = to.with_name(to.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     work = _Writer(draft, geometry, keep_jpeg=keep_jpeg, compression_level=compression_level)

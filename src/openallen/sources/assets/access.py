@@ -29,7 +29,7 @@ _VIEWS: Final = "allen-data-views"
 
 
 def bucket_for(http: Http, settings: Settings, name: str = PUBLIC_BUCKET) -> Bucket:
-    """Give a bucket of AIND's, where the settings say buckets are."""
+    """Return a bucket of AIND, at the endpoint of the settings."""
     return Bucket(
         http=http,
         name=name,
@@ -45,7 +45,7 @@ def catalogue(
     settings: Settings | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Catalogue:
-    """Give the catalogue of assets; asked for anew once a week, or when told to.
+    """Return the catalogue of assets; downloaded again once a week, or on request.
 
     Parameters
     ----------

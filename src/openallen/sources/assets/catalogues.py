@@ -15,7 +15,7 @@ from openallen.errors import CorruptError, NotFoundError, UsageError, requiring
 from openallen.near import Suggestion, nothing_matches, suggest, unknown_column
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
-from openallen.store.disk import read_kept, write_whole
+from openallen.store.disk import read_object, write_whole
 
 __all__ = ["COLUMNS", "Catalogue", "check_columns", "row_of_name"]
 
@@ -43,7 +43,7 @@ _ABOUT: Final = "catalogue.json"
 
 
 def row_of_name(name: str, location: str = "", *, public: bool | None = None) -> dict[str, Any]:
-    """Give what a name alone tells, as a row of the catalogue."""
+    """Return the row of the catalogue that follows from a name alone."""
     told = parse_name(name)
     return {
         "name": told.text,
@@ -90,9 +90,9 @@ class Catalogue:
         self.path = folder / _FILE
         if not self.path.is_file():
             raise NotFoundError(
-                "there is no catalogue here", address=str(folder), hint="openallen list asset:"
+                "no catalogue in the store", address=str(folder), hint="openallen list asset:"
             )
-        self.about = read_kept(folder / _ABOUT)
+        self.about = read_object(folder / _ABOUT)
         self._lock = threading.Lock()
         self._db = duckdb.connect(":memory:")
         place = str(self.path).replace("'", "''")
@@ -167,12 +167,12 @@ class Catalogue:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except duckdb.Error as error:
             why = str(error).partition("\n")[0]
-            raise UsageError("this is no SQL the catalogue takes", why=why) from error
+            raise UsageError("the catalogue rejects this SQL", why=why) from error
 
     def select(
         self, conditions: Iterable[Condition] = (), limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Give the assets that match, newest acquisition first.
+        """Return the assets that match, newest acquisition first.
 
         Parameters
         ----------
@@ -265,7 +265,7 @@ def _column_of(field: str) -> str:
 
 
 def check_columns(conditions: Iterable[Condition]) -> None:
-    """See that filters are on columns, with values that go with them; asks nothing.
+    """Check that filters are on columns, with suitable values; makes no request.
 
     Raises
     ------
@@ -329,7 +329,7 @@ def _at(column: str, op: str, texts: tuple[str, ...]) -> tuple[str, list[Any]]:
     text = texts[0].strip()
     time = read_time(text if len(text) > 7 else f"{text}-01"[:10])
     if time is None:
-        raise UsageError(f"'{text}' is no date", hint="2022-04-01, or 2022-04-01T15:00")
+        raise UsageError(f"'{text}' is not a date", hint="2022-04-01, or 2022-04-01T15:00")
     time = time.replace(tzinfo=None)
     if len(text) <= 10:
         day = f"date_trunc('day', {column})"

@@ -88,20 +88,20 @@ def load_catalogue(
     sources: tuple[str, ...] = SOURCES,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Catalogue:
-    """Give the catalogue: the copy in `folder` if it is a week old at most, else asked anew.
+    """Return the catalogue: the copy in `folder` if at most a week old, else a new one.
 
     Parameters
     ----------
     places
         What to ask.
     folder
-        Where the copy is kept.
+        Where the copy is stored.
     refresh
-        Ask anew however young the copy is.
+        Download it even if the copy is recent.
     sources
         What may be asked, in this order.
     tell
-        Is told which source answered, and why others did not.
+        Called with the source that answered, and why others did not.
 
     Raises
     ------
@@ -130,16 +130,15 @@ def load_catalogue(
                 raise
             reasons.append(f"{source}: {_short(error)}")
             continue
-        for reason in reasons:
-            tell(f"not answered by {reason}")
-        tell(f"{len(found):,} assets from {about}")
+        unavailable = f" ({'; '.join(reasons)})" if reasons else ""
+        tell(f"{len(found):,} assets from {about}{unavailable}")
         return found
     if kept is not None:
-        tell(f"the copy of {kept.about.get('asked')} is used; {'; '.join(reasons)}")
+        tell(f"using the cached copy of {kept.about.get('asked')} ({'; '.join(reasons)})")
         return kept
     offline = any("offline" in reason for reason in reasons)
     kind = OfflineError if offline else ServiceError
-    raise kind("no catalogue of assets could be had", address="asset:", why="; ".join(reasons))
+    raise kind("no catalogue of assets available", address="asset:", why="; ".join(reasons))
 
 
 def _short(error: Exception) -> str:
@@ -172,7 +171,7 @@ def _from_parquet(places: Places) -> tuple[Rows, str]:
     try:
         table = pq.read_table(io.BytesIO(body))
     except pa.ArrowException as error:
-        raise AnswerError("this is no Parquet", address=bucket.url(key), why=str(error)) from error
+        raise AnswerError("not valid Parquet", address=bucket.url(key), why=str(error)) from error
     if "name" not in table.column_names:
         raise AnswerError("a catalogue without names", address=bucket.url(key))
     sources = _source_names(bucket, folder)
@@ -192,7 +191,7 @@ def _newest(bucket: Bucket) -> str:
         listed = (folder.removeprefix(_CACHE).rstrip("/") for folder in bucket.folders(_CACHE))
         named = {folder for folder in listed if re.fullmatch(r"(bdc|zs)-v\d+(\.\d+)*", folder)}
     if not named:
-        raise NotFoundError("there is no public catalogue", address=bucket.url(_CACHE))
+        raise NotFoundError("no public catalogue", address=bucket.url(_CACHE))
     return _CACHE + max(named, key=_version) + "/"
 
 
@@ -202,7 +201,7 @@ def _version(folder: str) -> tuple[bool, list[int]]:
 
 
 def _place_of(bucket: Bucket, folder: str, table: str) -> str:
-    """Give the key of a table: what the registry says, else where it usually is."""
+    """Return the key of a table: by the registry, else the usual one."""
     try:
         told = json.loads(bucket.read(f"{folder}cache_registry/{table}.json"))
         location = str(told["location"])
@@ -270,7 +269,7 @@ def docdb_records(
     page_rows: int = _PAGE_ROWS,
     retry: Retry | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Give records of the document database, in the order of their ids.
+    """Return records of the document database, in the order of their ids.
 
     Pages follow each other by id, so that nothing written meanwhile is passed over or comes twice.
     A page that is too large (413) is asked for in halves; one that is short says nothing about the
@@ -305,7 +304,7 @@ def docdb_records(
         ids = [str(record.get("_id") or "") for record in page]
         if min(ids) <= last:  # no ids, or the filter was not obeyed: it would never end
             raise AnswerError(
-                "records that were not asked for",
+                "unexpected records",
                 address=url,
                 why=f"id '{min(ids)}' after '{last}'",
             )
@@ -319,15 +318,15 @@ def _page(http: Http, url: str) -> list[dict[str, Any]]:
     try:
         told = json.loads(body)
     except ValueError as error:
-        raise AnswerError("this is no JSON", address=url, why=str(body[:60])) from error
+        raise AnswerError("not valid JSON", address=url, why=str(body[:60])) from error
     if not isinstance(told, list) or not all(isinstance(item, dict) for item in told):
-        raise AnswerError("this is no list of records", address=url, why=str(told)[:80])
+        raise AnswerError("not a list of records", address=url, why=str(told)[:80])
     return told
 
 
 def _from_docdb(places: Places) -> tuple[Rows, str]:
     if not places.docdb_url:
-        raise NotFoundError("there is no document database here")
+        raise NotFoundError("no document database")
     reasons = []
     for version in ("v2", "v1"):
         told = docdb_records(
@@ -345,7 +344,7 @@ def _from_docdb(places: Places) -> tuple[Rows, str]:
         if rows:
             return rows, f"the document database ({version})"
         reasons.append(f"{version}: no records")
-    raise ServiceError("the document database does not answer", why="; ".join(reasons))
+    raise ServiceError("the document database does not respond", why="; ".join(reasons))
 
 
 # --- the bucket -----------------------------------------------------------------------------------
@@ -360,8 +359,8 @@ def _from_bucket(places: Places) -> tuple[Rows, str]:
             continue  # folders that are no assets
         rows.append(row_of_name(name, f"s3://{bucket.name}/{name}", public=True))
     if not rows:
-        raise NotFoundError("there are no assets", address=bucket.url())
-    return rows, f"names of folders in {bucket.name}"
+        raise NotFoundError("no assets", address=bucket.url())
+    return rows, f"folder names in {bucket.name}"
 
 
 _ASK: Final[Mapping[str, Callable[[Places], tuple[Rows, str]]]] = {

@@ -64,7 +64,7 @@ def catalogue_rows(
         id_column="name",
         noun="asset",
         total=None if limit is None else found.count(wanted),
-        notes=(f"from {about.get('source')}, asked {about.get('asked')}",),
+        notes=(f"catalogue: {about.get('source')}, {str(about.get('asked'))[:10]}",),
         empty=lambda: found.no_assets(wanted),
     )
 
@@ -115,7 +115,7 @@ def asset_facts(
     fetch = f"fetch it: openallen fetch {shlex.quote(address)} --to {asset.name}"
     return Facts(
         address=address,
-        title=record.name or "an asset",
+        title=record.name or "Asset",
         kind="asset",
         fields=(
             *fields,
@@ -225,7 +225,7 @@ def _family(context: Context, name: str, subject_id: str) -> Family:
         of_subject = Condition("subject_id", "eq", subject_id)
         rows = found.select([of_subject]) if subject_id else []
     except OpenAllenError as error:
-        context.say(f"provenance by names only, the catalogue cannot be asked: {error.what}")
+        context.say(f"provenance from names only; no catalogue: {error.what}")
     family = family_of(name, rows)
     public = {member.name for member in family.members if member.row.get("public")}
 
@@ -257,12 +257,12 @@ def _validated(context: Context, record: Record, address: str) -> Facts:
     from openallen.sources.assets.validation import validate
 
     if not record.core_files:
-        raise NotFoundError("there are no core files", address=address)
+        raise NotFoundError("no core files", address=address)
     found = validate(record, settings=context.settings)
     valid = not any(one.valid is False for one in found)
     return Facts(
         address=address,
-        title=f"metadata of {record.name}",
+        title=f"Metadata of {record.name}",
         kind="validation",
         fields=(Field("valid", valid),),
         sections=(

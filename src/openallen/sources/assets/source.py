@@ -39,7 +39,7 @@ _TILE = "exaSPIM_653431_2023-05-06_10-23-15/SPIM.ome.zarr/tile_000000_ch_561.zar
 class ListOptions:
     """What listing the catalogue takes."""
 
-    refresh: bool = option(False, "Ask for the catalogue again, however young the copy here is.")
+    refresh: bool = option(False, "Download the catalogue again, even if the copy is recent.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class AssetSource(BucketSource):
     """Assets of AIND open data."""
 
     scheme: ClassVar[str] = "asset"
-    title: ClassVar[str] = "an AIND open data asset"
+    title: ClassVar[str] = "open data assets of AIND"
     folder: ClassVar[str] = "assets"
     bucket: ClassVar[str] = _BUCKET
     noun: ClassVar[str] = "asset"
@@ -116,7 +116,7 @@ class AssetSource(BucketSource):
         return Root(f"{address.name}/", Address(cls.scheme, address.name), address.path)
 
     def check(self, address: Address) -> None:
-        """See that an address can be of an asset.
+        """Check that an address can be of an asset.
 
         Raises
         ------
@@ -128,7 +128,9 @@ class AssetSource(BucketSource):
         super().check(address)
         if address.name and safe_name(address.name, "") != address.name:
             raise UsageError(
-                "this is not the name of an asset", address=str(address), hint=self.example()
+                "this is not the name of an asset",
+                address=str(address),
+                hint=f"openallen show {self.example()}",
             )
 
     def gone(self, root: Root) -> NotFoundError:
@@ -175,7 +177,7 @@ class AssetSource(BucketSource):
         if address.path:
             if options != ShowOptions():
                 raise UsageError(
-                    "these options go with whole assets",
+                    "these options are for whole assets",
                     address=str(address),
                     hint=f"openallen show asset:{address.name} --graph",
                 )
@@ -235,7 +237,7 @@ class AssetSource(BucketSource):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by sidecars, or by its name, whether a folder on this machine is of an asset."""
+        """Recognise a local folder of an asset by its sidecars or its name."""
         if place.path is None or not place.is_folder:
             return 0
         if place.has(*_SIDECARS):
@@ -279,9 +281,9 @@ class AssetSource(BucketSource):
         found = pages(objects, self.bucket, "/".join(plain.path))
         if not found:
             raise NotFoundError(
-                "there is nothing in it that a viewer shows",
+                "nothing to view",
                 address=str(address),
-                why="no state of neuroglancer, no OME-Zarr image",
+                why="no neuroglancer state, no OME-Zarr image",
                 hint=f"openallen show {address}",
             )
         return found

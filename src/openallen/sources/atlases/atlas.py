@@ -34,7 +34,7 @@ from openallen.sources.atlases.plots import plot_slices
 from openallen.sources.atlases.structures import Structure, StructureLike, Structures
 from openallen.sources.atlases.unionize import Labels, Unionizer
 from openallen.sources.atlases.volume_files import read_volume_file
-from openallen.store.disk import read_kept
+from openallen.store.disk import read_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +117,7 @@ class Atlas:
             self.structures = structures
 
     def _read_facts(self) -> dict[str, Any]:
-        told = read_kept(self.folder / FACTS_NAME)
+        told = read_object(self.folder / FACTS_NAME)
         if told:
             return told
         known = ATLASES.get(self.folder.name)
@@ -162,7 +162,7 @@ class Atlas:
             found = [path for path in found if path.name == graph_name(int(told))]
         if len(found) != 1:
             raise NotFoundError(
-                "the ontology of this atlas is not here",
+                "no ontology in this folder",
                 address=str(self.folder),
                 hint=f"openallen fetch atlas:{self.name} --to {shlex.quote(str(self.folder))}",
             )
@@ -214,7 +214,7 @@ class Atlas:
         return NotFoundError(
             f"this atlas has no {part} here",
             address=f"atlas:{self.name}",
-            why="here are " + ", ".join(self.parts),
+            why="available: " + ", ".join(self.parts),
             hint=fetch,
         )
 
@@ -287,9 +287,9 @@ class Atlas:
             wanted = f"{kinds[0]}/{resolution_um or 25:g}"
             raise self._absent(wanted)
         raise UsageError(
-            f"which {kinds[0]}?",
+            f"several voxel sizes of {kinds[0]}",
             address=f"atlas:{self.name}",
-            why="here are " + ", ".join(found),
+            why="available: " + ", ".join(found),
             hint=f"resolution_um={self._size_um(found[-1]):g}",
         )
 
@@ -385,7 +385,7 @@ class Atlas:
         wanted = [structure] if one else list(structure)  # type: ignore[list-item, arg-type]
         chosen = [self.structures.find(what) for what in wanted]
         if not chosen:
-            raise UsageError("a mask of no structure", hint="mask(['VISp', 'VISl'])")
+            raise UsageError("no structure given for the mask", hint="mask(['VISp', 'VISl'])")
         ids = {which.id for which in chosen}
         if parts:
             ids |= {part.id for which in chosen for part in self.structures.descendants(which)}

@@ -93,11 +93,11 @@ def _known() -> dict[str, AtlasFacts]:
             reference_space_id=9,
             parts=("annotation/25",),
         ),
-        AtlasFacts(name="P56", title="adult mouse P56, coronal", reference_space_id=9),
-        AtlasFacts(name="P56-sagittal", title="adult mouse P56, sagittal", reference_space_id=10),
+        AtlasFacts(name="P56", title="Adult mouse P56, coronal", reference_space_id=9),
+        AtlasFacts(name="P56-sagittal", title="Adult mouse P56, sagittal", reference_space_id=10),
     ]
     found += [
-        AtlasFacts(name=age, title=f"developing mouse {age}", graph_id=17, age=age)
+        AtlasFacts(name=age, title=f"Developing mouse {age}", graph_id=17, age=age)
         for age in ("E11.5", "E13.5", "E15.5", "E18.5", "P4", "P14", "P28")
     ]
     return {atlas.name: atlas for atlas in found}
@@ -125,7 +125,7 @@ def find_atlas(name: str) -> AtlasFacts:
         raise NotFoundError(
             "no such atlas",
             address=f"atlas:{name}",
-            why="known are " + ", ".join(ATLASES),
+            why="known: " + ", ".join(ATLASES),
             hint=f"openallen show atlas:{by_name[near[0]].name}"
             if near
             else "openallen list atlas:",
@@ -189,9 +189,9 @@ def _resolution(atlas: AtlasFacts, kind: str, rest: list[str]) -> int:
     if not told.isdigit() or int(told) not in RESOLUTIONS_UM:
         sizes = ", ".join(map(str, RESOLUTIONS_UM))
         raise UsageError(
-            f"no voxel size '{told}'",
+            f"no such voxel size '{told}'",
             address=f"atlas:{atlas.name}/{kind}",
-            why=f"sizes are {sizes} µm",
+            why=f"sizes: {sizes} µm",
             hint=f"openallen show atlas:{atlas.name}/{_KINDS.get(kind, 'annotation/25')}",
         )
     return int(told)
@@ -203,7 +203,7 @@ def _no_part(atlas: AtlasFacts, part: str) -> UsageError:
     return UsageError(
         f"this atlas has no part '{part}'",
         address=f"atlas:{atlas.name}",
-        why="parts are annotation, template, nissl, mask/ID, mesh/ID",
+        why="parts: annotation, template, nissl, mask/ID, mesh/ID",
         hint=f"openallen show atlas:{atlas.name}/{_KINDS[near]}",
     )
 
@@ -227,7 +227,7 @@ def zip_named(files: list[Mapping[str, Any]], part: str, atlas: str) -> Mapping[
         raise NotFoundError(
             f"{'several files are' if ending else 'no file is'} called {part}",
             address=f"atlas:{atlas}",
-            why="files are " + (", ".join(sorted(ending or stems)) or "none"),
+            why="files: " + (", ".join(sorted(ending or stems)) or "none"),
             hint=f"openallen show atlas:{atlas}/{min(ending or stems)}" if stems else "",
         )
     return stems[ending[0]]

@@ -66,7 +66,7 @@ def label(
     if values.ndim != 3 or len(spacing_um) != 3:
         raise CorruptError("a volume has three axes", address=where, why=f"{values.ndim} here")
     if not all(np.isfinite(step) and step > 0 for step in spacing_um):
-        raise CorruptError("a spacing that makes no sense", address=where, why=str(spacing_um))
+        raise CorruptError("invalid spacing", address=where, why=str(spacing_um))
     coordinates = {
         axis: (axis, (np.arange(size) + 0.5) * step, {"units": "µm", "long_name": _LONG[axis]})
         for axis, size, step in zip(AXES, values.shape, spacing_um, strict=True)

@@ -30,7 +30,7 @@ class GridSource(Source):
     """Expression or projection of one section data set, as a grid of voxels."""
 
     scheme: ClassVar[str] = "grid"
-    title: ClassVar[str] = "expression or projection grid of a section data set"
+    title: ClassVar[str] = "expression and projection grids of section data sets"
     numeric: ClassVar[bool] = True
     folder: ClassVar[str] = "grids"
     draws: ClassVar[bool] = True
@@ -85,7 +85,9 @@ class GridSource(Source):
         where = Address.parse(f"{cls.scheme}:{number}" if number.isdigit() else number)
         if where.scheme != cls.scheme:
             raise UsageError(
-                "this is not a section data set", address=str(where), hint=cls.example()
+                "this is not a section data set",
+                address=str(where),
+                hint=f"openallen show {cls.example()}",
             )
         return where
 
@@ -198,7 +200,7 @@ class GridSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by the names of files, or the volumes in a zip."""
+        """Recognise grids by the names of files, or by the volumes in a ZIP file."""
         from openallen.sources.atlases.places import grid_sureness
 
         return grid_sureness(place)
@@ -235,7 +237,7 @@ def _here(folder: Path, options: GridOptions | None = None) -> Grid | None:
 
 
 def _one_size(grid: Grid, options: GridOptions, address: str) -> None:
-    """See that no voxel size is asked for where there is but one.
+    """Check that no voxel size is asked for where there is but one.
 
     Raises
     ------
@@ -248,7 +250,7 @@ def _one_size(grid: Grid, options: GridOptions, address: str) -> None:
         raise UsageError(
             "expression grids come in one size",
             address=address,
-            hint="resolution= goes with projection_density and its like",
+            hint="resolution= is for connectivity: projection_density and others",
         )
 
 

@@ -15,7 +15,7 @@ from openallen.formats.nrrd import read_nrrd
 from openallen.formats.zips import Zip
 from openallen.sources.atlases.frames import AXES, label
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, DataSet, Kind
-from openallen.store.disk import read_kept
+from openallen.store.disk import read_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class _Grid:
     @functools.cached_property
     def _told(self) -> dict[str, Any]:
         """What was kept beside the files; empty where that is not there, or no JSON."""
-        return read_kept(self.files[0].parent / facts_name(self.data_set_id or 0))
+        return read_object(self.files[0].parent / facts_name(self.data_set_id or 0))
 
     @functools.cached_property
     def data_set(self) -> DataSet | None:
@@ -98,7 +98,7 @@ class _Grid:
         """Return the error that says that a volume is not here, and what brings it."""
         number = self.data_set_id or "ID"
         return NotFoundError(
-            f"this grid holds no {kind}",
+            f"this grid has no {kind}",
             address=str(self.files[0]),
             why="it holds " + ", ".join(self.kinds),
             hint=f"openallen fetch 'grid:{number}?include={kind}'",
@@ -280,7 +280,7 @@ class ConnectivityGrid(_Grid):
             raise NotFoundError(
                 f"no grid of {resolution_um} µm here",
                 address=str(place),
-                why=f"here are {told} µm",
+                why=f"available: {told} µm",
                 hint=f"openallen fetch 'grid:{self.data_set_id or 'ID'}"
                 f"?include={','.join(self.kinds)}&resolution={resolution_um}'",
             )
@@ -339,9 +339,9 @@ class ConnectivityGrid(_Grid):
         if resolution_um is None and len(sizes) > 1:
             told = ", ".join(map(str, sizes))
             raise UsageError(
-                "which voxel size?",
+                "several voxel sizes",
                 address=kind,
-                why=f"here are {told} µm",
+                why=f"available: {told} µm",
                 hint=f".volume('{kind}', {sizes[0]})",
             )
         um = sizes[0] if resolution_um is None else resolution_um
@@ -396,7 +396,7 @@ def _files(place: Path, ending: str) -> list[Path]:
         if found and len(ids) <= 1:
             return found
         raise NotFoundError(
-            "which grid?" if found else "no grid in this folder",
+            "several grids in this folder" if found else "no grid in this folder",
             address=str(place),
             why=", ".join(p.name for p in found),
         )
@@ -431,7 +431,7 @@ def open_grid(
     for kind in kinds:
         if kind not in EXPRESSION and kind not in CONNECTIVITY:
             raise UsageError(
-                f"grids hold no '{kind}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
+                f"no such grid volume '{kind}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
             )
     nrrd = place.suffix == ".nrrd" if place.is_file() else any(place.glob("grid_*.nrrd"))
     zipped = place.is_dir() and any(place.glob("grid_*.zip"))

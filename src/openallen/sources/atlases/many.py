@@ -125,7 +125,7 @@ def grids(
     if limit is not None and limit < 1:
         raise UsageError("at least one data set is needed", why=f"limit={limit}")
     if isinstance(gene, list) and not gene:
-        raise UsageError("no gene is named", hint='gene="Pdyn"')
+        raise UsageError("no gene given", hint='gene="Pdyn"')
     given = {"gene": gene, "plane": plane, "product": product, **filters}
     wanted = [Condition.of(name, value) for name, value in given.items() if value is not None]
     with Context(settings, source=source) as context:

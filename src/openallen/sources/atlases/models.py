@@ -56,7 +56,7 @@ CONNECTIVITY: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "projection_density": Kind("share of pixels that project", "1"),
         "projection_energy": Kind("projection density times intensity", "grey level"),
-        "injection_fraction": Kind("share of pixels that lie in the injection site", "1"),
+        "injection_fraction": Kind("fraction of pixels in the injection site", "1"),
         "injection_density": Kind("share of pixels that project, in the injection site", "1"),
         "injection_energy": Kind("projection energy in the injection site", "grey level"),
         "data_mask": Kind("share of pixels that hold valid data", "1"),

@@ -13,9 +13,9 @@ from openallen.errors import AnswerError, NotFoundError, RefusedError
 from openallen.plans import Plan, RemoteFile, Report, fetch_command
 from openallen.sources.atlases.atlas import graph_name
 from openallen.sources.atlases.checks import OntologyCheck
-from openallen.sources.atlases.kept import keep_facts
+from openallen.sources.atlases.facts_file import write_facts
 from openallen.sources.atlases.structures import Structures
-from openallen.store.disk import read_kept
+from openallen.store.disk import read_object
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client
@@ -56,7 +56,7 @@ def no_ontology(graph_id: int) -> NotFoundError:
     """Return the error for an ontology that does not exist."""
     known = ", ".join(f"{number} {name}" for number, name in GRAPHS.items())
     return NotFoundError(
-        "there is no such ontology", address=f"structures:{graph_id}", why=f"known are {known}"
+        "no such ontology", address=f"structures:{graph_id}", why=f"known: {known}"
     )
 
 
@@ -82,7 +82,7 @@ class StructuresJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            keep_facts(self.plan.to / _facts_name(self.graph_id), self.facts)
+            write_facts(self.plan.to / _facts_name(self.graph_id), self.facts)
         return report
 
     def result(self) -> object:
@@ -101,10 +101,10 @@ def plan_structures(client: Client, graph_id: int, to: Path) -> StructuresJob:
     RefusedError
         If the folder holds the same ontology of another source.
     """
-    there = read_kept(to / _facts_name(graph_id)).get("source", client.source)
+    there = read_object(to / _facts_name(graph_id)).get("source", client.source)
     if there != client.source:
         raise RefusedError(
-            "this folder is taken",
+            "this folder holds something else",
             address=str(to),
             why=f"it holds this ontology from another source ({there}, not {client.source})",
             hint="choose another folder with --to DIR",
@@ -116,7 +116,7 @@ def plan_structures(client: Client, graph_id: int, to: Path) -> StructuresJob:
     retry = fetch_command(address, to=to, source=client.source)
     plan = Plan(
         address=address,
-        title=f"ontology {graph_id}" + (f", {GRAPHS[graph_id]}" if graph_id in GRAPHS else ""),
+        title=f"Ontology {graph_id}" + (f", {GRAPHS[graph_id]}" if graph_id in GRAPHS else ""),
         source=client.source,
         to=to,
         files=(ontology_file(client, graph_id, retry),),
@@ -135,7 +135,7 @@ def fetched_structures(folder: Path, graph_id: int, source: str) -> Structures |
 
     In the folder of an atlas, the facts of the atlas say where it came from.
     """
-    told = read_kept(folder / _facts_name(graph_id)) or read_kept(folder / "atlas.json")
+    told = read_object(folder / _facts_name(graph_id)) or read_object(folder / "atlas.json")
     if told.get("source") != source:
         return None
     with suppress(OSError, AnswerError):

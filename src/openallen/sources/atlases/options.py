@@ -59,17 +59,17 @@ class GridOptions:
 
     include: tuple[str, ...] | None = option(
         None,
-        "Volumes: energy, density, intensity; of connectivity projection_density and more.",
+        "Volumes: energy, density, intensity; for connectivity projection_density and others.",
         metavar="WORDS",
         example="energy,density",
     )
     resolution: int | None = option(
-        None, "Voxels of connectivity grids, in µm; 25 by default.", metavar="UM", example="100"
+        None, "Voxel size of connectivity grids, in µm; 25 by default.", metavar="UM", example="100"
     )
 
     def __post_init__(self) -> None:
         if self.include is not None and not self.include:
-            raise UsageError("include= names nothing", hint="include=energy")
+            raise UsageError("include= is empty", hint="include=energy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class AtlasShowOptions:
 
     at: tuple[float, ...] | None = option(
         None,
-        "The point that slices of a picture go through, in µm.",
+        "Point shown by the slices of a picture, in µm.",
         metavar="AP,DV,ML",
         parse=parse_point,
         example=_POINT,

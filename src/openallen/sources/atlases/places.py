@@ -39,7 +39,7 @@ _HALF: Final = (LIKELY + MAYBE) // 2
 
 
 def grid_sureness(place: Place) -> int:
-    """Tell how sure it is that a place holds grids of one section data set.
+    """Return how sure it is that a place holds grids of one section data set.
 
     A zip of MetaImage volumes is a grid whatever it is called; a lone NRRD only by its name.
     """
@@ -58,7 +58,7 @@ def grid_sureness(place: Place) -> int:
 
 
 def _zip_sureness(path: Path) -> int:
-    """Look at the names in a zip: a volume is a grid, a zip that is damaged may have been one."""
+    """Return whether a ZIP file holds a grid by its names; a damaged one may."""
     import zipfile
 
     # Whatever is wrong with a file of somebody else, asking what it is raises nothing.
@@ -68,7 +68,7 @@ def _zip_sureness(path: Path) -> int:
 
 
 def atlas_sureness(place: Place) -> int:
-    """Tell how sure it is that a place is a folder of an atlas, or a file of one volume."""
+    """Return how sure it is that a place is a folder of an atlas, or a file of one volume."""
     if place.path is None:
         return 0
     if not place.is_folder:
@@ -82,9 +82,9 @@ def atlas_sureness(place: Place) -> int:
 
 
 def _is_atlas(facts: Path) -> bool:
-    from openallen.store.disk import read_kept
+    from openallen.store.disk import read_object
 
-    return {"name", "graph_id"} <= read_kept(facts).keys()
+    return {"name", "graph_id"} <= read_object(facts).keys()
 
 
 def open_lone(path: Path) -> xr.DataArray:
@@ -109,7 +109,7 @@ def open_lone(path: Path) -> xr.DataArray:
 
 
 def ontology_sureness(place: Place) -> int:
-    """Tell how sure it is that a place is an ontology, or a folder that holds but one."""
+    """Return how sure it is that a place is an ontology, or a folder that holds but one."""
     if place.path is None:
         return 0
     if not place.is_folder:
@@ -130,22 +130,22 @@ def open_ontology(path: Path) -> Structures:
     """
     from openallen.errors import AnswerError
     from openallen.sources.atlases.structures import Structures
-    from openallen.store.disk import read_kept
+    from openallen.store.disk import read_object
 
     graphs = [path] if path.is_file() else sorted(path.glob("structure_graph_*.json"))
     graphs = [p for p in graphs if _GRAPH.fullmatch(p.name)]
     if len(graphs) > 1:
         raise UsageError(
-            "which ontology?",
+            "several ontologies in this folder",
             address=str(path),
-            why="here are " + ", ".join(p.name for p in graphs),
+            why="available: " + ", ".join(p.name for p in graphs),
             hint=f"openallen show {graphs[0]}",
         )
     try:
         if graphs:
             match = _GRAPH.fullmatch(graphs[0].name)
             return Structures.from_graph(graphs[0].read_bytes(), int(match[1]) if match else 0)
-        rows = read_kept(path / _ROWS).get("rows") or []
+        rows = read_object(path / _ROWS).get("rows") or []
         return Structures.from_rows(rows, int(rows[0].get("graph_id") or 0) if rows else 0)
     except (AnswerError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptError(

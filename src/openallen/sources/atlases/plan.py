@@ -25,13 +25,13 @@ from openallen.sources.atlases.atlas import Atlas
 from openallen.sources.atlases.atlas_files import FACTS_NAME
 from openallen.sources.atlases.catalogue import AtlasFacts, find_atlas, nrrd_part, zip_named
 from openallen.sources.atlases.checks import VolumesCheck
+from openallen.sources.atlases.facts_file import write_facts
 from openallen.sources.atlases.grids import facts_name, grid_name, open_grid
-from openallen.sources.atlases.kept import keep_facts
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, RESOLUTIONS_UM, DataSet
 from openallen.sources.atlases.ontologies import fetched_structures, ontology_file
 from openallen.sources.atlases.search import describe_data_set
 from openallen.sources.atlases.structures import Structures
-from openallen.store.disk import read_kept
+from openallen.store.disk import read_object
 from openallen.transfer.job import Means
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class GridJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            keep_facts(self.plan.to / facts_name(self.data_set_id), self.facts)
+            write_facts(self.plan.to / facts_name(self.data_set_id), self.facts)
         return report
 
     def result(self) -> object:
@@ -101,7 +101,7 @@ class AtlasJob:
         """Fetch it; failures are in the report."""
         report = means.run(self.plan)
         if report.fetched or report.here:
-            keep_facts(self.plan.to / FACTS_NAME, self.facts)
+            write_facts(self.plan.to / FACTS_NAME, self.facts)
         return report
 
     def result(self) -> object:
@@ -117,7 +117,7 @@ def _resolution(address: Address) -> int:
     if not told.isdigit() or int(told) not in RESOLUTIONS_UM:
         sizes = ", ".join(map(str, RESOLUTIONS_UM))
         raise UsageError(
-            f"no resolution '{told}'", address=str(address), why=f"sizes are {sizes} µm"
+            f"no such resolution '{told}'", address=str(address), why=f"sizes: {sizes} µm"
         )
     return int(told)
 
@@ -154,7 +154,7 @@ def wanted_kinds(address: Address, data_set: DataSet | None) -> tuple[str, ...]:
         raise UsageError(
             "expression grids come in one size",
             address=str(address),
-            hint="resolution= goes with projection_density and its like",
+            hint="resolution= is for connectivity: projection_density and others",
         )
     return kinds
 
@@ -198,7 +198,7 @@ def plan_grid(client: Client, address: Address, to: Path) -> GridJob:
         files = tuple(_connectivity(client, address, kind, retry) for kind in kinds)
     plan = Plan(
         address=str(address),
-        title=f"{', '.join(kinds)} of section data set {address.id}",
+        title=f"Section data set {address.id}: {', '.join(kinds)}",
         source=client.source,
         to=to,
         files=files,
@@ -233,7 +233,7 @@ class GridsJob:
             folder = self.plan.to / str(row["id"])
             if folder.is_dir():
                 facts = {"row": row, "source": self.plan.source, "simulated": self.simulated}
-                keep_facts(folder / facts_name(int(row["id"])), facts)
+                write_facts(folder / facts_name(int(row["id"])), facts)
         return report
 
     def result(self) -> list[Path]:
@@ -252,7 +252,7 @@ def plan_grids(
         If grids hold no such thing.
     """
     if kind not in EXPRESSION:
-        raise UsageError(f"expression grids hold no '{kind}'", hint=", ".join(EXPRESSION))
+        raise UsageError(f"no such volume of expression '{kind}'", hint=", ".join(EXPRESSION))
     files = []
     for row in rows:
         one = Address("grid", str(row["id"]), conditions=(Condition("include", "eq", kind),))
@@ -295,11 +295,11 @@ def _data_set(client: Client, number: int, to: Path) -> tuple[dict[str, Any], tu
         reason = error.what
     else:
         return {**told, "row": row, "query": query}, client.notes
-    return told, (*client.notes, f"the service does not say what data set this is ({reason})")
+    return told, (*client.notes, f"the service does not describe this data set ({reason})")
 
 
 def _kept_row(client: Client, number: int, to: Path) -> dict[str, Any] | None:
-    kept = read_kept(to / facts_name(number))
+    kept = read_object(to / facts_name(number))
     same = kept.get("source") == client.source and (kept.get("row") or {}).get("id") == number
     return kept if same else None
 
@@ -332,9 +332,9 @@ def _own_grid_folder(to: Path, address: Address, source: str) -> None:
     """
     others = {p.name.split("_")[1] for p in to.glob("grid_*_*")} - {address.name}
     holds = f"grid:{min(others)}" if others else ""
-    if read_kept(to / FACTS_NAME):
+    if read_object(to / FACTS_NAME):
         holds = "an atlas"
-    _own_folder(to, holds or _elsewhere("grid", read_kept(to / facts_name(address.id)), source))
+    _own_folder(to, holds or _elsewhere("grid", read_object(to / facts_name(address.id)), source))
 
 
 def _own_atlas_folder(to: Path, atlas: AtlasFacts, source: str) -> None:
@@ -345,7 +345,7 @@ def _own_atlas_folder(to: Path, atlas: AtlasFacts, source: str) -> None:
     RefusedError
         If it does, with what.
     """
-    facts = read_kept(to / FACTS_NAME)
+    facts = read_object(to / FACTS_NAME)
     holds = ""
     if any(to.glob("grid_*_*")):
         holds = "grids"
@@ -355,7 +355,7 @@ def _own_atlas_folder(to: Path, atlas: AtlasFacts, source: str) -> None:
 
 
 def _elsewhere(kind: str, facts: Mapping[str, Any], source: str) -> str:
-    """Say that what is recorded of a folder came from another source; empty where it did not."""
+    """Return why a folder is not of this source, by its record; empty where it is."""
     before = facts.get("source", source)
     return f"this {kind} from another source ({before}, not {source})" if before != source else ""
 
@@ -365,7 +365,7 @@ def _own_folder(to: Path, holds: str) -> None:
         holds = "an image stack"
     if holds:
         raise RefusedError(
-            "this folder is taken",
+            "this folder holds something else",
             address=str(to),
             why=f"it holds {holds}",
             hint="choose another folder with --to DIR",
@@ -428,7 +428,7 @@ def plan_atlas(client: Client, address: Address, to: Path) -> AtlasJob:
     if atlas.annotation:
         files = _archive_files(client, atlas, address, retry, to)
     else:
-        row = read_kept(to / FACTS_NAME).get("row") or {}
+        row = read_object(to / FACTS_NAME).get("row") or {}
         if row.get("source") != client.source:
             row = {**_reference_space(client, atlas), "source": client.source}
         files = _space_files(client, atlas, row, address.path, retry)
@@ -504,7 +504,7 @@ def _reference_space(client: Client, atlas: AtlasFacts) -> Mapping[str, Any]:
     if len(rows) != 1:
         ids = ", ".join(f"{row.get('id')} ({row.get('name')})" for row in rows)
         raise NotFoundError(
-            "which reference space?" if rows else "the service has no such reference space",
+            "several reference spaces match" if rows else "no such reference space",
             address=f"atlas:{atlas.name}",
             why=ids,
             hint=f"openallen fetch atlas:{rows[0].get('id')}"

@@ -256,7 +256,7 @@ def _point(volume: xr.DataArray, at_um: Any) -> tuple[int, ...]:
             ends = " x ".join(
                 f"{n * s:g}" for n, s in zip(volume.shape, spacing_of(volume), strict=True)
             )
-            raise UsageError("the point lies outside the volume", why=f"which is {ends} µm")
+            raise UsageError("the point is outside the volume", why=f"size {ends} µm")
         return tuple(int(i) for i in found)
     values = volume.to_numpy()
     if values.dtype.kind in "iub":

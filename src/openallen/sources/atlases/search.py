@@ -19,7 +19,7 @@ from openallen.sources.atlases.models import DataSet
 from openallen.sources.atlases.ontologies import GRAPHS, fetched_structures, no_ontology
 from openallen.sources.atlases.structures import Structures
 from openallen.sources.atlases.sync import ImageAlignment, SetAlignment
-from openallen.store.disk import read_kept, write_whole
+from openallen.store.disk import read_object, write_whole
 
 if TYPE_CHECKING:
     from openallen.brainmap import Client
@@ -193,7 +193,7 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
 
 def _kept(path: Path, source: str) -> dict[str, Any] | None:
     """Return what was kept of a source; None where nothing was, or it is damaged."""
-    told = read_kept(path)
+    told = read_object(path)
     return told if told.get("source") == source else None
 
 

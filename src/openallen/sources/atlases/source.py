@@ -40,7 +40,7 @@ class AtlasSource(Source):
     """Volumes of a reference space: annotations, templates, masks, meshes."""
 
     scheme: ClassVar[str] = "atlas"
-    title: ClassVar[str] = "volumes of a reference space"
+    title: ClassVar[str] = "volumes and meshes of reference spaces"
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "atlases"
     draws: ClassVar[bool] = True
@@ -105,6 +105,7 @@ class AtlasSource(Source):
             found[:limit],
             self.columns,
             id_column="atlas",
+            noun="reference space",
             total=len(found),
             notes=("one of them: openallen show atlas:ccf-2017",),
             empty=lambda: no_rows(rows, wanted, whole, command),
@@ -218,7 +219,7 @@ class AtlasSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by the facts of a folder, the names of files, or the ending of a lone one."""
+        """Recognise an atlas by its record, the names of files, or the suffix of a single file."""
         from openallen.sources.atlases.places import atlas_sureness
 
         return atlas_sureness(place)

@@ -140,7 +140,7 @@ class Structures(Collection[Structure]):
         if not self._rows:
             raise AnswerError("this ontology has no structures")
         if len(self.by_id) != len(self._rows):
-            raise AnswerError("a structure stands twice in the ontology")
+            raise AnswerError("duplicate structure in the ontology")
         for structure in self._rows:
             if structure.parent_id is not None and structure.parent_id not in self.by_id:
                 raise AnswerError(
@@ -154,7 +154,7 @@ class Structures(Collection[Structure]):
             seen.add(number)
             waiting.extend(self._children.get(number, ()))
         if len(seen) != len(self._rows):
-            raise AnswerError("the ontology goes in a circle")
+            raise AnswerError("circular ontology")
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]], graph_id: int = 0) -> Structures:
@@ -263,7 +263,7 @@ class Structures(Collection[Structure]):
                 hint="list(structures)[:10] for the first ten",
             )
         if number is not None and abs(number) >= 10**19:
-            raise NotFoundError("no such structure", why="no id has twenty digits")
+            raise NotFoundError("no such structure", why="not a valid id")
         text = str(number if number is not None else what).strip()
         if text.isdecimal() and len(text) < 20 and int(text) in self.by_id:
             return self.by_id[int(text)]
@@ -272,13 +272,13 @@ class Structures(Collection[Structure]):
             return found[0]
         if found:
             ids = ", ".join(f"{s.id} ({s.name})" for s in found)
-            raise NotFoundError("several structures are called so", address=text, why=ids)
+            raise NotFoundError("ambiguous structure name", address=text, why=ids)
         text = text[:60]
         near = self._near(text)
         raise NotFoundError(
             "no such structure",
             address=text,
-            why="near are " + ", ".join(f"{s.acronym} ({s.name})" for s in near) if near else "",
+            why="similar: " + ", ".join(f"{s.acronym} ({s.name})" for s in near) if near else "",
             hint=self._command(near[0]) if near else "",
         )
 

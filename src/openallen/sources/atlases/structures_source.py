@@ -26,7 +26,7 @@ class StructuresSource(Source):
     """An ontology of brain structures: which there are, and what is part of what."""
 
     scheme: ClassVar[str] = "structures"
-    title: ClassVar[str] = "an ontology of brain structures"
+    title: ClassVar[str] = "ontologies of brain structures"
     numeric: ClassVar[bool] = True
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "structures"
@@ -171,7 +171,7 @@ class StructuresSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by the name of a file."""
+        """Recognise an ontology by the name of its file."""
         from openallen.sources.atlases.places import ontology_sureness
 
         return ontology_sureness(place)

@@ -83,7 +83,7 @@ class ImageAlignment:
         section_thickness_um: float,
         image_id: int = 0,
     ) -> Self:
-        """Take the rows of ``Alignment2d`` and ``Alignment3d`` as brain-map.org gives them.
+        """Make it from rows of ``Alignment2d`` and ``Alignment3d`` of brain-map.org.
 
         Raises
         ------

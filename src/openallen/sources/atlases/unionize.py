@@ -145,7 +145,7 @@ class Unionizer:
             raise UsageError(
                 "the annotation holds structures the ontology does not have",
                 why=", ".join(map(str, self.unknown[:8])),
-                hint="strict=False passes over them",
+                hint="strict=False ignores them",
             )
         # Sorted by label, each structure's voxels lie in one piece: a sum for each piece.
         order = np.argsort(labels.codes, kind="stable")

@@ -57,9 +57,9 @@ def read_volume_file(
     where = str(path)
     if not suffix:
         raise UsageError(
-            "not a volume by its name",
+            "not the suffix of a volume",
             address=where,
-            why="volumes are " + ", ".join(VOLUME_SUFFIXES),
+            why="volumes: " + ", ".join(VOLUME_SUFFIXES),
         )
     data = read_file(path)
     if suffix in {".nrrd", ".nhdr"}:

@@ -123,7 +123,7 @@ class PrefixJob:
         retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(retry_to))}"
         plan = Plan(
             address=str(address),
-            title=f"{root.scheme} {'/'.join((root.name, *root.path))}",
+            title=f"{root.scheme.capitalize()} {'/'.join((root.name, *root.path))}",
             source=f"s3://{bucket.name}",
             to=to,
             files=tuple(_files(bucket, prefix, root, found, retry)),

@@ -106,9 +106,9 @@ class BucketSource(Source):
     def gone(self, root: Root) -> NotFoundError:
         """Return the error that says that there is no such thing at all."""
         return NotFoundError(
-            f"there is no such {self.noun}",
+            f"no such {self.noun}",
             address=str(root.address),
-            why=f"nothing lies below {root.prefix}",
+            why=f"nothing below {root.prefix}",
             hint=f"openallen list {self.scheme}:",
         )
 
@@ -207,14 +207,14 @@ class BucketSource(Source):
         Offline, the listing of an earlier time is used; where none was kept, what is there already.
         """
         from openallen.sources.buckets.jobs import PrefixJob
-        from openallen.sources.buckets.kept import KeptListings
         from openallen.sources.buckets.listing import listed
+        from openallen.sources.buckets.listing_cache import CachedListings
 
         del options
         root = self.root(address)
         folder = to.joinpath(*root.address.path)
         bucket = self.context.bucket(self.bucket)
-        kept = KeptListings(self.context.settings.store)
+        kept = CachedListings(self.context.settings.store)
         url = bucket.url(root.prefix)
         notes: tuple[str, ...] = ()
         try:
@@ -281,9 +281,9 @@ class BucketSource(Source):
         found = self.context.recognise(place)
         if found is None:
             raise UsageError(
-                "this is of no kind that opens",
+                "cannot be opened",
                 address=str(address),
-                why="not an image, a session, a recording, a table, or any Zarr",
+                why="not an image, session, recording, table or Zarr store",
                 hint=f"openallen list {quoted(address)}",
             )
         return found
@@ -346,7 +346,7 @@ class BucketSource(Source):
         address = replace(root.address, path=(*root.address.path, *root.below))
         if verb in {"open", "show"} and is_pattern(root.pattern):
             return NotFoundError(
-                "one thing is opened at a time",
+                "a pattern cannot be opened",
                 address=str(address),
                 why="patterns are for list and fetch",
                 hint=f"openallen list {quoted(address)}",

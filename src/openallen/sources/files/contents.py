@@ -26,7 +26,7 @@ _FOLDERS: Final = frozenset({"session", "image", "zarr"})
 
 
 def sureness(place: Place) -> int:
-    """Tell how sure it is that a place is of a format that opens here."""
+    """Return how sure it is that a place is of a format that opens here."""
     if place.is_folder and place.kind:
         return LIKELY if place.kind in _FOLDERS else 0
     if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj"):
@@ -52,7 +52,7 @@ def open_contents(context: Context, place: Place, **options: Any) -> Any:
     if place.ends(*ENDINGS):
         return _document(context, place, **options)
     if options:
-        raise UsageError(f"there is no option '{next(iter(options))}' here", address=place.name)
+        raise UsageError(f"no such option '{next(iter(options))}' here", address=place.name)
     if place.kind:
         return _store(place)
     if place.ends(*_PICTURES):
@@ -99,7 +99,7 @@ def _document(context: Context, place: Place, **options: Any) -> Any:
     strange = [name for name in options if name not in {"columns", "nrows"}]
     if strange:
         raise UsageError(
-            f"there is no option '{strange[0]}' of tables",
+            f"no such option '{strange[0]}' of tables",
             address=place.name,
             hint="columns, nrows",
         )
@@ -107,7 +107,7 @@ def _document(context: Context, place: Place, **options: Any) -> Any:
         with place.path.open("rb") as file:
             return read_document(place.objects, place.file, file, **options)
     if place.objects.stat(place.file) is None:
-        raise NotFoundError("there is no such file", address=place.name)
+        raise NotFoundError("no such file", address=place.name)
     columnar = place.ends(*COLUMNAR)
     with (
         context.ranged(place.url, immutable=place.immutable) if columnar else nullcontext() as file
@@ -154,5 +154,5 @@ def _picture(place: Place) -> Any:
 def _body(place: Place) -> bytes:
     body = place.objects.get(place.file)
     if body is None:
-        raise NotFoundError("there is no such file", address=place.name)
+        raise NotFoundError("no such file", address=place.name)
     return body

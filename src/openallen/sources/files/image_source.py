@@ -29,7 +29,11 @@ class FetchOptions:
         None, "Halve width and height this many times.", minimum=0, maximum=20, example="3"
     )
     quality: int | None = option(
-        None, "JPEG quality; the service's best by default.", minimum=0, maximum=100, example="80"
+        None,
+        "JPEG quality; the best one by default.",
+        minimum=0,
+        maximum=100,
+        example="80",
     )
 
 
@@ -37,7 +41,7 @@ class ImageSource(Source):
     """Single images of brain-map.org, by their id."""
 
     scheme: ClassVar[str] = "image"
-    title: ClassVar[str] = "one image"
+    title: ClassVar[str] = "single images of brain-map.org"
     numeric: ClassVar[bool] = True
     own_folder: ClassVar[bool] = False
     folder: ClassVar[str] = "images"

@@ -49,10 +49,10 @@ def row_facts(source: Source, address: Address, model: str, include: str = "") -
     size = here.stat().st_size
     return Facts(
         address=str(address),
-        title=f"{address.scheme} {address.id}",
+        title=f"{address.scheme.capitalize()} {address.id}",
         kind=model,
         fields=(Field("file", str(here)), Field("size", size, bytes_text(size), "size_bytes")),
-        notes=("the service cannot be asked; this is the file that is here",),
+        notes=("the service is not available; this is the local file",),
         ids=(address.id,),
     )
 
@@ -72,10 +72,10 @@ def _row_facts(client: Client, address: Address, model: str, include: str) -> Fa
         search = search.include(include)
     rows = list(client.rows(search.query, 1))
     if not rows:
-        raise NotFoundError(f"the service has no such {address.scheme}", address=str(address))
+        raise NotFoundError(f"no such {address.scheme}", address=str(address))
     return Facts(
         address=str(address),
-        title=f"{address.scheme} {address.id}",
+        title=f"{address.scheme.capitalize()} {address.id}",
         kind=model,
         fields=fields_of(rows[0]),
         notes=client.notes,

@@ -23,7 +23,7 @@ class FileSource(Source):
     """Well-known files of brain-map.org; and whatever file or store says itself what it is."""
 
     scheme: ClassVar[str] = "file"
-    title: ClassVar[str] = "one well-known file"
+    title: ClassVar[str] = "well-known files of brain-map.org"
     numeric: ClassVar[bool] = True
     own_folder: ClassVar[bool] = False
     folder: ClassVar[str] = "files"
@@ -60,7 +60,7 @@ class FileSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell whether a place is a file or store of a standard format."""
+        """Return whether a place is a file or store of a standard format."""
         return sureness(place)
 
     def open_place(self, place: Place, **options: Any) -> Any:
@@ -69,7 +69,7 @@ class FileSource(Source):
 
 
 def is_service(host: str) -> bool:
-    """Tell whether a host is one of brain-map.org's."""
+    """Return whether a host is one of brain-map.org's."""
     return host.endswith(".brain-map.org") or host == "www.brainspan.org"
 
 

@@ -234,7 +234,7 @@ class Recording:
         last = count if end_s is None else min(count, round(end_s * self.sampling_frequency_hz))
         if first >= last:
             raise UsageError(
-                "no samples in this part",
+                "no samples in this window",
                 address=self.place,
                 why=f"{start_s:g} to {'end' if end_s is None else f'{end_s:g} s'}; "
                 f"the segment has {self.durations_s[segment]:g} s",

@@ -29,7 +29,7 @@ class RecordingSource(BucketSource):
     """Recordings of the benchmark of Buccino et al. 2023, and any that SpikeInterface wrote."""
 
     scheme: ClassVar[str] = "recording"
-    title: ClassVar[str] = "an ephys recording"
+    title: ClassVar[str] = "ephys recordings of the compression benchmark"
     folder: ClassVar[str] = "recordings"
     bucket: ClassVar[str] = _BUCKET
     noun: ClassVar[str] = "recording"
@@ -67,7 +67,7 @@ class RecordingSource(BucketSource):
         return Root(f"{kind.prefix}{name}/", replace(kind.address, path=(name,)), tuple(below))
 
     def gone(self, root: Root) -> NotFoundError:
-        """Return the error that says that there is no such recording, or no such kind."""
+        """Return the error that says that no such recording, or no such kind."""
         from difflib import get_close_matches
 
         kind = root.address.name
@@ -75,9 +75,9 @@ class RecordingSource(BucketSource):
         if kind not in known:
             near = get_close_matches(kind, known, 1)
             return NotFoundError(
-                "there are no recordings of this kind",
+                "no such kind of recording",
                 address=str(root.address),
-                why=f"kinds are {', '.join(known)}" if known else "",
+                why=f"kinds: {', '.join(known)}" if known else "",
                 hint=f"openallen list recording:{near[0] if near else ''}",
             )
         near = (
@@ -87,7 +87,7 @@ class RecordingSource(BucketSource):
         )
         meant = f"show recording:{kind}/{near[0]}" if near else f"list recording:{kind}"
         return NotFoundError(
-            "there is no such recording", address=str(root.address), hint=f"openallen {meant}"
+            "no such recording", address=str(root.address), hint=f"openallen {meant}"
         )
 
     # --- list -------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class RecordingSource(BucketSource):
         return self.open_part(plain, **options)
 
     def _one(self, address: Address) -> None:
-        """See that an address names a recording.
+        """Check that an address names a recording.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class RecordingSource(BucketSource):
         if not known:
             raise self.gone(self.root(address))
         raise UsageError(
-            "this names no single recording",
+            "not a single recording",
             address=str(address),
             hint=f"openallen list recording:{address.name}",
         )
@@ -195,7 +195,7 @@ class RecordingSource(BucketSource):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by what its root says, or by what is in an HDF5 file, whether a place is one."""
+        """Recognise a recording by the files at its root, or by the contents of an HDF5 file."""
         if place.is_folder:
             return SURE if place.kind == "recording" else 0
         if not place.ends(".h5", ".hdf5"):

@@ -224,10 +224,10 @@ def _version(text: str) -> Version | None:
 def _not_one(folder: Path, names: tuple[str, ...]) -> OpenAllenError:
     if not names:
         return NotFoundError(
-            "no cache of a release is here",
+            "no cache of a release in this folder",
             address=str(folder),
-            why="there is no …_project_manifest_v….json",
-            hint="the folder that AllenSDK was given as cache_dir",
+            why="no …_project_manifest_v….json",
+            hint="the cache_dir of AllenSDK",
         )
     return UsageError(
         "this folder holds several projects",

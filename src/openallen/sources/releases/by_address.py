@@ -100,7 +100,7 @@ def open_session(
     """
     where = ReleaseSource.parse(address)
     if len(where.path) != 2:
-        raise UsageError("this names no session", address=str(where), hint=_SESSION)
+        raise UsageError("not a session", address=str(where), hint=_SESSION)
     with Context(settings or Settings.load(source=source)) as context:
         found: BehaviorSession = open_part(context, where, to, remote, options)
         return found

@@ -123,7 +123,7 @@ def _version_id(address: Address) -> str:
 def _means_nothing(told: Condition, address: Address) -> UsageError:
     plain = replace(address, conditions=())
     return UsageError(
-        f"'{told}' means nothing here",
+        f"'{told}' is not allowed here",
         address=str(address),
         why="this names one file already",
         hint=f"openallen show {shlex.quote(str(plain))}",

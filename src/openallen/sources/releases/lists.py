@@ -64,7 +64,7 @@ class Asked:
         return f"openallen list {shlex.quote(self.plain)}{self.source_flag}"
 
     def check(self, columns: Sequence[str]) -> None:
-        """See that every condition is on a column.
+        """Check that every condition is on a column.
 
         Raises
         ------
@@ -184,11 +184,11 @@ def _no_table(context: Context, release: Release, where: Address) -> NotFoundErr
         near = get_close_matches(wanted, known, 1)
         command = [f"{base}/{near[0] if near else known[0]}"]
     return NotFoundError(
-        f"the release has no table '{wanted}'",
+        f"this release has no table '{wanted}'",
         address=str(where),
         why=f"it has {some(release.tables)}, and files"
         if release.tables
-        else f"it has no tables; its files are of the kinds {some(kinds)}",
+        else f"it has no tables; kinds of files: {some(kinds)}",
         hint=f"openallen list {shlex.join(command)}{context.source_flag}",
     )
 

@@ -72,7 +72,7 @@ def adopt(
     in_place: bool = False,
     step: Callable[[Checked], object] = lambda _: None,
 ) -> retention.Adopted:
-    """Take over a cache AllenSDK made, into the store or where it is; fetch nothing.
+    """Adopt a cache of AllenSDK, into the store or in place; fetches nothing.
 
     Parameters
     ----------

@@ -40,9 +40,7 @@ class Version:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d+(\.\d+)*(-[0-9A-Za-z.-]+)?", self.text):
-            raise AddressError(
-                "not a version", address=self.text, why="versions are written as 1.0.1"
-            )
+            raise AddressError("not a version", address=self.text, why="versions look like 1.0.1")
 
     @property
     def _key(self) -> tuple[tuple[int, ...], bool, str]:

@@ -113,7 +113,7 @@ def _table(release: Release, where: Address, remote: bool | None, options: dict[
         )
     strange = [*options, *(["remote"] if remote is not None else [])]
     if strange:
-        raise UsageError(f"there is no option '{strange[0]}' of tables", address=str(where))
+        raise UsageError(f"no such option '{strange[0]}' of tables", address=str(where))
     return release.table(where.path[0])
 
 
@@ -167,7 +167,7 @@ def _place(
 
 
 def _vouch(context: Context, part: _Part, where: Address, to: Path | str | None) -> None:
-    """See that a file that is here is the published one: by the index, else by its digest, once."""
+    """Check that a local file is the published one: by the index, else by its digest, once."""
     from openallen.sources.releases.plan import remote_file
     from openallen.store import Store
     from openallen.transfer.status import intact
@@ -177,7 +177,7 @@ def _vouch(context: Context, part: _Part, where: Address, to: Path | str | None)
         if intact(told, part.path, index, verify=not context.settings.verify_later) is None:
             elsewhere = "" if to is None else f" --to {shlex.quote(str(to))}"
             raise CorruptError(
-                "the file that is here is damaged",
+                "the local file is damaged",
                 address=str(part.path),
                 why="it is not what was published",
                 hint=f"openallen fetch {shlex.quote(str(where))}{elsewhere}{context.source_flag}",
@@ -232,7 +232,7 @@ def _unknown(context: Context, place: Place, where: Address) -> UsageError:
     suffix = Path(place.file).suffix or place.file
     here = f"; it is at {place.path}" if place.path is not None else ""
     return UsageError(
-        f"files of the kind '{suffix}' are not opened",
+        f"'{suffix}' files cannot be opened",
         address=str(where),
         why=f"openallen fetches and verifies them{here}",
         hint=f"openallen fetch {shlex.quote(str(plain))}{context.source_flag}",

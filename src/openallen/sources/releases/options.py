@@ -21,5 +21,5 @@ class FetchOptions:
 
     mirror: bool = option(
         False,
-        "Give the folder the layout of the bucket: a static cache for AllenSDK and web servers.",
+        "Use the layout of the bucket in the folder: a static cache for AllenSDK and web servers.",
     )

@@ -11,7 +11,7 @@ from openallen.sources.place import Place
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import ReleaseFile
 from openallen.store.digests import algorithm_of, digest_text, new_hasher
-from openallen.store.objects import KeptObjects
+from openallen.store.objects import CachedObjects
 from openallen.transport.objects import RemoteObjects
 from openallen.transport.s3 import Bucket
 
@@ -72,7 +72,9 @@ class OneObject:
             retry=bucket.retry,
             version_id=file.at.version_id,
         )
-        self._objects = RemoteObjects(versioned, f"{folder}/" if folder else "", KeptObjects(kept))
+        self._objects = RemoteObjects(
+            versioned, f"{folder}/" if folder else "", CachedObjects(kept)
+        )
         self.name = self._objects.name
 
     def get(
@@ -101,9 +103,9 @@ class OneObject:
         hasher.update(body)
         if digest_text(algorithm, hasher) != self._file.digest:
             raise CorruptError(
-                "this is not what was published",
+                "not what was published",
                 address=self._file.versioned_url(),
-                why="its digest is another",
+                why="its digest differs",
             )
 
     def stat(self, key: str) -> tuple[int, str] | None:

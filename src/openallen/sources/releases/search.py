@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from openallen.address import Address
 from openallen.errors import NotFoundError, UsageError
+from openallen.near import suggest_from_rows
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Manifest, ReleaseFile
@@ -131,6 +132,14 @@ def some(names: Iterable[str], most: int = _NAMED) -> str:
 
 
 def _no_kind(manifest: Manifest, kind: str, address: Address) -> NotFoundError:
+    if kind in _resources(manifest):
+        names = list(manifest.project.resources)
+        return NotFoundError(
+            "no resource named",
+            address=str(address),
+            why=f"resources: {', '.join(names)}",
+            hint=f"openallen fetch {_shell(manifest, f'resources/{names[0]}')} --dry-run",
+        )
     near = get_close_matches(kind, parts_of(manifest), 1)
     hint = f"openallen fetch {_shell(manifest, near[0])} --dry-run" if near else ""
     return NotFoundError(
@@ -213,7 +222,7 @@ def _by_key(manifest: Manifest, path: str) -> ReleaseFile | None:
 def _no_conditions(address: Address) -> None:
     if address.conditions:
         raise UsageError(
-            "conditions go with one kind of files",
+            "conditions need one kind of file",
             address=str(address),
             why=f"as in release:{address.name}/ophys_experiment?targeted_structure=VISp",
         )
@@ -305,8 +314,22 @@ def _narrowed(
             if file is not None:
                 found[file.path] = file
     if not found:
-        raise NotFoundError("no file matches these conditions", address=str(address))
+        raise _nothing(rows, address)
     return tuple(found.values())
+
+
+def _nothing(rows: Sequence[Mapping[str, Any]], address: Address) -> NotFoundError:
+    """Return the error for conditions that no row matches, with the values that may be meant."""
+    meant = suggest_from_rows(rows, address.conditions, matches)
+    hint = ""
+    if meant is not None and meant.best:
+        better = tuple(
+            replace(c, op="eq", value=meant.best) if c == meant.condition else c
+            for c in address.conditions
+        )
+        hint = f"openallen show {shlex.quote(str(replace(address, conditions=better)))}"
+    why = str(meant) if meant is not None else ""
+    return NotFoundError("nothing matches", address=str(address), why=why, hint=hint)
 
 
 def file_address(manifest: Manifest, file: ReleaseFile) -> str:

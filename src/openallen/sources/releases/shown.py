@@ -70,7 +70,7 @@ def _version_facts(context: Context, cache: ReleaseCache, release: Release) -> F
     newest = _newest(cache)
     size = _size(work.files)
     pipeline = [{"name": p.name, "version": p.version} for p in manifest.pipeline]
-    made_with = ", ".join(f"{p.name} {p.version}" for p in manifest.pipeline) or "not said"
+    made_with = ", ".join(f"{p.name} {p.version}" for p in manifest.pipeline) or "unknown"
     fields = (
         Field("version", str(version)),
         Field("newest", newest),
@@ -145,10 +145,10 @@ def _notes(cache: ReleaseCache) -> Section:
 def _allensdk(manifest: Manifest) -> str | None:
     known = manifest.project.allensdk
     if not known:
-        return "does not open this project; openallen does"
+        return "cannot open this project; openallen can"
     if manifest.project.opens_in_allensdk(manifest.version):
-        return "opens it"
-    return f"does not open this version (2.16 takes {known[0]} up to {known[1]}); openallen does"
+        return "can open it"
+    return f"cannot open this version (2.16 accepts {known[0]} to {known[1]}); openallen can"
 
 
 def _newest(cache: ReleaseCache) -> str | None:
@@ -197,7 +197,7 @@ def _session_facts(
     except OfflineError:
         manifest, file = one_file(cache, release.manifest, where)
         facts = _file_facts(context, cache, manifest, file, where)
-        note = "what is in it is not known here: it was never read, and there is no network"
+        note = "contents unknown: the file was never read, and there is no network"
         return replace(facts, notes=(*facts.notes, note))
     facts = Source.facts_of(opened, str(where))
     return replace(

@@ -30,7 +30,7 @@ class ReleaseSource(Source):
     """Versioned releases: projects, their versions, tables, sessions and files."""
 
     scheme: ClassVar[str] = "release"
-    title: ClassVar[str] = "a versioned release"
+    title: ClassVar[str] = "versioned releases, their tables and sessions"
     versions: ClassVar[bool] = True
     parts: ClassVar[bool] = True
     folder: ClassVar[str] = "releases"
@@ -101,7 +101,9 @@ class ReleaseSource(Source):
         """
         where = Address.parse(address)
         if where.scheme != cls.scheme or not where.name:
-            raise UsageError("this names no release", address=str(where), hint=cls.example())
+            raise UsageError(
+                "no release named", address=str(where), hint=f"openallen show {cls.example()}"
+            )
         return where
 
     def options(
@@ -111,10 +113,10 @@ class ReleaseSource(Source):
         return read_options(kind, given, str(address)), address
 
     def _one(self, address: Address, done: str) -> None:
-        """See that an address names a project."""
+        """Check that an address names a project."""
         if not address.name:
             raise UsageError(
-                f"which project is to be {done}?",
+                f"cannot be {done} as a whole",
                 address=str(address),
                 hint=f"openallen list {self.scheme}:",
             )
@@ -139,7 +141,7 @@ class ReleaseSource(Source):
             return lists.list_table(self.context, asked)
         if address.version:
             raise UsageError(
-                "versions of a project are listed, not those of a version",
+                "a version has nothing to list but its files and tables",
                 address=str(address),
                 hint=f"openallen list {address}/files",
             )
@@ -205,7 +207,7 @@ class ReleaseSource(Source):
     def _no_conditions(address: Address) -> None:
         if address.conditions:
             raise UsageError(
-                f"'{address.conditions[0]}' means nothing here",
+                f"'{address.conditions[0]}' is not allowed here",
                 address=str(address),
                 why="conditions choose rows of a table, or files of one kind",
                 hint=f"openallen list release:{address.name}/files",
@@ -215,7 +217,7 @@ class ReleaseSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by names of manifests whether a folder is AllenSDK's cache, a mirror, or ours."""
+        """Recognise a cache of AllenSDK, a mirror, or our own folder by the names of manifests."""
         if place.path is None or not place.is_folder:
             return 0
         from openallen.sources.releases.folders import is_release
@@ -282,7 +284,7 @@ class ReleaseSource(Source):
 
         if not (address.name and address.version) or address.path or address.conditions:
             raise UsageError(
-                "which version?" if not address.path else "versions are removed whole",
+                "no version given" if not address.path else "versions are removed whole",
                 address=str(address),
                 hint="openallen store ls",
             )
@@ -293,7 +295,7 @@ class ReleaseSource(Source):
     def adopt(
         self, folder: Path, *, in_place: bool, step: Callable[[object], None]
     ) -> Facts | None:
-        """Take over a cache that AllenSDK made; None if the folder is of another kind."""
+        """Adopt a cache of AllenSDK; return None if the folder is of another kind."""
         from openallen.sources.releases.folders import projects_in
         from openallen.sources.releases.maintenance import adopt
 

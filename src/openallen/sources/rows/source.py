@@ -24,17 +24,15 @@ __all__ = ["RmaSource"]
 class ListOptions:
     """What listing models takes."""
 
-    refresh: bool = option(False, "Ask the service for its models again.")
-    accept_short: bool = option(
-        False, "Accept the rows there are where the service announces more than it has."
-    )
+    refresh: bool = option(False, "Download the list of models from the service again.")
+    accept_short: bool = option(False, "Accept fewer rows than the service announces.")
 
 
 class RmaSource(Source):
     """Models of brain-map.org and their rows."""
 
     scheme: ClassVar[str] = "rma"
-    title: ClassVar[str] = "rows of brain-map.org"
+    title: ClassVar[str] = "models and rows of brain-map.org"
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "rma:ProjectionImage?specimen_id=313862022",
@@ -109,7 +107,7 @@ class RmaSource(Source):
             raise UsageError(
                 "models have no filters", why=str(wanted[0]), hint="openallen list rma:"
             )
-        notes = ["models known here; the service may have more"]
+        notes = ["models known to openallen; --refresh asks the service"]
         if options.refresh:
             found = refresh(self.context.client, self.context.settings.store)
             notes = [f"{len(found.models)} models described by {self.context.settings.source}"]
@@ -151,10 +149,10 @@ class RmaSource(Source):
         if known is None:
             meant = schema().meant(address.name)
             raise NotFoundError(
-                "this model is not known here",
+                "no such model",
                 address=str(address),
-                why="the service may have it all the same",
-                hint=f"openallen show rma:{meant}" if meant else "openallen list rma:",
+                why="the service may have newer ones",
+                hint=f"openallen show rma:{meant}" if meant else f"openallen query {address.name}",
             )
         return _facts_of(known, str(address))
 

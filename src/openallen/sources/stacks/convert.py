@@ -63,9 +63,7 @@ class ConvertOptions:
         if self.jobs < 0:
             raise UsageError("jobs must be 1 or more, or 0 for as many as fit")
         if self.gray and self.keep_jpeg:
-            raise UsageError(
-                "gray and keep_jpeg exclude each other: JPEGs that are kept have colours"
-            )
+            raise UsageError("gray and keep_jpeg exclude each other")
 
 
 @dataclass(frozen=True, repr=False)

@@ -75,8 +75,8 @@ class PlaneEntry(Entry, frozen=True, kw_only=True):
     resolution_um_per_px: Length
     tier_count: Count
     server_path: str
-    downsample: Annotated[int, Meta(ge=0, description="halvings asked for")]
-    quality: Annotated[int, Meta(ge=0, le=100, description="asked for; null: the best")] | None
+    downsample: Annotated[int, Meta(ge=0, description="number of halvings")]
+    quality: Annotated[int, Meta(ge=0, le=100, description="JPEG quality; null: the best")] | None
     file_width_px: Positive | None = None
     file_height_px: Positive | None = None
 
@@ -246,7 +246,7 @@ def shipped_schema() -> dict[str, Any]:
 
 
 def looks_like_stack(folder: Path) -> bool:
-    """Tell whether a folder has the manifest of a stack, whole or damaged; not somebody else's."""
+    """Return whether a folder has the manifest of a stack, intact or damaged, and no other."""
     try:
         body = (folder / MANIFEST_NAME).read_bytes()
     except OSError:
@@ -273,7 +273,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise NotFoundError(
             "no image stack in this folder",
             address=str(folder),
-            why=f"there is no {MANIFEST_NAME}",
+            why=f"no {MANIFEST_NAME}",
             hint="openallen fetch stack:313862022",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is the first

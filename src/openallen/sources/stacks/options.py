@@ -67,10 +67,14 @@ class Options:
         example="::4",
     )
     quality: int | None = option(
-        None, "JPEG quality; the service's best by default.", minimum=0, maximum=100, example="80"
+        None,
+        "JPEG quality; the best one by default.",
+        minimum=0,
+        maximum=100,
+        example="80",
     )
-    projections: bool = option(True, "Fetch the service's projections too.")
-    morphology: bool = option(True, "Fetch the files of the reconstruction too.")
+    projections: bool = option(True, "Also fetch the projections of the service.")
+    morphology: bool = option(True, "Also fetch the files of the reconstruction.")
     format: str | None = option(
         None, "Also write the table of planes.", choices=("json", "csv", "parquet"), example="csv"
     )
@@ -91,7 +95,7 @@ class ShowOptions:
 
     downsample: int | None = option(
         None,
-        "Plan for this size: halvings of width and height.",
+        "Plan for this size: halve width and height this many times.",
         minimum=0,
         maximum=20,
         example="3",
@@ -102,6 +106,4 @@ class ShowOptions:
 class ListOptions:
     """What listing cells takes."""
 
-    accept_short: bool = option(
-        False, "Accept the rows there are where the service announces more than it has."
-    )
+    accept_short: bool = option(False, "Accept fewer rows than the service announces.")

@@ -119,7 +119,7 @@ class StackJob:
         raise OfflineError(
             "not here, and offline mode is on",
             address=f"stack:{specimen_id}",
-            why=f"{to} does not hold all that is asked for" if _known(to) else "",
+            why=f"{to} does not hold all of it" if _known(to) else "",
             hint=command,
         )
 

@@ -108,7 +108,7 @@ def plan_stack(
     sizes = known.sizes() if known else {}
     return Plan(
         address=f"stack:{facts.specimen_id}",
-        title=f"image stack of specimen {facts.specimen_id}",
+        title=f"Image stack of specimen {facts.specimen_id}",
         source=client.source,
         to=to,
         files=tuple(replace(f, last_bytes=sizes.get(f.path)) for f in files),

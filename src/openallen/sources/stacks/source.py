@@ -36,7 +36,7 @@ class StackSource(Source):
     """One cell's brightfield image stack: planes, projections, reconstruction."""
 
     scheme: ClassVar[str] = "stack"
-    title: ClassVar[str] = "one cell's brightfield image stack"
+    title: ClassVar[str] = "brightfield image stacks of single cells"
     numeric: ClassVar[bool] = True
     folder: ClassVar[str] = "stacks"
     examples: ClassVar[tuple[Example, ...]] = (
@@ -171,7 +171,7 @@ class StackSource(Source):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Tell by the manifest whether a folder, or a manifest itself, is of a stack."""
+        """Recognise the folder of a stack, or its manifest, by the manifest."""
         folder = place.path.parent if place.path and place.file == _MANIFEST else place.path
         if folder is None or not (place.is_folder or place.file == _MANIFEST):
             return 0
@@ -293,6 +293,10 @@ def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
 
     where = Address.parse(address)
     if where.scheme != StackSource.scheme:
-        raise UsageError("this is not a stack", address=str(where), hint=StackSource.example())
+        raise UsageError(
+            "this is not a stack",
+            address=str(where),
+            hint=f"openallen show {StackSource.example()}",
+        )
     with Context(source=source) as context:
         return describe(context.client, where.id)

@@ -1,4 +1,4 @@
-"""Facts kept beside the files they are of."""
+"""The JSON file of facts beside the files it describes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from openallen.errors import StoreError
 from openallen.store.disk import write_whole
 
-__all__ = ["keep_facts"]
+__all__ = ["write_facts"]
 
 
-def keep_facts(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write facts beside the files they are of; a file that says the same is left alone."""
+def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts beside the files they describe, unless they are written already."""
     told = json.dumps(facts, indent=1, ensure_ascii=False, default=str).encode()
     with suppress(OSError):
         if path.read_bytes() == told:
             return
-    with suppress(StoreError):  # the files are there, and can be opened without
+    with suppress(StoreError):  # the files are there, and open without it
         write_whole(path, told)

@@ -1,4 +1,4 @@
-"""Listings as they were last seen, so that what is complete here can be told so offline."""
+"""Cached listings: offline, they tell whether what is here is complete."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Final
 
 from openallen.sources.buckets.patterns import matches, static_prefix
-from openallen.store.objects import KeptObjects
+from openallen.store.objects import CachedObjects
 from openallen.transport.s3 import Listed
 
-__all__ = ["KeptListings"]
+__all__ = ["CachedListings"]
 
 _MOST: Final = 200_000
 
 
-class KeptListings:
-    """Listings kept below the store; where it cannot be written to, nothing is.
+class CachedListings:
+    """Listings cached in the store; in a store that cannot be written, nothing is cached.
 
     Parameters
     ----------
@@ -27,23 +27,23 @@ class KeptListings:
     """
 
     def __init__(self, store: Path) -> None:
-        self._kept = KeptObjects(store / "ranges" / "listings", limit_bytes=1 << 30)
+        self._cached = CachedObjects(store / "ranges" / "listings", limit_bytes=1 << 30)
 
     def put(self, url: str, pattern: str, found: Sequence[Listed]) -> None:
-        """Keep what was listed below a prefix; not the largest listings."""
+        """Store the listing of a prefix, unless it is one of the largest."""
         if len(found) > _MOST:
             return
         rows = [(entry.key, entry.size_bytes, entry.etag) for entry in found]
         body = gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
-        self._kept.put(f"{url} {pattern}", body)
+        self._cached.put(f"{url} {pattern}", body)
 
     def get(self, url: str, prefix: str, pattern: str) -> list[Listed] | None:
-        """Return what a pattern means of what was listed last, for it or for a folder around it.
+        """Return the entries that match a pattern, of the last listing of it or of a parent folder.
 
-        None where that was not kept.
+        None without such a listing.
         """
         for wider in (pattern, *_around(pattern)):
-            body = self._kept.get(f"{url} {wider}")
+            body = self._cached.get(f"{url} {wider}")
             if body is not None:
                 rows = json.loads(gzip.decompress(body))
                 return [
