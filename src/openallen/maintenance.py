@@ -121,7 +121,7 @@ def _target(context: Context, what: str | Path) -> Target:
     where = Address.parse(str(what)) if ":" in str(what) else None
     if where is None:
         raise NotFoundError("no such file or folder", address=str(what), hint="openallen store ls")
-    source = context.source(where)
+    source = context.source(where, held=True)
     folder = context.folder(where)
     if not folder.exists():
         raise source.not_here(where, NotFoundError("nothing to verify"))
@@ -280,7 +280,7 @@ def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None 
         raise UsageError("no address given", hint="openallen store ls")
     wanted = [Address.parse(text) for text in addresses]
     with Context(settings) as context:
-        rows: list[Row] = [context.source(a).prune(a, dry_run=dry_run) for a in wanted]
+        rows: list[Row] = [context.source(a, held=True).prune(a, dry_run=dry_run) for a in wanted]
     return Rows(
         rows, ("address", "files", "freed_bytes"), id_column="address", noun="item"
     ).loaded()

@@ -17,6 +17,7 @@ from farstores import EXA, PROBE, SESSION, SMART, publish_stores
 from farstores import RAW as PROBED
 
 import openallen as oa
+from openallen import maintenance
 from openallen.address import Address
 from openallen.errors import (
     AddressError,
@@ -526,6 +527,20 @@ def test_offline_an_asset_is_what_is_here_of_it(bucket, offline, tmp_path):
     shutil.rmtree(tmp_path / "store")
     with pytest.raises(OfflineError):
         oa.show(f"asset:{RAW}")
+
+
+def test_what_the_store_holds_is_looked_after_whatever_service_is_chosen(bucket, monkeypatch):
+    oa.fetch(f"asset:{RAW}")
+    monkeypatch.delenv("OPENALLEN_S3_ENDPOINT")
+    monkeypatch.setenv("OPENALLEN_SOURCE", "sample")
+    with pytest.raises(NotFoundError, match="sample has no AIND data"):
+        oa.fetch(f"asset:{RAW}")
+    results = [checked.status for _, checked in maintenance.verify([f"asset:{RAW}"])]
+    assert set(results) == {"intact"}
+    (row,) = maintenance.prune([f"asset:{RAW}"], dry_run=False)
+    assert row["files"] > 0
+    with pytest.raises(NotFoundError, match="not in the store"):
+        list(maintenance.verify([f"asset:{RAW}"]))
 
 
 # --- views ----------------------------------------------------------------------------------------

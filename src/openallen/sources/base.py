@@ -177,8 +177,6 @@ class Source(ABC):
         ------
         UsageError
             If it has parts or a version that mean nothing here: nothing is ever left out silently.
-        NotFoundError
-            If the source is the embedded sample, which has nothing of this.
         """
         if address.path and not self.parts:
             raise UsageError(
@@ -193,6 +191,20 @@ class Source(ABC):
                 address=str(address),
                 hint=f"openallen show {self.example()}",
             )
+
+    def check_service(self, address: Address) -> None:
+        """Check that the service of the settings has such things at all; makes no request.
+
+        Parameters
+        ----------
+        address
+            The address, for the error.
+
+        Raises
+        ------
+        NotFoundError
+            If it is the embedded sample, which has nothing of this.
+        """
         settings = self.context.settings
         elsewhere = self.in_buckets and settings.s3_endpoint
         if self.no_sample and settings.source == "sample" and not elsewhere:

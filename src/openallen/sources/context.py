@@ -75,21 +75,26 @@ class Context:
 
     # --- sources ----------------------------------------------------------------------------------
 
-    def source(self, address: Address) -> Source:
+    def source(self, address: Address, *, held: bool = False) -> Source:
         """Return the source an address is of, having checked the address.
 
         Parameters
         ----------
         address
             The address.
+        held
+            Whether only what the store holds of it is wanted, whatever service it came from.
 
         Raises
         ------
         UsageError, NotFoundError
-            If the address can name nothing of it: see `openallen.sources.base.Source.check`.
+            If the address can name nothing of it: see `openallen.sources.base.Source.check`
+            and, unless `held`, `~openallen.sources.base.Source.check_service`.
         """
         found = SCHEMES[address.scheme](self)
         found.check(address)
+        if not held:
+            found.check_service(address)
         return found
 
     @property
