@@ -306,7 +306,7 @@ def test_validation_of_nothing_and_by_nobody(bucket):
 
 def test_what_is_fetched_says_how_to_fetch_it_again(bucket, tmp_path):
     plan = oa.plan(f"asset:{RAW}/behavior/*.csv", to=tmp_path / "a b")
-    assert plan.title == f"asset {RAW}"
+    assert plan.title == f"Asset {RAW}"
     assert [f.path for f in plan.files] == ["behavior/licks.csv", "behavior/rewards.csv"]
     assert plan.files[0].address == f"asset:{RAW}/behavior/licks.csv"
     assert plan.files[0].retry == f"openallen fetch 'asset:{RAW}/behavior/*.csv' --to '{tmp_path}/a b'"  # fmt: skip

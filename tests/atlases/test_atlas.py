@@ -542,7 +542,7 @@ def test_an_address_means_what_it_says(source, monkeypatch, tmp_path):
         oa.open("grid:181777177?include=injection_density")
     with pytest.raises(NotFoundError, match="no grid of 25"):
         oa.open("grid:181777177?resolution=25")
-    with pytest.raises(UsageError, match="hold no 'bogus'"):
+    with pytest.raises(UsageError, match="no such grid volume 'bogus'"):
         oa.open("grid:181777177?include=bogus")
     assert oa.open("structures:1/VISp").id == 385
     with pytest.raises(NotFoundError, match="no such structure"):

@@ -233,6 +233,7 @@ def test_on_a_terminal_the_question_is_asked(tmp_path, live, answer, code):
         (["fecth", "stack:1"], 2, "openallen fetch stack:1"),
         (["fetch", "rma:Specimen", "--to", "x"], 2, "cannot be"),
         (["fetch", "grid:5", "--to", "x"], 3, "no such section data set"),
+        (["fetch", STACK, "downsample=3"], 2, f"openallen fetch '{STACK}?downsample=3'"),
         (["list", "grid:", "plane=sagital"], 2, "plane=sagittal"),
         (["show", STACK, "--at", "1,2,3"], 2, "--at is for grid: and atlas: addresses only"),
         (
@@ -317,6 +318,21 @@ def test_some_failed_is_5_with_a_command_for_each(tmp_path, archive):
     failed = [f for f in document["reports"][0]["files"] if f["status"] == "failed"]
     assert [f["path"] for f in failed] == ["planes/0017.jpg"]
     assert failed[0]["retry"].endswith("--planes 15")
+
+
+def test_many_failures_are_counted_and_their_urls_left_to_json(tmp_path, archive):
+    url = archive("corrupt@imageservice")
+    env = {**os.environ, "OPENALLEN_ATTEMPTS": "1"}
+    done = openallen(
+        "fetch", STACK, "--to", tmp_path / "c", "--downsample", 5, "--source", url, env=env
+    )
+    assert done.returncode == ExitCode.INCOMPLETE
+    named = re.findall(r"^  (?:planes|projections)/\S+: (.*)$", done.stdout, re.MULTILINE)
+    assert len(named) == 10
+    assert not any(url in why for why in named)
+    failed = int(re.search(r"failed +(\d+) files", done.stdout)[1])
+    assert f"  and {failed - 10} more; all of them with --json" in done.stdout
+    assert done.stderr.count("error: ") == 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -471,6 +487,11 @@ def test_show_tells_facts_sizes_and_a_plan(live):
     assert "5,760 px, 659 µm" in text
     assert "7,568 px, 866 µm" in text
     assert "6.54 GB" in text
+
+
+def test_a_note_is_printed_once(live):
+    done = openallen("show", STACK, *live)
+    assert done.stdout.count("Sample data: metadata are real") == 1
 
 
 def test_settings_and_their_origins(tmp_path):

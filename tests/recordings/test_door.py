@@ -119,7 +119,7 @@ def test_kinds_there_are_not(bucket):
         oa.plan("recording:nothing")
     for ask in (oa.show, oa.open):
         for address in ("recording:", "recording:aind-np2"):
-            with pytest.raises(UsageError, match="no single recording"):
+            with pytest.raises(UsageError, match="not a single recording"):
                 ask(address)
     with pytest.raises(NotFoundError, match="no such kind of recording"):
         oa.show("recording:nothing")
@@ -148,7 +148,7 @@ def test_a_recording_is_read_where_it_lies_and_then_here(bucket, traces, tmp_pat
     assert np.array_equal(far.traces(0.05, 0.1, scaled=False), traces[1500:3000])
     plan = oa.plan(ADDRESS, to=tmp_path / "to")
     assert plan.to == tmp_path / "to" / PROBE
-    assert plan.title == f"recording aind-np2/{PROBE}"
+    assert plan.title == f"Recording aind-np2/{PROBE}"
     assert {f.address for f in plan.files} >= {f"{ADDRESS}/cached.json"}
     assert plan.files[0].retry == f"openallen fetch {ADDRESS} --to {tmp_path / 'to'}"
     folder = oa.fetch(ADDRESS, to=tmp_path / "to")

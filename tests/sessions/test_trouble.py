@@ -149,7 +149,7 @@ def test_no_eye_tracking_no_licks_no_rewards(spoil):
 def test_what_is_missing_says_so_and_the_rest_works(spoil, attribute, path):
     session = spoil("ophys", without(path))
     with pytest.raises(
-        NotFoundError, match=r"not in this file|no traces|this session has no"
+        NotFoundError, match=r"not in this file|no traces|no cells|this session has no"
     ) as caught:
         getattr(session, attribute)
     assert path.split("/")[-1] in str(caught.value)

@@ -94,7 +94,7 @@ def _known_options(options: dict[str, Any]) -> None:
         if name not in _OPTIONS:
             near = get_close_matches(name, _OPTIONS, 1)
             raise UsageError(
-                f"sessions have no option '{name}'", hint=near[0] if near else ", ".join(_OPTIONS)
+                f"no such option '{name}'", hint=near[0] if near else ", ".join(_OPTIONS)
             )
 
 
