@@ -15,10 +15,10 @@ from openallen.sources.base import Facts, Field, Row, Rows, Section, fields_of
 
 if TYPE_CHECKING:
     from openallen.sources.assets.content import Content
+    from openallen.sources.assets.options import ShowOptions
     from openallen.sources.assets.provenance import Family
     from openallen.sources.assets.read import Asset
     from openallen.sources.assets.record import Record
-    from openallen.sources.assets.source import ShowOptions
     from openallen.sources.context import Context
 
 __all__ = ["asset_facts", "catalogue_rows"]

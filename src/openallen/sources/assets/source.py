@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, OfflineError, UsageError
+from openallen.sources.assets.options import ListOptions, ShowOptions
 from openallen.sources.base import (
     LIKELY,
     MAYBE,
@@ -18,7 +19,6 @@ from openallen.sources.base import (
     Place,
     Rows,
     View,
-    option,
 )
 from openallen.sources.buckets.source import BucketSource, Root, parts_of
 
@@ -27,32 +27,12 @@ if TYPE_CHECKING:
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
 
-__all__ = ["AssetSource", "ListOptions", "ShowOptions"]
+__all__ = ["AssetSource"]
 
 _BUCKET = "aind-open-data"
 _SIDECARS = ("data_description.json", "metadata.nd.json", "metadata.json")
 _RAW = "ecephys_625749_2022-08-03_15-15-06"
 _TILE = "exaSPIM_653431_2023-05-06_10-23-15/SPIM.ome.zarr/tile_000000_ch_561.zarr"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ListOptions:
-    """What listing the catalogue takes."""
-
-    refresh: bool = option(False, "Download the catalogue again, even if the copy is recent.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShowOptions:
-    """What showing an asset takes."""
-
-    graph: bool = option(False, "Show its provenance: source assets and derived assets.")
-    dot: Path | None = option(
-        None, "Write the provenance graph for Graphviz to this file.", metavar="FILE"
-    )
-    validate: bool = option(
-        False, "Validate its metadata with aind-data-schema instead; exit code 7 if invalid."
-    )
 
 
 class AssetSource(BucketSource):
