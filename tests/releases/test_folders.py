@@ -172,7 +172,7 @@ def test_a_folder_is_opened_as_it_is(release, tmp_path, offline, mirror):
 
 def test_what_holds_no_release(tmp_path):
     assert not is_release(tmp_path)
-    with pytest.raises(NotFoundError, match="no cache of a release is here"):
+    with pytest.raises(NotFoundError, match="no cache of a release in this folder"):
         opened_in(tmp_path)
 
 

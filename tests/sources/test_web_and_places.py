@@ -153,7 +153,7 @@ def test_a_missing_file_is_told_with_the_nearest(world, tmp_path):
     (tmp_path / "session_1.nwb").write_bytes(b"x")
     with pytest.raises(NotFoundError) as caught:
         oa.open(tmp_path / "sesion_1.nwb")
-    assert caught.value.hint == str(tmp_path / "session_1.nwb")
+    assert caught.value.hint == f"openallen show {tmp_path / 'session_1.nwb'}"
 
 
 SWC = "1 1 0 0 0 1 -1\n2 3 0 5 0 1 1\n"
@@ -185,7 +185,7 @@ def test_a_reconstruction_is_read_from_its_path(tmp_path, monkeypatch):
 
 def test_files_of_no_known_kind_are_refused_by_name(world, tmp_path):
     (tmp_path / "x.docx").write_bytes(b"PK")
-    with pytest.raises(UsageError, match=r"'\.docx' are not opened"):
+    with pytest.raises(UsageError, match=r"'\.docx' files cannot be opened"):
         oa.open(tmp_path / "x.docx")
 
 

@@ -210,8 +210,9 @@ class Facts:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        told = self.labelled | {s.title: s.text for s in self.sections if s.text}
-        own = card(self.title, told, note=" ".join(self.notes), pre=True)
+        # With a colon, since a section may have the name of a fact: the structures of an ontology.
+        told = self.labelled | {f"{s.title}:": s.text for s in self.sections if s.text}
+        own = card(self.title, told, note=" ".join(self._own_notes), pre=True)
         return own if self.plan is None else f"{own}\n{self.plan._repr_html_()}"
 
     def save_picture(self, path: Path | str, name: str = "") -> Path:

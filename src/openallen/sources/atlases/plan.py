@@ -165,10 +165,10 @@ def _known_kinds(told: str) -> tuple[str, ...]:
     for word in kinds:
         if word not in EXPRESSION and word not in CONNECTIVITY:
             raise UsageError(
-                f"grids hold no '{word}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
+                f"no such grid volume '{word}'", hint=", ".join((*EXPRESSION, *CONNECTIVITY))
             )
     if not kinds:
-        raise UsageError("include= names nothing", hint="include=energy")
+        raise UsageError("include= is empty", hint="include=energy")
     if len({word in EXPRESSION for word in kinds}) == 2:
         raise UsageError(
             "a data set is of expression or of connectivity, not of both", why=", ".join(kinds)
@@ -249,7 +249,7 @@ def plan_grids(
     Raises
     ------
     UsageError
-        If grids hold no such thing.
+        If there is no such volume.
     """
     if kind not in EXPRESSION:
         raise UsageError(f"no such volume of expression '{kind}'", hint=", ".join(EXPRESSION))

@@ -152,7 +152,7 @@ class RmaSource(Source):
                 "no such model",
                 address=str(address),
                 why="the service may have newer ones",
-                hint=f"openallen show rma:{meant}" if meant else f"openallen query {address.name}",
+                hint=f"openallen show rma:{meant}" if meant else "openallen list rma:",
             )
         return _facts_of(known, str(address))
 
