@@ -333,9 +333,9 @@ def test_values_are_told_where_nothing_matches(release):
         f"openallen list {NAME}@0.2.0/ophys_experiment_table targeted_structure=VISp"
     )
     many = oa.list(f"{NAME}/ophys_experiment_table", ophys_experiment_id=5).empty()
-    assert " is " not in many.why
+    assert "values of" not in many.why
     kinds = oa.list(f"{NAME}/files", kind="tabel").empty()
-    assert "kind is behavior_session, ophys_experiment, table" in kinds.why
+    assert "values of kind: behavior_session, ophys_experiment, table" in kinds.why
     with pytest.raises(UsageError, match="no column 'targeted_struture'") as caught:
         oa.list(f"{NAME}/ophys_experiment_table", targeted_struture="VISp")
     assert caught.value.hint.startswith("targeted_structure")

@@ -491,7 +491,7 @@ def test_wrong_ids_and_options_are_named(files, tmp_path):
         oa.open(files["ophys"], exclude_invalid=True)
     assert "exclude_invalid_rois" in str(caught.value)
     (tmp_path / "x.md").write_text("words")
-    with pytest.raises(UsageError, match=r"files of the kind '\.md'"):
+    with pytest.raises(UsageError, match=r"'\.md' files cannot be opened"):
         oa.open(tmp_path / "x.md")
 
 
