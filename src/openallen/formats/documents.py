@@ -62,7 +62,7 @@ def read_document(
     MissingExtraError
         Without the extra ``tables``.
     """
-    where, low = f"{place.name}/{key}", key.lower()
+    where, low = f"{place.name}/{key}".removeprefix("./"), key.lower()
     try:
         if low.endswith(COLUMNAR):
             return _parquet(file, where, columns, nrows)
