@@ -489,6 +489,13 @@ def test_show_tells_facts_sizes_and_a_plan(live):
     assert "6.54 GB" in text
 
 
+def test_a_damaged_reconstruction_is_named(tmp_path):
+    (tmp_path / "bad.swc").write_text("bad\n")
+    done = openallen("show", "bad.swc", cwd=tmp_path)
+    assert done.returncode == ExitCode.INTEGRITY
+    assert done.stderr.startswith("error: bad.swc: not an SWC file (line 1: ")
+
+
 def test_a_note_is_printed_once(live):
     done = openallen("show", STACK, *live)
     assert done.stdout.count("Sample data: metadata are real") == 1

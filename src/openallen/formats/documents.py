@@ -7,7 +7,13 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError, UsageError
+from openallen.errors import (
+    CorruptError,
+    IntegrityError,
+    MissingExtraError,
+    NotFoundError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from openallen.formats.objects import Objects
@@ -56,7 +62,7 @@ def read_document(
     MissingExtraError
         Without the extra ``tables``.
     """
-    where, low = f"{place.name}/{key}", key.lower()
+    where, low = f"{place.name}/{key}".removeprefix("./"), key.lower()
     try:
         if low.endswith(COLUMNAR):
             return _parquet(file, where, columns, nrows)
@@ -75,9 +81,10 @@ def read_document(
             return [json.loads(line) for line in body.splitlines() if line.strip()]
         return json.loads(body)
     except ImportError as error:
-        raise MissingExtraError("tables", "reading a table of an asset") from error
+        raise MissingExtraError("tables", "reading a table") from error
     except (ValueError, EOFError) as error:
-        if isinstance(error, (UsageError, CorruptError)):
+        if isinstance(error, (UsageError, IntegrityError)):
+            error.address = error.address or where
             raise
         raise CorruptError(
             f"not valid {low.rpartition('.')[2].upper()}", address=where, why=str(error)[:200]

@@ -254,7 +254,7 @@ def _point(volume: xr.DataArray, at_um: Any) -> tuple[int, ...]:
         found = index_of(asked, spacing_of(volume))
         if not all(0 <= i < size for i, size in zip(found, volume.shape, strict=True)):
             ends = " x ".join(
-                f"{n * s:g}" for n, s in zip(volume.shape, spacing_of(volume), strict=True)
+                f"{n * s:,.0f}" for n, s in zip(volume.shape, spacing_of(volume), strict=True)
             )
             raise UsageError("the point is outside the volume", why=f"size {ends} µm")
         return tuple(int(i) for i in found)
