@@ -291,6 +291,9 @@ class Plan:
     def __str__(self) -> str:
         return "\n".join([facts_text(self.title, self._facts()), *(f"  {n}" for n in self.notes)])
 
+    def __repr__(self) -> str:  # a dataclass's own would write out every file
+        return str(self)
+
     def _repr_html_(self) -> str:
         return card(self.title, self._facts(), note=" ".join(self.notes))
 

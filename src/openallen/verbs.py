@@ -18,7 +18,7 @@ from openallen.display import picture_path
 from openallen.errors import AddressError, UsageError
 from openallen.settings import Settings
 from openallen.sources.context import Context
-from openallen.sources.facts import Facts
+from openallen.sources.facts import NO_PICTURE, Facts
 from openallen.sources.options import describe, read_options
 from openallen.sources.registry import SCHEMES
 from openallen.sources.tables import Rows
@@ -193,7 +193,7 @@ def _facts(
     if where is not None:
         found = context.source(where)
         if picture and not found.draws:
-            raise UsageError("no picture available", address=str(where))
+            raise UsageError("no picture available", address=str(where), why=NO_PICTURE)
         read, plain = found.options(found.show_options, where, options)
         return found.facts(plain, read)
     place = context.place(what if isinstance(what, Path) else str(what))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -81,6 +83,9 @@ class Tiny(Source):
             raise NotFoundError("no such number", address=str(address), hint="openallen list tiny:")
         return THINGS[address.name]
 '''
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-source.md"
 
 
 def wheel(folder: Path, server: str) -> Path:
@@ -181,3 +186,72 @@ def test_a_source_that_cannot_be_loaded_leaves_the_others_alone(tmp_path):
     )  # fmt: skip
     assert done.returncode == 1
     assert "the source 'broken:' cannot be loaded" in done.stderr
+
+
+@pytest.fixture
+def weather(tmp_path, loopback):
+    """Write the package of the page "Add a source", its server here; return a function that runs the CLI."""
+    server = loopback({"/seattle/2024.csv": file_handler(b"month,rain_mm\n1,141\n2,89\n")})
+    page = PAGE.read_text(encoding="utf-8")
+    [entry] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [(name, value)] = tomllib.loads(entry)["project"]["entry-points"]["openallen.sources"].items()
+    module = value.partition(":")[0]
+    file = tmp_path / "site" / Path(*module.split(".")).with_suffix(".py")
+    info = tmp_path / "site" / "weather-1.0.dist-info"
+    for folder in (file.parent, info):
+        folder.mkdir(parents=True)
+    file.write_text(code.replace("https://weather.example", server.url), encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: weather\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[openallen.sources]\n{name} = {value}\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words], capture_output=True, text=True, check=False, timeout=120,
+            env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    return run
+
+
+def test_the_source_of_the_page_works_with_every_verb(weather):
+    def openallen(*words: str) -> subprocess.CompletedProcess[str]:
+        return weather("-m", "openallen", *words)
+
+    assert openallen("list", "weather:", "altitude_m__gt=50", "--ids").stdout == "seattle\n"
+    assert openallen("show", "weather:seattle", "--json").returncode == 0
+    planned = openallen("fetch", "weather:seattle", "--year", "2024", "--dry-run")
+    assert "to fetch  1 file" in planned.stdout + planned.stderr
+    assert openallen("fetch", "weather:seattle", "--year", "2024").returncode == 0
+    assert openallen("verify", "weather:seattle").stdout.startswith("1 intact")
+    opened = weather(
+        "-c", "import openallen as oa; print(oa.open('weather:seattle')['rain_mm'].sum())"
+    )
+    assert opened.stdout == "230\n", opened.stderr
+
+
+def test_the_source_of_the_page_never_leaves_out_a_filter(weather):
+    none = weather("-m", "openallen", "list", "weather:", "altitude_m__gt=100")
+    assert none.returncode == 3
+    assert "nothing matches" in none.stderr
+    mistyped = weather("-m", "openallen", "list", "weather:", "altitude=56")
+    assert mistyped.returncode == 2
+    assert "try: openallen list weather: altitude_m=56" in mistyped.stderr
+    assert weather("-m", "openallen", "list", "weather:seattle").returncode == 2
+
+
+def test_the_help_of_a_source_has_its_own_examples(weather):
+    for verb, line in {
+        "list": "openallen list weather:",
+        "show": "openallen show weather:seattle",
+        "fetch": "openallen fetch weather:seattle",
+    }.items():
+        shown = weather("-m", "openallen", verb, "weather:", "--help").stdout
+        examples = shown.partition("Examples:")[2]
+        assert line in examples
+        assert "stack:" not in examples
+        assert (
+            f"(openallen {verb} SCHEME: --help)"
+            in weather("-m", "openallen", verb, "--help").stdout
+        )

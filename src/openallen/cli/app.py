@@ -54,11 +54,23 @@ class ExampleCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = examples
 
+    def examples_of(self, ctx: click.Context) -> tuple[tuple[str, str], ...]:
+        """Return the examples that go with what was typed; here all of them.
+
+        Parameters
+        ----------
+        ctx
+            The call.
+        """
+        del ctx
+        return self.examples
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples below the options."""
-        if self.examples:
+        examples = self.examples_of(ctx)
+        if examples:
             with formatter.section("Examples"):
-                for line, meaning in self.examples:
+                for line, meaning in examples:
                     formatter.write(f"  {line}\n      {meaning}\n")
         super().format_epilog(ctx, formatter)
 

@@ -32,7 +32,7 @@ EXAMPLES = (
         "openallen fetch stack:313862022 --to ends --planes ::25 --downsample 4 --source sample",
         "every 25th plane",
     ),
-    ("openallen fetch image:321549654?downsample=5 --to . --source sample", "one image"),
+    ("openallen fetch 'image:321549654?downsample=5' --to . --source sample", "one image"),
     ("openallen fetch atlas:P56 grid:69855739 --source sample", "an atlas and a grid"),
 )
 

@@ -158,6 +158,15 @@ class SourceCommand(ExampleCommand):
                     more.setdefault(described.name, _click_option(described))
         return [*own[:-1], *more.values(), own[-1]] if more else own
 
+    def examples_of(self, ctx: click.Context) -> tuple[tuple[str, str], ...]:
+        """Return the examples of the sources that were named; of each that has none, its own."""
+        meant = ctx.meta.get(_MEANT, ())
+        found: list[tuple[str, str]] = []
+        for source in meant:
+            own = [e for e in self.examples if f" {source.scheme}:" in e[0].replace("'", "")]
+            found += own or [_example(ctx.command_path, source)]
+        return tuple(dict.fromkeys(found)) if meant else self.examples
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the schemes with their own options, unless one was named."""
         if not ctx.meta.get(_MEANT):
@@ -168,13 +177,19 @@ class SourceCommand(ExampleCommand):
                 flags = ", ".join(d.flag for d in _described(source, self.kind))
                 told.append((f"{source.scheme}:", source.title + (f"; {flags}" if flags else "")))
             with formatter.section(
-                f"Addresses and their own options (openallen {self.name} SCHEME: --help)"
+                f"Addresses and their own options ({ctx.command_path} SCHEME: --help)"
             ):
                 formatter.write_dl(told)
         super().format_epilog(ctx, formatter)
 
 
 _MEANT = "openallen.sources"
+
+
+def _example(command: str, source: type[Source]) -> tuple[str, str]:
+    if command.endswith(" list"):
+        return source.way_in(), source.title
+    return f"{command} {source.example()}", source.examples[0].meaning
 
 
 def _described(source: type[Source], kind: str) -> tuple[Described, ...]:
@@ -241,19 +256,23 @@ def _click_option(described: Described) -> click.Option:
     return click.Option(names, **kwargs)
 
 
+def _number(described: Described) -> click.ParamType[Any]:
+    whole, low, high = described.kind is int, described.option.minimum, described.option.maximum
+    if low is None and high is None:  # a range without bounds is "x<=None" in the help
+        return click.INT if whole else click.FLOAT
+    if not whole:
+        return click.FloatRange(low, high)
+    return click.IntRange(None if low is None else int(low), None if high is None else int(high))
+
+
 def _click_type(described: Described) -> click.ParamType[Any]:
     told = described.option
     if told.parse is not None:
         return click.STRING
     if told.choices and described.kind is str:
         return click.Choice(told.choices)
-    if described.kind is int:
-        return click.IntRange(
-            None if told.minimum is None else int(told.minimum),
-            None if told.maximum is None else int(told.maximum),
-        )
-    if described.kind is float:
-        return click.FloatRange(told.minimum, told.maximum)
+    if described.kind in {int, float}:
+        return _number(described)
     if described.kind is Path:
         return click.Path(path_type=Path, dir_okay=False)
     return click.STRING

@@ -31,7 +31,7 @@ EXAMPLES = (
 @click.option("--open", "in_browser", is_flag=True, help="Open the first link in a browser.")
 @common
 def command(call: Call, address: str, in_browser: bool) -> int:
-    """Print links to web viewers of ADDRESS.
+    """Print links to web viewers of ADDRESS, an asset: or an image in one.
 
     Neuroglancer states published with the data are listed first. Without any, one is generated for
     each image, for the public viewer.

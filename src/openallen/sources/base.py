@@ -130,8 +130,8 @@ class Source(ABC):
     @classmethod
     @final
     def example(cls) -> str:
-        """Return an address that works."""
-        return cls.examples[0].address
+        """Return an address that works, quoted for a shell: zsh expands a bare ``?``."""
+        return shlex.quote(cls.examples[0].address)
 
     @classmethod
     @final
@@ -400,7 +400,7 @@ class Source(ABC):
         UsageError
             If things of this source have none.
         """
-        raise self.cannot("viewed", address, self.way_in())
+        raise self.cannot("viewed", address, f"openallen show {shlex.quote(str(address))}")
 
     def written(self, report: Report, options: Any) -> dict[str, Path]:
         """Return files a fetch wrote beside the fetched ones, by what they are; may write them.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text, harmless, save_figure
 from openallen.errors import UsageError
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from openallen.plans import Plan
 
-__all__ = ["Facts", "Field", "Picture", "Section", "View", "fields_of", "plain"]
+__all__ = ["NO_PICTURE", "Facts", "Field", "Picture", "Section", "View", "fields_of", "plain"]
+
+
+NO_PICTURE: Final = "grids, atlases, volumes and sessions have pictures"
+"""Why an item has none."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +242,7 @@ class Facts:
             raise UsageError(
                 "no such picture" if names else "no picture available",
                 address=self.address,
-                why=f"pictures: {names}" if names else "",
+                why=f"pictures: {names}" if names else NO_PICTURE,
             )
         return save_figure(chosen.draw, path, self.address)
 

@@ -31,6 +31,8 @@ def facts_of_opened(opened: Any, address: str) -> Facts:
     kind = type(opened).__name__
     shown = getattr(opened, "_facts", None)
     title = getattr(opened, "title", None)
+    if shown is None and type(opened).__module__ == "numpy":
+        return _array_facts(opened, address)
     text = Section("", "text", repr(opened), repr(opened))
     return Facts(
         address=address,
@@ -40,6 +42,27 @@ def facts_of_opened(opened: Any, address: str) -> Facts:
         sections=(text,) if shown is None else (),
         ids=(address,),
         thing=opened,
+    )
+
+
+def _array_facts(array: Any, address: str) -> Facts:
+    """Return the shape, type and range of an array: its values are of no use to a reader."""
+    shape = [int(n) for n in array.shape]
+    fields = [
+        Field("shape", shape, " x ".join(f"{n:,}" for n in shape)),
+        Field("type", str(array.dtype)),
+    ]
+    # JSON has neither NaN nor infinity; comparing leaves out both.
+    known = array[abs(array) < float("inf")] if array.dtype.kind == "f" else array
+    if known.size and array.dtype.kind in "biuf":
+        fields += [Field("min", known.min().item()), Field("max", known.max().item())]
+    return Facts(
+        address=address,
+        title="array",
+        kind=type(array).__name__,
+        fields=tuple(fields),
+        ids=(address,),
+        thing=array,
     )
 
 

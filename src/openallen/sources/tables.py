@@ -186,7 +186,9 @@ class Rows(Sequence[Row]):
             for line in (names, *cells)
         ]
         left = len(self) - len(listed)
-        more = f"; {left:,} more rows are not shown" if left else ""
+        more = ""
+        if left:
+            more = f"; {count_text(left, 'more row')} {'is' if left == 1 else 'are'} not shown"
         return "\n".join([*lines, f"{self.counted}{more}", *map(harmless, self.notes)])
 
     def _repr_html_(self) -> str:

@@ -401,7 +401,7 @@ def _files(place: Path, ending: str) -> list[Path]:
             why=", ".join(p.name for p in found),
         )
     if not place.exists():
-        raise NotFoundError("no such grid", address=str(place))
+        raise NotFoundError("no such file or folder", address=str(place))
     return [place]
 
 
