@@ -81,7 +81,7 @@ class Condition:
             raise AddressError(f"operator '{self.op}' does not take {self.value!r}")
 
     @classmethod
-    def parse(cls, text: str, *, encoded: bool = False) -> Condition:
+    def parse(cls, text: object, *, encoded: bool = False) -> Condition:
         """Read ``field op value``.
 
         Parameters
@@ -96,6 +96,11 @@ class Condition:
         AddressError
             If there is not the name of a field to be read.
         """
+        if not isinstance(text, str):
+            raise AddressError(
+                f"a filter is text, not {type(text).__name__}",
+                hint="FIELD=VALUE, for example id=5",
+            )
         match = _CONDITION.fullmatch(text)
         if match is None:
             name = text.strip()
@@ -191,7 +196,7 @@ class Address:
             raise AddressError(f"empty or dotted part in the path of '{self.scheme}:{self.name}'")
 
     @classmethod
-    def parse(cls, text: AddressLike) -> Address:
+    def parse(cls, text: object) -> Address:
         """Read an address, or a web address of the institute that names the same thing.
 
         Parameters
@@ -206,6 +211,8 @@ class Address:
         """
         if isinstance(text, Address):
             return text
+        if not isinstance(text, str):
+            raise AddressError(_not_text(text), hint=_example(text))
         text = text.strip()
         if is_web(text):
             return _from_web(text)
@@ -260,6 +267,15 @@ AddressLike = Address | str
 
 def _quote(text: str, safe: str) -> str:
     return quote(text, safe=safe)
+
+
+def _not_text(value: object) -> str:
+    return f"an address is text, not {type(value).__name__}"
+
+
+def _example(value: object) -> str:
+    number = str(value) if str(value).isascii() and str(value).isdigit() else "313862022"
+    return f"oa.show('stack:{number}')"
 
 
 def _meant(text: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import UsageError, requiring
+from openallen.paths import expanded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +96,7 @@ def picture_path(path: Path | str, address: str = "") -> Path:
     UsageError
         If they cannot.
     """
-    found = Path(path).expanduser()
+    found = expanded(path)
     if found.suffix.lower() not in _PICTURES:
         raise UsageError(
             f"unsupported picture format '{found.suffix or found.name}'",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.address import Address
 from openallen.display import bytes_text
 from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.paths import existing
 from openallen.settings import Settings
 from openallen.sources.context import Context
 from openallen.sources.place import Place
@@ -114,8 +115,8 @@ def targets(context: Context, what: Sequence[str | Path]) -> Iterator[Target]:
 
 
 def _target(context: Context, what: str | Path) -> Target:
-    path = Path(what).expanduser()
-    if path.exists():
+    path = existing(what)
+    if path is not None:
         source = context.recognise(Place.here(path)) or SCHEMES["file"](context)
         return Target(source, path, str(path))
     where = Address.parse(str(what)) if ":" in str(what) else None

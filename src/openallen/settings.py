@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from openallen.errors import UsageError
+from openallen.paths import expanded
 
 __all__ = ["Settings", "parse_bytes", "project_file", "user_file"]
 
@@ -67,8 +68,8 @@ def _not_negative(value: object) -> int:
     return number
 
 
-def _folder(value: str | os.PathLike[str]) -> Path:
-    return Path(value).expanduser().absolute()
+def _folder(value: str | Path) -> Path:
+    return expanded(value).absolute()
 
 
 def _tables(value: object) -> Mapping[str, Mapping[str, Any]]:

@@ -7,15 +7,18 @@ of them knows a source by name.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from openallen.address import Address, AddressLike, Condition
 from openallen.display import picture_path
 from openallen.errors import AddressError, UsageError
+from openallen.paths import existing
 from openallen.settings import Settings
 from openallen.sources.context import Context
 from openallen.sources.facts import NO_PICTURE, Facts
@@ -130,7 +133,8 @@ def listing(
         Called with what a person may want to know meanwhile.
     """
     where = Address.parse(address)
-    given = [Condition.parse(c) if isinstance(c, str) else c for c in conditions]
+    given = [c if isinstance(c, Condition) else Condition.parse(c) for c in conditions]
+    limit = _count(limit)
     with Context(settings, source=source, say=say) as context:
         found = context.source(where)
         names = {d.name for d in describe(found.list_options)}
@@ -138,6 +142,17 @@ def listing(
         given += [Condition.of(n, v) for n, v in filters.items() if n not in names]
         options: Any = read_options(found.list_options, told, str(where))
         yield found.rows(where, given, options, limit)
+
+
+def _count(limit: SupportsIndex | None) -> int | None:
+    """Return a limit of rows as an integer; None where there is not one."""
+    try:
+        count = None if limit is None else index(limit)
+    except TypeError:
+        raise UsageError(f"limit is a number of rows, not {type(limit).__name__}") from None
+    if count is not None and count < 0:
+        raise UsageError(f"limit is a number of rows, not {count}")
+    return None if count is None else min(count, sys.maxsize)
 
 
 # --- show -----------------------------------------------------------------------------------------
@@ -218,15 +233,18 @@ def address_of(what: AddressLike | Path) -> Address | None:
     """
     if isinstance(what, Address):
         return what
-    text = str(what)
-    if isinstance(what, Path) or (not is_web(text) and Path(text).expanduser().exists()):
+    if isinstance(what, Path):
+        return None
+    text = what if isinstance(what, str) else ""
+    if text and not is_web(text) and existing(text) is not None:
         return None
     try:
-        return Address.parse(text)
+        return Address.parse(what)
     except AddressError:
         scheme = text.partition(":")[0]
         is_drive = len(scheme) == 1 and scheme.isalpha()
-        if is_web(text) or ":" not in text or is_drive or ("/" in scheme or "\\" in scheme):
+        is_path = isinstance(what, str) and ":" not in text
+        if is_web(text) or is_path or is_drive or ("/" in scheme or "\\" in scheme):
             return None
         raise
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from openallen.errors import AddressError
+
 __all__ = ["WebAddress", "is_web"]
 
 _FORMAT: Final = re.compile(r"(?:zarr[23]?|n5|precomputed|ome-zarr)://(?=\w+://)", re.IGNORECASE)
@@ -66,13 +68,17 @@ class WebAddress:
 
         Raises
         ------
-        ValueError
+        AddressError
             If it is not one.
         """
         plain = _PIPELINE.sub("", _FORMAT.sub("", text.strip(), count=1))
         if _SCHEME.match(plain) is None:
-            raise ValueError(f"'{text}' is not a web address")
-        url = urlsplit(plain)
+            raise AddressError(f"'{text}' is not a web address")
+        try:
+            url = urlsplit(plain)
+            _ = url.port
+        except ValueError as error:
+            raise AddressError("not a web address", address=text, why=str(error)) from None
         scheme, host = url.scheme.lower(), (url.hostname or "").lower()
         path = unquote(url.path)
         query = tuple(parse_qsl(url.query, keep_blank_values=True))

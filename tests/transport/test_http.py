@@ -365,3 +365,17 @@ def test_https_asks_the_proxy_for_a_tunnel(loopback, http, monkeypatch):
         read(http, "https://brain-map.test/a")
     assert proxy.seen[0].method == "CONNECT"
     assert proxy.seen[0].headers["proxy-authorization"] == "Basic bWU6cGFzcw=="
+
+
+@pytest.mark.parametrize("status", ["300 Multiple Choices", "302 Found", "304 Not Modified"])
+def test_an_answer_that_is_not_a_success_is_never_taken_for_the_data(loopback, http, status):
+    server = loopback({"/a": lambda q, r: r.send(b"" if "304" in status else BODY, status)})
+    with pytest.raises(StatusError, match=f"HTTP {status[:3]}") as raised:
+        read(http, server.url + "/a")
+    assert not raised.value.retryable
+
+
+def test_a_head_larger_than_any_is_called_too_large(loopback, http):
+    server = loopback({"/a": lambda q, r: r.send(headers={"X-Long": "a" * 500_000})})
+    with pytest.raises(AnswerError, match="too large"):
+        read(http, server.url + "/a")

@@ -23,7 +23,12 @@ def _server(app: App) -> uvicorn.Server:
     with requiring("serving an archive", "web"):
         import uvicorn
     config = uvicorn.Config(
-        app, log_level="critical", access_log=False, timeout_keep_alive=30, lifespan="off"
+        app,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        timeout_keep_alive=30,
+        lifespan="off",
     )
     return uvicorn.Server(config)
 

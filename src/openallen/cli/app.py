@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -12,11 +13,11 @@ import traceback
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from openallen.errors import ExitCode, OpenAllenError, UsageError, requiring
+from openallen.errors import ExitCode, OpenAllenError, StoreError, UsageError, requiring
 from openallen.version import __version__
 
 __all__ = ["COMMANDS", "ExampleCommand", "main", "root"]
@@ -37,6 +38,9 @@ COMMANDS = {
     "config": "Show all settings and their origins",
 }
 """The commands, in the order help shows them."""
+
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 
 
 class ExampleCommand(click.Command):
@@ -142,6 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    _open_closed_streams()
     debug = "--debug" in arguments
     # Where a connection to the sample ends early, asyncio says so in words that help nobody.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
@@ -154,6 +159,17 @@ def run(arguments: list[str]) -> int:
 
 
 def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
+    try:
+        return _translated(work, as_json, debug)
+    except BrokenPipeError:
+        return ExitCode.DONE
+    except OSError as error:
+        if error.errno not in _FULL or error.filename:
+            raise
+        return _output_lost(error)
+
+
+def _translated(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
     try:
         with requiring("this command"):
             result = work()
@@ -168,9 +184,22 @@ def _guarded(work: Callable[[], Any], as_json: bool, debug: bool) -> int:
         return _fail(UsageError(text.rstrip("."), hint=hint), as_json=as_json, debug=False)
     except OpenAllenError as error:
         return _fail(error, as_json=as_json, debug=debug)
-    except BrokenPipeError:
-        return ExitCode.DONE
     return int(result) if isinstance(result, int) else ExitCode.DONE
+
+
+def _open_closed_streams() -> None:
+    """Open streams that were closed by the shell (``>&-``): what is written there is dropped."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _output_lost(error: OSError) -> int:
+    """End a command whose results could not be written: a full disk behind ``> file``."""
+    # What is still buffered cannot be written either; at exit it would be tried once more.
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    lost = StoreError("the output cannot be written", why=error.strerror or str(error))
+    return _fail(lost, as_json=False, debug=False)
 
 
 def _aborted(cause: BaseException | None, *, as_json: bool, debug: bool) -> int:
@@ -206,7 +235,9 @@ def _same_command(plan: Any) -> str:
 
 
 def _say(text: str, code: ExitCode) -> int:
-    sys.stderr.write(text + "\n")
+    from openallen.display import harmless
+
+    sys.stderr.write(harmless(text, lines=True) + "\n")
     return code
 
 

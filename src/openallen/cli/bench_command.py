@@ -15,6 +15,7 @@ from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
 from openallen.display import bytes_text, count_text, picture_path, save_figure
 from openallen.errors import NotFoundError, UsageError, requiring
+from openallen.paths import existing
 from openallen.sources.tables import Rows
 
 if TYPE_CHECKING:
@@ -212,9 +213,9 @@ def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, floa
         raise UsageError("--seconds must be more than 0", why=f"not {seconds:g}")
     from openallen.sources.recordings.generate import PROBES, generate
 
-    if place in PROBES and not Path(place).exists():
+    if place in PROBES and existing(place) is None:
         return generate(place, seconds, options["channels"]), 30_000.0, PROBES[place].gain_uv
-    if ":" not in place and not Path(place).exists():
+    if ":" not in place and existing(place) is None:
         raise NotFoundError(
             "no such file or folder",
             address=place,

@@ -217,6 +217,7 @@ def _meant(args: Sequence[str]) -> Iterator[type[Source]]:
 
 def _source_of(word: str) -> type[Source] | None:
     from openallen.address import Address
+    from openallen.paths import existing
     from openallen.sources.registry import SCHEMES
     from openallen.web_address import is_web
 
@@ -226,8 +227,8 @@ def _source_of(word: str) -> type[Source] | None:
             return SCHEMES[scheme.lower()]
         if is_web(word):
             return SCHEMES[Address.parse(word).scheme]
-        path = Path(word).expanduser()
-        return _source_of_path(path) if path.exists() else None
+        path = existing(word)
+        return _source_of_path(path) if path is not None else None
     except (OpenAllenError, OSError):
         return None
 

@@ -121,15 +121,15 @@ class Output:
     def say(self, text: str) -> None:
         """Print a remark for people to stderr; data goes to stdout."""
         if not self.quiet:
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(harmless(text, lines=True) + "\n")
 
     def fail(self, text: str) -> None:
         """Print an error to stderr without ending the command."""
-        sys.stderr.write(f"error: {text}\n")
+        sys.stderr.write(f"error: {harmless(text, lines=True)}\n")
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr."""
-        sys.stderr.write(f"warning: {text}\n")
+        sys.stderr.write(f"warning: {harmless(text, lines=True)}\n")
 
     @staticmethod
     def console(*, stderr: bool = False) -> Console:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from openallen import maintenance
@@ -13,6 +11,7 @@ from openallen.cli.progress import counting
 from openallen.cli.verifying import verified
 from openallen.display import bytes_text, count_text
 from openallen.errors import ExitCode, RefusedError, UsageError
+from openallen.paths import existing, expanded
 
 __all__ = ["command"]
 
@@ -57,7 +56,7 @@ def command(
         return _adopt(call, given, in_place=in_place)
     if what == "prune":
         return _prune(call, given, dry_run=dry_run, yes=yes)
-    places = [Path(w) if Path(w).exists() else w for w in given]
+    places = [existing(w) or w for w in given]
     return verified(call, places, repair=what == "repair")
 
 
@@ -90,7 +89,7 @@ def _adopt(call: Call, given: tuple[str, ...], *, in_place: bool) -> int:
     quiet = call.out.quiet or call.out.as_json
     with counting(None, "file", quiet=quiet, every=1) as step:
         facts = maintenance.adopt(
-            Path(given[0]).expanduser().absolute(),
+            expanded(given[0]).absolute(),
             in_place=in_place,
             settings=call.settings,
             step=step,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
 from openallen.cli.verifying import verified
+from openallen.paths import existing
 
 __all__ = ["command"]
 
@@ -27,4 +26,4 @@ def command(call: Call, what: tuple[str, ...]) -> int:
     A folder is verified by its own manifest, wherever it was moved or copied to. The command ends
     with exit code 7 if a file is damaged or missing.
     """
-    return verified(call, [Path(w) if Path(w).exists() else w for w in what], repair=False)
+    return verified(call, [existing(w) or w for w in what], repair=False)

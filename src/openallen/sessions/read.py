@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import NotFoundError, UsageError
+from openallen.paths import existing
 from openallen.sessions.base import NwbSession, Opener
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def open_nwb(path: Path | str, **options: Any) -> NwbSession:
 
 
 def _here(path: Path | str) -> tuple[Path, Opener]:
-    place = Path(path).absolute()
-    if not place.exists():
-        raise NotFoundError("no such file", address=str(place))
+    place = existing(path)
+    if place is None:
+        raise NotFoundError("no such file", address=str(path))
+    place = place.absolute()
 
     def opener() -> Tree:
         from openallen.formats.nwb import open_h5, open_zarr

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from openallen.address import Address
 from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
+from openallen.paths import existing, expanded
 from openallen.settings import Settings
 from openallen.sources.place import Place, holdings
 from openallen.sources.registry import SCHEMES, source_classes
@@ -56,6 +58,8 @@ class Context:
         source: str | None = None,
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
+        if not isinstance(settings, (Settings, NoneType)):
+            raise UsageError(f"settings are a Settings, not {type(settings).__name__}")
         self.settings = settings or Settings.load(source=source)
         self.say = say
         self._stack = ExitStack()
@@ -190,7 +194,9 @@ class Context:
             region=region,
             retry=Retry(attempts=self.settings.attempts),
         )
-        found = RemoteObjects(place, prefix, CachedObjects(self._ranges / "objects"))
+        # A server of its own is called what it was called in the address, not a bucket of S3.
+        root = f"{endpoint}/{bucket}".rstrip("/") if endpoint else ""
+        found = RemoteObjects(place, prefix, CachedObjects(self._ranges / "objects"), root=root)
         found.also_close(http.close)
         return found
 
@@ -359,9 +365,9 @@ class Context:
         text = str(what)
         if not isinstance(what, Path) and "://" in text:
             return self._remote(WebAddress.parse(text))
-        path = Path(text).expanduser()
-        if not path.exists():
-            raise NotFoundError("no such file or folder", address=text, hint=_near_file(path))
+        path = existing(text)
+        if path is None:
+            raise NotFoundError("no such file or folder", address=text, hint=_near_file(text))
         return Place.here(path)
 
     def _remote(self, web: WebAddress) -> Place:
@@ -469,13 +475,14 @@ def _is_store(name: str) -> bool:
     return STORE.search(name) is not None and not name.lower().endswith(".nwb")
 
 
-def _near_file(path: Path) -> str:
+def _near_file(text: str) -> str:
     """Return the nearest name in the same folder, where one looks meant."""
     from difflib import get_close_matches
 
     try:
+        path = expanded(text)
         names = [p.name for p in path.parent.iterdir()]
-    except OSError:
+    except (OSError, UsageError):
         return ""
     near = get_close_matches(path.name, names, 1)
     return f"openallen show {shlex.quote(str(path.with_name(near[0])))}" if near else ""
@@ -494,7 +501,7 @@ def folder_for(to: Path | str) -> Path:
     RefusedError
         If it, or what it would lie in, is a file.
     """
-    folder = Path(to).expanduser().absolute()
+    folder = expanded(to).absolute()
     for place in (folder, *folder.parents):
         if place.is_dir():
             break

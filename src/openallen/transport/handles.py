@@ -243,6 +243,7 @@ def _answer_error(code: int, text: str, url: str) -> OpenAllenError:
         return AnswerError("too many redirects", address=url, why=f"more than {_MOST_REDIRECTS}")
     if "redirect" in text:
         return AnswerError("a redirect that leads nowhere", address=url, why=text)
-    if code == 63:
+    if code in {63, 100}:
+        text = "the head of the answer" if code == 100 else text
         return AnswerError("response too large", address=url, why=text)
     return UnreachableError("not an HTTP response", address=url, why=text)

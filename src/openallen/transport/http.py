@@ -414,7 +414,7 @@ class Http:
         NotFoundError
             For status 404 and 410.
         StatusError
-            For every other status of 400 and above.
+            For every other status that is not a success, a redirect to nowhere among them.
         UnreachableError, StalledError
             If no whole answer head arrives.
         AnswerError
@@ -436,7 +436,7 @@ class Http:
         try:
             exchange.begin(url, _lines(asked))
             response = Response(exchange)
-            if response.status >= 400:
+            if not 200 <= response.status < 300:
                 raise _refusal(response)
             yield response
         finally:

@@ -97,11 +97,14 @@ class RemoteObjects:
         Where this is, for messages.
     """
 
-    def __init__(self, bucket: Bucket, prefix: str, kept: Kept | None = None) -> None:
+    def __init__(
+        self, bucket: Bucket, prefix: str, kept: Kept | None = None, *, root: str = ""
+    ) -> None:
         self._bucket = bucket
         self._prefix = prefix
         self._desk = _Desk(kept)
-        self.name = f"s3://{bucket.name}/{prefix.rstrip('/')}"
+        self._root = root or f"s3://{bucket.name}"
+        self.name = f"{self._root}/{prefix.rstrip('/')}"
 
     @property
     def requests(self) -> int:
@@ -115,7 +118,7 @@ class RemoteObjects:
 
     def within(self, path: str) -> RemoteObjects:
         """Return the objects below a folder; counts and memory are shared."""
-        inner = RemoteObjects(self._bucket, f"{self._prefix}{path.strip('/')}/")
+        inner = RemoteObjects(self._bucket, f"{self._prefix}{path.strip('/')}/", root=self._root)
         inner._desk = self._desk
         return inner
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.address import Condition
 from openallen.display import bytes_text, count_text
 from openallen.errors import ExitCode, NotFoundError, OpenAllenError, StoreError
+from openallen.paths import expanded
 from openallen.sources.assets.catalogues import check_columns
 from openallen.sources.base import Facts, Field, Row, Rows, Section, fields_of
 
@@ -242,7 +243,7 @@ def _family(context: Context, name: str, subject_id: str) -> Family:
 
 
 def _written(family: Family, dot: Path) -> Path:
-    path = dot.expanduser()
+    path = expanded(dot)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(family.to_dot(), "utf-8")

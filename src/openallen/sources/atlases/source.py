@@ -107,7 +107,7 @@ class AtlasSource(Source):
             id_column="atlas",
             noun="reference space",
             total=len(found),
-            notes=("one of them: openallen show atlas:ccf-2017",),
+            notes=(f"one of them: openallen show atlas:ccf-2017{self.context.source_flag}",),
             empty=lambda: no_rows(rows, wanted, whole, command),
         )
 

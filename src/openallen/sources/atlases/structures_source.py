@@ -75,7 +75,9 @@ class StructuresSource(Source):
             id_column="id" if address.name else "graph_id",
             noun="structure" if address.name else "structure graph",
             total=len(found),
-            notes=() if address.name else ("one of them: openallen list structures:1",),
+            notes=()
+            if address.name
+            else (f"one of them: openallen list structures:1{self.context.source_flag}",),
             empty=lambda: no_rows(rows, wanted, str(plain), command),
         )
 

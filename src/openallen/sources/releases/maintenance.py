@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openallen.errors import StoreError
+from openallen.paths import expanded
 from openallen.sources.releases import retention
 from openallen.sources.releases.access import cache_of, only_project, project_names, release_in
 from openallen.sources.tables import Row
@@ -94,7 +95,7 @@ def adopt(
     StoreError, SpaceError
         If files cannot be shared.
     """
-    source = folder.expanduser().absolute()
+    source = expanded(folder).absolute()
     if source.exists() and not source.is_dir():
         raise StoreError("this is a file, not a folder", address=str(source))
     name, _ = only_project(source)

@@ -127,7 +127,7 @@ class RmaSource(Source):
             id_column="model",
             noun="model",
             total=len(rows),
-            notes=[*notes, "one of them: openallen show rma:Specimen"],
+            notes=[*notes, f"one of them: openallen show rma:Specimen{self.context.source_flag}"],
         )
 
     # --- show -------------------------------------------------------------------------------------

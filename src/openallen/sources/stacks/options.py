@@ -87,6 +87,12 @@ class Options:
         ):
             if value is not None and not 0 <= value <= most:
                 raise UsageError(f"{name}={value} is not allowed", why=f"allowed: 0 to {most}")
+        try:
+            self.planes.indices(0)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"planes={self.planes} is not allowed", why=str(error), hint="--planes ::2"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
