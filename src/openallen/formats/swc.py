@@ -233,7 +233,7 @@ class Morphology:
             with place.open("x", encoding="utf-8", newline="\n") as file:
                 file.write(self.to_swc())
         except FileExistsError:
-            raise RefusedError("this file exists already", address=str(place)) from None
+            raise RefusedError("this file already exists", address=str(place)) from None
         return place
 
     @requiring("an array of points")

@@ -183,13 +183,13 @@ class Source(ABC):
                 f"'{self.scheme}:' addresses have no parts",
                 address=str(address),
                 why=f"found '{'/'.join(address.path)}'",
-                hint=f"openallen show {self.example()}",
+                hint=self.way_in(),
             )
         if address.version and not self.versions:
             raise UsageError(
                 f"'{self.scheme}:' addresses have no version",
                 address=str(address),
-                hint=f"openallen show {self.example()}",
+                hint=self.way_in(),
             )
 
     def check_service(self, address: Address) -> None:
@@ -245,7 +245,7 @@ class Source(ABC):
             raise UsageError(
                 f"'{strange[0]}' is not an option",
                 address=str(address),
-                hint=f"openallen show {self.example()}",
+                hint=self.way_in(),
             )
         plain = Address(address.scheme, address.name, address.version, address.path)
         return read_options(kind, {**told, **given}, str(address)), plain
