@@ -375,7 +375,7 @@ def test_an_answer_that_is_not_a_success_is_never_taken_for_the_data(loopback, h
     assert not raised.value.retryable
 
 
-def test_a_head_larger_than_any_is_called_too_large(loopback, http):
+def test_a_head_larger_than_allowed_is_named_so(loopback, http):
     server = loopback({"/a": lambda q, r: r.send(headers={"X-Long": "a" * 500_000})})
-    with pytest.raises(AnswerError, match="too large"):
+    with pytest.raises(UnreachableError, match="head"):
         read(http, server.url + "/a")

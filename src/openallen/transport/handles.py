@@ -243,7 +243,8 @@ def _answer_error(code: int, text: str, url: str) -> OpenAllenError:
         return AnswerError("too many redirects", address=url, why=f"more than {_MOST_REDIRECTS}")
     if "redirect" in text:
         return AnswerError("a redirect that leads nowhere", address=url, why=text)
-    if code in {63, 100}:
-        text = "the head of the answer" if code == 100 else text
+    if code == 100:
+        text = "its head is too large"  # a code that older versions of libcurl have no text for
+    if code == 63:
         return AnswerError("response too large", address=url, why=text)
     return UnreachableError("not an HTTP response", address=url, why=text)
