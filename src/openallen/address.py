@@ -188,7 +188,7 @@ class Address:
         if known.numeric and self.name and not (self.name.isascii() and self.name.isdigit()):
             raise AddressError(
                 f"'{self.scheme}:' takes an id of digits, not '{self.name}'",
-                hint=f"openallen show {known.example()}",
+                hint=known.show_command(),
             )
         if not self.name and (self.version or self.path):
             raise AddressError(f"'{self.scheme}:' has a version or a path but no name")
@@ -241,9 +241,7 @@ class Address:
         """
         known = SCHEMES[self.scheme]
         if not (known.numeric and self.name):
-            raise AddressError(
-                f"'{self}' does not name a single item", hint=f"openallen show {known.example()}"
-            )
+            raise AddressError(f"'{self}' does not name a single item", hint=known.show_command())
         return int(self.name)
 
     def option(self, name: str) -> str | None:

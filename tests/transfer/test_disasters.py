@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -20,16 +21,17 @@ from openallen.transfer import check_space
 
 # A process of its own that runs one plan: argv = base URL, destination, index folder, names.
 FETCH = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from openallen.transfer import run
 from openallen.plans import Plan, RemoteFile
 from openallen.store import Index
 from openallen.transport import Http, Retry
 base, to, index, *names = sys.argv[1:]
+digests = json.loads(os.environ.get("DIGESTS", "{}"))
 files = tuple(
     RemoteFile(address=f"file:{n}", url=f"{base}/{n}", path=f"f/{n}", kind="files",
-               ranges=n.startswith("big"))
+               ranges=n.startswith("big"), digest=digests.get(n, ""))
     for n in names
 )
 plan = Plan(address="file:all", title="files", source=base, to=Path(to), files=files)
@@ -122,7 +124,10 @@ def test_killed_at_random_moments_and_started_again_until_done(tmp_path, loopbac
 def test_two_processes_on_one_set_fetch_each_file_once(tmp_path, loopback, bodies):
     server = loopback({f"/{n}": drip(b) for n, b in bodies.items()})
     to = tmp_path / "to"
-    pair = [start(server, to, NAMES, index=tmp_path / f"ix{i}") for i in range(2)]
+    # Each has an index of its own, as two hosts have: what is published tells what is whole.
+    digests = {n: f"sha256:{hashlib.sha256(b).hexdigest()}" for n, b in bodies.items()}
+    told = os.environ | {"DIGESTS": json.dumps(digests)}
+    pair = [start(server, to, NAMES, index=tmp_path / f"ix{i}", env=told) for i in range(2)]
     results = [finish(process) for process in pair]
     assert [r["errors"] for r in results] == [[], []]
     assert [r["fetched"] + r["here"] for r in results] == [len(NAMES)] * 2

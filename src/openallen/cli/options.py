@@ -189,7 +189,7 @@ _MEANT = "openallen.sources"
 def _example(command: str, source: type[Source]) -> tuple[str, str]:
     if command.endswith(" list"):
         return source.way_in(), source.title
-    return f"{command} {source.example()}", source.examples[0].meaning
+    return f"{command} {shlex.quote(source.example())}", source.examples[0].meaning
 
 
 def _described(source: type[Source], kind: str) -> tuple[Described, ...]:

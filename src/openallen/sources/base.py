@@ -130,15 +130,21 @@ class Source(ABC):
     @classmethod
     @final
     def example(cls) -> str:
-        """Return an address that works, quoted for a shell: zsh expands a bare ``?``."""
-        return shlex.quote(cls.examples[0].address)
+        """Return an address that works."""
+        return cls.examples[0].address
+
+    @classmethod
+    @final
+    def show_command(cls) -> str:
+        """Return the command that shows the example, quoted for a shell: zsh expands ``?``."""
+        return f"openallen show {shlex.quote(cls.example())}"
 
     @classmethod
     @final
     def way_in(cls) -> str:
         """Return a command that shows what there is: a list where it lists, else an example."""
         listed = cls.rows is not Source.rows
-        return f"openallen list {cls.scheme}:" if listed else f"openallen show {cls.example()}"
+        return f"openallen list {cls.scheme}:" if listed else cls.show_command()
 
     # --- addresses --------------------------------------------------------------------------------
 
@@ -278,7 +284,7 @@ class Source(ABC):
             If the address names nothing that can be listed, or a condition is on no column.
         """
         del conditions, options, limit
-        raise self.cannot("listed", address, f"openallen show {self.example()}")
+        raise self.cannot("listed", address, self.show_command())
 
     def facts(self, address: Address, options: Any) -> Facts:
         """Return what is known of one thing, without fetching it.

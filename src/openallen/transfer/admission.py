@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ class Admission:
     verify: bool = True
     leftovers: Leftovers = field(default_factory=Leftovers)
     _made: set[str] = field(default_factory=set)
+    _begun_s: float = field(default_factory=time.time)
 
     def enter(self, file: RemoteFile) -> Outcome | Entry | None:
         """Return the outcome of a file that is here, else the right to fetch it, or None.
@@ -66,7 +68,7 @@ class Admission:
         """
         target = Path(f"{self.to}/{file.path}")
         there = os.path.exists(target)  # noqa: PTH110 - thousands of these in a run
-        outcome = intact(file, target, self.index, verify=self.verify) if there else None
+        outcome = self._here(file, target) if there else None
         if outcome is not None:
             return outcome
         folder = file.path.rpartition("/")[0]
@@ -79,7 +81,7 @@ class Admission:
         # The holder before us may have finished it between the two looks.
         try:
             if os.path.exists(target):  # noqa: PTH110
-                outcome = intact(file, target, self.index, verify=self.verify)
+                outcome = self._here(file, target)
         except BaseException:
             self.leases.release(lease)
             raise
@@ -87,6 +89,9 @@ class Admission:
             self.leases.release(lease)
             return outcome
         return Entry(lease, there)
+
+    def _here(self, file: RemoteFile, target: Path) -> Outcome | None:
+        return intact(file, target, self.index, verify=self.verify, begun_s=self._begun_s)
 
     def leave(self, entry: Entry) -> None:
         """Release the right to fetch a file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -107,33 +108,46 @@ def _looks_here(file: RemoteFile, path: str | Path) -> bool:
     return size > 0 and expected in {None, size}
 
 
-def intact(file: RemoteFile, path: Path, index: Index, *, verify: bool = True) -> Outcome | None:
+def intact(
+    file: RemoteFile, path: Path, index: Index, *, verify: bool = True, begun_s: float = math.inf
+) -> Outcome | None:
     """Return the outcome of a file that is here and intact, None where it must be fetched.
 
     The index vouches for a file that has not changed since its bytes were read; else the digest
-    that was published, or recorded by an earlier run, is compared; where there is none, the
-    file's own check has to pass. Without `verify` a file that was fetched without it, and has not
-    changed since, counts as intact.
+    that was published, or recorded by an earlier run, is compared. A file of which neither is
+    known is fetched again, unless it appeared after `begun_s` (a time as of `time.time`): then
+    another run has just written it, and its own check has to pass. Without `verify` a file that
+    was fetched without it, and has not changed since, counts as intact.
     """
     try:
-        size = path.stat().st_size
+        stat = path.stat()
     except OSError:
         return None
+    size = stat.st_size
     if file.size_bytes is not None and size != file.size_bytes:
         return None
     expected = file.digest or file.last_digest
     record = index.recall(path)
     if record is not None and _agrees(record.digest, file, verify=verify):
         return _here(file, path, record.digest, size)
+    # Damage that still decodes would pass for the bytes of a file that nobody has recorded.
+    known = expected or record is not None or stat.st_mtime >= begun_s
+    read = _read(file, path, expected) if known else None
+    if read is None:
+        return None
+    found, facts = read
+    _remember(index, path, file, found)
+    return _here(file, path, found, size, facts)
+
+
+def _read(file: RemoteFile, path: Path, expected: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the digest of a file and what its check found; None if it is not what it should be."""
     try:
         facts = file.check(path) if file.check and not expected else {}
         found = digest_of(path, algorithm_of(expected))
     except (IntegrityError, OSError):
         return None
-    if expected and found != expected:
-        return None
-    _remember(index, path, file, found)
-    return _here(file, path, found, size, facts)
+    return None if expected and found != expected else (found, facts)
 
 
 def _remember(index: Index, path: Path, file: RemoteFile, digest: str) -> None:

@@ -110,7 +110,7 @@ class AssetSource(BucketSource):
             raise UsageError(
                 "this is not the name of an asset",
                 address=str(address),
-                hint=f"openallen show {self.example()}",
+                hint=self.show_command(),
             )
 
     def gone(self, root: Root) -> NotFoundError:

@@ -87,7 +87,7 @@ class GridSource(Source):
             raise UsageError(
                 "this is not a section data set",
                 address=str(where),
-                hint=f"openallen show {cls.example()}",
+                hint=cls.show_command(),
             )
         return where
 

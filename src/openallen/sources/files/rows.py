@@ -39,7 +39,7 @@ def row_facts(source: Source, address: Address, model: str, include: str = "") -
         If the service cannot be asked, and nothing was fetched.
     """
     if not address.name:
-        raise source.cannot("shown as a whole", address, f"openallen show {source.example()}")
+        raise source.cannot("shown as a whole", address, source.show_command())
     try:
         return _row_facts(source.context.client, address, model, include)
     except (OfflineError, UnreachableError):

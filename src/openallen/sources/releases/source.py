@@ -101,9 +101,7 @@ class ReleaseSource(Source):
         """
         where = Address.parse(address)
         if where.scheme != cls.scheme or not where.name:
-            raise UsageError(
-                "no release named", address=str(where), hint=f"openallen show {cls.example()}"
-            )
+            raise UsageError("no release named", address=str(where), hint=cls.show_command())
         return where
 
     def options(

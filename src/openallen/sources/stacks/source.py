@@ -296,7 +296,7 @@ def facts(address: AddressLike, *, source: str | None = None) -> StackFacts:
         raise UsageError(
             "this is not a stack",
             address=str(where),
-            hint=f"openallen show {StackSource.example()}",
+            hint=StackSource.show_command(),
         )
     with Context(source=source) as context:
         return describe(context.client, where.id)
