@@ -284,7 +284,7 @@ def _meant(text: str) -> str:
         return f"openallen list {word}:"
     near = get_close_matches(word, list(SCHEMES), n=1, cutoff=0.5)
     if near:
-        return f"openallen show {SCHEMES[near[0]].example()}"
+        return SCHEMES[near[0]].show_command()
     return "one of " + ", ".join(f"{name}:" for name in SCHEMES)
 
 

@@ -34,12 +34,12 @@ class RmaSource(Source):
     scheme: ClassVar[str] = "rma"
     title: ClassVar[str] = "models and rows of brain-map.org"
     examples: ClassVar[tuple[Example, ...]] = (
+        Example("rma:Specimen", "a model: its fields and associations", sample=True),
         Example(
             "rma:ProjectionImage?specimen_id=313862022",
             "rows of a model, with a filter",
             sample=True,
         ),
-        Example("rma:Specimen", "a model: its fields and associations", sample=True),
     )
     list_options: ClassVar[type] = ListOptions
 
