@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from openallen.plans import Outcome, RemoteFile
 from openallen.store import Index, Lease, Leases, Leftovers
@@ -14,6 +15,11 @@ from openallen.store.disk import disk_error
 from openallen.transfer.status import intact
 
 __all__ = ["Admission", "Entry"]
+
+
+_OTHERS_BEGAN_S: Final = 10
+"""Files may be of a run beside this one that began so much earlier, in seconds: its records reach
+the index with a delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Admission:
     verify: bool = True
     leftovers: Leftovers = field(default_factory=Leftovers)
     _made: set[str] = field(default_factory=set)
-    _begun_s: float = field(default_factory=time.time)
+    _begun_s: float = field(default_factory=lambda: time.time() - _OTHERS_BEGAN_S)
 
     def enter(self, file: RemoteFile) -> Outcome | Entry | None:
         """Return the outcome of a file that is here, else the right to fetch it, or None.
