@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import openallen as oa
+from openallen import maintenance
 from openallen.archive.faults import Fault
 from openallen.brainmap.client import LIVE_URL, Client
 from openallen.errors import CorruptError, IntegrityError, NotFoundError, OfflineError, RefusedError
@@ -116,6 +117,14 @@ def test_what_cannot_be_verified(tmp_path, cell):
 
 
 # --- facts, options, plans ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left_bytes", [0, 1, 20, 300, -2])
+def test_a_truncated_manifest_is_damage_wherever_the_folder_is(cell, left_bytes):
+    path = cell / "manifest.json"
+    path.write_bytes(path.read_bytes()[:left_bytes].rstrip())
+    with pytest.raises(CorruptError, match="not a manifest of a stack"):
+        list(maintenance.verify([cell]))
 
 
 def test_the_manifest_knows_the_facts_of_the_stack(packaged, sample_url):

@@ -251,9 +251,14 @@ def looks_like_stack(folder: Path) -> bool:
         body = (folder / MANIFEST_NAME).read_bytes()
     except OSError:
         return False
-    if (folder / "planes").is_dir() and not body.lstrip().startswith(b"{"):
+    if b'"specimen_id"' in body or b'"z_step"' in body:
         return True
-    return b'"specimen_id"' in body or b'"z_step"' in body
+    if not (folder / "planes").is_dir():
+        return False
+    try:
+        return not isinstance(msgspec.json.decode(body), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
 
 
 def read_manifest(folder: Path) -> Manifest:
