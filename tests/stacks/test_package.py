@@ -479,6 +479,20 @@ def test_reprs_are_short_and_in_the_words_of_the_field(packaged):
     assert "40 more" in stack.planes._repr_html_()
 
 
+def test_facts_count_the_files_that_are_here(cell):
+    before = oa.show(cell)
+    gone = cell / oa.open(cell).manifest.planes[3].path
+    (cell / oa.open(cell).manifest.projections[0].path).unlink()
+    gone.unlink()
+    told = repr(oa.open(cell))
+    assert "planes       49 of 50" in told
+    assert "missing      2 files" in told
+    assert "min xy" not in told
+    assert oa.show(cell).labelled["planes"] == "49 of 50"
+    assert "missing" not in before.labelled
+    assert oa.show(cell).labelled["on disk"] != before.labelled["on disk"]
+
+
 def test_facts_of_the_service_are_shown_in_a_few_lines(sample_url):
     facts = oa.facts(STACK, source=sample_url)
     assert repr(facts.planes[10]) == "plane 10, section 12, 2.8 µm, 5760 x 7568 px"

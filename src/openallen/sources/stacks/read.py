@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from openallen.display import bytes_text, card, facts_text
+from openallen.display import bytes_text, card, count_text, facts_text
 from openallen.errors import NotFoundError, requiring
 from openallen.plans import safe_path
 from openallen.sources.stacks.manifest import Entry, Manifest, read_manifest
@@ -255,18 +255,24 @@ class ImageStack:
 
     def _facts(self) -> dict[str, object]:
         m = self.manifest
-        size = sum(entry.size_bytes or 0 for entry in (*m.planes, *m.projections, *m.morphology))
+        recorded = [e for e in (*m.planes, *m.projections, *m.morphology) if e.path]
+        here = {e.path: e for e in recorded if self._path(e).is_file()}
         first = self.planes[0].entry if self.planes else None
         return {
             "address": m.address,
             "cell": m.specimen.get("specimen__name") or m.specimen.get("donor__species"),
-            "planes": f"{m.plane_count.received} of {m.plane_count.expected}",
+            "planes": f"{len(self.planes)} of {m.plane_count.expected}",
             "size": first and f"{first.file_width_px} x {first.file_height_px} px (x, y)",
             "pixel": f"{self.resolution_um_per_px:g} µm (x, y), {self.z_step_um:g} µm (z)",
-            "projections": ", ".join(f"{p.function} {p.axes}" for p in m.projections if p.path)
+            "projections": ", ".join(
+                f"{p.function} {p.axes}" for p in m.projections if p.path in here
+            )
             or None,
-            "morphology": ", ".join(f.type for f in m.morphology if f.path) or None,
-            "on disk": bytes_text(size),
+            "morphology": ", ".join(f.type for f in m.morphology if f.path in here) or None,
+            "on disk": bytes_text(sum(e.size_bytes or 0 for e in here.values())),
+            "missing": count_text(len(recorded) - len(here), "file")
+            if len(here) < len(recorded)
+            else None,
             "folder": self.folder,
             "source": m.source + (" (simulated pixels)" if m.simulated else ""),
         }
