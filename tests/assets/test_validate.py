@@ -64,7 +64,7 @@ def test_what_is_wrong_is_named(data):
     assert any(line.startswith("modalities") for line in wrong.errors)
     assert "not valid" in str(wrong)
     assert (found["session"].valid, found["session"].shipped) == (None, None)
-    assert "no model" in str(found["session"])
+    assert "no schema" in str(found["session"])
 
 
 def test_where_it_is_not_installed():
