@@ -37,6 +37,7 @@ from openallen.errors import (
     MissingExtraError,
     NotFoundError,
     OfflineError,
+    OpenAllenError,
     TruncatedError,
     UsageError,
 )
@@ -48,8 +49,9 @@ from openallen.settings import Settings
 from openallen.sources.assets.access import bucket_for
 from openallen.sources.recordings import open_recording
 from openallen.store.objects import CachedObjects
-from openallen.transport import Http
+from openallen.transport import Http, Retry
 from openallen.transport.objects import RemoteObjects
+from openallen.transport.s3 import Bucket
 from openallen.verbs import views
 
 DATA = Path(__file__).parents[1] / "data"
@@ -230,9 +232,6 @@ def test_chunks_of_images_that_are_damaged(tmp_path):
 
 
 def test_services_that_break_off_or_refuse(loopback):
-    from openallen.errors import OpenAllenError
-    from openallen.transport import Retry
-    from openallen.transport.s3 import Bucket
 
     def place(**routes) -> RemoteObjects:
         server = loopback({f"/b/{name}": handler for name, handler in routes.items()})
@@ -261,6 +260,49 @@ def test_services_that_break_off_or_refuse(loopback):
         other = place(x=lambda _, reply: reply.send(b"cd", "206 Partial Content", part))
         with pytest.raises(OpenAllenError, match="wrong range received"):
             other.get("x", 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "body", "told"),
+    [
+        ((0, 3), b"ab", "bytes 0-1/5"),  # shorter than asked for, though there is more
+        ((0, 3), b"ab", "bytes 0-2/5"),  # shorter than it says
+        ((0, 3), b"abc", None),
+        ((0, 3), b"abc", "bytes 2-0/5"),
+        ((0, 3), b"abc", "bytes 0-2/2"),
+        ((0, 3), b"abc", "nonsense"),
+        ((-2, None), b"ab", "bytes 0-1/5"),
+        ((-2, None), b"de", "bytes 3-4/*"),
+        ((2, None), b"cd", "bytes 2-3/5"),
+        ((None, None), b"abc", "bytes 0-2/5"),
+    ],
+)
+def test_another_part_than_was_asked_for_is_never_taken_for_it(loopback, asked, body, told):
+    head = {} if told is None else {"Content-Range": told}
+    server = loopback({"/b/x": lambda _, reply: reply.send(body, "206 Partial Content", head)})
+    with Http() as client:
+        bucket = Bucket(http=client, name="b", endpoint=server.url, retry=Retry(attempts=1))
+        with pytest.raises(OpenAllenError, match="received"):
+            RemoteObjects(bucket, "").get("x", *asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "body", "told"),
+    [
+        ((0, 3), b"abc", "bytes 0-2/5"),
+        ((0, 3), b"abc", "bytes 0-2/*"),
+        ((3, 99), b"de", "bytes 3-4/5"),
+        ((2, None), b"cde", "bytes 2-4/5"),
+        ((-2, None), b"de", "bytes 3-4/5"),
+        ((-9, None), b"abcde", "bytes 0-4/5"),
+    ],
+)
+def test_the_part_that_was_asked_for(loopback, asked, body, told):
+    head = {"Content-Range": told}
+    server = loopback({"/b/x": lambda _, reply: reply.send(body, "206 Partial Content", head)})
+    with Http() as client:
+        bucket = Bucket(http=client, name="b", endpoint=server.url, retry=Retry(attempts=1))
+        assert RemoteObjects(bucket, "").get("x", *asked) == body
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -407,7 +449,6 @@ def test_whatever_a_codec_raises_is_said_in_one_way(tmp_path, codec):
 
 
 def test_a_page_of_html_is_not_remembered(loopback, tmp_path):
-    from openallen.transport.s3 import Bucket
 
     page = b"<!DOCTYPE html><html>log in first</html>"
     server = loopback(

@@ -206,6 +206,24 @@ def test_a_stalled_or_broken_range_is_asked_for_again(loopback):
             RangeFile(http, f"{server.url}/x", retry=Retry(attempts=2, first_wait_s=0.01))
 
 
+def test_a_range_of_any_size_does_not_decide_how_much_memory_is_taken(loopback):
+    body = noise(4 * BLOCK_BYTES)
+    whole = file_handler(body)
+    count = 2**62
+
+    def handle(request: Request, reply: Reply) -> None:
+        if not request.headers["range"].startswith("bytes=-"):
+            whole(request, reply)
+            return
+        reply.raw(f"HTTP/1.1 206 Partial Content\r\nContent-Length: {count}\r\n".encode())
+        reply.raw(f"Content-Range: bytes 0-{count - 1}/{count}\r\n\r\n".encode() + b"x" * 99)
+        reply.cut()
+
+    server = loopback({"/x": handle})
+    with Http() as http, RangeFile(http, f"{server.url}/x", retry=QUICK) as file:
+        assert bytes(file.read_at(0, len(body))) == body
+
+
 def test_a_memory_that_cannot_be_written_is_done_without(tmp_path, ranged):
     (tmp_path / "blocks").write_text("a file where the folder would be")
     body = noise(4 * BLOCK_BYTES)

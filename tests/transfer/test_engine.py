@@ -270,6 +270,34 @@ def test_a_server_that_ignores_ranges_starts_over(tmp_path, loopback, fetch):
     assert tree(tmp_path / "to") == {"files/big": body}
 
 
+@pytest.mark.parametrize(
+    "told", ["", "Content-Range: nonsense\r\n", "Content-Range: bytes 9-3/300000\r\n"]
+)
+def test_a_part_that_does_not_say_which_is_never_taken_for_the_whole(
+    tmp_path, loopback, fetch, told
+):
+    body = body_of("big", 300_000)
+    whole = file_handler(body, etag='"v1"')
+
+    def handle(q: Request, r: Reply) -> None:
+        if q.number == 1:
+            r.raw(b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 300000\r\n\r\n')
+            r.raw(body[:200_000])
+            r.cut()
+        elif q.number == 2:
+            head = f'HTTP/1.1 206 Partial Content\r\nETag: "v1"\r\n{told}Content-Length: 100000'
+            r.raw(f"{head}\r\n\r\n".encode() + body[200_000:])
+            r.cut()
+        else:
+            whole(q, r)
+
+    server = loopback({"/big": handle})
+    plan = plan_of(tmp_path / "to", remote(server, "big"))
+    fetch(plan)
+    assert fetch(plan).ok
+    assert tree(tmp_path / "to") == {"files/big": body}
+
+
 @pytest.mark.parametrize("honours_if_range", [True, False])
 def test_an_object_that_changed_between_tries_is_never_mixed(
     tmp_path, loopback, fetch, honours_if_range

@@ -224,12 +224,12 @@ class Download:
         """Return where writing starts: after the bytes kept if the answer continues, else at 0."""
         validator = response.headers.get("etag", "") or response.headers.get("last-modified", "")
         size = response.length_bytes
-        found = response.content_range
-        if response.status != 206 or found is None:
+        if response.status != 206:
             return Progress(self._file.url, validator, size)
+        found = response.content_range
         kept = self._part.progress
         same = kept is not None and kept.validator == validator
-        if found.first != offset or not same:
+        if found is None or found.first != offset or not same:
             self._part.discard()
             raise AnswerError("the file changed while it was fetched", address=self._file.url)
         return Progress(self._file.url, validator, found.total, offset)

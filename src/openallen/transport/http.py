@@ -227,13 +227,16 @@ class Response:
 
     @property
     def content_range(self) -> ContentRange | None:
-        """The range this answer holds, None for a whole body."""
+        """The range this answer holds; None for a whole body, or a range that cannot be."""
         text = self.headers.get("content-range", "").strip()
         match = re.fullmatch(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", text, re.ASCII)
         if match is None:
             return None
+        first, last = int(match[1]), int(match[2])
         total = None if match[3] == "*" else int(match[3])
-        return ContentRange(int(match[1]), int(match[2]), total)
+        if last < first or (total is not None and last >= total):
+            return None
+        return ContentRange(first, last, total)
 
     def pieces(self) -> Iterator[bytes]:
         """Return the body as it comes, undecoded, piece by piece.

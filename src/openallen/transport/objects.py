@@ -257,11 +257,19 @@ def _body(response: Response, url: str) -> bytes:
 def _part(response: Response, body: bytes, start: int | None, stop: int | None, url: str) -> bytes:
     """Return the requested range; a service may send the whole object, but no other part."""
     if start is None:
+        if response.status == 206:
+            raise AnswerError("a part received where the whole was asked for", address=url)
         return body
-    told = response.content_range
-    if response.status != 206 or told is None:
+    if response.status != 206:
         return body[start:stop]
-    first = told.first if start >= 0 else (told.total or 0) + start
-    if (max(first, 0) if start < 0 else start) != told.first:
-        raise AnswerError("wrong range received", address=url, why=str(told))
+    told = response.content_range
+    total = told.total if told is not None else None
+    if start < 0:
+        wanted = None if total is None else (max(0, total + start), total)
+    else:
+        ends = [end for end in (stop, total) if end is not None]
+        wanted = (start, min(ends)) if ends else None
+    if told is None or wanted != (told.first, told.last + 1) or told.first + len(body) != wanted[1]:
+        why = response.headers.get("content-range", "no Content-Range")
+        raise AnswerError("wrong range received", address=url, why=why)
     return body

@@ -230,7 +230,7 @@ class RangeFile(io.RawIOBase):
             with self._http.get(self.url, headers=wanted) as response:
                 self.requests += 1
                 told = response.content_range
-                if response.status != 206 or told is None:
+                if response.status != 206 or told is None or told.last - told.first >= _LAST_BYTES:
                     return None
                 body = memoryview(bytearray(told.last - told.first + 1))
                 self._fill(response, body)
