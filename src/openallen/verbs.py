@@ -7,13 +7,11 @@ of them knows a source by name.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, AddressLike, Condition
 from openallen.display import picture_path
@@ -24,7 +22,7 @@ from openallen.sources.context import Context
 from openallen.sources.facts import NO_PICTURE, Facts
 from openallen.sources.options import describe, read_options
 from openallen.sources.registry import SCHEMES
-from openallen.sources.tables import Rows
+from openallen.sources.tables import Rows, row_limit
 from openallen.web_address import is_web
 
 if TYPE_CHECKING:
@@ -134,7 +132,7 @@ def listing(
     """
     where = Address.parse(address)
     given = [c if isinstance(c, Condition) else Condition.parse(c) for c in conditions]
-    limit = _count(limit)
+    limit = row_limit(limit)
     with Context(settings, source=source, say=say) as context:
         found = context.source(where)
         names = {d.name for d in describe(found.list_options)}
@@ -142,17 +140,6 @@ def listing(
         given += [Condition.of(n, v) for n, v in filters.items() if n not in names]
         options: Any = read_options(found.list_options, told, str(where))
         yield found.rows(where, given, options, limit)
-
-
-def _count(limit: SupportsIndex | None) -> int | None:
-    """Return a limit of rows as an integer; None where there is not one."""
-    try:
-        count = None if limit is None else index(limit)
-    except TypeError:
-        raise UsageError(f"limit is a number of rows, not {type(limit).__name__}") from None
-    if count is not None and count < 0:
-        raise UsageError(f"limit is a number of rows, not {count}")
-    return None if count is None else min(count, sys.maxsize)
 
 
 # --- show -----------------------------------------------------------------------------------------

@@ -44,6 +44,35 @@ def test_a_limit_is_a_number_of_rows(limit):
         oa.list("stack:", source="sample", limit=limit)
 
 
+@pytest.mark.parametrize("limit", [-1, 0, "3", 2.5, b"1", [1]], ids=repr)
+def test_a_limit_of_grids_is_a_number_of_data_sets(limit):
+    with pytest.raises(UsageError):
+        oa.grids(gene="Pdyn", source="sample", limit=limit)
+
+
+@pytest.mark.parametrize("kind", [None, 3, b"energy", [], "energie"], ids=repr)
+def test_a_kind_of_grids_is_one_there_is(kind):
+    with pytest.raises(UsageError, match="no such volume of expression"):
+        oa.grids(gene="Pdyn", source="sample", kind=kind)
+
+
+@pytest.mark.parametrize("chunks", [0, 3.5, "x", [], float("nan"), 10**30], ids=repr)
+def test_chunks_that_do_not_fit_are_named(chunks):
+    with pytest.raises(UsageError, match="chunks do not fit"):
+        oa.grids(gene="Pdyn", source="sample", chunks=chunks)
+
+
+@pytest.mark.parametrize("value", [None, 313862022, 1.5, b"id", ["id"], {}], ids=repr)
+@pytest.mark.parametrize(
+    "name", ["where", "include", "order", "only", "exclude", "tabular", "model", "service"]
+)
+def test_what_a_query_is_made_of_is_text(name, value):
+    with pytest.raises(UsageError):
+        getattr(oa.query("ProjectionImage"), name)(value)
+    with pytest.raises(UsageError, match="a query is named as text"):
+        oa.query(value)
+
+
 def test_a_huge_limit_limits_nothing():
     assert len(oa.list("stack:", source="sample", limit=10**30)) == 21
 

@@ -106,6 +106,12 @@ def filter_from(condition: Condition) -> Filter:
     return Filter(condition.field, _WORDS[condition.op], tuple(map(Word, texts)))
 
 
+def _check_text(what: str, *values: object) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise UsageError(f"{what} is named as text, not as {type(value).__name__}")
+
+
 @dataclass(frozen=True)
 class Search:
     """A query and the service it goes to.
@@ -134,6 +140,7 @@ class Search:
     @classmethod
     def of(cls, model_or_rma: str, *, connect: Connect | None = None, source: str = "live") -> Self:
         """Return a search for the rows of a model, or of RMA text or a request URL."""
+        _check_text("a query", model_or_rma)
         name = model_or_rma.strip()
         query = Query((ModelStage(name),)) if name.isidentifier() else parse(name)
         return cls(query, connect, source)
@@ -172,6 +179,7 @@ class Search:
         """
         paths = [text for text in through if isinstance(text, str)]
         conditions = [filter_from(c) for c in through if isinstance(c, Condition)]
+        _check_text("an association", *(t for t in through if not isinstance(t, Condition)))
         found = (*conditions, *(filter_of(name, value) for name, value in filters.items()))
         if len(paths) > 1:
             raise UsageError("where() takes one association", hint=".where('a.b', field=value)")
@@ -189,6 +197,7 @@ class Search:
         *associations
             ``"specimen"``, ``"specimen.donor"``, or RMA: ``"a(b,c[id$gt5])"``.
         """
+        _check_text("an association", *associations)
         stage = self._model()
         includes = stage.includes
         for text in associations:
@@ -201,18 +210,22 @@ class Search:
 
     def order(self, *fields: str) -> Self:
         """Return the search sorted by columns; ``"-id"`` sorts downwards."""
+        _check_text("a column", *fields)
         return self._options(order=tuple(Order(f.lstrip("-"), f.startswith("-")) for f in fields))
 
     def only(self, *fields: str) -> Self:
         """Return the search for these columns alone."""
+        _check_text("a column", *fields)
         return self._options(only=fields)
 
     def exclude(self, *fields: str) -> Self:
         """Return the search for all columns but these."""
+        _check_text("a column", *fields)
         return self._options(exclude=fields)
 
     def tabular(self, *columns: str, distinct: bool = False, **aliases: str) -> Self:
         """Return the search for a flat table of ``table.column``; a keyword renames its column."""
+        _check_text("a column", *columns, *aliases.values())
         plain = tuple(Column(source) for source in columns)
         named = tuple(Column(source, alias) for alias, source in aliases.items())
         return self._options(tabular=(*plain, *named), distinct=distinct)
@@ -229,6 +242,7 @@ class Search:
         **lists
             Columns by the name they are stored under: ``xids="id"``, then ``Variable("xids")``.
         """
+        _check_text("a column", *lists.values())
         filters = tuple(Filter(name, "eq", (Word(column),)) for name, column in lists.items())
         stages = (*self.query.stages, PipeStage("list", filters))
         return replace(self, query=replace(self.query, stages=stages))

@@ -417,5 +417,5 @@ def _escaped(text: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    if not NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is not a name")

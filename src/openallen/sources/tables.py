@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Self, overload
+from operator import index
+from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, overload
 
 from openallen.display import count_text, harmless, table_html
-from openallen.errors import requiring
+from openallen.errors import UsageError, requiring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,13 +17,30 @@ if TYPE_CHECKING:
 
     from openallen.errors import NotFoundError
 
-__all__ = ["Row", "Rows", "cell_text"]
+__all__ = ["Row", "Rows", "cell_text", "row_limit"]
 
 Row = dict[str, Any]
 
 _SHOWN: Final = 20
 _WIDEST: Final = 40
 _MOST_COLUMNS: Final = 9
+
+
+def row_limit(limit: SupportsIndex | None) -> int | None:
+    """Return a limit of rows as an integer; None where there is not one.
+
+    Raises
+    ------
+    UsageError
+        If it is not a whole number from 0.
+    """
+    try:
+        count = None if limit is None else index(limit)
+    except TypeError:
+        raise UsageError(f"limit is a number of rows, not {type(limit).__name__}") from None
+    if count is not None and count < 0:
+        raise UsageError(f"limit is a number of rows, not {count}")
+    return None if count is None else min(count, sys.maxsize)
 
 
 class Rows(Sequence[Row]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,4 +132,10 @@ def _common(grids: list[ExpressionGrid], kind: str) -> tuple[tuple[int, ...], tu
 def _in_chunks(found: xr.DataArray, chunks: Any) -> xr.DataArray:
     with requiring("chunks", "dask"):
         import dask.array  # noqa: F401
-    return found.chunk({"data_set": chunks} if isinstance(chunks, int) else chunks)
+    try:
+        if not isinstance(chunks, (int, str, Mapping)):
+            raise TypeError("a number of data sets, 'auto' or a mapping by axis is needed")
+        return found.chunk({"data_set": chunks} if isinstance(chunks, int) else chunks)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        why = str(error).partition("\n")[0]
+        raise UsageError("chunks do not fit", address=f"chunks={chunks!r}", why=why) from error

@@ -9,6 +9,7 @@ from openallen.address import Address, AddressLike, Condition
 from openallen.errors import UsageError
 from openallen.sources.atlases.grid_source import GridSource
 from openallen.sources.context import Context, folder_for
+from openallen.sources.tables import row_limit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -120,10 +121,12 @@ def grids(
     2
     """
     from openallen.sources.atlases.collection import stack_grids
-    from openallen.sources.atlases.plan import plan_grids
+    from openallen.sources.atlases.plan import check_expression, plan_grids
 
-    if limit is not None and limit < 1:
-        raise UsageError("at least one data set is needed", why=f"limit={limit}")
+    limit = row_limit(limit)
+    if limit == 0:
+        raise UsageError("at least one data set is needed", why="limit=0")
+    check_expression(kind)
     if isinstance(gene, list) and not gene:
         raise UsageError("no gene given", hint='gene="Pdyn"')
     given = {"gene": gene, "plane": plane, "product": product, **filters}

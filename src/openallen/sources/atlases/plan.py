@@ -41,6 +41,7 @@ __all__ = [
     "AtlasJob",
     "GridJob",
     "GridsJob",
+    "check_expression",
     "data_set_row",
     "plan_atlas",
     "plan_grid",
@@ -241,6 +242,18 @@ class GridsJob:
         return [self.plan.to / str(row["id"]) for row in self.rows]
 
 
+def check_expression(kind: str) -> None:
+    """Check that a kind is one of the volumes of expression.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    if not isinstance(kind, str) or kind not in EXPRESSION:
+        raise UsageError(f"no such volume of expression '{kind}'", hint=", ".join(EXPRESSION))
+
+
 def plan_grids(
     client: Client, rows: Sequence[Mapping[str, Any]], kind: str, to: Path, address: str
 ) -> GridsJob:
@@ -251,8 +264,7 @@ def plan_grids(
     UsageError
         If there is no such volume.
     """
-    if kind not in EXPRESSION:
-        raise UsageError(f"no such volume of expression '{kind}'", hint=", ".join(EXPRESSION))
+    check_expression(kind)
     files = []
     for row in rows:
         one = Address("grid", str(row["id"]), conditions=(Condition("include", "eq", kind),))
