@@ -18,8 +18,9 @@ __all__ = ["Admission", "Entry"]
 
 
 _OTHERS_BEGAN_S: Final = 10
-"""Files may be of a run beside this one that began so much earlier, in seconds: its records reach
-the index with a delay."""
+"""Files so much older than this run, in seconds, may be of another that is still under way."""
+_RECORDED_WITHIN_S: Final = 3
+"""How long the record of such a file is waited for: the other run writes them once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Admission:
     verify: bool = True
     leftovers: Leftovers = field(default_factory=Leftovers)
     _made: set[str] = field(default_factory=set)
-    _begun_s: float = field(default_factory=lambda: time.time() - _OTHERS_BEGAN_S)
+    _begun_s: float = field(default_factory=time.time)
 
     def enter(self, file: RemoteFile) -> Outcome | Entry | None:
         """Return the outcome of a file that is here, else the right to fetch it, or None.
@@ -97,7 +98,22 @@ class Admission:
         return Entry(lease, there)
 
     def _here(self, file: RemoteFile, target: Path) -> Outcome | None:
+        if not (file.digest or file.last_digest):
+            self._wait_for_record(target)
         return intact(file, target, self.index, verify=self.verify, begun_s=self._begun_s)
+
+    def _wait_for_record(self, target: Path) -> None:
+        """Wait for the record of a file that another run wrote just before this one began."""
+        try:
+            age_s = self._begun_s - target.stat().st_mtime
+        except OSError:
+            return
+        while (
+            0 < age_s < _OTHERS_BEGAN_S
+            and time.time() < self._begun_s + _RECORDED_WITHIN_S
+            and self.index.recall(target) is None
+        ):
+            time.sleep(0.05)
 
     def leave(self, entry: Entry) -> None:
         """Release the right to fetch a file."""
