@@ -30,6 +30,7 @@ attribute too. Each knows the exit code the command line ends with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -57,6 +58,7 @@ __all__ = [
     "TruncatedError",
     "UnreachableError",
     "UsageError",
+    "hint_line",
     "requiring",
 ]
 
@@ -73,6 +75,14 @@ class ExitCode(IntEnum):
     REFUSED = 6
     INTEGRITY = 7
     INTERRUPTED = 130
+
+
+_COMMAND: Final = re.compile(r"(openallen|pip|uv) |\S*python\S* -m |'[^']*python[^']*' -m ")
+
+
+def hint_line(hint: str) -> str:
+    """Return a hint with its label: ``try:`` for a command that works as typed, else ``hint:``."""
+    return f"{'try' if _COMMAND.match(hint) else 'hint'}: {hint}"
 
 
 class OpenAllenError(Exception):
@@ -115,7 +125,7 @@ class OpenAllenError(Exception):
         if self.why:
             text += f" ({self.why})"
         if self.hint:
-            text += f"\n  try: {self.hint}"
+            text += f"\n  {hint_line(self.hint)}"
         return text
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -164,7 +174,7 @@ class QueryError(UsageError):
         lead = "…" if start else ""
         caret = " " * (len(lead) + self.position - start) + "^"
         text = f"{self.what} at position {self.position}\n  {lead}{window}\n  {caret}"
-        return f"{text}\n  try: {self.hint}" if self.hint else text
+        return f"{text}\n  {hint_line(self.hint)}" if self.hint else text
 
 
 class NotFoundError(OpenAllenError, FileNotFoundError):

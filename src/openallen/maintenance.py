@@ -69,7 +69,7 @@ def held(settings: Settings | None = None) -> Rows:
     Parameters
     ----------
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     """
     with Context(settings) as context:
         rows = [
@@ -139,7 +139,7 @@ def verify(
     what
         Addresses, folders or files; everything in the store where empty.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def repair(
     bad
         What `verify` found damaged or missing.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     observer
         Makes what receives the progress of one fetch.
 
@@ -268,7 +268,7 @@ def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None 
     dry_run
         Whether to remove nothing.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def clear_ranges(*, dry_run: bool, settings: Settings | None = None) -> dict[str
     dry_run
         Whether to remove nothing.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     """
     chosen = settings or Settings.load()
     folder = chosen.store / RANGES
@@ -321,9 +321,9 @@ def adopt(
     in_place
         Whether it stays where it is, and the store points there.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     step
-        Called with each file that was looked at.
+        Called with each file that was examined.
 
     Raises
     ------

@@ -75,7 +75,7 @@ def list(  # noqa: A001 - the verb of the house
     source
         ``live`` (the default), ``sample``, or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     **filters
         ``field=value``, or with an operator: ``width_px__gt=6000``; and the options that listing
         this address takes (``refresh=True``).
@@ -165,7 +165,7 @@ def show(
     source
         ``live`` (the default), ``sample``, or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     say
         Is told what a person may want to know meanwhile.
     **options
@@ -374,7 +374,7 @@ def plan(
     source
         ``live`` (the default), ``sample``, or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     **options
         As for `fetch`.
     """
@@ -405,9 +405,9 @@ def fetch(
     source
         ``live`` (the default), ``sample``, or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     observer
-        Is told of progress.
+        Receives progress.
     verify_later
         Compare only sizes now, and published digests with ``openallen store verify``.
     **options
@@ -466,7 +466,7 @@ def open(  # noqa: A001 - the verb of the house
     source
         ``live`` (the default), ``sample``, or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     **options
         For sessions: ``remote`` (False fetches first, True reads remotely) and those of
         `openallen.sessions.BehaviorSession`. For parts of assets: ``remote``, and for tables
@@ -499,7 +499,7 @@ def open(  # noqa: A001 - the verb of the house
 def views(
     what: AddressLike, *, source: str | None = None, settings: Settings | None = None
 ) -> tuple[View, ...]:
-    """Return pages of viewers in which a thing can be looked at.
+    """Return pages of viewers that show an item.
 
     Parameters
     ----------
@@ -508,7 +508,7 @@ def views(
     source
         ``live`` (the default), ``sample``, or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openallen.address import Condition
+from openallen.errors import UsageError
 from openallen.near import (
     closest,
     condition_text,
@@ -113,3 +114,16 @@ def test_the_error_puts_the_suggestion_in_the_place_of_the_condition():
     )
     error = nothing_matches("t:", conditions, None, command="openallen list t:")
     assert (error.why, error.hint) == ("area=visp depth__gt=5", "openallen list t:")
+
+
+@pytest.mark.parametrize(
+    ("hint", "label"),
+    [
+        ("openallen list stack:", "try"), ("pip install 'openallen[nwb]'", "try"),
+        ("uv pip install --python /usr/bin/python3 x", "try"), ("/a/bin/python -m pip install x", "try"),
+        ("'/with blank/python3.11' -m pip install x", "try"), ("energy, density", "hint"),
+        ("openallens are not commands", "hint"), ("choose a folder with --to DIR", "hint"),
+    ],
+)  # fmt: skip
+def test_only_commands_are_said_to_be_tried(hint, label):
+    assert str(UsageError("wrong", hint=hint)) == f"wrong\n  {label}: {hint}"

@@ -319,6 +319,6 @@ def test_the_names_the_field_uses_work_too(files):
 )
 def test_unknown_attributes_name_near_misses(files, kind, asked, near):
     with oa.open(files[kind]) as session:
-        with pytest.raises(AttributeError, match=f"no attribute '{asked}'\n  try: .*{near}"):
+        with pytest.raises(AttributeError, match=f"no attribute '{asked}'\n  hint: .*{near}"):
             getattr(session, asked)
         assert not hasattr(session, "_ipython_display_")

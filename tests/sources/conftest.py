@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ class Said:
         lines = [line.strip() for line in (self.out + self.err).splitlines()]
         starts = ("try: ", "repair: ", "all of them: ", "resume: ", "one of them: ")
         found = [line.removeprefix(s) for line in lines for s in starts if line.startswith(s)]
+        assert all(re.match(r"openallen |pip |\S*python\S* -m ", line) for line in found), found
         return [line for line in found if line.startswith("openallen ")]
 
 

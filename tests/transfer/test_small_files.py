@@ -1,4 +1,4 @@
-"""Multiplexer small files: the lane for what goes smoothly, the ordinary way for the rest."""
+"""Many small files: by multi handles what goes smoothly, by the ordinary engine the rest."""
 
 from __future__ import annotations
 

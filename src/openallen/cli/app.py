@@ -98,9 +98,8 @@ class _Root(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
             near = get_close_matches(args[0], COMMANDS, n=1)
-            meant = (
-                f"openallen {near[0]} {' '.join(args[1:])}".strip() if near else "openallen --help"
-            )
+            rest = shlex.join(args[1:]) or "--help"
+            meant = f"openallen {near[0]} {rest}" if near else "openallen --help"
             raise UsageError(f"no such command '{args[0]}'", hint=meant)
         return super().resolve_command(ctx, args)
 

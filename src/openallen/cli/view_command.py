@@ -1,4 +1,4 @@
-"""``openallen view``: where something can be looked at."""
+"""``openallen view``: links to web viewers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store of zarr-python 3 over objects, here or far away."""
+"""A store of zarr-python 3 over objects, local or remote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zarr hierarchies of both versions over any objects: here, or far away.
+"""Zarr hierarchies of both versions over any objects: local or remote.
 
 Only what describes an array itself is believed: consolidated metadata is a copy made at some time,
 and serves to look names up. A chunk that is not there is a hole; whether that means "never

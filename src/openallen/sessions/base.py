@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from openallen.display import card, facts_text
-from openallen.errors import OpenAllenError, RefusedError, requiring
+from openallen.errors import OpenAllenError, RefusedError, hint_line, requiring
 
 if TYPE_CHECKING:
     import h5py
@@ -89,7 +89,7 @@ class NwbSession:
             raise AttributeError(text)
         near = _near(name, [n for n in dir(type(self)) if not n.startswith("_")])
         hint = ", ".join(near) or "list_data_attributes_and_methods()"
-        raise AttributeError(f"{text}\n  try: {hint}")
+        raise AttributeError(f"{text}\n  {hint_line(hint)}")
 
     def close(self) -> None:
         """Close the file; what was read already stays."""

@@ -394,7 +394,7 @@ class Source(ABC):
         return self.facts_of(opened, place.name)
 
     def views(self, address: Address) -> list[View]:
-        """Return pages of viewers in which a thing can be looked at; none where there are none.
+        """Return pages of viewers that show an item; empty where there are none.
 
         Parameters
         ----------
@@ -506,7 +506,7 @@ class Source(ABC):
         in_place
             Whether it stays where it is, and the store points there.
         step
-            Called with each file that was looked at.
+            Called with each file that was examined.
         """
         del folder, in_place, step
         return None

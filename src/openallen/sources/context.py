@@ -44,7 +44,7 @@ class Context:
     Parameters
     ----------
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     source
         Goes before the settings: ``live``, ``sample``, or the URL of an archive.
     say
@@ -524,7 +524,7 @@ def connected(settings: Settings | None = None, *, source: str | None = None) ->
     Parameters
     ----------
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     source
         Goes before the settings: ``live``, ``sample``, or the URL of an archive.
 

@@ -100,7 +100,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A page of a viewer in which a thing can be looked at.
+    """A page of a viewer that shows an item.
 
     Parameters
     ----------

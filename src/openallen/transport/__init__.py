@@ -1,4 +1,4 @@
-"""Bytes over the wire: one HTTP client on keep-alive sockets. Knows nothing of Allen."""
+"""Bytes over the wire: one HTTP client on libcurl. Knows nothing of Allen."""
 
 from openallen.transport.http import Http, Response
 from openallen.transport.retry import Retry

@@ -1,4 +1,4 @@
-"""A client with the manners that settings ask for."""
+"""An HTTP client configured by the settings."""
 
 from __future__ import annotations
 

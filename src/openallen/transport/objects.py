@@ -1,7 +1,7 @@
 """Small objects below a prefix of a bucket, read whole or in part where they lie.
 
-Zarr stores, tables and documents far away are read through this. What was read stays in memory as
-far as a budget goes, what is not there is remembered too, and where a memory on disk is given,
+Zarr stores, tables and documents on a server are read through this. What was read stays in memory
+as far as a budget goes, what is not there is remembered too, and where a memory on disk is given,
 objects marked as belonging to one version of a whole are kept between processes.
 """
 

@@ -1,4 +1,4 @@
-"""A far-away file as a file object: only the blocks that are touched come, and they stay.
+"""A remote file as a file object: only the blocks that are read are requested, and cached.
 
 Reads are widened to whole blocks. Blocks are kept in memory, and where a memory on disk is given,
 there too. Large reads go out as several ranges at once; a read that goes on where the last ended

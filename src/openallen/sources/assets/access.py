@@ -52,7 +52,7 @@ def catalogue(
     refresh
         Ask anew now.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     tell
         Is told which source answered, and why others did not.
 

@@ -1,4 +1,4 @@
-"""Multiplexer grids as one array that is read only where it is looked at."""
+"""Many grids as one array that is read on access."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def stack_grids(
         ``energy``, ``density`` or ``intensity``.
     chunks
         Data sets in a dask chunk (needs the extra ``dask``); without dask where None: still
-        nothing is read before it is looked at.
+        nothing is read before it is accessed.
 
     Returns
     -------
     DataArray
         float32, ``data_set`` x ``AP`` x ``DV`` x ``ML``, µm, NaN where there are no data; ``gene``,
         ``plane_of_section``, ``product`` and ``reference_space_id`` along ``data_set``. All in the
-        frame of the coronal space (PIR): what runs from right to left is turned round.
+        frame of the coronal space (PIR): axes that run from right to left are reversed.
 
     Raises
     ------

@@ -26,7 +26,7 @@ def alignment(
 ) -> SetAlignment:
     """Return where the section images of a data set lie in the brain.
 
-    Its rows are asked for once and kept in the store; from then on it works offline.
+    Its rows are requested once and stored; later calls work offline.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def alignment(
     source
         ``live`` (the default), ``sample``, or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def grids(
     observer: Observer | None = None,
     **filters: object,
 ) -> xr.DataArray:
-    """Return expression grids as one lazy array; those that are not here are fetched first.
+    """Return expression grids as one lazy array; those not in the store are fetched first.
 
     Parameters
     ----------
@@ -93,9 +93,9 @@ def grids(
     source
         ``live`` (the default), ``sample``, or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     observer
-        Is told of progress.
+        Receives progress.
     **filters
         Other filters of ``list grid:``: ``age="P56"``, ``reference_space_id=9``, ``id__lt=...``.
 
@@ -103,15 +103,15 @@ def grids(
     -------
     DataArray
         float32, ``data_set`` x ``AP`` x ``DV`` x ``ML`` in µm, -1 as NaN; ``gene``,
-        ``plane_of_section`` and ``reference_space_id`` along ``data_set``. All run from left to
-        right: those of sagittal sets are turned round. A grid is read when it is looked at.
+        ``plane_of_section`` and ``reference_space_id`` along ``data_set``. ML runs from left to
+        right in all of them; sagittal sets are reversed. A grid is read on first access.
 
     Raises
     ------
     NotFoundError
         If no data set matches.
     IncompleteError
-        If some could not be fetched; the others are there, and the same call goes on.
+        If some could not be fetched; the others are stored, and the same call resumes.
 
     Examples
     --------

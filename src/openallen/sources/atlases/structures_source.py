@@ -166,7 +166,7 @@ class StructuresSource(Source):
         return plan_structures(self.context.client, address.id, to)
 
     def open(self, address: Address, **options: Any) -> Structures | Structure:
-        """Open an ontology, asked for once and then kept in the store; or a structure of it."""
+        """Open an ontology, requested once and then stored; or a structure of it."""
         _, plain = self.options(NoOptions, address, options)
         found, chosen = self._load(plain)
         return found if chosen is None else chosen

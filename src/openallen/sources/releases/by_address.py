@@ -43,7 +43,7 @@ def open_release(
     source
         ``live`` (the default), or the URL of an archive.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def open_session(
         that is here, else reads the remote one, only the ranges that are touched, which stay in
         the store. A file that is here is compared with its published digest, once.
     settings
-        What to go by; read afresh where None.
+        Settings to use; loaded from the environment and files if None.
     **options
         As for `openallen.sessions.BehaviorSession`.
 
