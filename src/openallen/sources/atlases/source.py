@@ -166,7 +166,7 @@ class AtlasSource(Source):
             raise UsageError(
                 "files of a reference space have one name",
                 address=str(address),
-                hint=f"atlas:{atlas.name}/{path[0]}",
+                hint=f"openallen show atlas:{atlas.name}/{path[0]}",
             )
         return atlas
 
