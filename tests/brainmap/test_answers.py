@@ -199,3 +199,9 @@ def test_a_description_that_is_none_is_refused():
     for answer in ({}, {"msg": [{"X": {}}]}, {"msg": 5}):
         with pytest.raises(AnswerError):
             Schema.from_enumerate(answer)
+
+
+@pytest.mark.parametrize("body", [b'{"msg":' + b"[" * 100_000, b"[" * 100_000, b'{"a":' * 100_000])
+def test_an_answer_nested_too_deeply_is_refused(body):
+    with pytest.raises(AnswerError, match="not valid JSON"):
+        read_answer(body, "json")

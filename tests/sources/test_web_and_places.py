@@ -202,6 +202,37 @@ def test_damaged_files_of_every_kind_are_errors_of_ours(world, tmp_path, name, b
     assert name in {"x.csv", "x.swc"}  # text of any kind may be a table of one column
 
 
+DEEP = b"[" * 100_000
+NPY = b"\x93NUMPY\x01\x00v\x00" + (
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (30000, 30000, 30000), }".ljust(117) + b"\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("x.json", DEEP), ("x.jsonl", DEEP), ("x.json", b'{"a":' * 100_000), ("x.npy", NPY + b"few"),
+        ("x.zarr/zarr.json", DEEP), ("x.zarr/.zgroup", DEEP), ("cell/manifest.json", DEEP),
+        ("1_adult_mouse_brain_graph.json", DEEP),
+        ("recording/binary.json", DEEP), ("x_project_manifest_v1.0.0.json", DEEP),
+    ],
+)  # fmt: skip
+def test_text_and_headers_that_ask_for_too_much_are_errors_of_ours(world, tmp_path, name, body):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    (tmp_path / "cell" / "planes").mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+    place = path if path.parent == tmp_path else path.parent
+    for verb in (oa.open, oa.show):
+        with pytest.raises(OpenAllenError):
+            verb(place)
+
+
+def test_metadata_of_an_asset_nested_too_deeply_is_noted(tmp_path):
+    (tmp_path / "data_description.json").write_bytes(DEEP)
+    assert "data_description.json is not valid JSON" in str(oa.show(tmp_path))
+
+
 # --- a folder that was moved ----------------------------------------------------------------------
 
 

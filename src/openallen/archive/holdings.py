@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, NotFoundError, requiring
+from openallen.json_text import load_json
 
 if TYPE_CHECKING:
     import duckdb
@@ -83,7 +84,7 @@ class Holdings:
         if not path.exists():
             return {"name": self.root.name}
         try:
-            about = json.loads(path.read_text("utf-8"))
+            about = load_json(path.read_text("utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise CorruptError(
                 "archive.json cannot be read", address=str(path), why=str(error)
@@ -175,9 +176,9 @@ def _quoted(name: str) -> str:
 def _rows(path: Path, *, lines: bool) -> list[Mapping[str, Any]]:
     text = path.read_text("utf-8")
     rows = (
-        [json.loads(line) for line in text.splitlines() if line.strip()]
+        [load_json(line) for line in text.splitlines() if line.strip()]
         if lines
-        else json.loads(text)
+        else load_json(text)
     )
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError("it has no rows")

@@ -101,7 +101,7 @@ def _from_json(body: bytes, url: str) -> Answer:
 
     try:
         envelope = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _wrong("the answer is not valid JSON", url, f"{error}; {len(body):,} bytes received")
     if not isinstance(envelope, dict) or "msg" not in envelope:
         _wrong("the answer is not an RMA envelope", url, repr(envelope)[:80])

@@ -228,7 +228,7 @@ def _about(client: Client) -> dict[str, Any]:
         body = response.read(1 << 20)
     try:
         about = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return about if isinstance(about, dict) else {}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from openallen.brainmap.client import Client
 from openallen.brainmap.schema import Schema, refreshed_file, schema
 from openallen.errors import AnswerError
+from openallen.json_text import load_json
 from openallen.store.disk import write_whole
 
 __all__ = ["refresh"]
@@ -48,7 +49,7 @@ def _described(client: Client) -> Schema:
     with client.http.get(url, compressed=True) as response:
         body = response.read(_MOST_BYTES)
     try:
-        described = Schema.from_enumerate(json.loads(body))
+        described = Schema.from_enumerate(load_json(body))
     except ValueError as error:
         raise AnswerError("this does not describe models", address=url, why=str(error)) from error
     if not described.models:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ from openallen.errors import (
     NotFoundError,
     UsageError,
 )
+from openallen.json_text import load_json
 
 if TYPE_CHECKING:
     from openallen.formats.objects import Objects
@@ -78,11 +78,11 @@ def read_document(
 
             return read_swc(body)
         if low.endswith(".jsonl"):
-            return [json.loads(line) for line in body.splitlines() if line.strip()]
-        return json.loads(body)
+            return [load_json(line) for line in body.splitlines() if line.strip()]
+        return load_json(body)
     except ImportError as error:
         raise MissingExtraError("tables", "reading a table") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError) as error:
         if isinstance(error, (UsageError, IntegrityError)):
             error.address = error.address or where
             raise

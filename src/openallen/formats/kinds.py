@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final
 
 from openallen.formats.objects import Objects
+from openallen.json_text import load_json
 
 __all__ = ["H5", "STORE", "kind_of"]
 
@@ -46,7 +46,7 @@ def _attributes(place: Objects) -> dict[str, Any] | None:
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(body)
+        told = load_json(body)
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}

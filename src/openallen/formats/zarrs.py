@@ -18,6 +18,7 @@ from openallen.display import card, facts_text
 from openallen.errors import CorruptError, MissingExtraError, NotFoundError, requiring
 from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
+from openallen.json_text import load_json
 
 if TYPE_CHECKING:
     from openallen.formats.objects import Objects
@@ -90,7 +91,7 @@ class Hierarchy:
         if body is None:
             return None
         try:
-            told = json.loads(body)
+            told = load_json(body)
         except ValueError as error:
             where = f"{self.name}/{key}"
             raise CorruptError("not valid JSON", address=where, why=str(error)) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import glob
-import json
 import os
 import secrets
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from openallen.errors import OpenAllenError, SpaceError, StoreError
+from openallen.json_text import load_json
 
 __all__ = ["disk_error", "read_object", "write_whole"]
 
@@ -52,7 +52,7 @@ def is_alive(pid: int) -> bool:
 def read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object stored at `path`; empty where there is none, or it is damaged."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = load_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

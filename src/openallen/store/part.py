@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from openallen.json_text import load_json
 from openallen.store.leases import Lease
 
 __all__ = ["Leftovers", "Part", "Progress"]
@@ -202,7 +203,7 @@ def _parts_among(folder: Path, names: list[str]) -> dict[str, list[Path]]:
 
 def _read_record(path: Path) -> Progress | None:
     try:
-        state = json.loads(path.with_name(path.name + ".json").read_text("utf-8"))
+        state = load_json(path.with_name(path.name + ".json").read_text("utf-8"))
         found = Progress(**state)
         whole = isinstance(found.done_bytes, int) and 0 < found.done_bytes <= path.stat().st_size
     except (OSError, ValueError, TypeError):

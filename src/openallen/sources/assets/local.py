@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openallen.json_text import load_json
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.read import Asset
 from openallen.sources.buckets.listing import FolderBucket, LocalObjects
@@ -46,7 +46,7 @@ def _name(folder: Path) -> str:
         return own
     for sidecar in ("metadata.nd.json", "metadata.json", "data_description.json"):
         try:
-            told = json.loads((folder / sidecar).read_bytes())
+            told = load_json((folder / sidecar).read_bytes())
         except (OSError, ValueError):
             continue
         name = told.get("name") if isinstance(told, dict) else None

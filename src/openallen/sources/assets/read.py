@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.display import card, facts_text
 from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
 from openallen.formats.kinds import STORE
+from openallen.json_text import load_json
 from openallen.sources.assets.names import AssetName, parse_name
 from openallen.sources.assets.record import CORE_FILES, Record
 from openallen.sources.buckets.listing import Levelled, Listing, listed
@@ -115,7 +115,7 @@ class Asset:
                 with suppress(StoreError):
                     write_whole(kept, body)
         try:
-            data = json.loads(body)
+            data = load_json(body)
         except ValueError as error:
             self.notes.append(f"{name} is not valid JSON: {error}")
             return {}

@@ -27,6 +27,7 @@ from openallen.errors import (
     UsageError,
     requiring,
 )
+from openallen.json_text import load_json
 from openallen.sources.assets.catalogues import Catalogue, row_of_name
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import PUBLIC_BUCKET, Record
@@ -203,7 +204,7 @@ def _version(folder: str) -> tuple[bool, list[int]]:
 def _place_of(bucket: Bucket, folder: str, table: str) -> str:
     """Return the key of a table: by the registry, else the usual one."""
     try:
-        told = json.loads(bucket.read(f"{folder}cache_registry/{table}.json"))
+        told = load_json(bucket.read(f"{folder}cache_registry/{table}.json"))
         location = str(told["location"])
     except (OpenAllenError, ValueError, KeyError, TypeError):
         return f"{folder}{table}.pqt"
@@ -316,7 +317,7 @@ def _page(http: Http, url: str) -> list[dict[str, Any]]:
     with http.get(url, compressed=True) as response:
         body = response.read(_LIMIT_BYTES)
     try:
-        told = json.loads(body)
+        told = load_json(body)
     except ValueError as error:
         raise AnswerError("not valid JSON", address=url, why=str(body[:60])) from error
     if not isinstance(told, list) or not all(isinstance(item, dict) for item in told):

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from openallen.formats.kinds import STORE
 from openallen.formats.omezarr.multiscale import Multiscale
+from openallen.json_text import load_json
 from openallen.transport.objects import RemoteObjects
 
 __all__ = ["VIEWER", "View", "image_view", "view_of", "views"]
@@ -89,7 +90,7 @@ def view_of(place: RemoteObjects, path: str, address: str) -> Iterator[View]:
         Its address for viewers: ``s3://…``.
     """
     try:
-        document = json.loads(place.get(path) or b"")
+        document = load_json(place.get(path) or b"")
     except ValueError:
         return
     if not isinstance(document, dict):

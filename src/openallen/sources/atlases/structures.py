@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import operator
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from openallen.display import card, count_text, facts_text
 from openallen.errors import AnswerError, NotFoundError, UsageError, requiring
+from openallen.json_text import load_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,8 +188,8 @@ class Structures(Collection[Structure]):
             If it is none.
         """
         try:
-            told = json.loads(answer)
-        except (ValueError, RecursionError) as error:
+            told = load_json(answer)
+        except ValueError as error:
             raise AnswerError("an ontology that is not JSON", why=str(error)) from error
         nodes = told.get("msg") if isinstance(told, dict) else told
         if isinstance(told, dict) and "acronym" in told:  # the root itself, as older files have it

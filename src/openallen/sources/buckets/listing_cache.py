@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from openallen.json_text import load_json
 from openallen.sources.buckets.patterns import matches, static_prefix
 from openallen.store.objects import CachedObjects
 from openallen.transport.s3 import Listed
@@ -45,7 +46,7 @@ class CachedListings:
         for wider in (pattern, *_around(pattern)):
             body = self._cached.get(f"{url} {wider}")
             if body is not None:
-                rows = json.loads(gzip.decompress(body))
+                rows = load_json(gzip.decompress(body))
                 return [
                     Listed(*row) for row in rows if matches(row[0].removeprefix(prefix), pattern)
                 ]

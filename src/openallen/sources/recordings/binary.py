@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import CorruptError, NotFoundError, TruncatedError
 from openallen.formats.objects import FolderObjects, Objects
+from openallen.json_text import load_json
 from openallen.plans import safe_path
 from openallen.sources.recordings.channels import locations_um, one_each
 from openallen.sources.recordings.recording import Recording
@@ -24,7 +24,7 @@ def _json(place: Objects, key: str) -> dict[str, Any]:
     if body is None:
         return {}
     try:
-        document = json.loads(body)
+        document = load_json(body)
     except ValueError as error:
         where = f"{place.name}/{key}"
         raise CorruptError("not valid JSON", address=where, why=str(error)) from error

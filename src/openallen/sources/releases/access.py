@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from openallen.address import Address
 from openallen.errors import AddressError, NotFoundError, OpenAllenError, UsageError
+from openallen.json_text import load_json
 from openallen.settings import Settings
 from openallen.sources.context import Context
 from openallen.sources.releases.cache import ReleaseCache, is_mirror
@@ -251,7 +251,7 @@ def _project(context: Context, name: str, manifest: Path) -> Project:
 def _bucket_in(manifest: Path) -> str:
     """Return the bucket of the files that a manifest names; empty where it names none."""
     try:
-        told = json.loads(manifest.read_text("utf-8"))
+        told = load_json(manifest.read_text("utf-8"))
         entries = (*told["metadata_files"].values(), *told["data_files"].values())
         return S3Location.parse(str(entries[0]["url"])).bucket
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

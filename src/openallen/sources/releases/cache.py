@@ -34,6 +34,7 @@ from openallen.errors import (
     StoreError,
     UnreachableError,
 )
+from openallen.json_text import load_json
 from openallen.plans import safe_path
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
 from openallen.store.disk import write_whole
@@ -262,7 +263,7 @@ class ReleaseCache:
 
     def _read(self, body: bytes, version: Version, address: str) -> Manifest:
         try:
-            document = json.loads(body)
+            document = load_json(body)
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise AnswerError(
                 "the manifest is not JSON", address=address, why=str(error)
@@ -401,7 +402,7 @@ def _folder_of(file: ReleaseFile) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = load_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -257,7 +257,7 @@ def looks_like_stack(folder: Path) -> bool:
         return False
     try:
         return not isinstance(msgspec.json.decode(body), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return True
 
 
@@ -281,7 +281,8 @@ def read_manifest(folder: Path) -> Manifest:
             why=f"no {MANIFEST_NAME}",
             hint="openallen fetch stack:313862022",
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is the first
+    # A ValidationError is a DecodeError; text nested too deeply is a RecursionError.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(
             "not a manifest of a stack", address=str(path), why=str(error)
         ) from error
