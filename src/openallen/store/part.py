@@ -125,9 +125,17 @@ class Part:
         draft.write_text(json.dumps(asdict(self.progress)), "utf-8")
         draft.replace(self.record)
 
-    def finish(self, *, durable: bool = True) -> None:
-        """Rename the part to its final name, atomically, its bytes on disk first."""
-        if durable:
+    def finish(self, handle: int | None = None) -> None:
+        """Rename the part to its final name, atomically, its bytes on disk first.
+
+        Parameters
+        ----------
+        handle
+            A descriptor of the part, where one is open.
+        """
+        if handle is not None:
+            _sync(handle)
+        else:
             with self.path.open("rb+") as file:
                 _sync(file.fileno())
         self.path.replace(self.target)
@@ -160,6 +168,13 @@ class Leftovers:
         """Return whether earlier holders left parts of `target`."""
         with self._lock:
             return target.name in self._in(target)
+
+    def note(self, target: Path, part: Path) -> None:
+        """Note a part that this process has just left of `target`."""
+        with self._lock:
+            parts = self._in(target).setdefault(target.name, [])
+            if part not in parts:
+                parts.append(part)
 
     def _in(self, target: Path, *, fresh: bool = False) -> dict[str, list[Path]]:
         folder = os.path.dirname(target)  # noqa: PTH120 - thousands of these in a run

@@ -19,12 +19,12 @@ from openallen.plans import RemoteFile
 from openallen.store import Lease, Part, Progress
 from openallen.store.digests import Hasher, digest_text, new_hasher
 from openallen.store.disk import disk_error
+from openallen.transfer.bulk import SMALL_BYTES
 from openallen.transfer.pieces import WORTH_BYTES, Pieces
-from openallen.transfer.small_files import SMALL_BYTES
 from openallen.transfer.verify import algorithm_for, recognise, simulated, verify_bytes
 from openallen.transport import Http, Response, Retry
 
-__all__ = ["Download"]
+__all__ = ["Download", "is_large"]
 
 _BLOCK_BYTES: Final = 1 << 18
 _CHECKPOINT_BYTES: Final = 16 << 20
@@ -165,15 +165,7 @@ class Download:
         return digest, len(body), facts
 
     def _worth_pieces(self) -> bool:
-        size = self._file.size_bytes or 0
-        return (
-            size >= WORTH_BYTES
-            and self._part.resumable
-            and not self._whole
-            and not self._file.expects
-            and self._streams() > 1
-            and hasattr(os, "preadv")  # not on Windows: one connection there
-        )
+        return is_large(self._file) and not self._whole and self._streams() > 1
 
     def _in_pieces(self) -> tuple[str, int, dict[str, Any]]:
         size = self._file.size_bytes or 0
@@ -294,6 +286,16 @@ class Download:
         except OpenAllenError as error:
             error.address = self._file.address
             raise
+
+
+def is_large(file: RemoteFile) -> bool:
+    """Return whether a file may be fetched in pieces."""
+    return (
+        (file.size_bytes or 0) >= WORTH_BYTES
+        and file.ranges
+        and not file.expects
+        and hasattr(os, "preadv")  # not on Windows: one connection there
+    )
 
 
 class _Log:

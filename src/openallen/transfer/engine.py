@@ -16,10 +16,10 @@ from openallen.errors import OfflineError, OpenAllenError, RefusedError, SpaceEr
 from openallen.plans import Outcome, Plan, RemoteFile, Report
 from openallen.store import Index, Lease, Leases, Leftovers, Part
 from openallen.transfer.admission import Admission, Entry
-from openallen.transfer.download import Download
+from openallen.transfer.bulk import WORTH_FILES, Bulk, fits
+from openallen.transfer.download import Download, is_large
 from openallen.transfer.progress import Meter, Observer, Quiet
 from openallen.transfer.rate_limiter import RateLimiter
-from openallen.transfer.small_files import WORTH_FILES, SmallFiles, fits
 from openallen.transfer.space import prepare
 from openallen.transfer.status import fetched_time, here_by_name, share_known, vouched
 from openallen.transport import Http, Retry
@@ -29,6 +29,9 @@ __all__ = ["Interrupted", "run"]
 _LOOK_AGAIN_S: Final = 0.3
 _MOST_STREAMS: Final = 16
 _MOST_THREADS: Final = 64
+_MOST_LARGE: Final = max(2, min(8, os.cpu_count() or 1))
+"""How many large files are fetched at once, with many connections each: more of them only hold
+each other up, and the digests of so many are computed at a time."""
 _FINAL = (RefusedError, StoreError, OfflineError)
 
 
@@ -128,6 +131,7 @@ class _Run:
     verify: bool
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     active: int = 0
+    large: int = 0
     idle: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     change: threading.Condition = field(default_factory=threading.Condition)
@@ -149,7 +153,7 @@ class _Run:
             min(self.rate_limiter.most, _MOST_THREADS), thread_name_prefix="fetch"
         )
         try:
-            self._small_files()
+            self._bulk()
             self._watch(pool, workers)
         except KeyboardInterrupt:
             interrupted = True
@@ -184,12 +188,12 @@ class _Run:
         if self.outcomes:
             self.waiting = deque(i for i in self.waiting if i[1].path not in self.outcomes)
 
-    def _small_files(self) -> None:
-        """Fetch small files many at a time, where there are many; the rest comes after."""
-        small = [file for _, file in self.waiting if fits(file)]
-        if len(small) < WORTH_FILES or self.rate_limiter.most < 2:
+    def _bulk(self) -> None:
+        """Fetch many files from few threads, where there are many; the rest comes after."""
+        files = [file for _, file in self.waiting if fits(file)]
+        if len(files) < WORTH_FILES or self.rate_limiter.most < 2:
             return
-        small_files = SmallFiles(
+        bulk = Bulk(
             plan=self.plan,
             http=self.http,
             admission=self.admission,
@@ -200,9 +204,9 @@ class _Run:
             verify=self.verify,
         )
         try:
-            small_files.run(small)
+            bulk.run(files)
         finally:
-            self.outcomes.update(small_files.outcomes)
+            self.outcomes.update(bulk.outcomes)
             self._cross_out()
 
     def _watch(self, pool: ThreadPoolExecutor, workers: list[Future[None]]) -> None:
@@ -228,6 +232,7 @@ class _Run:
                     self.stop.set()
                 with self.change:
                     self.active -= 1
+                    self.large -= is_large(file)
                     # With work left and nobody idle there is nobody to tell: waking a hundred
                     # threads for each of five thousand files costs more than the files.
                     if self.idle or not self.waiting:
@@ -241,14 +246,24 @@ class _Run:
             while not self.stop.is_set():
                 if not self.waiting and not self.active:
                     return None
-                due = next((i for i in self.waiting if i[0] <= time.monotonic()), None)
+                due = self._due()
                 if due is not None and self.active < self.rate_limiter.limit:
                     self.waiting.remove(due)
                     self.active += 1
+                    self.large += is_large(due[1])
                     return due[1]
                 self.idle += 1
                 self.change.wait(0.1 if self.waiting else None)
                 self.idle -= 1
+        return None
+
+    def _due(self) -> tuple[float, RemoteFile] | None:
+        """Return the next file whose turn it is, if any."""
+        now_s = time.monotonic()
+        full = self.large >= _MOST_LARGE and self._streams() > 1
+        for item in self.waiting:
+            if item[0] <= now_s and not (full and is_large(item[1])):
+                return item
         return None
 
     def _one(self, file: RemoteFile) -> Outcome | None:
@@ -343,7 +358,7 @@ class _Run:
 
     def _streams(self) -> int:
         """Return how many connections one large file may use: its share of the limit."""
-        files = max(1, self.active + len(self.waiting))
+        files = max(1, min(_MOST_LARGE, self.active + len(self.waiting)))
         return max(1, min(_MOST_STREAMS, self.rate_limiter.most // files))
 
     def _sweep(self) -> None:

@@ -1,23 +1,27 @@
 """One large file over many connections: pieces side by side, the digest close behind.
 
 A connection to S3 carries some 25 MB/s however fast the line is, so a large object is asked for in
-ranges, several at once. The caller's own thread computes the digest of what is whole from the
-start on, and that prefix is what the record of a part counts: a killed run loses the pieces beyond
-it, never more.
+ranges, several at once, by one or two threads with a multi handle each: two where no digest is
+computed or there are cores to spare. The caller's own thread computes the digest of what is whole
+from the start on, and that prefix is what the record of a part counts: a killed run loses the
+pieces beyond it, never more.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from openallen.errors import AnswerError, OpenAllenError, TruncatedError, UnreachableError
 from openallen.store.digests import Hasher
 from openallen.transport import Http, Retry
+from openallen.transport.http import content_range
+from openallen.transport.multiplexer import Body, Multiplexer, refused
 
 __all__ = ["PIECE_BYTES", "WORTH_BYTES", "Pieces"]
 
@@ -26,7 +30,9 @@ WORTH_BYTES: Final = 48 << 20
 """Files from this size on are fetched in pieces."""
 
 _HASH_BYTES: Final = 1 << 18
+_WORTH_HASHING_BYTES: Final = 1 << 20
 _LOOK_S: Final = 0.25
+_TURN_S: Final = 0.1
 
 
 @dataclass(kw_only=True)
@@ -66,15 +72,16 @@ class Pieces:
     received: Callable[[int], None]
     retry: Retry
     stopped: Callable[[], bool]
-    error: OpenAllenError | None = None
-    disk: OSError | None = None
-    _done: dict[int, int] = field(default_factory=dict)
+    error: Exception | None = None
+    wanted: int = 0
     _change: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
         stops = range(self.start, self.size_bytes, PIECE_BYTES)
-        self._left = deque((at, min(at + PIECE_BYTES, self.size_bytes)) for at in stops)
-        self._workers: list[threading.Thread] = []
+        self._pieces = [_Piece(self, at, min(at + PIECE_BYTES, self.size_bytes)) for at in stops]
+        self._left = deque(self._pieces)
+        self._first = 0  # the first piece that is not whole and hashed
+        self._threads: list[threading.Thread] = []
         self._finished = False
 
     def run(self, hasher: Hasher | None, checkpoint: Callable[[int], None]) -> int:
@@ -89,53 +96,60 @@ class Pieces:
 
         Raises
         ------
-        OpenAllenError
+        OpenAllenError, OSError
             The failure of a piece, after its attempts; the prefix is checkpointed first.
         """
         at = self.start
+        spare = hasher is None or (os.cpu_count() or 1) > 2
+        self._begin(2 if spare and len(self._pieces) > 1 else 1)
         try:
-            while at < self.size_bytes:
-                self._staff()
+            while at < self.size_bytes and not self.stopped():
+                ended = not any(thread.is_alive() for thread in self._threads)
                 stop = self._wait_behind(at)
                 at = stop if hasher is None else self._hash(hasher, at, stop)
                 checkpoint(at)
-                if self.stopped():
-                    break
                 # After an error the pieces under way still end: what they complete is kept.
-                ended = not any(worker.is_alive() for worker in self._workers)
-                if stop == at and self.error is not None and ended and at not in self._done:
+                if stop == at and ended and self._whole() == at:
                     break
         finally:
             with self._change:
                 self._finished = True
                 self._left.clear()
                 self._change.notify_all()
-            for worker in self._workers:
-                worker.join()
+            for thread in self._threads:
+                thread.join()
         if at < self.size_bytes:
-            if self.disk is not None:
-                raise self.disk
             raise self.error or UnreachableError("connection lost", address=self.url)
         return at
 
-    def _staff(self) -> None:
-        """Start more workers where more connections may be used."""
-        with self._change:
-            wanted = min(self.streams(), len(self._left) + 1)
-        while len(self._workers) < wanted and self.error is None:
-            worker = threading.Thread(target=self._work, name="piece", daemon=True)
-            self._workers.append(worker)
-            worker.start()
+    def _begin(self, count: int) -> None:
+        for _ in range(count):
+            thread = threading.Thread(target=self._work, args=(count,), name="piece", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _whole(self) -> int:
+        """Return how many bytes from the start on are written, also of a piece under way."""
+        while self._first < len(self._pieces):
+            piece = self._pieces[self._first]
+            if piece.at < piece.stop:
+                return piece.at
+            self._first += 1
+        return self.size_bytes
 
     def _wait_behind(self, at: int) -> int:
-        """Wait until bytes after `at` are whole, or for a moment; return their end."""
+        """Wait until enough bytes after `at` are whole, or for a moment; return their end."""
         with self._change:
-            if at not in self._done:
+            self.wanted = min(at + _WORTH_HASHING_BYTES, self.size_bytes)
+            if self._whole() < self.wanted:
                 self._change.wait(_LOOK_S)
-            stop = at
-            while stop in self._done:
-                stop = self._done.pop(stop)
-            return stop
+            return self._whole()
+
+    def wrote(self, piece: _Piece) -> None:
+        """Wake the thread that computes the digest, where it waits for this piece."""
+        if piece.at >= min(self.wanted, piece.stop) and piece.first < self.wanted:
+            with self._change:
+                self._change.notify_all()
 
     def _hash(self, hasher: Hasher, at: int, stop: int) -> int:
         block = memoryview(bytearray(_HASH_BYTES))
@@ -147,89 +161,146 @@ class Pieces:
             at += got
         return at
 
-    # --- workers --------------------------------------------------------------------------------
+    # --- threads of requests ----------------------------------------------------------------------
 
-    def _work(self) -> None:
-        while True:
-            with self._change:
-                if self._finished or self.error is not None or not self._left:
-                    return
-                first, stop = self._left.popleft()
-            try:
-                self._piece(first, stop)
-            except OpenAllenError as error:
-                with self._change:
-                    self.error = self.error or error
-                    self._change.notify_all()
-                return
-            except OSError as error:
-                with self._change:
-                    self.disk = error
-                    self.error = self.error or UnreachableError("the part cannot be written")
-                    self._change.notify_all()
-                return
-            with self._change:
-                self._done[first] = stop
-                self._change.notify_all()
+    def _work(self, threads: int) -> None:
+        try:
+            with Multiplexer(self.http, limit_bytes=0) as requests:
+                while not self.over and self._ask(requests, -(-self.streams() // threads)):
+                    for body in requests.bodies(_TURN_S):
+                        self._settle(body)
+        except Exception as error:  # noqa: BLE001 - raised by the thread that waits for it
+            self._fail(error)
 
-    def _piece(self, first: int, stop: int) -> None:
-        at = first
-        attempt = 0
-        while at < stop:
-            if self._over:
-                raise UnreachableError("connection lost", address=self.url)
-            try:
-                at = self._ask(at, stop)
-            except AnswerError:
-                raise  # no ranges here, or another object: asking again would not change it
-            except OpenAllenError as error:
-                attempt += 1
-                if attempt >= self.retry.attempts or not error.retryable:
-                    raise
-                with self._change:
-                    self._change.wait_for(lambda: self._over, self.retry.wait_s(attempt, error))
+    def _ask(self, requests: Multiplexer, limit: int) -> bool:
+        """Ask for pieces that are left; return whether there is anything to wait for."""
+        while requests.waiting < limit:
+            piece = self._next()
+            if piece is None:
+                break
+            requests.ask(piece, self.url, sink=piece, headers=piece.headers())
+        if requests.waiting:
+            return True
+        with self._change:  # pieces that are asked for again in a while
+            if self._left and self.error is None:
+                self._change.wait(_TURN_S)
+            return bool(self._left) and self.error is None
+
+    def _next(self) -> _Piece | None:
+        now_s = time.monotonic()
+        with self._change:
+            due = next((p for p in self._left if p.due_s <= now_s), None)
+            if due is None or self.error is not None:
+                return None
+            self._left.remove(due)
+            return due
+
+    def _settle(self, body: Body) -> None:
+        piece = body.key
+        assert isinstance(piece, _Piece)
+        error = body.error if piece.at < piece.stop else None
+        if error is None and piece.at < piece.stop:
+            error = UnreachableError("connection lost", address=self.url)
+        if error is None:
+            self.wrote(piece)
+        elif not isinstance(error, OpenAllenError) or not piece.may_go_on(error):
+            self._fail(error)
+        else:
+            with self._change:
+                self._left.appendleft(piece)
+
+    def _fail(self, error: Exception) -> None:
+        with self._change:
+            self.error = self.error or error
+            self._change.notify_all()
 
     @property
-    def _over(self) -> bool:
+    def over(self) -> bool:
+        """Whether nothing more is wanted."""
         return self._finished or self.stopped()
 
-    def _ask(self, at: int, stop: int) -> int:
-        """Request a range; return how far its bytes were written, also when it broke off."""
-        start = at
-        strong = self.validator if not self.validator.startswith("W/") else ""
-        headers = {"If-Range": strong} if strong else {}
-        with self.http.get(self.url, byte_range=(at, stop - 1), headers=headers) as response:
-            found = response.content_range
-            mark = response.headers.get("etag", "") or response.headers.get("last-modified", "")
-            told = (found.first, found.total) if found else None
-            if response.status != 206 or told != (at, self.size_bytes):
-                raise AnswerError(
-                    "the service does not support range requests, or the file changed",
-                    address=self.url,
-                    why=f"HTTP {response.status}, {response.headers.get('content-range', 'whole')}",
-                )
-            with self._change:
-                self.validator = self.validator or mark
-            if mark != self.validator:
-                raise AnswerError("the file changed while it was fetched", address=self.url)
-            try:
-                for piece in response.pieces():
-                    _write_at(self.handle, memoryview(piece)[: stop - at], at)
-                    at = min(at + len(piece), stop)
-                    self.received(len(piece))
-                    if self._over or at == stop:
-                        break
-            except OpenAllenError:
-                if at == start:
-                    raise
-                return at  # what came is kept; the next request continues after it
-        if at == start:
-            raise UnreachableError("no data received", address=self.url)
-        return at
 
+class _Piece:
+    """A range of the file, written to its place as it comes.
 
-def _write_at(handle: int, piece: memoryview, at: int) -> None:
-    while piece:
-        written = os.pwrite(handle, piece, at)
-        piece = piece[written:]
-        at += written
+    Attributes
+    ----------
+    first, stop : int
+        Its first byte, and the byte after its last.
+    at : int
+        How far it is written.
+    due_s : float
+        When it may be asked for, as of `time.monotonic`.
+    """
+
+    __slots__ = ("_asked_at", "_attempts", "_work", "at", "due_s", "first", "stop")
+
+    def __init__(self, work: Pieces, first: int, stop: int) -> None:
+        self._work = work
+        self.first = self.at = self._asked_at = first
+        self.stop = stop
+        self.due_s = 0.0
+        self._attempts = 0
+
+    def headers(self) -> list[str]:
+        """Return the lines of a request for what is left of it."""
+        self._asked_at = self.at
+        lines = [f"Range: bytes={self.at}-{self.stop - 1}"]
+        mark = self._work.validator
+        return [*lines, f"If-Range: {mark}"] if mark and not mark.startswith("W/") else lines
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Check that the answer is the range that was asked for, of the same object."""
+        work = self._work
+        if status >= 400 and status != 416:
+            raise refused(status, work.url, headers)
+        found = content_range(headers)
+        if (
+            status != 206
+            or found is None
+            or (found.first, found.total)
+            != (
+                self.at,
+                work.size_bytes,
+            )
+        ):
+            raise AnswerError(
+                "the service does not support range requests, or the file changed",
+                address=work.url,
+                why=f"HTTP {status}, {headers.get('content-range', 'whole')}",
+            )
+        mark = headers.get("etag", "") or headers.get("last-modified", "")
+        work.validator = work.validator or mark
+        if mark != work.validator:
+            raise AnswerError("the file changed while it was fetched", address=work.url)
+
+    def write(self, data: bytes) -> None:
+        """Write the next bytes, never beyond the range."""
+        if self._work.over:
+            raise UnreachableError("connection lost", address=self._work.url)
+        too_many = len(data) > self.stop - self.at
+        left = memoryview(data)[: self.stop - self.at]
+        self._work.received(len(left))
+        while left:
+            written = os.pwrite(self._work.handle, left, self.at)
+            left = left[written:]
+            self.at += written
+        self._work.wrote(self)
+        if too_many:  # the range itself is whole
+            raise AnswerError("more bytes than asked for", address=self._work.url)
+
+    def may_go_on(self, error: OpenAllenError) -> bool:
+        """Return whether it is asked for again, and set when."""
+        if self.at > self._asked_at and not isinstance(error, AnswerError):
+            self.due_s = 0.0  # what came is kept; the next request goes on after it
+            return True
+        self._attempts += 1
+        retry = self._work.retry
+        if (
+            self._attempts >= retry.attempts
+            or not error.retryable
+            or isinstance(error, AnswerError)
+        ):
+            return False
+        self.due_s = time.monotonic() + retry.wait_s(self._attempts, error)
+        return True

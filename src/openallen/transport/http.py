@@ -40,7 +40,7 @@ from openallen.transport.handles import (
 )
 from openallen.transport.sniff import describe, sniff
 
-__all__ = ["ContentRange", "Http", "Response"]
+__all__ = ["ContentRange", "Http", "Response", "content_range", "retry_after_s"]
 
 _LOG = logging.getLogger("openallen.transport")
 _LOOK_S: Final = 0.1
@@ -228,15 +228,7 @@ class Response:
     @property
     def content_range(self) -> ContentRange | None:
         """The range this answer holds; None for a whole body, or a range that cannot be."""
-        text = self.headers.get("content-range", "").strip()
-        match = re.fullmatch(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", text, re.ASCII)
-        if match is None:
-            return None
-        first, last = int(match[1]), int(match[2])
-        total = None if match[3] == "*" else int(match[3])
-        if last < first or (total is not None and last >= total):
-            return None
-        return ContentRange(first, last, total)
+        return content_range(self.headers)
 
     def pieces(self) -> Iterator[bytes]:
         """Return the body as it comes, undecoded, piece by piece.
@@ -515,13 +507,27 @@ def _refusal(response: Response) -> OpenAllenError:
     return StatusError(
         "the service returned an error",
         status=response.status,
-        retry_after_s=_retry_after_s(response.headers.get("retry-after", "")),
+        retry_after_s=retry_after_s(response.headers.get("retry-after", "")),
         address=response.url,
         why=why,
     )
 
 
-def _retry_after_s(text: str) -> float | None:
+def content_range(headers: Mapping[str, str]) -> ContentRange | None:
+    """Return the range that an answer says it holds; None for none, or one that cannot be."""
+    text = headers.get("content-range", "").strip()
+    match = re.fullmatch(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", text, re.ASCII)
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2])
+    total = None if match[3] == "*" else int(match[3])
+    if last < first or (total is not None and last >= total):
+        return None
+    return ContentRange(first, last, total)
+
+
+def retry_after_s(text: str) -> float | None:
+    """Return the wait that a service asks for, in seconds; None where it is not readable."""
     seconds = _number(text)
     if seconds is not None:
         return float(seconds)

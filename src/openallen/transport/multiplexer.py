@@ -1,27 +1,49 @@
-"""Many small bodies at once from one thread, on one multi handle of libcurl.
+"""Many bodies at once from one thread, on one multi handle of libcurl.
 
-For files of a few kilobytes the cost of a thread handing the interpreter to the next is larger
-than the file. Here one thread asks on many connections and takes whatever arrived. It takes the
-plain case only; whatever else happens is handed back to the caller as an error, to be asked for
-again the careful way.
+A thread that hands the interpreter to the next costs more than a file of a few kilobytes, and
+dozens of threads hold each other up over large ones. Here one thread asks on many connections and
+takes whatever arrived: small bodies are held in memory, large ones go to a `Sink` as they come. It
+takes the plain case only; whatever else happens is handed back to the caller as an error.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from types import MappingProxyType
+from typing import Final, Protocol, Self
 
 import pycurl
 
-from openallen.errors import AnswerError, OpenAllenError, StatusError, UnreachableError
+from openallen.errors import (
+    AnswerError,
+    NotFoundError,
+    OpenAllenError,
+    StalledError,
+    StatusError,
+    UnreachableError,
+)
 from openallen.transport.handles import Head, error_of, redirects_of, safe_url
-from openallen.transport.http import Http
+from openallen.transport.http import Http, retry_after_s
 
-__all__ = ["Body", "Multiplexer"]
+__all__ = ["Body", "Multiplexer", "Sink", "refused"]
 
 _PLAIN: Final = frozenset({"", "identity"})
+_TELLING: Final = (b"content-encoding", b"openallen-", b"retry-after")
+_LOOK_S: Final = 1.0
+_STOP: Final = 0
+"""What a callback returns to have libcurl give the request up."""
+
+
+class Sink(Protocol):
+    """Takes a body as it comes; what either method raises ends the request."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Look at the head of the answer, before the first byte."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,73 +55,129 @@ class Body:
     key
         What the caller gave it.
     data
-        The body; empty where there is an error.
+        The body; empty where there is an error, or a sink took it.
     headers
-        Headers of the answer, names in lower case.
+        Headers of the answer, names in lower case; those of bodies held in memory only where one
+        of them matters here.
     error
-        Why there is no body.
+        Why there is no body, or no whole one; an `OSError` where a sink could not write.
     """
 
     key: Hashable
     data: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    error: OpenAllenError | None = None
+    error: OpenAllenError | OSError | None = None
+
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class _Request:
     """A handle, and what it is receiving."""
 
-    __slots__ = ("curl", "key", "lines", "pieces", "since", "url")
+    __slots__ = (
+        "_limit_bytes", "_secure", "_sink", "broke", "came", "curl", "key", "lines", "moved_s",
+        "pieces", "seen", "url",
+    )  # fmt: skip
 
     def __init__(self, curl: pycurl.Curl, limit_bytes: int) -> None:
         self.curl = curl
+        self._limit_bytes = limit_bytes
+        self._secure: bool | None = None
+
+    def begin(self, key: Hashable, url: str, sink: Sink | None, headers: Sequence[str]) -> None:
+        self.key, self.url, self._sink = key, url, sink
+        self.moved_s, self.came, self.seen = time.monotonic(), 0, 0
+        self.broke: Exception | None = None
         self.pieces: list[bytes] = []
         self.lines: list[bytes] = []
-        self.key: Hashable = None
-        self.url = ""
-        self.since = 0.0
-        curl.setopt(pycurl.MAXFILESIZE_LARGE, limit_bytes)
-        curl.setopt(pycurl.HTTPHEADER, ["Accept-Encoding: identity"])
-
-    def begin(self, key: Hashable, url: str) -> None:
-        self.key, self.url, self.since = key, url, time.monotonic()
-        self.pieces, self.lines = [], []
+        setopt = self.curl.setopt
         # Methods of lists take what comes without a line of Python between.
-        self.curl.setopt(pycurl.WRITEFUNCTION, self.pieces.append)
-        self.curl.setopt(pycurl.HEADERFUNCTION, self.lines.append)
-        self.curl.setopt(pycurl.URL, url)
-        self.curl.setopt(pycurl.REDIR_PROTOCOLS, redirects_of(url))
+        setopt(pycurl.WRITEFUNCTION, self.pieces.append if sink is None else self._write)
+        setopt(pycurl.HEADERFUNCTION, self.lines.append)
+        setopt(pycurl.URL, url)
+        setopt(pycurl.HTTPHEADER, ["Accept-Encoding: identity", *headers])
+        setopt(pycurl.MAXFILESIZE_LARGE, self._limit_bytes if sink is None else 0)
+        secure = url.startswith("https:")
+        if secure is not self._secure:
+            self._secure = secure
+            setopt(pycurl.REDIR_PROTOCOLS, redirects_of(url))
 
-    def body(self) -> Body:
-        """Return what came, where it is what was asked for."""
-        status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+    def _write(self, data: bytes) -> int | None:
+        """Hand bytes to the sink, its head first; nothing may be raised into libcurl."""
+        assert self._sink is not None
+        try:
+            if not self.came:
+                head = self.head()
+                self._sink.begin(head.status, head.headers)
+            self._sink.write(data)
+        except Exception as error:  # noqa: BLE001 - raised where libcurl has returned
+            self.broke = error
+            return _STOP
+        self.came += len(data)
+        return None
+
+    def head(self) -> Head:
         head = Head()
         for line in self.lines:
             head.line(line)
-        data = b"".join(self.pieces)
-        coding = head.headers.get("content-encoding", "").lower().strip()
+        return head
+
+    def silent_s(self, now: float) -> float:
+        """Return for how long nothing has come, as far as looks like this one can tell."""
+        seen = self.came + len(self.pieces) + len(self.lines)
+        if seen != self.seen:
+            self.seen, self.moved_s = seen, now
+        return now - self.moved_s
+
+    def body(self) -> Body:
+        """Return what came, where it is what was asked for."""
+        if self._sink is not None:
+            return self._sunk(self._sink)
+        status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        told = b"".join(self.lines).lower()
+        headers = self.head().headers if any(word in told for word in _TELLING) else _NONE
+        coding = headers.get("content-encoding", "").lower().strip()
         if status != 200 or coding not in _PLAIN:
-            return Body(self.key, headers=head.headers, error=_refused(status, self.url))
-        return Body(self.key, data, head.headers)
+            return Body(self.key, headers=headers, error=refused(status, self.url, headers))
+        return Body(self.key, b"".join(self.pieces), headers)
+
+    def _sunk(self, sink: Sink) -> Body:
+        head = self.head()
+        error: OpenAllenError | OSError | None = None
+        if not self.came:  # an answer without a body: the sink says what that means
+            try:
+                sink.begin(head.status, head.headers)
+            except (OpenAllenError, OSError) as broke:
+                error = broke
+        return Body(self.key, headers=head.headers, error=error)
 
 
-def _refused(status: int, url: str) -> OpenAllenError:
+def refused(status: int, url: str, headers: Mapping[str, str]) -> OpenAllenError:
+    """Return the error that an answer with another status than the one hoped for stands for."""
+    why = f"HTTP {status}"
+    if status in {404, 410}:
+        return NotFoundError("not found", address=url, why=why)
     if status >= 400:
         return StatusError(
-            "the service returned an error", status=status, address=url, why=f"HTTP {status}"
+            "the service returned an error",
+            status=status,
+            retry_after_s=retry_after_s(headers.get("retry-after", "")),
+            address=url,
+            why=why,
         )
-    return AnswerError("not a plain answer", address=url, why=f"HTTP {status}")
+    return AnswerError("not a plain answer", address=url, why=why)
 
 
 class Multiplexer:
-    """Asks for many small bodies; `bodies` returns them as they come. For one thread.
+    """Asks for many bodies; `bodies` returns them as they end. For one thread.
 
     Parameters
     ----------
     http
         Whose options to ask with: trust, proxies, timeouts, offline.
     limit_bytes
-        A larger body is refused.
+        A larger body is refused, where it is held in memory.
     """
 
     def __init__(self, http: Http, *, limit_bytes: int) -> None:
@@ -108,35 +186,47 @@ class Multiplexer:
         self._multi = pycurl.CurlMulti()
         self._free: list[_Request] = []
         self._busy: dict[pycurl.Curl, _Request] = {}
-        self._quiet_since = time.monotonic()
+        self._looked_s = time.monotonic()
 
     @property
     def waiting(self) -> int:
-        """How many requests have no answer yet."""
+        """How many requests have not ended yet."""
         return len(self._busy)
 
-    def ask(self, key: Hashable, url: str) -> None:
+    def ask(
+        self, key: Hashable, url: str, *, sink: Sink | None = None, headers: Sequence[str] = ()
+    ) -> None:
         """Send a request.
+
+        Parameters
+        ----------
+        key
+            Comes back with its `Body`.
+        url
+            What to ask for.
+        sink
+            Takes the body as it comes; held in memory where None.
+        headers
+            More lines of the request's head.
 
         Raises
         ------
         OfflineError, UsageError
             If it cannot be asked at all.
         """
-        refused = self._http.refusal(url)
-        if refused is not None:
-            raise refused
+        refusal = self._http.refusal(url)
+        if refusal is not None:
+            raise refusal
         url = safe_url(url)
-        if self._free:
-            request = self._free.pop()
-        else:
-            request = _Request(self._http.handle(), self._limit_bytes)
-        request.begin(key, url)
+        request = (
+            self._free.pop() if self._free else _Request(self._http.handle(), self._limit_bytes)
+        )
+        request.begin(key, url, sink, headers)
         self._multi.add_handle(request.curl)
         self._busy[request.curl] = request
 
     def bodies(self, wait_s: float = 0.2) -> Iterator[Body]:
-        """Wait for something to arrive, and return what is whole.
+        """Wait for something to end, and return what has.
 
         Parameters
         ----------
@@ -162,9 +252,16 @@ class Multiplexer:
                 self._free.append(request)
             for curl, code, text in failed:
                 request = self._release(curl)
-                error = self._http.refusal(request.url) or error_of(code, text, request.url)
-                yield Body(request.key, error=error)
                 self._free.append(request)
+                yield Body(request.key, error=self._error(request, code, text))
+
+    def _error(self, request: _Request, code: int, text: str) -> OpenAllenError | OSError:
+        broke = request.broke
+        if broke is None:
+            return self._http.refusal(request.url) or error_of(code, text, request.url)
+        if isinstance(broke, (OpenAllenError, OSError)):
+            return broke
+        raise broke
 
     def _release(self, curl: pycurl.Curl) -> _Request:
         self._multi.remove_handle(curl)
@@ -173,17 +270,20 @@ class Multiplexer:
     def _stalled(self) -> Iterator[Body]:
         """End requests that have been silent too long; libcurl's own least speed ends the slow."""
         now = time.monotonic()
-        if self._http.closed:
-            limit_s, error = -1.0, UnreachableError("client is closed")
-        elif now - self._quiet_since < 1.0:
+        closed, limit_s = self._http.closed, self._http.silence_timeout_s
+        if not closed and now - self._looked_s < min(_LOOK_S, limit_s / 2):
             return
-        else:
-            limit_s, error = self._http.silence_timeout_s, None
-        self._quiet_since = now
+        self._looked_s = now
         for curl, request in list(self._busy.items()):
-            if now - request.since > limit_s and (error is not None or not request.pieces):
-                self._release(curl)
-                yield Body(request.key, error=error or error_of(28, "silence", request.url))
+            if closed:
+                error: OpenAllenError = UnreachableError("client is closed")
+            elif request.silent_s(now) > limit_s:
+                why = f"no data for {limit_s:g} s"
+                error = StalledError("timed out", address=request.url, why=why)
+            else:
+                continue
+            self._free.append(self._release(curl))
+            yield Body(request.key, error=error)
 
     def close(self) -> None:
         """Drop what is under way, and close every connection."""
