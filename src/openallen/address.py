@@ -13,8 +13,9 @@ where they name the same thing.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -24,7 +25,7 @@ from openallen.errors import AddressError
 from openallen.sources.registry import SCHEMES, find, source_classes
 from openallen.web_address import WebAddress, is_web
 
-__all__ = ["OPERATORS", "SCHEMES", "Address", "AddressLike", "Condition"]
+__all__ = ["OPERATORS", "SCHEMES", "Address", "AddressLike", "Condition", "path_text"]
 
 OPERATORS: Mapping[str, str] = MappingProxyType(
     {
@@ -49,6 +50,7 @@ _CONDITION = re.compile(
 _FIELD = re.compile(r"[A-Za-z_][\w.-]*")
 # Kept bare in names and parts: what people paste and no shell or URL reader trips over.
 _SAFE_PART = "*:,;+()[]!$'~"
+_SAFE_PATH = _SAFE_PART + "@"
 _SAFE_VALUE = _SAFE_PART + "/@"
 
 
@@ -253,7 +255,7 @@ class Address:
         text = f"{self.scheme}:{_quote(self.name, _SAFE_PART)}"
         if self.version:
             text += f"@{_quote(self.version, _SAFE_PART)}"
-        text += "".join(f"/{_quote(part, _SAFE_PART + '@')}" for part in self.path)
+        text += path_text(self.path)
         if self.conditions:
             text += "?" + "&".join(str(condition) for condition in self.conditions)
         return text
@@ -263,6 +265,12 @@ AddressLike = Address | str
 """Whatever is accepted where an address is expected."""
 
 
+def path_text(path: Iterable[str]) -> str:
+    """Return the parts of a path as they stand in an address, each behind a slash."""
+    return "".join(f"/{_quote(part, _SAFE_PATH)}" for part in path)
+
+
+@functools.lru_cache(maxsize=1 << 12)
 def _quote(text: str, safe: str) -> str:
     return quote(text, safe=safe)
 

@@ -6,6 +6,7 @@ The same `Plan` is what the command line prints, a notebook draws and the fetche
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections import Counter
@@ -98,6 +99,7 @@ def fetch_command(
     return " ".join(parts)
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _is_safe(part: str) -> bool:
     return (
         re.fullmatch(r"[^\x00-\x1f\x7f<>:\"/\\|?*]{1,200}", part) is not None

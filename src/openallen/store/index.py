@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -231,9 +231,10 @@ class Index:
             return
         root = str(self._root)
         rows = [
-            (key, *astuple(replace(r, command=_moved(r.command, root, _ROOT))))
+            (key, r.digest, r.size_bytes, r.mtime_ns, r.source, r.address, r.verified_at,
+             _moved(r.command, root, _ROOT))
             for key, r in self._pending.items()
-        ]
+        ]  # fmt: skip
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?)", rows)

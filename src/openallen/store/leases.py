@@ -34,12 +34,20 @@ STALE_S: Final = 60.0
 """Seconds a heartbeat may stand still before its lease is taken over."""
 
 
+def _new_token() -> str:
+    return os.urandom(4).hex()
+
+
 @dataclass
 class _Beat:
     """The content of a lease file, which several leases may share by hard links."""
 
-    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    token: str = field(default_factory=_new_token)
     count: int = 0
+
+
+_UNWRITTEN: Final = _Beat("")
+"""The beat of a lease that is not on disk yet."""
 
 
 @dataclass
@@ -59,8 +67,8 @@ class Lease:
     """
 
     target: Path
-    token: str = field(default_factory=lambda: secrets.token_hex(4))
-    beat: _Beat = field(default_factory=_Beat)
+    token: str = field(default_factory=_new_token)
+    beat: _Beat = field(default_factory=lambda: _UNWRITTEN)
     inherited: bool = False
     lost: bool = False
     taken_at: float = field(default_factory=time.time)
@@ -196,6 +204,7 @@ class Leases:
             return False
         except OSError as error:
             raise disk_error(error, lease.path.parent) from error
+        lease.beat = _Beat()
         try:
             os.write(handle, _text(lease))
         except OSError as error:

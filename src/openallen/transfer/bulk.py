@@ -39,7 +39,7 @@ WORTH_FILES: Final = 16
 """Fewer files than this are left to the ordinary engine."""
 
 _MOST_THREADS: Final = 4
-_EACH: Final = 32
+_EACH: Final = 8
 _LOOK_S: Final = 0.2
 _PATIENCE: Final = 8
 _FINISHERS: Final = 4
@@ -99,8 +99,7 @@ class Bulk:
     def run(self, files: Iterable[RemoteFile]) -> None:
         """Fetch what goes smoothly of `files`."""
         self._todo = deque(files)
-        few = 1 + len(self._todo) // _EACH
-        count = min(_MOST_THREADS, os.cpu_count() or 1, few, self.rate_limiter.most)
+        count = self._threads()
         with (
             ThreadPoolExecutor(_FINISHERS, thread_name_prefix="finish") as finishers,
             ThreadPoolExecutor(count, thread_name_prefix="bulk") as pool,
@@ -114,6 +113,16 @@ class Bulk:
                 self._stop.set()
             for one in work:
                 one.result()
+
+    def _threads(self) -> int:
+        """Return how many threads to use.
+
+        For small files one: nearly every step holds the interpreter's lock. For larger ones
+        several: writing and hashing do not.
+        """
+        streamed = sum((file.size_bytes or 0) > SMALL_BYTES for file in self._todo)
+        most = min(_MOST_THREADS, os.cpu_count() or 1, self.rate_limiter.most)
+        return max(1, min(most, streamed // _EACH))
 
     def _work(self, threads: int, finishers: ThreadPoolExecutor) -> None:
         """Fetch files with requests of this thread's own until none are left."""

@@ -35,19 +35,21 @@ def with_status(plan: Plan) -> Plan:
     another name (`RemoteFile.also_at`), which a run links. Only existence and sizes are compared;
     a run reads every byte that the index does not vouch for before it counts a file as here.
     """
-    root = plan.to.as_posix()
-    here = {
-        f.path
-        for f in plan.files
-        if _looks_here(f, f"{root}/{f.path}") or any(_looks_here(f, p) for p in f.also_at)
-    }
-    return replace(plan, here=frozenset(here))
+    elsewhere = (f.path for f in plan.files if any(_looks_here(f, p) for p in f.also_at))
+    return replace(plan, here=here_by_name(plan).union(elsewhere))
 
 
 def here_by_name(plan: Plan) -> frozenset[str]:
     """Return the paths of files that look whole at the destination itself."""
     root = plan.to.as_posix()
-    return frozenset(f.path for f in plan.files if _looks_here(f, f"{root}/{f.path}"))
+    # What is in a folder that is not there need not be looked for, file by file.
+    folders = {f.path.rpartition("/")[0] for f in plan.files}
+    there = {folder for folder in folders if os.path.isdir(f"{root}/{folder}")}  # noqa: PTH112
+    return frozenset(
+        f.path
+        for f in plan.files
+        if f.path.rpartition("/")[0] in there and _looks_here(f, f"{root}/{f.path}")
+    )
 
 
 def share_known(plan: Plan, index: Index) -> None:

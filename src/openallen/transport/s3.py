@@ -7,6 +7,7 @@ announces, and a truncated page must say where the next one begins.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,6 +50,9 @@ class S3Location:
         UsageError
             If it is not an S3 address.
         """
+        plain = _PLAIN.fullmatch(text)
+        if plain is not None:
+            return cls(plain["bucket"], plain["key"])
         try:
             web = WebAddress.parse(text)
         except ValueError:
@@ -62,6 +66,11 @@ class S3Location:
         return f"s3://{self.bucket}/{quote(self.key, safe=_SAFE)}{version}"
 
 
+_PLAIN: Final = re.compile(
+    r"https://(?P<bucket>[a-z0-9-]+)\.s3\.[a-z0-9-]+\.amazonaws\.com"
+    r"/(?P<key>[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)"
+)
+"""Most objects are written so: a manifest of thousands need not be taken apart one by one."""
 _SAFE: Final = "/-_.~!*'()=+,@:$;"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import unquote
 
-from openallen.address import Address
+from openallen.address import Address, path_text
 from openallen.errors import NotFoundError, UsageError
 from openallen.near import suggest_from_rows
 from openallen.sources.filters import check_columns, matches
@@ -342,8 +343,12 @@ def file_address(manifest: Manifest, file: ReleaseFile) -> str:
 
 def path_address(manifest: Manifest, path: str) -> str:
     """Return the address of a file, or of a folder of files, by its path in a release."""
-    whole = Address.parse(manifest.address)
-    return str(replace(whole, path=(FILES, *path.split("/"))))
+    return _canonical(manifest.address) + path_text((FILES, *path.split("/")))
+
+
+@functools.lru_cache(maxsize=64)
+def _canonical(address: str) -> str:
+    return str(Address.parse(address))
 
 
 def file_rows(manifest: Manifest) -> list[dict[str, Any]]:
