@@ -53,7 +53,7 @@ class Arrival:
         self.size_bytes = 0
         self.facts: dict[str, Any] = {}
         self._algorithm = algorithm_for(file, verify=verify)
-        self._hasher = new_hasher(self._algorithm)
+        self._hasher = new_hasher(self._algorithm, size_bytes=file.size_bytes or 0)
 
     def finish(self, body: Body) -> bool:
         """Verify what came and give it its name; return whether the lease still allowed that.

@@ -267,7 +267,7 @@ class Download:
 
     def _rehash(self, handle: int, count: int) -> Hasher:
         # A digest cannot be carried between processes: read again what is kept.
-        hasher = new_hasher(self._algorithm)
+        hasher = new_hasher(self._algorithm, size_bytes=self._file.size_bytes or 0)
         if not self._algorithm:
             return hasher
         os.lseek(handle, 0, os.SEEK_SET)
@@ -294,7 +294,7 @@ def is_large(file: RemoteFile) -> bool:
         (file.size_bytes or 0) >= WORTH_BYTES
         and file.ranges
         and not file.expects
-        and hasattr(os, "preadv")  # not on Windows: one connection there
+        and hasattr(os, "pread")  # not on Windows: one connection there
     )
 
 

@@ -152,13 +152,12 @@ class Pieces:
                 self._change.notify_all()
 
     def _hash(self, hasher: Hasher, at: int, stop: int) -> int:
-        block = memoryview(bytearray(_HASH_BYTES))
         while at < stop:
-            got = os.preadv(self.handle, [block[: min(_HASH_BYTES, stop - at)]], at)
-            if not got:
+            block = os.pread(self.handle, min(_HASH_BYTES, stop - at), at)
+            if not block:
                 raise TruncatedError("written bytes are missing", address=self.url)
-            hasher.update(block[:got])
-            at += got
+            hasher.update(block)
+            at += len(block)
         return at
 
     # --- threads of requests ----------------------------------------------------------------------
