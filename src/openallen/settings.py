@@ -105,6 +105,8 @@ class Settings:
         Make no connection except to loopback addresses.
     connections
         Maximum number of simultaneous connections; None to adapt to the service.
+    processes
+        Number of processes that share a fetch; None to choose by its size and the processors.
     connect_timeout_s
         Timeout for connecting, in seconds.
     silence_timeout_s
@@ -133,6 +135,7 @@ class Settings:
     validator: str = ""
     offline: bool = False
     connections: int | None = None
+    processes: int | None = None
     connect_timeout_s: float = 10.0
     silence_timeout_s: float = 30.0
     head_timeout_s: float = 120.0
@@ -178,6 +181,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "validator": str,
         "offline": _flag,
         "connections": _positive(int),
+        "processes": _positive(int),
         "connect_timeout_s": _positive(float),
         "silence_timeout_s": _positive(float),
         "head_timeout_s": _positive(float),

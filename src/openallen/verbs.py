@@ -390,6 +390,7 @@ def fetch(
     settings: Settings | None = None,
     observer: Observer | None = None,
     verify_later: bool | None = None,
+    processes: int | None = None,
     **options: Any,
 ) -> Any:
     """Fetch what an address names, verified; what is here and intact is left alone.
@@ -410,6 +411,9 @@ def fetch(
         Receives progress.
     verify_later
         Compare only sizes now, and published digests with ``openallen store verify``.
+    processes
+        Number of processes that share the files; chosen by their size and the processors where
+        None.
     **options
         What fetching this kind of address takes: for a stack ``downsample`` (halvings), ``planes``
         (a slice, or its text), ``quality`` (0 to 100), ``projections`` and ``morphology``
@@ -438,7 +442,8 @@ def fetch(
     >>> stack.planes
     4 planes, sections 2 to 5, z 0 to 0.84 µm
     """
-    chosen = settings or Settings.load(source=source, verify_later=verify_later)
+    told = {"source": source, "verify_later": verify_later, "processes": processes}
+    chosen = settings or Settings.load(**told)
     with preparing(address, to, settings=chosen, **options) as work:
         work.run(observer).raise_if_failed()
         return work.job.result()

@@ -50,6 +50,12 @@ EXAMPLES = (
     default=None,
     help="Check sizes only; check digests later with `openallen store verify`.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Worker processes; chosen by the size of the fetch and the processors by default.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch nothing.")
 @common
@@ -58,6 +64,7 @@ def command(
     addresses: tuple[str, ...],
     to: Path | None,
     verify_later: bool | None,
+    processes: int | None,
     yes: bool,
     dry_run: bool,
     **options: Any,
@@ -69,6 +76,8 @@ def command(
     """
     if verify_later:
         call = replace(call, settings=replace(call.settings, verify_later=True))
+    if processes is not None:
+        call = replace(call, settings=replace(call.settings, processes=processes))
     given = {name: value for name, value in options.items() if value is not None}
     # Every address is read before anything is fetched.
     wanted = _addresses(addresses)

@@ -344,6 +344,7 @@ class Context:
                 observer=observer,
                 connections=self.settings.connections,
                 verify=not self.settings.verify_later,
+                processes=self.settings.processes,
             )
             return work.run(means)
 

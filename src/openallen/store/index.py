@@ -99,6 +99,11 @@ class Index:
         self._db = self._open()
 
     @property
+    def root(self) -> Path:
+        """The folder of the store."""
+        return self._root
+
+    @property
     def read_only(self) -> bool:
         """Whether records are not written to the disk."""
         return self._read_only or self._db is None

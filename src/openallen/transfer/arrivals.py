@@ -22,7 +22,7 @@ from openallen.transport.multiplexer import Body, refused
 
 __all__ = ["Arrival", "Held", "Streamed"]
 
-_SAVE_EVERY_S: Final = 2.0
+_SAVE_EVERY_S: Final = 1.0
 _PLAIN: Final = frozenset({"", "identity"})
 
 

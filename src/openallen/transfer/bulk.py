@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
@@ -78,6 +78,10 @@ class Bulk:
         Are told.
     verify
         Whether digests are compared now.
+    more
+        Returns more files where there are any, called whenever none is waiting.
+    stopped
+        Whether the run has ended.
     """
 
     plan: Plan
@@ -88,6 +92,8 @@ class Bulk:
     meter: Meter
     observer: Observer
     verify: bool = True
+    more: Callable[[], Sequence[RemoteFile]] | None = None
+    stopped: Callable[[], bool] = lambda: False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,10 +101,18 @@ class Bulk:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._left = 0
+        self._taken: list[RemoteFile] = []
+
+    @property
+    def left(self) -> list[RemoteFile]:
+        """Files that are left to be fetched another way."""
+        return [file for file in self._taken if file.path not in self.outcomes]
 
     def run(self, files: Iterable[RemoteFile]) -> None:
         """Fetch what goes smoothly of `files`."""
         self._todo = deque(files)
+        self._taken = list(self._todo)
+        self._refill()
         count = self._threads()
         with (
             ThreadPoolExecutor(_FINISHERS, thread_name_prefix="finish") as finishers,
@@ -108,7 +122,8 @@ class Bulk:
             try:
                 # Waited for in short turns: a signal may have gone to another thread.
                 while wait(work, _LOOK_S).not_done:
-                    pass
+                    if self.stopped():
+                        self._stop.set()
             finally:  # also on Ctrl-C: what is under way is dropped
                 self._stop.set()
             for one in work:
@@ -148,6 +163,7 @@ class Bulk:
         """Ask for as many files as may be under way."""
         while turn.busy < limit:
             with self._lock:
+                self._refill()
                 if not self._todo:
                     return
                 file = self._todo.popleft()
@@ -159,6 +175,15 @@ class Bulk:
                     self._ask(turn, file, entered)
             except OpenAllenError as error:
                 self._leave(error)
+
+    def _refill(self) -> None:
+        if self._todo or self.more is None:
+            return
+        files = self.more()
+        if not files:
+            self.more = None
+        self._todo.extend(files)
+        self._taken.extend(files)
 
     def _ask(self, turn: _Turn, file: RemoteFile, entry: Entry) -> None:
         if self._begun(entry):
@@ -290,7 +315,7 @@ class _Turn:
     def save(self) -> None:
         """Record how much of the larger files is on disk, now and then."""
         now_s = time.monotonic()
-        if now_s - self._saved_s < 1.0:
+        if now_s - self._saved_s < _LOOK_S:
             return
         self._saved_s = now_s
         for arrival in self.arrivals:

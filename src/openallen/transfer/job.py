@@ -32,6 +32,8 @@ class Means:
         Maximum number of connections; the plan's own where None.
     verify
         Whether published digests are compared while fetching.
+    processes
+        Number of processes that share the files; chosen by the run where None.
     """
 
     http: Http
@@ -40,6 +42,7 @@ class Means:
     observer: Observer | None = None
     connections: int | None = None
     verify: bool = True
+    processes: int | None = None
 
     def run(self, plan: Plan) -> Report:
         """Run a plan."""
@@ -51,6 +54,7 @@ class Means:
             observer=self.observer,
             connections=self.connections,
             verify=self.verify,
+            processes=self.processes,
         )
 
 

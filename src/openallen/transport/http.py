@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import pycurl
@@ -361,6 +361,18 @@ class Http:
         self._share = pycurl.CurlShare()
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
         self.closed = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments that make another client like this one, in another process too."""
+        return {
+            "connect_timeout_s": self._connect_timeout_s,
+            "silence_timeout_s": self.silence_timeout_s,
+            "head_timeout_s": self.head_timeout_s,
+            "least_bytes_per_s": self._least_bytes_per_s,
+            "offline": self._offline,
+            "user_agent": self._user_agent,
+        }
 
     def reaches(self, url: str) -> bool:
         """Return whether `url` may be requested: not when offline, unless on this machine."""
