@@ -207,7 +207,7 @@ def whole(to: Path) -> bool:
 def test_a_child_that_is_killed_costs_nothing_but_time(tmp_path, held, crew):
     _, go = held
     children = crew.children()
-    assert len(children) >= 2
+    assert children
     os.kill(children[0], signal.SIGKILL)
     go.set()
     # A file that the child had finished, and not told of, is found to be here.
