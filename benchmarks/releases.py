@@ -1,10 +1,16 @@
 """Fetching release files from a server on this machine, beside other downloaders.
 
     python benchmarks/releases.py [--set large|medium|small|all] [--far] [--allensdk PYTHON]
+    python benchmarks/releases.py --cores 1,2,4,8,16 [--processes 1,2,4,8]
 
 nginx serves the files; every program fetches all of them to a new folder, in turn. Ours verifies
 BLAKE2b while it fetches, and a second time runs without (``later``); of the others only AllenSDK
-verifies, from a part of the set, whose time is counted up. With --far a relay makes the server far.
+verifies, from a part of the set, whose time is counted up. ``hash alone`` reads the files and
+computes their digests in one thread: no verified fetch can take less CPU. With --far a relay makes
+the server far.
+
+--cores runs all of it again with each number of processors, --processes lets ours use worker
+processes. The programs are kept to these processors, the server is not.
 
 Needs nginx; aria2c, rclone, curl and s5cmd are used where they are found.
 """
@@ -42,6 +48,8 @@ def main() -> None:
     options.add_argument("--set", choices=[*SETS, "all"], default="all")
     options.add_argument("--far", action="store_true", help="40 ms, 25 MB/s each, 400 MB/s in all")
     options.add_argument("--rounds", type=int, default=1)
+    options.add_argument("--cores", default="", help="numbers of processors, with commas")
+    options.add_argument("--processes", default="", help="numbers of processes, with commas")
     options.add_argument("--only", default="", help="names of programs, with commas")
     options.add_argument("--allensdk", default="", help="a python that has AllenSDK")
     given = options.parse_args()
@@ -53,8 +61,14 @@ def main() -> None:
                 served(root, SETS[name][1]),
                 behind(FAR_PORT, PORT) if given.far else nullcontext(),
             ):
-                for _ in range(given.rounds):
-                    one_round(name, root, keys, given)
+                for cores in numbers(given.cores) or [0]:
+                    for _ in range(given.rounds):
+                        one_round(name, root, keys, given, cores)
+
+
+def numbers(text: str) -> list[int]:
+    """Read numbers with commas between."""
+    return [int(word) for word in text.split(",") if word]
 
 
 def make(root: Path, count: int, size: int) -> list[str]:
@@ -134,7 +148,8 @@ class Program:
     command
         Gives the command line for a folder.
     part
-        How many of the files it is given; its time is counted up to all of them.
+        How many of the files it is given; its time is counted up to all of them. 0 where it
+        fetches none.
     """
 
     needs: str
@@ -142,14 +157,24 @@ class Program:
     part: int | None = None
 
 
-def one_round(name: str, root: Path, keys: list[str], given: argparse.Namespace) -> None:
-    """Let each program fetch all of it, and print seconds, CPU and memory beside ours."""
+def one_round(
+    name: str, root: Path, keys: list[str], given: argparse.Namespace, cores: int
+) -> None:
+    """Let each program fetch all of it, and print seconds, CPU and memory beside ours.
+
+    Parameters
+    ----------
+    cores
+        How many processors the programs may use; 0 for all.
+    """
     port = FAR_PORT if given.far else PORT
     count, size = SETS[name]
-    print(f"{name}: {count} files of {size / 1e6:g} MB{', far' if given.far else ''}", flush=True)
+    kept = f", {cores} cores" if cores else ""
+    where = f"{', far' if given.far else ''}{kept}"
+    print(f"{name}: {count} files of {size / 1e6:g} MB{where}", flush=True)
     wanted = {n for n in given.only.split(",") if n}
     ours = None
-    for title, program in programs(root, port, keys, given.allensdk).items():
+    for title, program in programs(root, port, keys, given).items():
         if wanted and title not in wanted:
             continue
         if not shutil.which(program.needs):
@@ -157,24 +182,30 @@ def one_round(name: str, root: Path, keys: list[str], given: argparse.Namespace)
             continue
         to = root / "to" / title.replace(" ", "-")
         to.mkdir(parents=True)
-        seconds, cpu, peak = timed(program.command(to), to, port)
-        expected = program.part or count
+        seconds, cpu, peak = timed(program.command(to), to, port, cores)
+        expected = count if program.part is None else program.part
         got = [p for p in to.rglob("*.nwb") if p.stat().st_size == size]
         whole = "" if len(got) == expected else f"  only {len(got)} files are whole"
-        seconds *= count / expected
+        seconds *= count / (expected or count)
         ours = ours or seconds
         print(
-            f"  {title:16} {seconds:7.2f} s  cpu {cpu * count / expected:6.2f} s  {peak:5.0f} MB"
+            f"  {title:16} {seconds:7.2f} s  cpu {cpu * count / (expected or count):6.2f} s"
+            f"  {peak:5.0f} MB"
             f"  {seconds / ours:5.2f}x ours{whole}",
             flush=True,
         )
         shutil.rmtree(to)
 
 
-def programs(root: Path, port: int, keys: list[str], allensdk: str) -> dict[str, Program]:
+def programs(
+    root: Path, port: int, keys: list[str], given: argparse.Namespace
+) -> dict[str, Program]:
     """Give the programs by name, ours first; ``tuned`` as their manuals advise for such a set."""
-    base = f"http://127.0.0.1:{port}/{BUCKET}"
-    alone = len(keys) == 1
+    return ours_of(root, keys, numbers(given.processes)) | peers(root, port, keys, given.allensdk)
+
+
+def ours_of(root: Path, keys: list[str], many: list[int]) -> dict[str, Program]:
+    """Give our own, verified and not, in one process and in several; and the hash alone."""
 
     def ours(to: Path) -> list[str]:
         folder = to / "store"
@@ -186,6 +217,26 @@ def programs(root: Path, port: int, keys: list[str], allensdk: str) -> dict[str,
 
     def later(to: Path) -> list[str]:
         return [*ours(to), "--verify-later"]
+
+    def shared(count: int, *more: str) -> Command:
+        return lambda to: [*ours(to), "--processes", str(count), *more]
+
+    def hashed(_: Path) -> list[str]:
+        return [sys.executable, "-c", _HASH, *(str(root / "www" / BUCKET / key) for key in keys)]
+
+    return {
+        "openallen": Program(sys.executable, ours),
+        "openallen later": Program(sys.executable, later),
+        **{f"openallen x{n}": Program(sys.executable, shared(n)) for n in many},
+        **{f"later x{n}": Program(sys.executable, shared(n, "--verify-later")) for n in many},
+        "hash alone": Program(sys.executable, hashed, 0),
+    }
+
+
+def peers(root: Path, port: int, keys: list[str], allensdk: str) -> dict[str, Program]:
+    """Give the others."""
+    base = f"http://127.0.0.1:{port}/{BUCKET}"
+    alone = len(keys) == 1
 
     def aria(to: Path) -> list[str]:
         lines = "".join(f"{base}/{k}\n out={Path(k).name}\n" for k in keys)
@@ -231,8 +282,6 @@ def programs(root: Path, port: int, keys: list[str], allensdk: str) -> dict[str,
         return [allensdk, str(root / "sdk.py"), str(to), BUCKET, PROJECT, str(part)]
 
     return {
-        "openallen": Program(sys.executable, ours),
-        "openallen later": Program(sys.executable, later),
         "s5cmd": Program("s5cmd", s5cmd),
         "s5cmd tuned": Program("s5cmd", s5tuned),
         "aria2c": Program("aria2c", aria),
@@ -240,6 +289,18 @@ def programs(root: Path, port: int, keys: list[str], allensdk: str) -> dict[str,
         "rclone": Program("rclone", rclone),
         "AllenSDK": Program(allensdk or "AllenSDK", sdk, part),
     }
+
+
+_HASH = """
+import hashlib, sys
+
+for path in sys.argv[1:]:
+    digest = hashlib.blake2b()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 18):
+            digest.update(block)
+    digest.hexdigest()
+"""
 
 
 _ALLENSDK = """
@@ -254,8 +315,15 @@ for number in range(int(count)):
 """
 
 
-def timed(command: list[str], to: Path, port: int) -> tuple[float, float, float]:
-    """Run a program; give seconds, seconds of CPU, and peak memory in MB."""
+def timed(command: list[str], to: Path, port: int, cores: int = 0) -> tuple[float, float, float]:
+    """Run a program; give seconds, seconds of CPU, and peak memory in MB.
+
+    Parameters
+    ----------
+    cores
+        How many processors it may use; 0 for all. Of several processes the CPU is counted
+        together, the memory is that of the largest.
+    """
     endpoint = f"http://127.0.0.1:{port}"
     environment = {
         **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
@@ -265,10 +333,13 @@ def timed(command: list[str], to: Path, port: int) -> tuple[float, float, float]
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_REGION": "us-west-2",
     }
+    usable = sorted(os.sched_getaffinity(0))
     start = time.perf_counter()
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    if cores:
+        os.sched_setaffinity(process.pid, usable[-cores:])
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     if status:
