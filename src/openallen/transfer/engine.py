@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from openallen.transfer.progress import Meter, Observer, Quiet
 from openallen.transfer.rate_limiter import RateLimiter
 from openallen.transfer.space import prepare
 from openallen.transfer.status import here_by_name, share_known, vouched
+from openallen.transfer.waiting import Waiting
 from openallen.transport import Http, Retry
 
 __all__ = ["Interrupted", "run"]
@@ -105,7 +105,7 @@ def run(
         leases=held,
         verify=verify,
         meter=Meter(len(plan.files)),
-        waiting=deque((0.0, file) for file in plan.files),
+        waiting=Waiting(plan.files),
     )
     try:
         return _Run(work=work, processes=processes).run()

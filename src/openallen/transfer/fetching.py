@@ -6,7 +6,6 @@ import functools
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from openallen.transfer.download import Download, is_large
 from openallen.transfer.progress import Meter, Observer
 from openallen.transfer.rate_limiter import RateLimiter
 from openallen.transfer.status import fetched_time
+from openallen.transfer.waiting import Waiting
 from openallen.transport import Http, Retry
 
 __all__ = ["FINAL", "MOST_LARGE", "Fetching", "Kind"]
@@ -62,7 +62,7 @@ class Fetching:
     Attributes
     ----------
     waiting
-        Files whose turn has not come, and the time from which each may be tried.
+        Files whose turn has not come.
     outcomes
         What became of the others, by path.
     stop
@@ -80,7 +80,7 @@ class Fetching:
     meter: Meter
     most_large: int = MOST_LARGE
     more: Callable[[Kind], Sequence[RemoteFile]] | None = None
-    waiting: deque[tuple[float, RemoteFile]] = field(default_factory=deque)
+    waiting: Waiting = field(default_factory=Waiting)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     _active: int = 0
@@ -120,14 +120,14 @@ class Fetching:
         """Take in what became of files: they are not waiting any more."""
         self.outcomes.update(outcomes)
         if outcomes:
-            self.waiting = deque(i for i in self.waiting if i[1].path not in self.outcomes)
+            self.waiting.drop(outcomes)
 
     def _bulk(self) -> None:
         """Fetch many files from few threads, where there are many; the rest comes after."""
-        files = [file for _, file in self.waiting if fits(file)]
+        files = self.waiting.take_all(fits)
         if self.more is None and (len(files) < WORTH_FILES or self.rate_limiter.most < 2):
+            self.waiting.extend(files)
             return
-        self.waiting = deque(item for item in self.waiting if not fits(item[1]))
         bulk = Bulk(
             plan=self.plan,
             http=self.http,
@@ -144,7 +144,7 @@ class Fetching:
             bulk.run(files)
         finally:
             self.outcomes.update(bulk.outcomes)
-            self.waiting.extend((0.0, file) for file in bulk.left)
+            self.waiting.extend(bulk.left)
 
     def _watch(self, pool: ThreadPoolExecutor, workers: list[Future[None]]) -> None:
         """Keep as many workers as the rate limiter allows until nothing is left to do."""
@@ -153,9 +153,8 @@ class Fetching:
                 self._refill()
                 if not (self.waiting or self._active):
                     break
-                wanted = min(
-                    self.rate_limiter.limit, _MOST_THREADS, len(self.waiting) + self._active
-                )
+                possible = self.waiting.possible(large=self._large_left) + self._active
+                wanted = min(self.rate_limiter.limit, _MOST_THREADS, possible)
                 while len(workers) < wanted:
                     workers.append(pool.submit(self._work))
                 self._change.wait(0.2)
@@ -187,16 +186,23 @@ class Fetching:
                 self._refill()
                 if not self.waiting and not self._active:
                     return None
-                due = self._due()
-                if due is not None and self._active < self.rate_limiter.limit:
-                    self.waiting.remove(due)
-                    self._active += 1
-                    self._large += is_large(due[1])
-                    return due[1]
+                if self._active < self.rate_limiter.limit:
+                    file = self.waiting.take(large=self._large_left > 0)
+                    if file is not None:
+                        self._active += 1
+                        self._large += is_large(file)
+                        return file
+                # Without a file that may be tried in a while, there is only an end to wait for.
+                soon = self.waiting.possible(large=self._large_left) > 0
                 self._idle += 1
-                self._change.wait(0.1 if self.waiting else None)
+                self._change.wait(0.1 if soon else None)
                 self._idle -= 1
         return None
+
+    @property
+    def _large_left(self) -> int:
+        """How many more large files may be begun."""
+        return self.most_large - self._large if self._streams() > 1 else len(self.waiting)
 
     def _refill(self) -> None:
         """Ask for more files where none is waiting and another could be begun."""
@@ -205,16 +211,7 @@ class Fetching:
         files = self.more("one by one")
         if not files:
             self.more = None
-        self.waiting.extend((0.0, file) for file in files)
-
-    def _due(self) -> tuple[float, RemoteFile] | None:
-        """Return the next file whose turn it is, if any."""
-        now_s = time.monotonic()
-        full = self._large >= self.most_large and self._streams() > 1
-        for item in self.waiting:
-            if item[0] <= now_s and not (full and is_large(item[1])):
-                return item
-        return None
+        self.waiting.extend(files)
 
     def _one(self, file: RemoteFile) -> Outcome | None:
         """Settle one file; None where it has to wait for another process."""
@@ -248,7 +245,7 @@ class Fetching:
     def _wait_for(self, file: RemoteFile, target: Path) -> None:
         self.observer.waiting(file, self.leases.holder(target))
         with self._change:
-            self.waiting.append((time.monotonic() + _LOOK_AGAIN_S, file))
+            self.waiting.add(file, after_s=_LOOK_AGAIN_S)
 
     def _download(self, file: RemoteFile, lease: Lease, start: float) -> Outcome:
         left = self.admission.leftovers.of(lease.target, fresh=lease.inherited)

@@ -108,7 +108,7 @@ def share_out(work: Fetching, *, asked: int | None) -> None:
     KeyboardInterrupt
         On Ctrl-C, when every child has ended.
     """
-    files = [file for _, file in work.waiting if file.check is None]
+    files = [file for file in work.waiting.files() if file.check is None]
     total_bytes = sum(file.size_bytes or 0 for file in files)
     count = count_of(len(files), total_bytes, asked=asked, connections=work.rate_limiter.most)
     if count < 2 or not sys.executable or getattr(sys, "frozen", False):
