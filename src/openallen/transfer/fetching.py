@@ -267,10 +267,7 @@ class Fetching:
             try:
                 digest, size, facts = download.attempt()
             except OpenAllenError as error:
-                self.rate_limiter.failed(error)
-                if lease.lost and not self.stop.is_set():
-                    self._wait_for(file, lease.target)
-                if lease.lost or self.stop.is_set():
+                if self._is_over(file, lease, error):
                     break
                 if not error.retryable or attempt == self.retry.attempts:
                     took_s = time.monotonic() - start
@@ -289,6 +286,13 @@ class Fetching:
                 elapsed_s=time.monotonic() - start,
             )
         return Outcome(file=file, status="not tried")
+
+    def _is_over(self, file: RemoteFile, lease: Lease, error: OpenAllenError) -> bool:
+        """Return whether another attempt is pointless: the run has ended, or the lease is lost."""
+        self.rate_limiter.failed(error)
+        if lease.lost and not self.stop.is_set():
+            self._wait_for(file, lease.target)
+        return lease.lost or self.stop.is_set()
 
     def _fetched(self, file: RemoteFile, lease: Lease, digest: str) -> Outcome:
         """Record that a file is whole and in its place."""

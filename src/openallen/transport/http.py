@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, Self
@@ -40,7 +40,7 @@ from openallen.transport.handles import (
 )
 from openallen.transport.sniff import describe, sniff
 
-__all__ = ["ContentRange", "Http", "Response", "content_range", "retry_after_s"]
+__all__ = ["ContentRange", "Http", "Response", "content_range", "log_request", "retry_after_s"]
 
 _LOG = logging.getLogger("openallen.transport")
 _LOOK_S: Final = 0.1
@@ -438,7 +438,7 @@ class Http:
         refused = self.refusal(url)
         if refused is not None:
             raise refused
-        _log_request(url, asked)
+        log_request(url, _lines(asked))
         exchange = self._take(url)
         try:
             exchange.begin(url, _lines(asked))
@@ -549,7 +549,16 @@ def retry_after_s(text: str) -> float | None:
         return None
 
 
-def _log_request(url: str, headers: Mapping[str, str]) -> None:
+def log_request(url: str, lines: Iterable[str]) -> None:
+    """Log a request, with the command of curl that makes the same one.
+
+    Parameters
+    ----------
+    url
+        What is asked for.
+    lines
+        The lines of its head.
+    """
     if _LOG.isEnabledFor(logging.DEBUG):
-        options = "".join(f" -H {shlex.quote(f'{k}: {v}')}" for k, v in headers.items())
+        options = "".join(f" -H {shlex.quote(line)}" for line in lines)
         _LOG.debug("GET %s  (curl -L%s %s)", url, options, shlex.quote(url))

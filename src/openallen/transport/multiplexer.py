@@ -25,7 +25,7 @@ from openallen.errors import (
     UnreachableError,
 )
 from openallen.transport.handles import Head, error_of, redirects_of, safe_url
-from openallen.transport.http import Http, retry_after_s
+from openallen.transport.http import Http, log_request, retry_after_s
 
 __all__ = ["Body", "Multiplexer", "Sink", "refused"]
 
@@ -218,6 +218,7 @@ class Multiplexer:
         if refusal is not None:
             raise refusal
         url = safe_url(url)
+        log_request(url, headers)
         request = (
             self._free.pop() if self._free else _Request(self._http.handle(), self._limit_bytes)
         )
