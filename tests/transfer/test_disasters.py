@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from disks import mounted, resize
 from loopback import Handler, Reply, Request, file_handler
 
 from openallen.errors import SpaceError
@@ -156,17 +157,8 @@ def test_a_file_size_limit_stops_the_run_and_leaves_nothing_wrong(tmp_path, loop
 @pytest.fixture
 def small_disk(tmp_path):
     """A real file system of 8 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip("a small file system needs the right to mount one")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted(tmp_path / "disk", 8 << 20) as disk:
+        yield disk
 
 
 def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path, loopback, bodies, small_disk):
@@ -177,7 +169,7 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path, loopback, bo
     kept = finals(to)
     assert kept
     assert all(bodies[n] == found for n, found in kept.items())
-    subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
+    resize(small_disk, 32 << 20)
     before = len(server.seen)
     result = finish(start(server, to, NAMES, index=tmp_path / "ix"))
     assert result["errors"] == []

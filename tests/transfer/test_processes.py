@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
+from disks import mounted, resize
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import Reply, Request
 
+from openallen.errors import SpaceError
 from openallen.plans import Outcome, Plan, RemoteFile
 from openallen.store import Index
 from openallen.transfer import run
@@ -234,6 +236,21 @@ def test_with_the_parent_all_end_and_the_next_run_goes_on(tmp_path, server, held
     go.set()
     assert fetch(plan_of(tmp_path / "to", server.url), tmp_path / "ix").ok
     assert whole(tmp_path / "to")
+
+
+def test_a_full_disk_ends_all_of_them_and_room_lets_them_go_on(tmp_path, server):
+    with mounted(tmp_path / "disk", 6 << 20) as disk:
+        plan = plan_of(disk / "to", server.url, range(len(SIZES) - 2))
+        report = fetch(plan, tmp_path / "ix", processes=2)
+        with pytest.raises(SpaceError):
+            report.raise_if_failed()
+        for outcome in report.fetched:
+            number = int(outcome.file.path[2:])
+            assert (disk / "to" / "f" / str(number)).read_bytes() == body_of(number)
+        resize(disk, 64 << 20)
+        again = fetch(plan, tmp_path / "ix", processes=2)
+        assert again.ok
+        assert len(again.here) == len(report.fetched)
 
 
 @given(
