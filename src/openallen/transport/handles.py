@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -26,7 +27,7 @@ from openallen.errors import (
     UsageError,
 )
 
-__all__ = ["BUFFER_BYTES", "Head", "error_of", "is_loopback", "new_handle", "safe_url"]
+__all__ = ["BUFFER_BYTES", "Head", "error_of", "is_loopback", "new_handle", "safe_url", "wait_for"]
 
 BUFFER_BYTES: Final = 512 * 1024
 _SAFE: Final = "%/:=&?~+!$,;'@()*[]|"
@@ -206,6 +207,27 @@ def _system_trust() -> dict[int, object]:
     if told.capath:
         found[pycurl.CAPATH] = told.capath
     return found
+
+
+_NO_SOCKETS_S: Final = 0.005
+
+
+def wait_for(multi: pycurl.CurlMulti, wait_s: float) -> None:
+    """Wait until there is something to do for libcurl.
+
+    Without a socket to wait for (a name is being resolved) `select` returns at once, and a loop
+    around it would keep a processor busy.
+
+    Parameters
+    ----------
+    multi
+        The multi handle.
+    wait_s
+        Longest wait, in seconds.
+    """
+    begun_s = time.monotonic()
+    if multi.select(wait_s) <= 0 and time.monotonic() - begun_s < min(wait_s, _NO_SOCKETS_S):
+        time.sleep(min(wait_s, _NO_SOCKETS_S))
 
 
 # --- errors ---------------------------------------------------------------------------------------

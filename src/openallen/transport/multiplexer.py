@@ -24,7 +24,7 @@ from openallen.errors import (
     StatusError,
     UnreachableError,
 )
-from openallen.transport.handles import Head, error_of, redirects_of, safe_url
+from openallen.transport.handles import Head, error_of, redirects_of, safe_url, wait_for
 from openallen.transport.http import Http, log_request, retry_after_s
 
 __all__ = ["Body", "Multiplexer", "Sink", "refused"]
@@ -237,7 +237,7 @@ class Multiplexer:
         self._multi.perform()
         found = list(self._ended())
         if not found and self._busy:
-            self._multi.select(wait_s)
+            wait_for(self._multi, wait_s)
             self._multi.perform()
             found = list(self._ended())
         yield from found
