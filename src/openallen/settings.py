@@ -7,7 +7,6 @@ configuration folder), default. Values are read when they are used, never at imp
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -19,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from openallen.errors import UsageError
+from openallen.json_text import load_json
 from openallen.paths import expanded
 
 __all__ = ["Settings", "parse_bytes", "project_file", "user_file"]
@@ -73,7 +73,7 @@ def _folder(value: str | Path) -> Path:
 
 
 def _tables(value: object) -> Mapping[str, Mapping[str, Any]]:
-    found = json.loads(value) if isinstance(value, str) else value
+    found = load_json(value) if isinstance(value, str) else value
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
         raise ValueError("tables are needed: [projects.NAME]")
     return found

@@ -6,6 +6,7 @@ Threads may share a client; each request holds one handle while its answer is re
 from __future__ import annotations
 
 import logging
+import math
 import re
 import shlex
 import threading
@@ -39,14 +40,16 @@ from openallen.transport.handles import (
     safe_url,
 )
 from openallen.transport.sniff import describe, sniff
+from openallen.whole_numbers import whole_number
 
 __all__ = ["ContentRange", "Http", "Response"]
 
 _LOG = logging.getLogger("openallen.transport")
 _LOOK_S: Final = 0.1
+_CONNECTING: Final = frozenset({5, 6, 7})
+_NAMED_CHARS: Final = 200
 _HELD_BYTES: Final = 2 << 20
 _PIECE_BYTES: Final = 1 << 18
-_MOST_DIGITS: Final = 19
 
 
 class ContentRange(NamedTuple):
@@ -92,18 +95,12 @@ class _Exchange:
         self._attached = True
         deadline = time.monotonic() + self._client.head_timeout_s
         while not (self.head.whole or self.ended):
-            if time.monotonic() > deadline:
-                raise StalledError(
-                    "no whole answer head",
-                    address=url,
-                    why=f"none within {self._client.head_timeout_s:g} s",
-                )
-            self._wait()
+            self._wait(deadline)
         if self.ended and not self.head.whole and self.error is None:
             self.error = UnreachableError("not an HTTP answer", address=url)
         if self.error is not None and not self._pieces and not self._is_body_error:
             raise self.error
-        self.url = self._curl.getinfo(pycurl.EFFECTIVE_URL) or url
+        self.url = self._last_url()
 
     @property
     def _is_body_error(self) -> bool:
@@ -132,9 +129,15 @@ class _Exchange:
         self._pieces.appendleft(piece)
         self._held += len(piece)
 
-    def _wait(self) -> None:
-        """Let libcurl work until something came, or it ended."""
-        before, lines = self.received, self.head.status
+    def _wait(self, deadline: float = math.inf) -> None:
+        """Let libcurl work until something came, or it ended.
+
+        Raises
+        ------
+        StalledError
+            If nothing comes for too long, or it is later than `deadline`.
+        """
+        before, lines = self.received, self.head.lines
         start = time.monotonic()
         while True:
             if self._client.closed:
@@ -146,9 +149,12 @@ class _Exchange:
             self._settle()
             if self.ended or self._pieces or (self.head.whole and self.received == before == 0):
                 return
-            if self.received != before or self.head.status != lines:
+            now = time.monotonic()
+            if now >= deadline:
+                raise self._late()
+            if self.received != before or self.head.lines != lines:
                 return
-            quiet_s = time.monotonic() - start
+            quiet_s = now - start
             if quiet_s >= self._client.silence_timeout_s:
                 raise self._silence()
             self._multi.select(min(_LOOK_S, self._client.silence_timeout_s - quiet_s))
@@ -157,14 +163,27 @@ class _Exchange:
         limit_s = self._client.silence_timeout_s
         return StalledError("timed out", address=self.url, why=f"no data for {limit_s:g} s")
 
+    def _last_url(self) -> str:
+        """Return where redirects led; a server may write any bytes there."""
+        raw: bytes = self._curl.getinfo_raw(pycurl.EFFECTIVE_URL)
+        return raw.decode("utf-8", "replace") or self.url
+
+    def _late(self) -> OpenAllenError:
+        limit_s = self._client.head_timeout_s
+        return StalledError(
+            "no whole answer head", address=self.url, why=f"none within {limit_s:g} s"
+        )
+
     def _settle(self) -> None:
         _, done, failed = self._multi.info_read()
         for _, code, text in failed:
             self.ended = True
             told = _number(self.head.headers.get("content-length", ""))
             left = told - self.received if told is not None else None
-            self.error = self._client.refusal(self.url) or error_of(
-                code, text, self.url, left_bytes=left
+            last = self._last_url()[:_NAMED_CHARS]
+            refused = self._client.refusal(last) if code in _CONNECTING else None
+            self.error = refused or error_of(
+                code, text, self.url, last_url=last, left_bytes=left
             )
         self.ended = self.ended or bool(done)
 
@@ -218,6 +237,14 @@ class Response:
         if coding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
             raise AnswerError("unknown content encoding", address=self.url, why=coding)
         self.encoded = coding not in {"identity", ""}
+        told = self.headers.get("content-length")
+        if told is not None and _number(told) is None:
+            # libcurl reads such a body to the end of the connection, and would call any part whole.
+            raise AnswerError(
+                "the length of the response cannot be read",
+                address=self.url,
+                why=f"Content-Length: {told[:40]}",
+            )
 
     @property
     def length_bytes(self) -> int | None:
@@ -340,8 +367,8 @@ class Http:
         Longest wait for a connection, and for the next byte, in seconds.
     head_timeout_s
         Longest wait for the whole head of an answer, in seconds.
-    least_bytes_per_s
-        An answer that comes slower than this over half a minute is given up; 0 for no bound.
+    least_bytes_per_s, least_window_s
+        An answer that comes slower than this over that many seconds is given up; 0 for no bound.
     offline
         Refuse everything but this machine.
     user_agent
@@ -355,13 +382,14 @@ class Http:
         silence_timeout_s: float = 30.0,
         head_timeout_s: float = 120.0,
         least_bytes_per_s: int = 100,
+        least_window_s: int = 30,
         offline: bool = False,
         user_agent: str = "openallen",
     ) -> None:
         self.silence_timeout_s = silence_timeout_s
         self.head_timeout_s = head_timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._least_bytes_per_s = least_bytes_per_s
+        self._least = (least_bytes_per_s, least_window_s)
         self._offline = offline
         self._user_agent = user_agent
         self._idle: list[_Exchange] = []
@@ -372,7 +400,12 @@ class Http:
 
     def reaches(self, url: str) -> bool:
         """Return whether `url` may be requested: not when offline, unless on this machine."""
-        return not self._offline or is_loopback(urlsplit(url).hostname or "")
+        if not self._offline:
+            return True
+        try:
+            return is_loopback(urlsplit(url).hostname or "")
+        except ValueError:  # where a redirect led may be no URL for Python
+            return False
 
     def refusal(self, url: str) -> OfflineError | None:
         """Return the error for what may not be asked for offline; None where it may."""
@@ -384,7 +417,7 @@ class Http:
         """Make a handle with the options of this client, for whoever drives it himself."""
         return new_handle(
             connect_timeout_s=self._connect_timeout_s,
-            least_bytes_per_s=self._least_bytes_per_s,
+            least=self._least,
             offline=self._offline,
             user_agent=self._user_agent,
             share=self._share,
@@ -493,8 +526,7 @@ def _lines(headers: Mapping[str, str]) -> list[str]:
 def _number(text: str) -> int | None:
     """Read a number of a header; None where it is none, or larger than any file."""
     words = {word.strip() for word in text.split(",")}
-    (word,) = words if len(words) == 1 else ("",)
-    return int(word) if word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS else None
+    return whole_number(words.pop()) if len(words) == 1 else None
 
 
 def _refusal(response: Response) -> OpenAllenError:
