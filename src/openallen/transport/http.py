@@ -147,7 +147,7 @@ class _Exchange:
                 self._curl.pause(pycurl.PAUSE_CONT)
             self._multi.perform()
             self._settle()
-            if self.ended or self._pieces or (self.head.whole and self.received == before == 0):
+            if self.ended or self._pieces:
                 return
             now = time.monotonic()
             if now >= deadline:
@@ -182,9 +182,7 @@ class _Exchange:
             left = told - self.received if told is not None else None
             last = self._last_url()[:_NAMED_CHARS]
             refused = self._client.refusal(last) if code in _CONNECTING else None
-            self.error = refused or error_of(
-                code, text, self.url, last_url=last, left_bytes=left
-            )
+            self.error = refused or error_of(code, text, self.url, last_url=last, left_bytes=left)
         self.ended = self.ended or bool(done)
 
     def _write(self, data: bytes) -> int | None:
