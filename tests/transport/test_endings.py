@@ -173,3 +173,46 @@ def test_a_trickle_above_the_least_speed_is_read_to_its_end(loopback):
     server = loopback({"/a": handle})
     with Http(least_bytes_per_s=1, least_window_s=1) as http, http.get(server.url + "/a") as got:
         assert got.read() == b"x" * 20
+
+
+RESOLVING = """
+import os, signal, socket, sys, threading
+from openallen.errors import StalledError
+from openallen.transport import Http
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))  # a name server that hears, and says nothing
+def interrupt():
+    server.recv(1)
+    os.kill(os.getpid(), signal.SIGINT)
+if sys.argv[1] == "interrupted":
+    threading.Thread(target=interrupt, daemon=True).start()
+try:
+    with Http(connect_timeout_s=1 if sys.argv[1] == "late" else 600) as http:
+        with http.get("http://slow.test/a"):
+            pass
+except (KeyboardInterrupt, StalledError) as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("manner", "told"),
+    [("late", "StalledError slow.test: no connection (Resolv"), ("interrupted", "KeyboardInter")],
+)
+def test_a_name_server_that_is_silent_holds_up_neither_timeout_nor_ctrl_c(tmp_path, manner, told):
+    """Where this may be tried: in a network of its own, with a name server of its own."""
+    names, script = tmp_path / "resolv.conf", tmp_path / "script.py"
+    names.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:2\n")
+    script.write_text(RESOLVING)
+    inside = f"mount --bind {names} /etc/resolv.conf && ip link set lo up"
+    apart = ["unshare", "--mount", "--net", "bash", "-c"]
+    try:
+        subprocess.run([*apart, inside], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a network of its own needs the right to make one")
+    start = time.monotonic()
+    command = f"{inside} && exec {sys.executable} {script} {manner}"
+    done = subprocess.run([*apart, command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(told)
+    assert done.stderr == ""
+    assert time.monotonic() - start < 40  # the system itself gives up after a minute

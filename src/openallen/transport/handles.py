@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -27,7 +28,15 @@ from openallen.errors import (
 )
 from openallen.whole_numbers import whole_number
 
-__all__ = ["BUFFER_BYTES", "Head", "error_of", "is_loopback", "new_handle", "safe_url"]
+__all__ = [
+    "BUFFER_BYTES",
+    "Head",
+    "close_multi",
+    "error_of",
+    "is_loopback",
+    "new_handle",
+    "safe_url",
+]
 
 BUFFER_BYTES: Final = 512 * 1024
 _SAFE: Final = "%/:=&?~+!$,;'@()*[]|"
@@ -150,6 +159,18 @@ def new_handle(
     if share is not None:
         curl.setopt(pycurl.SHARE, share)
     return curl
+
+
+def close_multi(multi: pycurl.CurlMulti, *, connected: bool) -> None:
+    """Close a multi handle without waiting for a name that is still looked up.
+
+    libcurl waits for the thread that asks the system, which takes it ten seconds and more to give
+    up: neither a timeout nor a Ctrl-C should. (It has an option for that, pycurl has not.)
+    """
+    if connected:
+        multi.close()
+    else:
+        threading.Thread(target=multi.close, name="resolver", daemon=True).start()
 
 
 def redirects_of(url: str) -> int:

@@ -33,6 +33,7 @@ from openallen.errors import (
 )
 from openallen.transport.handles import (
     Head,
+    close_multi,
     error_of,
     is_loopback,
     new_handle,
@@ -209,8 +210,9 @@ class _Exchange:
     def close(self) -> None:
         """Close the connection."""
         self.end()
+        connected = bool(self._curl.getinfo(pycurl.PRIMARY_IP))
         self._curl.close()
-        self._multi.close()
+        close_multi(self._multi, connected=connected)
 
 
 class Response:
