@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from openallen.errors import UsageError
 from openallen.json_text import load_json
@@ -51,20 +51,26 @@ def _flag(text: str | bool) -> bool:
     raise ValueError(f"'{text}' is neither yes nor no")
 
 
+_MOST: Final = 1_000_000
+"""The most of anything but bytes: what is larger is a slip, and libcurl and clocks refuse it."""
+
+
 def _positive(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def read(value: object) -> object:
         number = kind(value)
         if not number > 0:
             raise ValueError(f"{value} is not more than zero")
+        if number > _MOST:
+            raise ValueError(f"{value} is more than {_MOST:,}")
         return number
 
     return read
 
 
-def _not_negative(value: object) -> int:
+def _speed(value: object) -> int:
     number = int(str(value))
-    if number < 0:
-        raise ValueError(f"{value} is less than zero")
+    if not 0 <= number < 1 << 31:
+        raise ValueError(f"{value} is not between 0 and {(1 << 31) - 1:,}")
     return number
 
 
@@ -181,7 +187,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "connect_timeout_s": _positive(float),
         "silence_timeout_s": _positive(float),
         "head_timeout_s": _positive(float),
-        "least_bytes_per_s": _not_negative,
+        "least_bytes_per_s": _speed,
         "attempts": _positive(int),
         "confirm_bytes": parse_bytes,
         "verify_later": _flag,
@@ -209,7 +215,7 @@ def _read_file(path: Path | None) -> dict[str, object]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, nested too deeply
         raise UsageError("settings cannot be read", address=str(path), why=str(error)) from error
 
 
@@ -221,7 +227,7 @@ def _read(name: str, value: object, origin: str) -> Any:
         raise UsageError(f"unknown setting '{name}' in {origin}", hint=hint)
     try:
         return reader(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(
             f"invalid value of setting '{name}' from {origin}", why=str(error)
         ) from error

@@ -87,9 +87,10 @@ def test_a_lease_of_another_host_goes_stale_on_our_clock(tmp_path, leases):
     assert lease.inherited
 
 
-def test_a_damaged_lease_ages_like_any_other(tmp_path, leases):
+@pytest.mark.parametrize("text", [b"\x00garbage", b"[" * 3000, b"9" * 5000, b"[]"])
+def test_a_damaged_lease_ages_like_any_other(tmp_path, leases, text):
     target = tmp_path / "a.jpg"
-    lease_path(target).write_bytes(b"\x00garbage")
+    lease_path(target).write_bytes(text)
     assert leases.take(target) is None
     time.sleep(0.5)
     assert leases.take(target) is not None
