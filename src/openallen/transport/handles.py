@@ -31,6 +31,7 @@ from openallen.whole_numbers import whole_number
 __all__ = [
     "BUFFER_BYTES",
     "Head",
+    "aim",
     "close_multi",
     "error_of",
     "is_loopback",
@@ -173,6 +174,27 @@ def close_multi(multi: pycurl.CurlMulti, *, connected: bool) -> None:
         threading.Thread(target=multi.close, name="resolver", daemon=True).start()
 
 
+def aim(curl: pycurl.Curl, url: str) -> None:
+    """Set what depends on the URL: where redirects may lead, and by which proxy it is reached.
+
+    Raises
+    ------
+    UsageError
+        If libcurl cannot take it.
+    """
+    try:
+        curl.setopt(pycurl.URL, url)
+    except (pycurl.error, UnicodeError) as error:
+        raise UsageError("not an http or https URL", address=url, why=str(error)) from error
+    curl.setopt(pycurl.REDIR_PROTOCOLS, redirects_of(url))
+    # libcurl reads this one in lower case only, as a CGI script has a header under that name.
+    told = os.environ.get("HTTP_PROXY") if "REQUEST_METHOD" not in os.environ else None
+    if told and url.startswith("http:") and "http_proxy" not in os.environ:
+        curl.setopt(pycurl.PROXY, told)
+    else:
+        curl.unsetopt(pycurl.PROXY)
+
+
 def redirects_of(url: str) -> int:
     """Return the protocols a redirect from a URL may lead to: never from https to http."""
     secure: int = pycurl.PROTO_HTTPS
@@ -200,6 +222,8 @@ class _Socket(socket.socket):
 
 def _no_proxy() -> str:
     told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if "*" in told.split(","):
+        return "*"  # means everybody to libcurl only where it stands alone
     return ",".join(filter(None, ("localhost,127.0.0.1,::1", told)))
 
 

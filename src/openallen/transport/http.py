@@ -33,11 +33,11 @@ from openallen.errors import (
 )
 from openallen.transport.handles import (
     Head,
+    aim,
     close_multi,
     error_of,
     is_loopback,
     new_handle,
-    redirects_of,
     safe_url,
 )
 from openallen.transport.sniff import describe, sniff
@@ -47,6 +47,7 @@ __all__ = ["ContentRange", "Http", "Response"]
 
 _LOG = logging.getLogger("openallen.transport")
 _LOOK_S: Final = 0.1
+_TIMED_OUT: Final = 28
 _CONNECTING: Final = frozenset({5, 6, 7})
 _NAMED_CHARS: Final = 200
 _HELD_BYTES: Final = 2 << 20
@@ -86,12 +87,11 @@ class _Exchange:
         self._pieces.clear()
         self._held = self.received = 0
         self._paused = self.ended = False
+        aim(self._curl, url)
         try:
-            self._curl.setopt(pycurl.URL, url)
             self._curl.setopt(pycurl.HTTPHEADER, headers)
-            self._curl.setopt(pycurl.REDIR_PROTOCOLS, redirects_of(url))
         except (pycurl.error, UnicodeError) as error:
-            raise UsageError("not an http or https URL", address=url, why=str(error)) from error
+            raise UsageError("a header that cannot be sent", address=url, why=str(error)) from error
         self._multi.add_handle(self._curl)
         self._attached = True
         deadline = time.monotonic() + self._client.head_timeout_s
@@ -179,12 +179,17 @@ class _Exchange:
         _, done, failed = self._multi.info_read()
         for _, code, text in failed:
             self.ended = True
-            told = _number(self.head.headers.get("content-length", ""))
-            left = told - self.received if told is not None else None
-            last = self._last_url()[:_NAMED_CHARS]
-            refused = self._client.refusal(last) if code in _CONNECTING else None
-            self.error = refused or error_of(code, text, self.url, last_url=last, left_bytes=left)
+            self.error = self._failure(code, text)
         self.ended = self.ended or bool(done)
+
+    def _failure(self, code: int, text: str) -> OpenAllenError:
+        told = _number(self.head.headers.get("content-length", ""))
+        left = told - self.received if told is not None else None
+        last = self._last_url()[:_NAMED_CHARS]
+        if code == _TIMED_OUT and not self.head.lines and self._curl.getinfo(pycurl.CONNECT_TIME):
+            text = f"connected, but the TLS handshake did not end: {text}"
+        refused = self._client.refusal(last) if code in _CONNECTING else None
+        return refused or error_of(code, text, self.url, last_url=last, left_bytes=left)
 
     def _write(self, data: bytes) -> int | None:
         if not self.head.whole:
