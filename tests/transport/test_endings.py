@@ -33,11 +33,11 @@ def endless(begin: bytes, piece: bytes, pause_s: float = 0.05) -> Callable[[Requ
 
 # What a server says first, what it says again and again, and how the request ends by itself.
 STATES: dict[str, tuple[bytes, bytes, type[OpenAllenError], str]] = {
-    "silence": (b"", b"", StalledError, "timed out"),
+    "silence": (b"", b"", StalledError, "no whole answer head"),
     "100 Continue without end": (
         b"", b"HTTP/1.1 100 Continue\r\n\r\n", StalledError, "no whole answer head",
     ),
-    "a field without end": (OK + b"X: ", b"y", StalledError, "no whole answer head|timed out"),
+    "a field without end": (OK + b"X: ", b"y", StalledError, "no whole answer head"),
     "fields without end": (OK, b"X: y\r\n", StalledError, "no whole answer head"),
     "a fast field without end": (
         OK + b"X: ", b"y" * 100_000, UnreachableError, "not an HTTP response",
@@ -45,7 +45,7 @@ STATES: dict[str, tuple[bytes, bytes, type[OpenAllenError], str]] = {
     "fast fields without end": (
         OK, b"X: y\r\n" * 10_000, UnreachableError, "not an HTTP response",
     ),
-    "a head, then silence": (OK + b"Content-Length: 9\r\n\r\n", b"", StalledError, "timed out"),
+    "a head, then silence": (OK + b"Content-Length: 9\r\n\r\n", b"", StalledError, "timed out|too slow"),
     "a body of a length that trickles": (
         OK + b"Content-Length: 1000000\r\n\r\n", b"x", StalledError, "too slow",
     ),
@@ -68,7 +68,7 @@ STATES: dict[str, tuple[bytes, bytes, type[OpenAllenError], str]] = {
 def test_an_endless_answer_ends_within_the_limits_of_the_client(loopback, begin, piece, kind, what):
     server = loopback({"/a": endless(begin, piece)})
     # Without these limits each would go on for ever, and be ended by the timeout of the tests.
-    limits = {"silence_timeout_s": 0.5, "head_timeout_s": 1.5, "least_window_s": 2}
+    limits = {"silence_timeout_s": 3, "head_timeout_s": 1.5, "least_window_s": 2}
     with (
         Http(least_bytes_per_s=1000, **limits) as http,
         pytest.raises(kind, match=what) as caught,
