@@ -97,9 +97,9 @@ def test_threads_read_one_file_over_http_2(nginx):
 
         def read(first: int) -> None:
             for at in range(first, len(BODY), 8 * 300_000):
-                right.append(
-                    bytes(file.read_at(at, min(at + 300_000, len(BODY)))) == BODY[at : at + 300_000]
-                )
+                stop = min(at + 300_000, len(BODY))
+                found = bytes(file.read_at(at, stop))
+                right.append(found == BODY[at:stop])
 
         threads = [threading.Thread(target=read, args=(n * 300_000,)) for n in range(8)]
         for thread in threads:
