@@ -1,8 +1,8 @@
 """A remote file as a file object: only the blocks that are read are requested, and cached.
 
 Reads are widened to whole blocks. Blocks are kept in memory, and where a memory on disk is given,
-there too. Large reads go out as several ranges at once, driven by the thread that reads; a read that goes on where the last ended
-is widened more and more.
+there too. Large reads go out as several ranges at once, driven by the thread that reads; a read
+that goes on where the last ended is widened more and more.
 
 A library that calls `RangeFile.readinto` may hold a lock of its own meanwhile, and want it again
 when the interpreter collects one of its objects, in whichever thread that is. So reads made for
