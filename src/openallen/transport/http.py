@@ -33,7 +33,7 @@ from openallen.transport.handles import is_loopback, new_handle, safe_url
 from openallen.transport.side_by_side import SideBySide
 from openallen.transport.sniff import describe, sniff
 
-__all__ = ["ContentRange", "Http", "Response", "content_range_of"]
+__all__ = ["ContentRange", "Http", "Response", "content_range", "log_request", "retry_after_s"]
 
 _LOG = logging.getLogger("openallen.transport")
 _PIECE_BYTES: Final = 1 << 18
@@ -47,7 +47,7 @@ class ContentRange(NamedTuple):
     total: int | None
 
 
-def content_range_of(headers: Mapping[str, str]) -> ContentRange | None:
+def content_range(headers: Mapping[str, str]) -> ContentRange | None:
     """Return the range that an answer holds; None for a whole body, or a range that cannot be."""
     text = headers.get("content-range", "").strip()
     match = re.fullmatch(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", text, re.ASCII)
@@ -100,7 +100,7 @@ class Response:
     @property
     def content_range(self) -> ContentRange | None:
         """The range this answer holds; None for a whole body, or a range that cannot be."""
-        return content_range_of(self.headers)
+        return content_range(self.headers)
 
     def pieces(self) -> Iterator[bytes]:
         """Return the body as it comes, undecoded, piece by piece.
@@ -305,7 +305,7 @@ class Http:
         refused = self.refusal(url)
         if refused is not None:
             raise refused
-        _log_request(url, asked)
+        log_request(url, asked)
         exchange = self._take(url)
         try:
             exchange.begin(url, _lines(asked))
@@ -336,7 +336,7 @@ class Http:
         if refused is not None:
             raise refused
         for start, view in wanted:
-            _log_request(url, {"Range": f"bytes={start}-{start + len(view) - 1}"})
+            log_request(url, {"Range": f"bytes={start}-{start + len(view) - 1}"})
         with self._lock:
             reader = self._abreast.pop() if self._abreast else SideBySide(self)
         try:
@@ -413,13 +413,13 @@ def _refusal(response: Response) -> OpenAllenError:
     return StatusError(
         "the service returned an error",
         status=response.status,
-        retry_after_s=_retry_after_s(response.headers.get("retry-after", "")),
+        retry_after_s=retry_after_s(response.headers.get("retry-after", "")),
         address=response.url,
         why=why,
     )
 
 
-def _retry_after_s(text: str) -> float | None:
+def retry_after_s(text: str) -> float | None:
     seconds = plain_number(text)
     if seconds is not None:
         return float(seconds)
@@ -429,7 +429,7 @@ def _retry_after_s(text: str) -> float | None:
         return None
 
 
-def _log_request(url: str, headers: Mapping[str, str]) -> None:
+def log_request(url: str, headers: Mapping[str, str]) -> None:
     if _LOG.isEnabledFor(logging.DEBUG):
         options = "".join(f" -H {shlex.quote(f'{k}: {v}')}" for k, v in headers.items())
         _LOG.debug("GET %s  (curl -L%s %s)", url, options, shlex.quote(url))

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 from openallen.errors import AnswerError, OfflineError, OpenAllenError, UnreachableError
-from openallen.transport.http import ContentRange, Http, Response, content_range_of
+from openallen.transport.http import ContentRange, Http, Response, content_range
 from openallen.transport.retry import Retry
 
 __all__ = ["BLOCK_BYTES", "Memory", "RangeFile"]
@@ -335,7 +335,7 @@ class RangeFile(io.RawIOBase):
         for piece, (start, room), headers in zip(pieces, wanted, answers, strict=True):
             told = ContentRange(start, start + len(room) - 1, self.size_bytes)
             same = headers is not None and _mark(headers) == self.validator
-            if headers is not None and same and content_range_of(headers) == told:
+            if headers is not None and same and content_range(headers) == told:
                 came.append((piece[0], room))
                 self.bytes_received += len(room)
             else:
