@@ -420,6 +420,7 @@ def _refusal(response: Response) -> OpenAllenError:
 
 
 def retry_after_s(text: str) -> float | None:
+    """Return the wait that a ``Retry-After`` asks for, in seconds; None where it cannot be read."""
     seconds = plain_number(text)
     if seconds is not None:
         return float(seconds)
@@ -430,6 +431,7 @@ def retry_after_s(text: str) -> float | None:
 
 
 def log_request(url: str, headers: Mapping[str, str]) -> None:
+    """Log a request as the curl command that makes it."""
     if _LOG.isEnabledFor(logging.DEBUG):
         options = "".join(f" -H {shlex.quote(f'{k}: {v}')}" for k, v in headers.items())
         _LOG.debug("GET %s  (curl -L%s %s)", url, options, shlex.quote(url))
