@@ -7,7 +7,6 @@ configuration folder), default. Values are read when they are used, never at imp
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -16,9 +15,10 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from openallen.errors import UsageError
+from openallen.json_text import load_json
 from openallen.paths import expanded
 
 __all__ = ["Settings", "parse_bytes", "project_file", "user_file"]
@@ -51,20 +51,26 @@ def _flag(text: str | bool) -> bool:
     raise ValueError(f"'{text}' is neither yes nor no")
 
 
+_MOST: Final = 1_000_000
+"""The most of anything but bytes: what is larger is a slip, and libcurl and clocks refuse it."""
+
+
 def _positive(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def read(value: object) -> object:
         number = kind(value)
         if not number > 0:
             raise ValueError(f"{value} is not more than zero")
+        if number > _MOST:
+            raise ValueError(f"{value} is more than {_MOST:,}")
         return number
 
     return read
 
 
-def _not_negative(value: object) -> int:
+def _speed(value: object) -> int:
     number = int(str(value))
-    if number < 0:
-        raise ValueError(f"{value} is less than zero")
+    if not 0 <= number < 1 << 31:
+        raise ValueError(f"{value} is not between 0 and {(1 << 31) - 1:,}")
     return number
 
 
@@ -73,7 +79,7 @@ def _folder(value: str | Path) -> Path:
 
 
 def _tables(value: object) -> Mapping[str, Mapping[str, Any]]:
-    found = json.loads(value) if isinstance(value, str) else value
+    found = load_json(value) if isinstance(value, str) else value
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
         raise ValueError("tables are needed: [projects.NAME]")
     return found
@@ -185,7 +191,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "connect_timeout_s": _positive(float),
         "silence_timeout_s": _positive(float),
         "head_timeout_s": _positive(float),
-        "least_bytes_per_s": _not_negative,
+        "least_bytes_per_s": _speed,
         "attempts": _positive(int),
         "confirm_bytes": parse_bytes,
         "verify_later": _flag,
@@ -213,7 +219,7 @@ def _read_file(path: Path | None) -> dict[str, object]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, nested too deeply
         raise UsageError("settings cannot be read", address=str(path), why=str(error)) from error
 
 
@@ -225,7 +231,7 @@ def _read(name: str, value: object, origin: str) -> Any:
         raise UsageError(f"unknown setting '{name}' in {origin}", hint=hint)
     try:
         return reader(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(
             f"invalid value of setting '{name}' from {origin}", why=str(error)
         ) from error

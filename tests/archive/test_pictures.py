@@ -225,7 +225,7 @@ def test_it_starts_says_where_and_stops_when_told(http, how):
     url = json.loads(text)["url"]
     assert get(http, url + ROWS)[0].status == 200
     process.send_signal(how)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode in {0, 130}
     assert "Traceback" not in errors
 

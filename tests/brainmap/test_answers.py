@@ -205,3 +205,38 @@ def test_a_description_that_is_none_is_refused():
 def test_an_answer_nested_too_deeply_is_refused(body):
     with pytest.raises(AnswerError, match="not valid JSON"):
         read_answer(body, "json")
+
+
+HUGE = "9" * 5001
+XML = (
+    "<Response success='true' total_rows='{0}'><genes><gene><id>{1}</id></gene></genes></Response>"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "form", "model"),
+    [
+        (XML.format(1, HUGE), "xml", "Gene"),
+        (XML.format(HUGE, 1), "xml", ""),
+        (XML.format("²", 1), "xml", ""),
+        (XML.format("1_0", 1), "xml", ""),
+        (f"id\n{HUGE}\n", "csv", "Gene"),
+        (json.dumps(GOOD | {"total_rows": HUGE}), "json", ""),
+        (json.dumps(GOOD | {"total_rows": "²"}), "json", ""),
+        (json.dumps(GOOD).replace('"total_rows": ', f'"total_rows": {HUGE}'), "json", ""),
+        ('{"msg": [{"id": ' + HUGE + "}]}", "json", ""),
+        ('{"msg": [{"id": 1e999}]}', "json", ""),
+        ("[" * 3000, "json", ""),
+        ('{"msg": ' + "[" * 3000 + "]" * 3000 + "}", "json", ""),
+    ],
+)
+def test_numbers_and_nesting_that_python_refuses(body, form, model):
+    with pytest.raises(AnswerError) as caught:
+        read_answer(body.encode(), form, url="http://x/y", model=model)
+    assert caught.value.address == "http://x/y"
+
+
+@pytest.mark.parametrize("encoding", ["utd-8", "rot13", "shift_jis", "idna"])
+def test_xml_is_utf_8_whatever_it_says(encoding):
+    head = f'<?xml version="1.0" encoding="{encoding}"?>'
+    assert read_answer((head + XML.format(1, 7)).encode(), "xml").rows == [{"id": 7}]

@@ -75,7 +75,7 @@ def test_a_service_that_sends_fewer_than_asked_is_followed(ask):
 
 def test_pages_after_the_first_are_asked_for_at_the_same_time(ask):
     service, client = ask(500, cap=50)
-    meet = threading.Barrier(5, timeout=5)
+    meet = threading.Barrier(5, timeout=60)
     spoil = service.spoil
 
     def wait(envelope, start, count):

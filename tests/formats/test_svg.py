@@ -35,6 +35,10 @@ def test_a_drawing_that_is_cut_off_is_told(at):
         b"<svg><g></svg>",
         b"<!DOCTYPE svg [<!ENTITY a 'x'><!ENTITY b '&a;&a;'>]><svg>&b;</svg>",
         b"\xff\xfe\x00",
+        b"<?xml version='1.0' encoding='utd-8'?><svg/>",
+        b"<?xml version='1.0' encoding='rot13'?><svg/>",
+        b"<?xml version='1.0' encoding='shift_jis'?><svg/>",
+        b"<?xml version='1.0' encoding='idna'?><svg/>",
     ],
 )
 def test_what_is_no_drawing(data):

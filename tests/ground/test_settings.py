@@ -52,7 +52,21 @@ def test_values_are_read_when_used(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ATTEMPTS", "many"), ("ATTEMPTS", "0"), ("OFFLINE", "perhaps"), ("CONFIRM_BYTES", "big")],
+    [
+        ("ATTEMPTS", "many"),
+        ("ATTEMPTS", "0"),
+        ("OFFLINE", "perhaps"),
+        ("CONFIRM_BYTES", "big"),
+        ("CONFIRM_BYTES", "9" * 400),
+        ("CONNECTIONS", "9" * 5000),
+        ("CONNECTIONS", "1e400"),
+        ("CONNECT_TIMEOUT_S", "1e300"),
+        ("SILENCE_TIMEOUT_S", "inf"),
+        ("HEAD_TIMEOUT_S", "nan"),
+        ("LEAST_BYTES_PER_S", "9" * 23),
+        ("PROJECTS", "[" * 3000),
+        ("PROJECTS", '{"a": 5}'),
+    ],
 )
 def test_a_value_that_makes_no_sense_names_where_it_stands(monkeypatch, name, value):
     monkeypatch.setenv(f"OPENALLEN_{name}", value)
@@ -67,8 +81,9 @@ def test_an_unknown_name_in_a_file_is_told_the_nearest(tmp_path):
     assert caught.value.hint == "attempts"
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path):
-    path = write(tmp_path / "openallen.toml", "attempts = ")
+@pytest.mark.parametrize("text", ["attempts = ", "a = " + "[" * 3000, "a = " + "9" * 5000])
+def test_a_file_that_is_no_toml_is_named(tmp_path, text):
+    path = write(tmp_path / "openallen.toml", text)
     with pytest.raises(UsageError, match="cannot be read") as caught:
         Settings.load()
     assert caught.value.address == str(path)

@@ -13,7 +13,7 @@ from openallen.address import Condition
 from openallen.errors import CorruptError, UsageError
 from openallen.sources.filters import check_columns, matches, no_rows
 from openallen.sources.releases.rows import literal_list, read_rows
-from openallen.sources.releases.tables import arrow_table, read_table
+from openallen.sources.releases.tables import _literal, arrow_table, read_table
 
 INDEX = {
     "behavior_session_table": "behavior_session_id",
@@ -148,7 +148,14 @@ def test_a_broken_line_is_told(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("[1, 2]", [1, 2]), ("['a', 'b']", ["a", "b"]), ("[]", []), ("[a", "[a"), ("{}", "{}")],
+    [("[1, 2]", [1, 2]), ("['a', 'b']", ["a", "b"]), ("[]", []), ("[a", "[a"), ("{}", "{}")]
+    + [(odd, odd) for odd in ("[" * 3000, f"[{'9' * 5000}]")],
 )
 def test_lists(text, value):
     assert literal_list(text) == value
+
+
+@pytest.mark.parametrize("cell", ["²", "٣", "9" * 5000, "-1", "1_0"])
+def test_a_cell_that_only_looks_like_a_number_is_text(cell):
+    assert _literal(cell) == cell
+    assert _literal("12") == 12

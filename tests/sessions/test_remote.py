@@ -198,7 +198,7 @@ def test_a_stalled_or_broken_range_is_asked_for_again(loopback):
             whole(request, reply)
 
     server = loopback({"/x": handle})
-    with Http(silence_timeout_s=0.3) as http:
+    with Http(silence_timeout_s=2) as http:
         with RangeFile(http, f"{server.url}/x", retry=QUICK) as file:
             assert bytes(file.read_at(0, len(body))) == body
         server.routes["/x"] = lambda q, r: r.stall()

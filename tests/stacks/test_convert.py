@@ -212,8 +212,10 @@ import sys, time
 from pathlib import Path
 from openallen.formats.omezarr import Geometry, write_stack
 jpeg = Path(sys.argv[1]).read_bytes()
+left = list(range(10))
 def plane():
-    time.sleep(0.2)
+    if not left.pop():
+        time.sleep(1000)  # never done: it is killed here
     return jpeg
 where = Geometry(width_px=90, height_px=80, planes=50, channels=1, x_um=1, y_um=1, z_um=1, chunk_px=64)
 write_stack([plane] * 50, where, Path(sys.argv[2]), workers=1)
@@ -225,7 +227,7 @@ def test_killed_in_the_middle_nothing_looks_finished(tmp_path):
     (tmp_path / "p.jpg").write_bytes(made[0])
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path / "p.jpg"), str(to)])
     draft = tmp_path / "a.ome.zarr.part"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 100
     while not (draft / "0" / "c" / "2").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -55,6 +55,20 @@ def test_a_read_only_store_without_an_index_starts_empty(frozen, caplog):
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("text", ["[" * 3000, "9" * 5000, "[]", "{}", '{"url": 5}', "\udcff"])
+def test_a_damaged_description_of_cached_ranges_is_forgotten(tmp_path, text):
+    blocks = Blocks(tmp_path, "http://x/y", 4)
+    blocks.begin('"1"', 8, 4)
+    blocks.put(0, b"abcd")
+    blocks.close()
+    (description,) = tmp_path.rglob("*.json")
+    description.write_text(text, "utf-8", "surrogateescape")
+    again = Blocks(tmp_path, "http://x/y", 4)
+    assert again.file_version() is None
+    assert again.get(0) is None
+    again.close()
+
+
 def test_cached_ranges_are_read_from_a_read_only_store(frozen):
     root, freeze = frozen
     blocks = Blocks(root, "http://x/y", 4)

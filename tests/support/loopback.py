@@ -49,8 +49,8 @@ class Reply:
         self.open = False
 
     def stall(self) -> None:
-        """Say nothing more until the server closes."""
-        self._server.closing.wait(30)
+        """Say nothing more until the server closes: nothing but the client's own limits ends it."""
+        self._server.closing.wait()
         self.open = False
 
 

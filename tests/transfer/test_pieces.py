@@ -75,13 +75,21 @@ def fetch(server, to, *, digest=DIGEST, attempts=4):
 
 
 def test_pieces_come_side_by_side_and_make_the_file(loopback, tmp_path):
-    served = Ranged()
+    met = threading.Barrier(2, timeout=100)
+
+    def together(server, reply, number, first, last) -> bool:
+        if number in {2, 3}:  # after the first has told the version: held until both are there
+            met.wait()
+        return False
+
+    served = Ranged(trouble=together)
     report = fetch(loopback({"/big": served}), tmp_path)
     report.raise_if_failed()
     assert (tmp_path / "big").read_bytes() == BODY
     assert sorted(served.asked) == [
         (at, min(at + 100_000, len(BODY)) - 1) for at in range(0, len(BODY), 100_000)
     ]
+    assert not met.broken
     assert served.most >= 2
     assert report.fetched_bytes == len(BODY)
     assert not list(tmp_path.glob("*.part*"))

@@ -210,22 +210,20 @@ def test_silence_before_and_within_the_body_ends_with_the_timeout(loopback):
 
     server = loopback({"/before": lambda q, r: r.stall(), "/within": within})
     with Http(silence_timeout_s=0.3) as http:
-        for path in ("/before", "/within"):
-            start = time.monotonic()
+        for path in ("/before", "/within"):  # these never end of themselves
             with pytest.raises(StalledError, match=r"0\.3 s"):
                 read(http, server.url + path)
-            assert time.monotonic() - start < 3
 
 
 def test_slow_but_steady_is_not_silence(loopback):
     def handle(q: Request, r: Reply) -> None:
-        r.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-        for _ in range(10):
+        r.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n")
+        for _ in range(30):
             time.sleep(0.1)
             r.raw(b"x")
 
-    with Http(silence_timeout_s=0.5) as http:
-        assert read(http, loopback({"/a": handle}).url + "/a") == b"x" * 10
+    with Http(silence_timeout_s=2) as http:  # less than the whole takes, more than a busy machine
+        assert read(http, loopback({"/a": handle}).url + "/a") == b"x" * 30
 
 
 def test_connection_closed_while_idle_is_not_an_error(loopback, http):
@@ -303,12 +301,10 @@ def test_threads_share_a_client(loopback, http):
 
 def test_closing_wakes_a_reader(loopback):
     server = loopback({"/a": lambda q, r: r.stall()})
-    http = Http(silence_timeout_s=30)
+    http = Http(silence_timeout_s=600, head_timeout_s=600)
     threading.Timer(0.2, http.close).start()
-    start = time.monotonic()
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError, match="closed"):
         read(http, server.url + "/a")
-    assert time.monotonic() - start < 5
     with pytest.raises(UnreachableError, match="closed"):
         read(http, server.url + "/a")
 

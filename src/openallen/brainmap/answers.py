@@ -21,6 +21,7 @@ from openallen.brainmap.language import Format
 from openallen.brainmap.schema import Model, schema
 from openallen.errors import AnswerError
 from openallen.transport.sniff import describe, sniff
+from openallen.whole_numbers import whole_number
 
 __all__ = ["Answer", "Row", "Types", "read_answer", "types_of"]
 
@@ -28,6 +29,7 @@ Row = dict[str, Any]
 Types = Callable[[str], str]
 """Returns the type of a column by its name, empty where it is not known."""
 
+_MOST_DIGITS: Final = 4300
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
@@ -87,9 +89,11 @@ def read_answer(body: bytes, format: Format, *, url: str = "", model: str = "") 
         _wrong("unexpected response", url, f"{describe(kind)} instead of {format.upper()}")
     if format == "json":
         return _from_json(body, url)
-    if format == "xml":
-        return _from_xml(body, url, model)
-    return _from_csv(body, url, model)
+    try:
+        return _from_xml(body, url, model) if format == "xml" else _from_csv(body, url, model)
+    except AnswerError as error:
+        error.address = error.address or url
+        raise
 
 
 def _wrong(what: str, url: str, why: str) -> NoReturn:
@@ -124,10 +128,10 @@ def _count(envelope: Mapping[str, Any], name: str, url: str) -> int | None:
     value = envelope.get(name)
     if value is None:
         return None
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
+    if isinstance(value, str):
+        value = whole_number(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        _wrong(f"'{name}' is not a count", url, repr(value)[:40])
+        _wrong(f"'{name}' is not a count", url, repr(envelope[name])[:40])
     return value
 
 
@@ -163,6 +167,10 @@ def _typed(text: str, kind: str) -> object:
         return text == "true"
     if kind != "array" and _NUMBER.fullmatch(text):
         whole = kind != "float" and not any(c in text for c in ".eE")
+        if whole and len(text) > _MOST_DIGITS:  # Python refuses to read it
+            if kind:
+                raise AnswerError("the answer holds a number of too many digits")
+            return text
         return int(text) if whole else float(text)
     return text
 

@@ -45,6 +45,10 @@ def inspect_svg(data: bytes) -> int:
         cut = error.code in _CUT and names
         kind = TruncatedError if cut else CorruptError
         raise kind("the drawing cannot be read", why=str(error)) from error
+    except CorruptError:
+        raise
+    except (LookupError, ValueError) as error:  # an encoding that Python cannot give to expat
+        raise CorruptError("the drawing cannot be read", why=str(error)) from error
     return names.count("path")
 
 

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from openallen.json_text import load_json
+
 __all__ = ["Blocks", "Original"]
 
 _LOG = logging.getLogger("openallen.store")
@@ -78,7 +80,7 @@ class Blocks:
 
     def _read(self) -> Original | None:
         try:
-            found = Original(**json.loads(self._original_path.read_text("utf-8")))
+            found = Original(**load_json(self._original_path.read_text("utf-8")))
             lines = self._log_path.read_bytes()
             self._open()
         except (OSError, ValueError, TypeError):

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from openallen.json_text import load_json
 from openallen.store.disk import disk_error, is_alive
 
 __all__ = ["BEAT_S", "STALE_S", "Lease", "Leases"]
@@ -299,7 +300,7 @@ def _token_in(path: Path) -> str:
 
 def _state(text: bytes | None) -> dict[str, object]:
     try:
-        state = json.loads(text or b"{}")
+        state = load_json(text or b"{}")
     except ValueError:
         return {}  # caught between create and write, or a damaged lease: it ages like any other
     return state if isinstance(state, dict) else {}

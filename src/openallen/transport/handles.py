@@ -12,8 +12,10 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -26,8 +28,19 @@ from openallen.errors import (
     UnreachableError,
     UsageError,
 )
+from openallen.whole_numbers import whole_number
 
-__all__ = ["BUFFER_BYTES", "Head", "error_of", "is_loopback", "new_handle", "safe_url", "wait_for"]
+__all__ = [
+    "BUFFER_BYTES",
+    "Head",
+    "aim",
+    "close_multi",
+    "error_of",
+    "is_loopback",
+    "new_handle",
+    "safe_url",
+    "wait_for",
+]
 
 BUFFER_BYTES: Final = 512 * 1024
 _SAFE: Final = "%/:=&?~+!$,;'@()*[]|"
@@ -36,9 +49,9 @@ _IS_SAFE: Final = re.compile(
 ).fullmatch
 """Most URLs are of these characters: thousands of them need not be taken apart."""
 _MOST_REDIRECTS: Final = 5
-_LEAST_WINDOW_S: Final = 30
 _SUPPRESS_CONNECT_HEADERS: Final = 265
-"""CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl has no name for."""
+_DISALLOW_USERNAME_IN_URL: Final = 278
+"""Options of libcurl that pycurl has no name for."""
 
 guard: Callable[[str], bool] = lambda _: True  # noqa: E731 - replaced whole, by tests too
 """Whether an IP address may be connected to; asked before each connection is opened."""
@@ -87,26 +100,30 @@ class Head:
         HTTP status code of the last answer; 0 before there is one.
     headers : dict of str
         Names in lower case, repeats joined by commas.
+    lines : int
+        How many lines came.
     whole : bool
         Whether the last line of the final answer's head came.
     """
 
-    __slots__ = ("_follow", "headers", "status", "whole")
+    __slots__ = ("_follow", "headers", "lines", "status", "whole")
 
     def __init__(self, *, follow: bool = True) -> None:
         self._follow = follow
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.lines = 0
         self.whole = False
 
     def line(self, raw: bytes) -> None:
         """Take in a line as libcurl hands it over."""
         if self.whole:
             return  # a trailer
+        self.lines += 1
         text = raw.decode("latin-1").rstrip("\r\n")
         if text.startswith("HTTP/"):
-            code = text.partition(" ")[2][:3]
-            self.status = int(code) if code.isascii() and code.isdigit() else 0
+            code = text.partition(" ")[2].partition(" ")[0]
+            self.status = whole_number(code) or 0 if len(code) == 3 else 0
             self.headers = {}
         elif text:
             name, _, value = text.partition(":")
@@ -114,29 +131,33 @@ class Head:
             before = self.headers.get(key)
             self.headers[key] = f"{before}, {value}" if before is not None else value
         else:
-            moved = self.status in {301, 302, 303, 307, 308} and "location" in self.headers
+            moved = 300 <= self.status < 400 and self.headers.get("location")
             self.whole = self.status >= 200 and not (moved and self._follow)
 
 
 def new_handle(
     *,
     connect_timeout_s: float,
-    least_bytes_per_s: int,
+    least: tuple[int, int],
     offline: bool,
     user_agent: str,
     share: pycurl.CurlShare | None = None,
 ) -> pycurl.Curl:
-    """Make a handle for GET requests; only its URL and callbacks are missing."""
+    """Make a handle for GET requests; only its URL and callbacks are missing.
+
+    `least` are bytes a second, and the seconds over which they are measured.
+    """
     curl = pycurl.Curl()
     options: dict[int, object] = {
         pycurl.NOSIGNAL: 1,
         pycurl.BUFFERSIZE: BUFFER_BYTES,
         pycurl.CONNECTTIMEOUT_MS: max(1, round(connect_timeout_s * 1000)),
-        pycurl.LOW_SPEED_LIMIT: least_bytes_per_s,
-        pycurl.LOW_SPEED_TIME: _LEAST_WINDOW_S if least_bytes_per_s else 0,
+        pycurl.LOW_SPEED_LIMIT: least[0],
+        pycurl.LOW_SPEED_TIME: least[1] if least[0] else 0,
         pycurl.FOLLOWLOCATION: 1,
         pycurl.MAXREDIRS: _MOST_REDIRECTS,
         pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+        _DISALLOW_USERNAME_IN_URL: 1,  # whatever a redirect says
         _SUPPRESS_CONNECT_HEADERS: 1,
         pycurl.USERAGENT: user_agent,
         pycurl.NOPROXY: _no_proxy(),
@@ -148,6 +169,39 @@ def new_handle(
     if share is not None:
         curl.setopt(pycurl.SHARE, share)
     return curl
+
+
+def close_multi(multi: pycurl.CurlMulti, *, connected: bool) -> None:
+    """Close a multi handle without waiting for a name that is still looked up.
+
+    libcurl waits for the thread that asks the system, which takes it ten seconds and more to give
+    up: neither a timeout nor a Ctrl-C should. (It has an option for that, pycurl has not.)
+    """
+    if connected:
+        multi.close()
+    else:
+        threading.Thread(target=multi.close, name="resolver", daemon=True).start()
+
+
+def aim(curl: pycurl.Curl, url: str) -> None:
+    """Set what depends on the URL: where redirects may lead, and by which proxy it is reached.
+
+    Raises
+    ------
+    UsageError
+        If libcurl cannot take it.
+    """
+    try:
+        curl.setopt(pycurl.URL, url)
+    except (pycurl.error, UnicodeError) as error:
+        raise UsageError("not an http or https URL", address=url, why=str(error)) from error
+    curl.setopt(pycurl.REDIR_PROTOCOLS, redirects_of(url))
+    # libcurl reads this one in lower case only, as a CGI script has a header under that name.
+    told = os.environ.get("HTTP_PROXY") if "REQUEST_METHOD" not in os.environ else None
+    if told and url.startswith("http:") and "http_proxy" not in os.environ:
+        curl.setopt(pycurl.PROXY, told)
+    else:
+        curl.unsetopt(pycurl.PROXY)
 
 
 def redirects_of(url: str) -> int:
@@ -177,6 +231,8 @@ class _Socket(socket.socket):
 
 def _no_proxy() -> str:
     told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if "*" in told.split(","):
+        return "*"  # means everybody to libcurl only where it stands alone
     return ",".join(filter(None, ("localhost,127.0.0.1,::1", told)))
 
 
@@ -236,7 +292,9 @@ _TLS: Final = frozenset({35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90,
 _BROKEN: Final = frozenset({16, 18, 52, 55, 56, 61, 92, 95})
 
 
-def error_of(code: int, text: str, url: str, *, left_bytes: int | None = None) -> OpenAllenError:
+def error_of(
+    code: int, text: str, url: str, *, last_url: str = "", left_bytes: int | None = None
+) -> OpenAllenError:
     """Return the error that a code of libcurl stands for.
 
     Parameters
@@ -245,21 +303,28 @@ def error_of(code: int, text: str, url: str, *, left_bytes: int | None = None) -
         What libcurl said.
     url
         What was asked for.
+    last_url
+        Where redirects led to in the end.
     left_bytes
         Bytes of the body that did not come, where that is known.
     """
     text = text.strip() or f"libcurl error {code}"
-    host = urlsplit(url).netloc.rpartition("@")[2]
+    asked, host = _host(url), _host(last_url or url)
+    led = "" if host == asked else f"; {asked} redirects there"
     if code in {5, 6}:
         which = "the proxy's name" if code == 5 else "the host name"
         why = f"{which} does not resolve; is there a network?"
-        return UnreachableError("no connection", address=host, why=why)
+        return UnreachableError("no connection", address=host, why=why + led)
     if code in {7, 45} or code in _TLS:
         what = "TLS failed" if code in _TLS else "no connection"
-        return UnreachableError(what, address=host, why=text)
+        return UnreachableError(what, address=host, why=text + led)
     if code == 28:
-        connecting = "onnection" in text and "slow" not in text.lower()
-        return StalledError("no connection" if connecting else "too slow", address=url, why=text)
+        slow = "slow" in text or "silence" in text  # else a name, a connection or TLS took too long
+        return StalledError(
+            "too slow" if slow else "no connection",
+            address=url if slow else host,
+            why=text if slow else text + led,
+        )
     if code in _BROKEN:
         why = f"{left_bytes:,} bytes before the end" if left_bytes else text
         what = "connection lost" if code != 52 else "connection closed without a response"
@@ -267,10 +332,18 @@ def error_of(code: int, text: str, url: str, *, left_bytes: int | None = None) -
     return _answer_error(code, text, url)
 
 
+def _host(url: str) -> str:
+    with suppress(ValueError):
+        return urlsplit(url).netloc.rpartition("@")[2]
+    return url
+
+
 def _answer_error(code: int, text: str, url: str) -> OpenAllenError:
     if code == 47:
         return AnswerError("too many redirects", address=url, why=f"more than {_MOST_REDIRECTS}")
-    if "redirect" in text:
+    if code == 67:
+        text = "it holds a user name"
+    if code == 67 or "redirect" in text:
         return AnswerError("a redirect that leads nowhere", address=url, why=text)
     if code == 100:
         text = "its head is too large"  # a code that older versions of libcurl have no text for

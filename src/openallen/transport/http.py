@@ -11,8 +11,7 @@ import shlex
 import threading
 import time
 import zlib
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, Self
@@ -25,28 +24,19 @@ from openallen.errors import (
     NotFoundError,
     OfflineError,
     OpenAllenError,
-    StalledError,
     StatusError,
     UnreachableError,
     UsageError,
 )
-from openallen.transport.handles import (
-    Head,
-    error_of,
-    is_loopback,
-    new_handle,
-    redirects_of,
-    safe_url,
-)
+from openallen.transport.exchange import Exchange, plain_number
+from openallen.transport.handles import is_loopback, new_handle, safe_url
+from openallen.transport.side_by_side import SideBySide
 from openallen.transport.sniff import describe, sniff
 
 __all__ = ["ContentRange", "Http", "Response", "content_range", "log_request", "retry_after_s"]
 
 _LOG = logging.getLogger("openallen.transport")
-_LOOK_S: Final = 0.1
-_HELD_BYTES: Final = 2 << 20
 _PIECE_BYTES: Final = 1 << 18
-_MOST_DIGITS: Final = 19
 
 
 class ContentRange(NamedTuple):
@@ -57,143 +47,17 @@ class ContentRange(NamedTuple):
     total: int | None
 
 
-class _Exchange:
-    """One request on handles of its own, driven by whoever reads the answer."""
-
-    def __init__(self, client: Http) -> None:
-        self._client = client
-        self._multi = pycurl.CurlMulti()
-        self._curl = client.handle()
-        self._curl.setopt(pycurl.WRITEFUNCTION, self._write)
-        self._curl.setopt(pycurl.HEADERFUNCTION, self._line)
-        self._pieces: deque[bytes] = deque()
-        self._held = 0
-        self._paused = False
-        self._attached = False
-        self.url = ""
-        self.head = Head()
-        self.received = 0
-        self.ended = True
-        self.error: OpenAllenError | None = None
-
-    def begin(self, url: str, headers: list[str]) -> None:
-        """Send a request, and wait for the head of its answer."""
-        self.url, self.head, self.error = url, Head(), None
-        self._pieces.clear()
-        self._held = self.received = 0
-        self._paused = self.ended = False
-        try:
-            self._curl.setopt(pycurl.URL, url)
-            self._curl.setopt(pycurl.HTTPHEADER, headers)
-            self._curl.setopt(pycurl.REDIR_PROTOCOLS, redirects_of(url))
-        except (pycurl.error, UnicodeError) as error:
-            raise UsageError("not an http or https URL", address=url, why=str(error)) from error
-        self._multi.add_handle(self._curl)
-        self._attached = True
-        deadline = time.monotonic() + self._client.head_timeout_s
-        while not (self.head.whole or self.ended):
-            if time.monotonic() > deadline:
-                raise StalledError(
-                    "no whole answer head",
-                    address=url,
-                    why=f"none within {self._client.head_timeout_s:g} s",
-                )
-            self._wait()
-        if self.ended and not self.head.whole and self.error is None:
-            self.error = UnreachableError("not an HTTP answer", address=url)
-        if self.error is not None and not self._pieces and not self._is_body_error:
-            raise self.error
-        self.url = self._curl.getinfo(pycurl.EFFECTIVE_URL) or url
-
-    @property
-    def _is_body_error(self) -> bool:
-        return self.head.whole and self.head.status < 400
-
-    def next(self) -> bytes:
-        """Return the next bytes of the body; none at its end.
-
-        Raises
-        ------
-        UnreachableError, StalledError
-            If it breaks or falls silent; what came before is returned first.
-        """
-        while not self._pieces:
-            if self.ended:
-                if self.error is not None:
-                    raise self.error
-                return b""
-            self._wait()
-        piece = self._pieces.popleft()
-        self._held -= len(piece)
-        return piece
-
-    def put_back(self, piece: bytes) -> None:
-        """Have the next call of `next` return these bytes."""
-        self._pieces.appendleft(piece)
-        self._held += len(piece)
-
-    def _wait(self) -> None:
-        """Let libcurl work until something came, or it ended."""
-        before, lines = self.received, self.head.status
-        start = time.monotonic()
-        while True:
-            if self._client.closed:
-                raise UnreachableError("client is closed", address=self.url)
-            if self._paused and self._held < _HELD_BYTES:
-                self._paused = False
-                self._curl.pause(pycurl.PAUSE_CONT)
-            self._multi.perform()
-            self._settle()
-            if self.ended or self._pieces or (self.head.whole and self.received == before == 0):
-                return
-            if self.received != before or self.head.status != lines:
-                return
-            quiet_s = time.monotonic() - start
-            if quiet_s >= self._client.silence_timeout_s:
-                raise self._silence()
-            self._multi.select(min(_LOOK_S, self._client.silence_timeout_s - quiet_s))
-
-    def _silence(self) -> OpenAllenError:
-        limit_s = self._client.silence_timeout_s
-        return StalledError("timed out", address=self.url, why=f"no data for {limit_s:g} s")
-
-    def _settle(self) -> None:
-        _, done, failed = self._multi.info_read()
-        for _, code, text in failed:
-            self.ended = True
-            told = _number(self.head.headers.get("content-length", ""))
-            left = told - self.received if told is not None else None
-            self.error = self._client.refusal(self.url) or error_of(
-                code, text, self.url, left_bytes=left
-            )
-        self.ended = self.ended or bool(done)
-
-    def _write(self, data: bytes) -> int | None:
-        if not self.head.whole:
-            return None  # the body of a redirect
-        if self._held >= _HELD_BYTES:
-            self._paused = True
-            return int(pycurl.WRITEFUNC_PAUSE)
-        self._pieces.append(data)
-        self._held += len(data)
-        self.received += len(data)
+def content_range(headers: Mapping[str, str]) -> ContentRange | None:
+    """Return the range that an answer holds; None for a whole body, or a range that cannot be."""
+    text = headers.get("content-range", "").strip()
+    match = re.fullmatch(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", text, re.ASCII)
+    if match is None:
         return None
-
-    def _line(self, raw: bytes) -> None:
-        self.head.line(raw)
-
-    def end(self) -> None:
-        """End the request; a connection whose answer was read whole is kept."""
-        if self._attached:
-            self._attached = False
-            self._multi.remove_handle(self._curl)
-        self._pieces.clear()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.end()
-        self._curl.close()
-        self._multi.close()
+    first, last = int(match[1]), int(match[2])
+    total = None if match[3] == "*" else int(match[3])
+    if last < first or (total is not None and last >= total):
+        return None
+    return ContentRange(first, last, total)
 
 
 class Response:
@@ -209,7 +73,7 @@ class Response:
         Where it came from in the end.
     """
 
-    def __init__(self, exchange: _Exchange) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.status = exchange.head.status
         self.headers: Mapping[str, str] = exchange.head.headers
@@ -218,12 +82,20 @@ class Response:
         if coding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
             raise AnswerError("unknown content encoding", address=self.url, why=coding)
         self.encoded = coding not in {"identity", ""}
+        told = self.headers.get("content-length")
+        if told is not None and plain_number(told) is None:
+            # libcurl reads such a body to the end of the connection, and would call any part whole.
+            raise AnswerError(
+                "the length of the response cannot be read",
+                address=self.url,
+                why=f"Content-Length: {told[:40]}",
+            )
 
     @property
     def length_bytes(self) -> int | None:
         """Size of the body as told, None where it is not."""
         text = self.headers.get("content-length", "")
-        return _number(text) if not self.encoded else None
+        return plain_number(text) if not self.encoded else None
 
     @property
     def content_range(self) -> ContentRange | None:
@@ -332,8 +204,8 @@ class Http:
         Longest wait for a connection, and for the next byte, in seconds.
     head_timeout_s
         Longest wait for the whole head of an answer, in seconds.
-    least_bytes_per_s
-        An answer that comes slower than this over half a minute is given up; 0 for no bound.
+    least_bytes_per_s, least_window_s
+        An answer that comes slower than this over that many seconds is given up; 0 for no bound.
     offline
         Refuse everything but this machine.
     user_agent
@@ -347,16 +219,18 @@ class Http:
         silence_timeout_s: float = 30.0,
         head_timeout_s: float = 120.0,
         least_bytes_per_s: int = 100,
+        least_window_s: int = 30,
         offline: bool = False,
         user_agent: str = "openallen",
     ) -> None:
         self.silence_timeout_s = silence_timeout_s
         self.head_timeout_s = head_timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._least_bytes_per_s = least_bytes_per_s
+        self._least = (least_bytes_per_s, least_window_s)
         self._offline = offline
         self._user_agent = user_agent
-        self._idle: list[_Exchange] = []
+        self._idle: list[Exchange] = []
+        self._abreast: list[SideBySide] = []
         self._lock = threading.Lock()
         self._share = pycurl.CurlShare()
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
@@ -369,14 +243,20 @@ class Http:
             "connect_timeout_s": self._connect_timeout_s,
             "silence_timeout_s": self.silence_timeout_s,
             "head_timeout_s": self.head_timeout_s,
-            "least_bytes_per_s": self._least_bytes_per_s,
+            "least_bytes_per_s": self._least[0],
+            "least_window_s": self._least[1],
             "offline": self._offline,
             "user_agent": self._user_agent,
         }
 
     def reaches(self, url: str) -> bool:
         """Return whether `url` may be requested: not when offline, unless on this machine."""
-        return not self._offline or is_loopback(urlsplit(url).hostname or "")
+        if not self._offline:
+            return True
+        try:
+            return is_loopback(urlsplit(url).hostname or "")
+        except ValueError:  # where a redirect led may be no URL for Python
+            return False
 
     def refusal(self, url: str) -> OfflineError | None:
         """Return the error for what may not be asked for offline; None where it may."""
@@ -388,7 +268,7 @@ class Http:
         """Make a handle with the options of this client, for whoever drives it himself."""
         return new_handle(
             connect_timeout_s=self._connect_timeout_s,
-            least_bytes_per_s=self._least_bytes_per_s,
+            least=self._least,
             offline=self._offline,
             user_agent=self._user_agent,
             share=self._share,
@@ -449,15 +329,48 @@ class Http:
         finally:
             self._give_back(exchange)
 
-    def _take(self, url: str) -> _Exchange:
+    def ranges(
+        self, url: str, wanted: Sequence[tuple[int, memoryview]]
+    ) -> list[Mapping[str, str] | None]:
+        """Fill memory with ranges of a file, all at once; each by its first byte.
+
+        Returns
+        -------
+        list of (Mapping or None)
+            Headers of the answers; None for a range that did not come, to be asked for with `get`.
+
+        Raises
+        ------
+        OfflineError, UnreachableError, UsageError
+            If nothing may be asked for, the client is closed, or this is not a URL.
+        """
+        url = safe_url(url)
+        refused = self.refusal(url)
+        if refused is not None:
+            raise refused
+        for start, view in wanted:
+            log_request(url, {"Range": f"bytes={start}-{start + len(view) - 1}"})
+        with self._lock:
+            reader = self._abreast.pop() if self._abreast else SideBySide(self)
+        try:
+            return reader.read(url, wanted)
+        finally:
+            with self._lock:
+                kept = not self.closed
+                if kept:
+                    self._abreast.append(reader)
+            if not kept:
+                reader.close()
+
+    def _take(self, url: str) -> Exchange:
         with self._lock:
             if self.closed:
                 raise UnreachableError("client is closed", address=url)
             if self._idle:
                 return self._idle.pop()
-        return _Exchange(self)
+        return Exchange(self)
 
-    def _give_back(self, exchange: _Exchange) -> None:
+    def _give_back(self, exchange: Exchange) -> None:
         exchange.end()
         with self._lock:
             if not self.closed:
@@ -469,9 +382,10 @@ class Http:
         """Close every connection; requests under way in other threads fail at once."""
         with self._lock:
             self.closed = True
-            idle, self._idle = self._idle, []
-        for exchange in idle:
-            exchange.close()
+            idle: list[Exchange | SideBySide] = [*self._idle, *self._abreast]
+            self._idle, self._abreast = [], []
+        for each in idle:
+            each.close()
 
     def __enter__(self) -> Self:
         return self
@@ -492,13 +406,6 @@ def _lines(headers: Mapping[str, str]) -> list[str]:
     if any(char in line for line in lines for char in "\r\n\0"):
         raise UsageError("request holds a line break")
     return lines
-
-
-def _number(text: str) -> int | None:
-    """Read a number of a header; None where it is none, or larger than any file."""
-    words = {word.strip() for word in text.split(",")}
-    (word,) = words if len(words) == 1 else ("",)
-    return int(word) if word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS else None
 
 
 def _refusal(response: Response) -> OpenAllenError:
@@ -525,22 +432,9 @@ def _refusal(response: Response) -> OpenAllenError:
     )
 
 
-def content_range(headers: Mapping[str, str]) -> ContentRange | None:
-    """Return the range that an answer says it holds; None for none, or one that cannot be."""
-    text = headers.get("content-range", "").strip()
-    match = re.fullmatch(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", text, re.ASCII)
-    if match is None:
-        return None
-    first, last = int(match[1]), int(match[2])
-    total = None if match[3] == "*" else int(match[3])
-    if last < first or (total is not None and last >= total):
-        return None
-    return ContentRange(first, last, total)
-
-
 def retry_after_s(text: str) -> float | None:
-    """Return the wait that a service asks for, in seconds; None where it is not readable."""
-    seconds = _number(text)
+    """Return the wait that a ``Retry-After`` asks for, in seconds; None where it cannot be read."""
+    seconds = plain_number(text)
     if seconds is not None:
         return float(seconds)
     try:

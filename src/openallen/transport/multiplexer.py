@@ -24,7 +24,7 @@ from openallen.errors import (
     StatusError,
     UnreachableError,
 )
-from openallen.transport.handles import Head, error_of, redirects_of, safe_url, wait_for
+from openallen.transport.handles import Head, aim, close_multi, error_of, safe_url, wait_for
 from openallen.transport.http import Http, log_request, retry_after_s
 
 __all__ = ["Body", "Multiplexer", "Sink", "refused"]
@@ -32,6 +32,7 @@ __all__ = ["Body", "Multiplexer", "Sink", "refused"]
 _PLAIN: Final = frozenset({"", "identity"})
 _TELLING: Final = (b"content-encoding", b"openallen-", b"retry-after")
 _LOOK_S: Final = 1.0
+_NAMED_CHARS: Final = 200
 _STOP: Final = 0
 """What a callback returns to have libcurl give the request up."""
 
@@ -76,14 +77,13 @@ class _Request:
     """A handle, and what it is receiving."""
 
     __slots__ = (
-        "_limit_bytes", "_secure", "_sink", "broke", "came", "curl", "key", "lines", "moved_s",
+        "_limit_bytes", "_sink", "broke", "came", "curl", "key", "lines", "moved_s",
         "pieces", "seen", "url",
     )  # fmt: skip
 
     def __init__(self, curl: pycurl.Curl, limit_bytes: int) -> None:
         self.curl = curl
         self._limit_bytes = limit_bytes
-        self._secure: bool | None = None
 
     def begin(self, key: Hashable, url: str, sink: Sink | None, headers: Sequence[str]) -> None:
         self.key, self.url, self._sink = key, url, sink
@@ -95,13 +95,9 @@ class _Request:
         # Methods of lists take what comes without a line of Python between.
         setopt(pycurl.WRITEFUNCTION, self.pieces.append if sink is None else self._write)
         setopt(pycurl.HEADERFUNCTION, self.lines.append)
-        setopt(pycurl.URL, url)
         setopt(pycurl.HTTPHEADER, ["Accept-Encoding: identity", *headers])
         setopt(pycurl.MAXFILESIZE_LARGE, self._limit_bytes if sink is None else 0)
-        secure = url.startswith("https:")
-        if secure is not self._secure:
-            self._secure = secure
-            setopt(pycurl.REDIR_PROTOCOLS, redirects_of(url))
+        aim(self.curl, url)
 
     def _write(self, data: bytes) -> int | None:
         """Hand bytes to the sink, its head first; nothing may be raised into libcurl."""
@@ -116,6 +112,11 @@ class _Request:
             return _STOP
         self.came += len(data)
         return None
+
+    def last_url(self) -> str:
+        """Return where redirects led; a server may write any bytes there."""
+        raw: bytes = self.curl.getinfo_raw(pycurl.EFFECTIVE_URL)
+        return raw.decode("utf-8", "replace")[:_NAMED_CHARS] or self.url
 
     def head(self) -> Head:
         head = Head()
@@ -187,6 +188,7 @@ class Multiplexer:
         self._free: list[_Request] = []
         self._busy: dict[pycurl.Curl, _Request] = {}
         self._looked_s = time.monotonic()
+        self._connected = True
 
     @property
     def waiting(self) -> int:
@@ -259,7 +261,8 @@ class Multiplexer:
     def _error(self, request: _Request, code: int, text: str) -> OpenAllenError | OSError:
         broke = request.broke
         if broke is None:
-            return self._http.refusal(request.url) or error_of(code, text, request.url)
+            last = request.last_url()
+            return self._http.refusal(last) or error_of(code, text, request.url, last_url=last)
         if isinstance(broke, (OpenAllenError, OSError)):
             return broke
         raise broke
@@ -291,9 +294,10 @@ class Multiplexer:
         for curl in list(self._busy):
             self._free.append(self._release(curl))
         for request in self._free:
+            self._connected = self._connected and bool(request.curl.getinfo(pycurl.PRIMARY_IP))
             request.curl.close()
         self._free.clear()
-        self._multi.close()
+        close_multi(self._multi, connected=self._connected)
 
     def __enter__(self) -> Self:
         return self

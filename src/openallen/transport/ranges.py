@@ -1,8 +1,8 @@
 """A remote file as a file object: only the blocks that are read are requested, and cached.
 
 Reads are widened to whole blocks. Blocks are kept in memory, and where a memory on disk is given,
-there too. Large reads go out as several ranges at once; a read that goes on where the last ended
-is widened more and more.
+there too. Large reads go out as several ranges at once, driven by the thread that reads; a read
+that goes on where the last ended is widened more and more.
 
 A library that calls `RangeFile.readinto` may hold a lock of its own meanwhile, and want it again
 when the interpreter collects one of its objects, in whichever thread that is. So reads made for
@@ -14,12 +14,12 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 from openallen.errors import AnswerError, OfflineError, OpenAllenError, UnreachableError
-from openallen.transport.http import Http, Response
+from openallen.transport.http import ContentRange, Http, Response, content_range
 from openallen.transport.retry import Retry
 
 __all__ = ["BLOCK_BYTES", "Memory", "RangeFile"]
@@ -234,7 +234,7 @@ class RangeFile(io.RawIOBase):
                     return None
                 body = memoryview(bytearray(told.last - told.first + 1))
                 self._fill(response, body)
-                return told.first, body, _mark(response)
+                return told.first, body, _mark(response.headers)
         except OpenAllenError:
             return None  # a courtesy only: what is missing is asked for when it is read
 
@@ -293,6 +293,9 @@ class RangeFile(io.RawIOBase):
         self, pieces: Sequence[tuple[int, int]], into: tuple[int, memoryview] | None = None
     ) -> None:
         """Ask for runs of blocks (first, behind the last), all at once."""
+        plain: list[tuple[int, memoryview]] = []
+        if len(pieces) > 1:
+            plain, pieces = self._abreast(pieces, into)
         if len(pieces) > 1:
             with self._lock:
                 if self._pool is None:
@@ -306,7 +309,7 @@ class RangeFile(io.RawIOBase):
             results = [job.result() for job in jobs]
         else:
             results = [self._piece(*piece, into) for piece in pieces]
-        for first, body in results:
+        for first, body in plain + results:
             for at in range(0, len(body), BLOCK_BYTES):
                 block = body[at : at + BLOCK_BYTES]
                 number = first + at // BLOCK_BYTES
@@ -314,6 +317,31 @@ class RangeFile(io.RawIOBase):
                     self._keep(number, block)
                 if self._memory is not None:
                     self._memory.put(number, block)
+
+    def _abreast(
+        self, pieces: Sequence[tuple[int, int]], into: tuple[int, memoryview] | None
+    ) -> tuple[list[tuple[int, memoryview]], list[tuple[int, int]]]:
+        """Ask for runs of blocks in this thread; return those that came, and what did not."""
+        wanted: list[tuple[int, memoryview]] = []
+        for first, stop in pieces:
+            start = first * BLOCK_BYTES
+            size = min(stop * BLOCK_BYTES, self.size_bytes) - start
+            base = start - into[0] * BLOCK_BYTES if into is not None else 0
+            room = into[1][base : base + size] if into is not None else memoryview(bytearray(size))
+            wanted.append((start, room))
+        came: list[tuple[int, memoryview]] = []
+        left: list[tuple[int, int]] = []
+        answers = self._http.ranges(self.url, wanted)
+        for piece, (start, room), headers in zip(pieces, wanted, answers, strict=True):
+            told = ContentRange(start, start + len(room) - 1, self.size_bytes)
+            same = headers is not None and _mark(headers) == self.validator
+            if headers is not None and same and content_range(headers) == told:
+                came.append((piece[0], room))
+                self.bytes_received += len(room)
+            else:
+                left.append(piece)  # whatever is wrong with it is found out with care
+            self.requests += 1
+        return came, left
 
     def _piece(
         self, first: int, stop: int, into: tuple[int, memoryview] | None
@@ -377,7 +405,7 @@ class RangeFile(io.RawIOBase):
 
     def _check(self, response: Response, size: int) -> None:
         """Check that this is still the file that was opened."""
-        mark = _mark(response)
+        mark = _mark(response.headers)
         if self.size_bytes < 0:
             self.validator, self.size_bytes = mark, size
             if self._memory is not None:
@@ -399,7 +427,7 @@ class RangeFile(io.RawIOBase):
             with self._http.get(self.url, byte_range=(0, 0)) as response:
                 self.requests += 1
                 told = response.content_range
-                mark = _mark(response)
+                mark = _mark(response.headers)
                 size = told.total if told is not None else response.length_bytes
         except OfflineError:
             return
@@ -407,9 +435,9 @@ class RangeFile(io.RawIOBase):
             self.validator, self.size_bytes = "", -1
 
 
-def _mark(response: Response) -> str:
+def _mark(headers: Mapping[str, str]) -> str:
     """Return the mark by which the service names a file's version."""
-    return response.headers.get("etag", "") or response.headers.get("last-modified", "")
+    return headers.get("etag", "") or headers.get("last-modified", "")
 
 
 def _pieces(numbers: list[int]) -> list[tuple[int, int]]:

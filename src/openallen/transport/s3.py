@@ -19,6 +19,7 @@ from openallen.errors import AnswerError, NotFoundError, UsageError
 from openallen.transport.http import Http
 from openallen.transport.retry import Retry
 from openallen.web_address import WebAddress
+from openallen.whole_numbers import whole_number
 
 __all__ = ["Bucket", "Listed", "S3Location"]
 
@@ -270,12 +271,13 @@ class Bucket:
                 raise
             raise self._no_bucket(error.why) from error
         page = _Page.read(body, url)
-        announced = page.facts.get("KeyCount", "")
-        if announced.isdigit() and int(announced) != len(page.entries) + len(page.folders):
+        found = len(page.entries) + len(page.folders)
+        announced = page.facts.get("KeyCount", "").strip()
+        if announced and whole_number(announced) != found:
             raise AnswerError(
                 "a listing with another number of keys than announced",
                 address=url,
-                why=f"{announced} keys announced, {len(page.entries) + len(page.folders)} received",
+                why=f"{announced[:20]} keys announced, {found} received",
             )
         return page
 
@@ -283,7 +285,8 @@ class Bucket:
 class _Page:
     """One page of a listing, filled by the handlers of expat."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self._url = url
         self.facts: dict[str, str] = {}
         self.entries: list[Listed] = []
         self.folders: list[str] = []
@@ -293,8 +296,8 @@ class _Page:
 
     @classmethod
     def read(cls, body: bytes, url: str) -> _Page:
-        page = cls()
-        parser = expat.ParserCreate()
+        page = cls(url)
+        parser = expat.ParserCreate("utf-8")  # S3 knows no other, whatever the text says
         parser.StartElementHandler = page._begin
         parser.EndElementHandler = page._end
         parser.CharacterDataHandler = page._text.append
@@ -327,7 +330,7 @@ class _Page:
         if inside in {"Contents", "Version"}:
             self._fields[local] = text
         elif local in {"Contents", "Version"}:
-            self.entries.append(_listed(self._fields))
+            self.entries.append(_listed(self._fields, self._url))
         elif inside == "CommonPrefixes":
             if local == "Prefix":
                 self.folders.append(text)
@@ -335,16 +338,23 @@ class _Page:
             self.facts[local] = text
 
 
-def _listed(fields: dict[str, str]) -> Listed:
+def _listed(fields: dict[str, str], url: str) -> Listed:
+    size = whole_number(fields.get("Size", "").strip())
     try:
         modified = fields.get("LastModified", "")
-        return Listed(
-            key=fields["Key"],
-            size_bytes=int(fields["Size"]),
-            etag=fields.get("ETag", "").strip('"'),
-            modified=datetime.fromisoformat(modified) if modified else None,
-            version_id=fields.get("VersionId", ""),
-            latest=fields.get("IsLatest", "true") == "true",
-        )
+        when = datetime.fromisoformat(modified) if modified else None
+        key = fields["Key"]
+        if size is None:
+            raise ValueError(f"a size of {fields.get('Size', 'nothing')[:20]}")
     except (KeyError, ValueError) as error:
-        raise AnswerError("an entry of a listing that cannot be read", why=repr(error)) from error
+        raise AnswerError(
+            "an entry of a listing that cannot be read", address=url, why=repr(error)[:200]
+        ) from error
+    return Listed(
+        key=key,
+        size_bytes=size,
+        etag=fields.get("ETag", "").strip('"'),
+        modified=when,
+        version_id=fields.get("VersionId", ""),
+        latest=fields.get("IsLatest", "true") == "true",
+    )

@@ -6,13 +6,13 @@ No table library is needed: listing and choosing files work in the bare install.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from openallen.errors import CorruptError
+from openallen.json_text import load_json
 
 __all__ = ["TEXT_COLUMNS", "literal_list", "read_rows"]
 
@@ -63,7 +63,7 @@ def _value(name: str, text: str) -> Any:
 def literal_list(text: str) -> Any:
     """Read ``[1, 2]`` or ``['a', 'b']``; return the text itself where it is not a list."""
     try:
-        found = json.loads(text.replace("'", '"')) if '"' not in text else json.loads(text)
-    except json.JSONDecodeError:
+        found = load_json(text.replace("'", '"') if '"' not in text else text)
+    except ValueError:
         return text
     return found if isinstance(found, list) else text

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, requiring
 from openallen.sources.releases.rows import TEXT_COLUMNS, literal_list
+from openallen.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,8 @@ def _literal(cell: Any) -> Any:
         return cell
     if cell.startswith("["):
         return literal_list(cell)
-    return int(cell) if cell.isdigit() else cell
+    number = whole_number(cell)
+    return cell if number is None else number
 
 
 def arrow_table(frame: pd.DataFrame) -> pa.Table:
