@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["cores", "ordered_map"]
+__all__ = ["Helpers", "cores", "ordered_map"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -42,19 +42,53 @@ def ordered_map(
     workers
         Threads; one for each core by default.
     ahead
-        Most items under way; workers plus two by default, which bounds the memory.
+        Most items under way; workers plus two by default, which bounds the memory. Where results
+        are small, more keeps threads busy while the first of them takes long.
     """
     workers = workers or cores()
-    ahead = ahead or workers + 2
-    pending: deque[Future[B]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="work") as pool:
-        try:
-            for item in items:
-                if len(pending) >= ahead:
-                    yield pending.popleft().result()
-                pending.append(pool.submit(work, item))
-            while pending:
+        yield from _in_order(pool, work, items, ahead or workers + 2)
+
+
+class Helpers:
+    """Threads that take parts of what others do; without any, `map` is the built-in one.
+
+    For work that fewer threads can do than there are cores, since each needs much memory: its
+    parts share that memory. Parts must not ask for helpers themselves.
+
+    Parameters
+    ----------
+    threads
+        Number of threads; 0 for none.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._ahead = threads + 2
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="help") if threads else None
+
+    def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+        """Return ``work(item)`` for each item, in order."""
+        if self._pool is None:
+            return map(work, items)
+        return _in_order(self._pool, work, items, self._ahead)
+
+    def close(self) -> None:
+        """End the threads, when they have finished what they do."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[A], B], items: Iterable[A], ahead: int
+) -> Iterator[B]:
+    pending: deque[Future[B]] = deque()
+    try:
+        for item in items:
+            if len(pending) >= ahead:
                 yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+            pending.append(pool.submit(work, item))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
