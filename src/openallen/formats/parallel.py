@@ -60,17 +60,22 @@ class Helpers:
     ----------
     threads
         Number of threads; 0 for none.
+
+    Attributes
+    ----------
+    threads
+        As given.
     """
 
     def __init__(self, threads: int) -> None:
-        self._ahead = threads + 2
+        self.threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="help") if threads else None
 
     def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         """Return ``work(item)`` for each item, in order."""
         if self._pool is None:
             return map(work, items)
-        return _in_order(self._pool, work, items, self._ahead)
+        return _in_order(self._pool, work, items, self.threads + 2)
 
     def close(self) -> None:
         """End the threads, when they have finished what they do."""

@@ -72,14 +72,15 @@ class Projections:
         """Add one plane: uint8, shape (y, x)."""
         import numpy as np
 
-        def band(index: int) -> Line:
-            self._add_xy(index, plane)
-            return self._add_yz(z, self._bands[index], plane)
-
         count = len(self._bands)
         order = [(z + step) % count for step in range(count)]
-        # Row z of xz and column z of yz belong to this plane only: no lock.
-        for least, most, total in self._helpers.map(band, order):
+        for _ in self._helpers.map(lambda index: self._add_xy(index, plane), order):
+            pass
+        # Row z of xz and column z of yz belong to this plane only: no lock, and no bands either
+        # where nobody helps.
+        parts = self._bands if self._helpers.threads else [slice(0, self._height)]
+        lines = self._helpers.map(lambda rows: self._add_yz(z, rows, plane), parts)
+        for least, most, total in lines:
             np.minimum(self._least["xz"][z], least, out=self._least["xz"][z])
             np.maximum(self._most["xz"][z], most, out=self._most["xz"][z])
             if total is not None:
@@ -110,9 +111,7 @@ class Projections:
         total = None
         if self._sums:
             self._sums["yz"][rows, z] = np.add.reduce(band, axis=1, dtype=np.uint32)
-            total = np.zeros(self._width, np.uint32)
-            for top in range(0, len(band), _SUMMED):
-                total += np.add.reduce(band[top : top + _SUMMED], axis=0, dtype=np.uint16)
+            total = _summed(band)
         return band.min(axis=0), band.max(axis=0), total
 
     def _flush(self, rows: slice) -> None:
@@ -144,6 +143,19 @@ class Projections:
             elif name.endswith("yz"):
                 image[:, missing] = 0
         return found
+
+
+def _summed(band: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return the sum of the rows, in 16 bits as far as these go: half the time."""
+    import numpy as np
+
+    height, width = band.shape
+    whole = height - height % _SUMMED
+    blocks = band[:whole].reshape(-1, _SUMMED, width)
+    sums = np.add.reduce(blocks, axis=1, dtype=np.uint16)
+    total = np.add.reduce(sums, axis=0, dtype=np.uint32)
+    total += np.add.reduce(band[whole:], axis=0, dtype=np.uint16)
+    return total
 
 
 def _rounded(sums: NDArray[np.uint32], count: int) -> NDArray[np.uint8]:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import zstandard
     from numpy.typing import NDArray
 
-__all__ = ["Converted", "PlaneSource", "fitting_workers", "write_stack"]
+__all__ = ["Converted", "PlaneSource", "fitting_threads", "write_stack"]
 
 PlaneSource = Callable[[], bytes]
 """Returns the JPEG of a plane; called once, from a worker thread."""
@@ -58,6 +58,8 @@ _MEMORY_BYTES: Final = 900_000_000
 # way (measured: 1.4 gray, 4.1 colour).
 _SHARED_BYTES: Final = 8
 _PLANE_BYTES: Final = {1: 1.5, 3: 4.5}
+_HELPER_BYTES: Final = 6_000_000
+_HELPERS_SHARE: Final = 0.25  # of the memory left, so that helpers do not take too many planes'
 # Planes under way or done and not yet told, for each thread: while one takes long, others go on.
 _AHEAD: Final = 4
 
@@ -114,7 +116,7 @@ def write_stack(
         Replace an existing store.
     workers
         Number of threads, each with a plane of its own; by default one for each core, with as
-        many planes under way as `fitting_workers` says.
+        many planes under way as `fitting_threads` says.
     done
         Called with the z of each finished plane, in order.
 
@@ -133,9 +135,9 @@ def write_stack(
         raise RefusedError("this store already exists", address=str(to), hint="--overwrite")
     draft = to.with_name(to.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    fitting = workers or fitting_workers(geometry)
     # Who says how many threads gets no more.
-    helpers = Helpers(cores() if not workers and fitting < cores() else 0)
+    fitting, helping = (workers, 0) if workers else fitting_threads(geometry)
+    helpers = Helpers(helping)
     work = _Writer(
         draft, geometry, helpers, keep_jpeg=keep_jpeg, compression_level=compression_level
     )
@@ -167,11 +169,22 @@ def _put_in_place(draft: Path, to: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def fitting_workers(geometry: Geometry) -> int:
-    """Return the number of threads for all cores within 1 GB of memory; at least 1."""
-    pixels = geometry.width_px * geometry.height_px
+def fitting_threads(geometry: Geometry) -> tuple[int, int]:
+    """Return how many threads convert planes, and how many help them, within 1 GB of memory.
+
+    A thread for each core, each with a plane of its own, where these fit; else as many as do while
+    the others take rows of tiles, for which they need less memory.
+    """
+    g, threads = geometry, cores()
+    pixels = g.width_px * g.height_px
     left = _MEMORY_BYTES - pixels * _SHARED_BYTES
-    return max(1, min(cores(), int(left / (pixels * _PLANE_BYTES[geometry.channels]))))
+    plane = pixels * _PLANE_BYTES[g.channels]
+    if threads * plane <= left:
+        return threads, 0
+    row = g.width_px * min(g.chunk_px, g.height_px) * (1 if g.channels == 1 else 1.5)
+    helper = _HELPER_BYTES + 2 * row  # a row of tiles, and one that is encoded
+    helpers = max(0, min(threads, int(_HELPERS_SHARE * left / helper)))
+    return max(1, min(threads, int((left - helpers * helper) / plane))), helpers
 
 
 class _Writer:
@@ -214,6 +227,7 @@ class _Writer:
             _write_json(
                 self._root / str(level), array_document(g.shape(level), chunk, codecs, g.axes)
             )
+            self._folder(level).mkdir(parents=True)
 
     def finish(self, name: str, extra: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:
         """Write the projections, and last the metadata of the group."""
@@ -265,11 +279,17 @@ class _Writer:
                 why=f"the stack has {g.channels}, and its JPEGs are stored unchanged",
             )
 
+    def _folder(self, level: int) -> Path:
+        """Return the folder of the planes of a level."""
+        return self._root / str(level) / "c" / ("0" if self._geometry.channels == 3 else "")
+
     def _path(self, level: int, z: int) -> Path:
-        colour = "0/" if self._geometry.channels == 3 else ""
-        path = self._root / str(level) / "c" / f"{colour}{z}" / "0" / "0"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        """Return the file of a plane, in a new folder."""
+        plane = self._folder(level) / str(z)
+        plane.mkdir()
+        row = plane / "0"
+        row.mkdir()
+        return row / "0"
 
     def _levels(self, z: int, channels: list[NDArray[np.uint8]]) -> None:
         """Write all levels of a plane, compressed, channel by channel."""
