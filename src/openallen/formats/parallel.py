@@ -6,9 +6,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
-__all__ = ["Helpers", "cores", "ordered_map"]
+__all__ = ["Helpers", "cores", "ordered_map", "sized_map"]
+
+_BATCH_BYTES: Final = 4 << 20
+_BATCH_ITEMS: Final = 64
+_AHEAD: Final = 4  # batches for each thread: while a large file is read, others go on
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -48,6 +52,50 @@ def ordered_map(
     workers = workers or cores()
     with ThreadPoolExecutor(workers, thread_name_prefix="work") as pool:
         yield from _in_order(pool, work, items, ahead or workers + 2)
+
+
+def sized_map(
+    work: Callable[[A], B],
+    items: Iterable[A],
+    size_bytes: Callable[[A], int],
+    *,
+    workers: int | None = None,
+) -> Iterator[B]:
+    """Return ``work(item)`` for each item, in order; threads take small items many at a time.
+
+    Handing a thread a file of some kilobytes costs more than reading it.
+
+    Parameters
+    ----------
+    work
+        What to do with an item.
+    items
+        The items.
+    size_bytes
+        Returns how many bytes there are to work on; an estimate will do.
+    workers
+        Threads; one for each core by default.
+    """
+    workers = workers or cores()
+    batches = _batches(items, size_bytes)
+    ahead = _AHEAD * workers
+    for results in ordered_map(
+        lambda batch: [work(item) for item in batch], batches, workers=workers, ahead=ahead
+    ):
+        yield from results
+
+
+def _batches(items: Iterable[A], size_bytes: Callable[[A], int]) -> Iterator[list[A]]:
+    batch: list[A] = []
+    total = 0
+    for item in items:
+        batch.append(item)
+        total += size_bytes(item)
+        if total >= _BATCH_BYTES or len(batch) == _BATCH_ITEMS:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
 
 
 class Helpers:

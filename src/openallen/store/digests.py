@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ __all__ = ["DEFAULT_ALGORITHM", "Hasher", "algorithm_of", "digest_of", "digest_t
 DEFAULT_ALGORITHM = "sha256"
 _ALGORITHMS = frozenset({"sha256", "blake2b", "md5", "sha1", "sha512"})
 _BLOCK_BYTES = 1 << 20
+_LEAST_BYTES = 1 << 12
 
 
 class Hasher(Protocol):
@@ -74,7 +76,9 @@ def digest_of(path: Path, algorithm: str = DEFAULT_ALGORITHM) -> str:
     """
     hasher = new_hasher(algorithm)
     with path.open("rb", buffering=0) as file:
-        block = memoryview(bytearray(_BLOCK_BYTES))
+        # Thousands of small files need no large block each.
+        size = os.fstat(file.fileno()).st_size
+        block = memoryview(bytearray(min(_BLOCK_BYTES, max(size + 1, _LEAST_BYTES))))
         while got := file.readinto(block):
             hasher.update(block[:got])
     return digest_text(algorithm, hasher)

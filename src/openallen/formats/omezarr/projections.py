@@ -153,7 +153,7 @@ def _summed(band: NDArray[np.uint8]) -> NDArray[np.uint32]:
     whole = height - height % _SUMMED
     blocks = band[:whole].reshape(-1, _SUMMED, width)
     sums = np.add.reduce(blocks, axis=1, dtype=np.uint16)
-    total = np.add.reduce(sums, axis=0, dtype=np.uint32)
+    total: NDArray[np.uint32] = np.add.reduce(sums, axis=0, dtype=np.uint32)
     total += np.add.reduce(band[whole:], axis=0, dtype=np.uint16)
     return total
 
