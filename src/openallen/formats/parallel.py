@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import Final, TypeVar
 
 __all__ = ["Helpers", "cores", "ordered_map", "sized_map"]
@@ -78,10 +79,16 @@ def sized_map(
     """
     workers = workers or cores()
     batches = _batches(items, size_bytes)
-    ahead = _AHEAD * workers
-    for results in ordered_map(
-        lambda batch: [work(item) for item in batch], batches, workers=workers, ahead=ahead
-    ):
+    begun = list(islice(batches, 2))
+    if len(begun) < 2:  # thousands of folders hold a file or two: no threads for each
+        yield from map(work, chain.from_iterable(begun))
+        return
+
+    def together(batch: list[A]) -> list[B]:
+        return [work(item) for item in batch]
+
+    rest = chain(begun, batches)
+    for results in ordered_map(together, rest, workers=workers, ahead=_AHEAD * workers):
         yield from results
 
 
