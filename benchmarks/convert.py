@@ -4,9 +4,9 @@
 
 Each way runs in a process of its own, in turn, and the median of the rounds is printed with its
 ratio to decoding alone and its peak memory. With ``--threads`` our own ways run with these numbers
-of threads instead. Printed are how the rate grows and the share of the work that must then have been
-done one after the other (Karp and Flatt), both of which mean something on an idle machine with as
-many cores; and CPU time and how often threads had to wait a plane, which mean something on any.
+of threads instead. Printed are how the rate grows and the share of the work that must then have
+been done one after the other (Karp and Flatt), both of which mean something on an idle machine with
+as many cores; and CPU time and how often threads waited, which mean something on any.
 """
 
 from __future__ import annotations
@@ -92,8 +92,9 @@ def report_growth(given: argparse.Namespace, folder: Path, threads: list[int]) -
     }
     print(f"{cores()} cores, load {os.getloadavg()[0]:.1f}")
     for (way, count), (rate, peak, cpu, waits) in middle.items():
-        line = f"{way:10} {count:3} threads {rate:7.1f} planes/s {cpu * 1e3:6.0f} ms CPU, {waits:4.0f} waits a plane"
-        line += f" {peak:5.0f} MB {rate / middle['decode', count][0]:5.2f}x decoding"
+        line = f"{way:10} {count:3} threads {rate:7.1f} planes/s {cpu * 1e3:6.0f} ms CPU,"
+        beside = rate / middle["decode", count][0]
+        line += f" {waits:4.0f} waits a plane {peak:5.0f} MB {beside:5.2f}x decoding"
         if count > 1 and (way, 1) in middle:
             growth = rate / middle[way, 1][0]
             serial = (1 / growth - 1 / count) / (1 - 1 / count)
