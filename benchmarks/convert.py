@@ -1,14 +1,18 @@
 """Planes per second from JPEG to projections and OME-Zarr, beside decoding alone and peers.
 
-    python benchmarks/convert.py [--planes 60] [--side 4096] [--rounds 3] [--rgb]
+    python benchmarks/convert.py [--planes 60] [--side 4096] [--rounds 3] [--rgb] [--threads 1,2,4]
 
 Each way runs in a process of its own, in turn, and the median of the rounds is printed with its
-ratio to decoding alone and its peak memory.
+ratio to decoding alone and its peak memory. With ``--threads`` our own ways run with these numbers
+of threads instead. Printed are how the rate grows and the share of the work that must then have
+been done one after the other (Karp and Flatt), both of which mean something on an idle machine with
+as many cores; and CPU time and how often threads waited, which mean something on any.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -20,7 +24,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from openallen.formats.parallel import cores
+
 CHUNK = 512
+GROWING = ("decode", "keep-jpeg", "ome-zarr")
 
 
 def main() -> None:
@@ -31,6 +38,8 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--rgb", action="store_true")
     options.add_argument("--only", choices=WAYS)
+    options.add_argument("--threads", help="numbers of threads: 1,2,4")
+    options.add_argument("--workers", type=int, default=0, help=argparse.SUPPRESS)
     options.add_argument("--make", action="store_true")
     options.add_argument("--folder", type=Path)
     given = options.parse_args()
@@ -38,7 +47,7 @@ def main() -> None:
         make_planes(given.folder, given.planes, given.side, rgb=given.rgb)
         return
     if given.only:
-        one(given.only, given.folder, rgb=given.rgb)
+        one(given.only, given.folder, rgb=given.rgb, workers=given.workers or None)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -48,17 +57,49 @@ def main() -> None:
         subprocess.run([*making, *(["--rgb"] if given.rgb else [])], check=True)
         size = next((folder / "planes").iterdir()).stat().st_size
         print(f"{given.planes} planes of {given.side} x {given.side}, {size / 1e6:.1f} MB each")
+        if given.threads:
+            report_growth(given, folder, [int(n) for n in given.threads.split(",")])
+            return
         found: dict[str, list[float]] = {way: [] for way in WAYS}
         peaks: dict[str, float] = {}
         for _ in range(given.rounds):
             for way in WAYS:
-                command = [sys.executable, __file__, "--only", way, "--folder", name]
-                command += ["--rgb"] if given.rgb else []
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                rate, peak = map(float, done.stdout.split())
+                rate, peak, *_ = measured(way, folder, rgb=given.rgb)
                 found[way].append(rate)
                 peaks[way] = max(peaks.get(way, 0), peak)
         report(found, peaks)
+
+
+def measured(way: str, folder: Path, *, rgb: bool, workers: int = 0) -> tuple[float, ...]:
+    """Run one way in a process of its own: planes/s, peak MB, CPU seconds and waits a plane."""
+    command = [sys.executable, __file__, "--only", way, "--folder", str(folder)]
+    command += ["--workers", str(workers), *(["--rgb"] if rgb else [])]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return tuple(map(float, done.stdout.split()))
+
+
+def report_growth(given: argparse.Namespace, folder: Path, threads: list[int]) -> None:
+    """Measure our own ways with each number of threads, in turn, and print how they grow."""
+    found: dict[tuple[str, int], list[tuple[float, ...]]] = {}
+    for _ in range(given.rounds):
+        for count in threads:
+            for way in GROWING:
+                result = measured(way, folder, rgb=given.rgb, workers=count)
+                found.setdefault((way, count), []).append(result)
+    middle = {
+        key: [statistics.median(values) for values in zip(*results, strict=True)]
+        for key, results in found.items()
+    }
+    print(f"{cores()} cores, load {os.getloadavg()[0]:.1f}")
+    for (way, count), (rate, peak, cpu, waits) in middle.items():
+        line = f"{way:10} {count:3} threads {rate:7.1f} planes/s {cpu * 1e3:6.0f} ms CPU,"
+        beside = rate / middle["decode", count][0]
+        line += f" {waits:4.0f} waits a plane {peak:5.0f} MB {beside:5.2f}x decoding"
+        if count > 1 and (way, 1) in middle:
+            growth = rate / middle[way, 1][0]
+            serial = (1 / growth - 1 / count) / (1 - 1 / count)
+            line += f"   {growth:4.2f}x one thread, serial share {serial:6.1%}"
+        print(line)
 
 
 def report(found: dict[str, list[float]], peaks: dict[str, float]) -> None:
@@ -93,16 +134,18 @@ def make_planes(folder: Path, count: int, side: int, *, rgb: bool) -> None:
         (folder / "planes" / f"{z:04}.jpg").write_bytes(data)
 
 
-def one(way: str, folder: Path, *, rgb: bool) -> None:
-    """Run one way and print planes per second and peak memory in MB."""
+def one(way: str, folder: Path, *, rgb: bool, workers: int | None) -> None:
+    """Run one way and print planes per second, peak memory in MB, CPU seconds and waits a plane."""
     planes = [p.read_bytes() for p in sorted((folder / "planes").iterdir())]
     with tempfile.TemporaryDirectory() as to:
-        start = time.perf_counter()
-        WAYS[way](planes, Path(to) / "out", rgb)
+        start, busy = time.perf_counter(), time.process_time()
+        WAYS[way](planes, Path(to) / "out", rgb, workers)
         elapsed = time.perf_counter() - start
+        cpu = (time.process_time() - busy) / len(planes)
+        waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw / len(planes)
     held = sum(map(len, planes)) / 1e6  # the benchmark's own copies of the JPEGs
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000 - held
-    print(len(planes) / elapsed, peak)
+    print(len(planes) / elapsed, peak, cpu, waits)
 
 
 def _decoded(data: bytes, *, rgb: bool) -> Any:
@@ -111,9 +154,9 @@ def _decoded(data: bytes, *, rgb: bool) -> Any:
     return decode(data, gray=not rgb)
 
 
-def decode_only(planes: list[bytes], *, rgb: bool) -> None:
+def decode_only(planes: list[bytes], workers: int | None, *, rgb: bool) -> None:
     """Decode, on all cores, and throw away."""
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
         for _ in pool.map(lambda data: _decoded(data, rgb=rgb).shape, planes):
             pass
 
@@ -134,7 +177,9 @@ def _project(planes: list[bytes], *, mean: bool) -> None:
     gathered.results()
 
 
-def _ours(planes: list[bytes], to: Path, *, rgb: bool, keep_jpeg: bool) -> None:
+def _ours(
+    planes: list[bytes], to: Path, workers: int | None, *, rgb: bool, keep_jpeg: bool
+) -> None:
     from openallen.formats.jpeg import inspect
     from openallen.formats.omezarr import Geometry, write_stack
 
@@ -150,7 +195,7 @@ def _ours(planes: list[bytes], to: Path, *, rgb: bool, keep_jpeg: bool) -> None:
         chunk_px=CHUNK,
     )
     sources: list[Callable[[], bytes]] = [lambda data=data: data for data in planes]  # type: ignore[misc]
-    write_stack(sources, geometry, to, keep_jpeg=keep_jpeg)
+    write_stack(sources, geometry, to, keep_jpeg=keep_jpeg, workers=workers)
 
 
 def _pyramid(pixels: Any) -> list[Any]:
@@ -178,7 +223,7 @@ def _write_with(
         for array, level in zip(arrays, _pyramid(pixels), strict=True):
             put(array, z, level)
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(write, enumerate(planes)):
             pass
     gathered.results()
@@ -240,14 +285,18 @@ def by_tensorstore(planes: list[bytes], to: Path) -> None:
     _write_with(planes, arrays, lambda array, z, pixels: array[z].write(pixels).result())
 
 
-WAYS: dict[str, Callable[[list[bytes], Path, bool], None]] = {
-    "decode": lambda planes, _to, rgb: decode_only(planes, rgb=rgb),
-    "min, max (six)": lambda planes, _to, _rgb: _project(planes, mean=False),
-    "min, max, mean (nine)": lambda planes, _to, _rgb: _project(planes, mean=True),
-    "keep-jpeg": lambda planes, to, rgb: _ours(planes, to, rgb=rgb, keep_jpeg=True),
-    "ome-zarr": lambda planes, to, rgb: _ours(planes, to, rgb=rgb, keep_jpeg=False),
-    "zarr-python": lambda planes, to, _rgb: by_zarr_python(planes, to),
-    "tensorstore": lambda planes, to, _rgb: by_tensorstore(planes, to),
+WAYS: dict[str, Callable[[list[bytes], Path, bool, int | None], None]] = {
+    "decode": lambda planes, _to, rgb, workers: decode_only(planes, workers, rgb=rgb),
+    "min, max (six)": lambda planes, _to, _rgb, _workers: _project(planes, mean=False),
+    "min, max, mean (nine)": lambda planes, _to, _rgb, _workers: _project(planes, mean=True),
+    "keep-jpeg": lambda planes, to, rgb, workers: _ours(
+        planes, to, workers, rgb=rgb, keep_jpeg=True
+    ),
+    "ome-zarr": lambda planes, to, rgb, workers: _ours(
+        planes, to, workers, rgb=rgb, keep_jpeg=False
+    ),
+    "zarr-python": lambda planes, to, _rgb, _workers: by_zarr_python(planes, to),
+    "tensorstore": lambda planes, to, _rgb, _workers: by_tensorstore(planes, to),
 }
 
 

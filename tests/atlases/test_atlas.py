@@ -371,6 +371,22 @@ def test_many_grids_are_one_lazy_array(source, tmp_path):
     assert np.array_equal(chunked.mean("data_set").compute(), energy.mean("data_set"), equal_nan=True)  # fmt: skip
 
 
+def test_many_grids_read_by_threads_are_those_read_one_by_one(source, tmp_path, monkeypatch):
+    oa.grids(gene=["Pdyn", "Adora2a"], to=tmp_path)
+    places = sorted(p for p in tmp_path.iterdir() if p.is_dir()) * 8
+    energy = stack_grids(places)
+    for cores in (1, 5):
+        monkeypatch.setattr("openallen.sources.atlases.collection.cores", lambda n=cores: n)
+        found = energy[::-1, 3:9].to_numpy()
+        assert found.shape[0] == 24
+        for number in range(24):
+            assert np.array_equal(found[23 - number], energy[number, 3:9], equal_nan=True)
+    damaged = next(places[1].glob("*.zip"))
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    with pytest.raises(IntegrityError):
+        energy.to_numpy()
+
+
 def test_nothing_is_read_before_it_is_looked_at(source, tmp_path):
     energy = oa.grids(gene="Pdyn", to=tmp_path)
     second = tmp_path / "9000000202" / "grid_9000000202_energy.zip"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from openallen.errors import CorruptError, IntegrityError, TruncatedError
-from openallen.formats.jpeg import JpegCheck, decode, inspect
+from openallen.formats import jpeg
+from openallen.formats.jpeg import JpegCheck, decode, decode_into, inspect
 from openallen.formats.png import PngCheck, inspect_png
 
 
@@ -157,3 +158,28 @@ def test_png_cut_anywhere_is_cut_off():
     for end in range(8, len(data)):
         with pytest.raises(TruncatedError):
             inspect_png(data[:end])
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 0xFF, 0xD0, 0xD7, 0xD8, 0xD9]), max_size=40),
+    st.integers(0, 5),
+    st.integers(1, 9),
+)
+def test_markers_are_found_in_blocks_where_a_pattern_finds_them(codes, start, block):
+    data = bytes(codes)
+    found = jpeg._MARKER_IN_SCAN.search(data, start)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jpeg, "_SEARCHED_BYTES", block)
+        assert jpeg._marker_in_scan(data, start) == (found.start() if found else None)
+
+
+def test_decoding_into_memory_that_is_there():
+    data = picture()
+    memory = np.empty(decode(data).size + 7, np.uint8)
+    for gray in (False, True):
+        pixels = decode_into(data, memory, gray=gray)
+        assert np.shares_memory(pixels, memory)
+        assert (pixels == decode(data, gray=gray)).all()
+    with pytest.raises(CorruptError):
+        decode_into(data, memory[:100], gray=True)
+    assert decode_into(picture(mode="L"), memory, gray=False).shape[-1] == 3

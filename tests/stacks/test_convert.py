@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -23,9 +25,9 @@ from openallen.errors import CorruptError, IntegrityError, NotFoundError, Refuse
 from openallen.formats.focus import focus_measure
 from openallen.formats.omezarr import Geometry, OmeZarr, write_stack
 from openallen.formats.omezarr.pyramid import halve
-from openallen.formats.omezarr.shards import checksum
-from openallen.formats.omezarr.writer import fitting_workers
-from openallen.formats.parallel import ordered_map
+from openallen.formats.omezarr.shards import Shard, checksum
+from openallen.formats.omezarr.writer import fitting_threads
+from openallen.formats.parallel import Helpers, ordered_map
 from openallen.sources.stacks.convert import ConvertOptions
 
 
@@ -161,6 +163,24 @@ def test_small_and_thin_stacks(tmp_path, size):
     assert (OmeZarr(store.path).levels[0][...] == decoded(made, 1)).all()
 
 
+@pytest.mark.parametrize("system", ["writes little at a time", "has no writev"])
+def test_shards_are_whole_however_the_system_writes(tmp_path, monkeypatch, system):
+    chunks = [b"one", b"", b"three" * 9, b"4"]
+    if system == "has no writev":
+        monkeypatch.delattr(os, "writev", raising=False)
+    else:
+        some = lambda fd, parts: os.write(fd, parts[0][:2])  # noqa: E731
+        monkeypatch.setattr(os, "writev", some, raising=False)
+    with Shard(tmp_path / "s", 5) as shard:
+        shard.add(1, chunks[:2])
+        shard.add(3, chunks[2:])
+    data = (tmp_path / "s").read_bytes()
+    absent = 2**64 - 1
+    places = [absent, absent, 0, 3, 3, 0, 3, 45, 48, 1]
+    index = struct.pack("<10Q", *places)
+    assert data == b"".join(chunks) + index + struct.pack("<I", checksum(index))
+
+
 def test_the_checksum_is_crc32c():
     assert checksum(b"123456789") == 0xE3069283
 
@@ -244,8 +264,9 @@ import re, sys
 from pathlib import Path
 import numpy as np, simplejpeg
 from openallen.formats.omezarr import Geometry, write_stack
-from openallen.formats.omezarr.writer import fitting_workers
+from openallen.formats.omezarr import writer
 channels = int(sys.argv[2])
+writer.cores = lambda: int(sys.argv[3])
 rows = np.random.default_rng(0).integers(150, 200, (64, 5760, channels), dtype=np.uint8)
 plane = np.tile(rows, (119, 1, 1))[:7568]
 space, sub = (("GRAY", "Gray"), ("RGB", "420"))[channels == 3]
@@ -263,9 +284,11 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read memory from")
+@pytest.mark.parametrize("cores", [2, 16])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_stack_of_full_size_fits_into_a_gigabyte(tmp_path, channels):
-    command = [sys.executable, "-c", FULL_SIZE, str(tmp_path / "s.ome.zarr"), str(channels)]
+def test_a_stack_of_full_size_fits_into_a_gigabyte(tmp_path, channels, cores):
+    to = tmp_path / "s.ome.zarr"
+    command = [sys.executable, "-c", FULL_SIZE, str(to), str(channels), str(cores)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) * 1024 < 1e9
 
@@ -273,10 +296,58 @@ def test_a_stack_of_full_size_fits_into_a_gigabyte(tmp_path, channels):
 def test_threads_are_as_many_as_memory_allows(monkeypatch):
     monkeypatch.setattr("openallen.formats.omezarr.writer.cores", lambda: 64)
     size = {"planes": 627, "x_um": 0.1, "y_um": 0.1, "z_um": 0.3}
-    assert fitting_workers(Geometry(width_px=5760, height_px=7568, channels=3, **size)) == 2
-    assert fitting_workers(Geometry(width_px=5760, height_px=7568, channels=1, **size)) == 8
-    assert fitting_workers(Geometry(width_px=720, height_px=946, channels=3, **size)) == 64
-    assert fitting_workers(Geometry(width_px=60000, height_px=60000, channels=3, **size)) == 1
+
+    def threads(width_px, height_px, channels):
+        where = Geometry(width_px=width_px, height_px=height_px, channels=channels, **size)
+        return fitting_threads(where)
+
+    planes, helpers = threads(5760, 7568, 3)
+    assert planes == 2
+    assert helpers >= 8
+    planes, helpers = threads(5760, 7568, 1)
+    assert planes >= 6
+    assert helpers >= 8
+    assert threads(720, 946, 3) == (64, 0)
+    assert threads(60000, 60000, 3) == (1, 0)
+
+
+@pytest.mark.parametrize("keep_jpeg", [True, False])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_number_of_threads_and_helpers_writes_the_same_bytes(
+    tmp_path, monkeypatch, channels, keep_jpeg
+):
+    made = jpegs(9, 301, 267, channels)
+    made[4] = None
+    where = geometry(9, 301, 267, channels)
+
+    def written(name: str, workers: int | None) -> dict[str, bytes]:
+        write(made, where, tmp_path / name, keep_jpeg=keep_jpeg, workers=workers)
+        files = [p for p in (tmp_path / name).rglob("*") if p.is_file()]
+        return {str(p.relative_to(tmp_path / name)): p.read_bytes() for p in files}
+
+    one = written("1", 1)
+    assert len(one) > 9 * len(where.levels)
+    assert written("2", 2) == one
+    assert written("5", 5) == one
+    monkeypatch.setattr("openallen.formats.omezarr.writer.fitting_threads", lambda _: (2, 4))
+    assert written("helped", None) == one
+
+
+def test_a_gray_plane_of_a_colour_stack_is_written_in_gray(tmp_path):
+    made = [jpegs(1, 80, 90, 3)[0], jpegs(1, 80, 90, 1)[0]]
+    store = write(made, geometry(2, 80, 90, 3), tmp_path / "a.ome.zarr")
+    level = OmeZarr(store.path).levels[0][...]
+    assert (level[:, 1] == decoded(made[1:], 1)[0]).all()
+    assert (level[:, 0] == decoded(made[:1], 3)[:, 0]).all()
+
+
+def test_helpers_give_results_in_order_and_errors_where_they_happen():
+    for threads in (0, 3):
+        helpers = Helpers(threads)
+        assert list(helpers.map(lambda i: i * i, range(20))) == [i * i for i in range(20)]
+        with pytest.raises(ZeroDivisionError):
+            list(helpers.map(lambda i: 1 // (i - 5), range(20)))
+        helpers.close()
 
 
 def test_what_is_no_ome_zarr(tmp_path):

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["JpegCheck", "JpegFacts", "decode", "inspect"]
+__all__ = ["JpegCheck", "JpegFacts", "decode", "decode_into", "inspect"]
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 _FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _MARKER_IN_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+_SEARCHED_BYTES: Final = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,30 @@ def _segments(data: Buffer) -> Iterator[tuple[int, int, bytes]]:
         yield marker, at, bytes(data[at + 4 : at + 2 + length])
         at += 2 + length
         if marker == 0xDA:
-            found = _MARKER_IN_SCAN.search(data, at)
+            found = _marker_in_scan(data, at)
             if found is None:
                 break
-            at = found.start()
+            at = found
     raise TruncatedError("truncated picture", why=f"no end marker within {size:,} bytes")
+
+
+def _marker_in_scan(data: Buffer, start: int) -> int | None:
+    """Return where the coded data from `start` on end: at a marker other than a restart."""
+    try:
+        import numpy as np
+    except ImportError:
+        found = _MARKER_IN_SCAN.search(data, start)
+        return found.start() if found else None
+    # A search by pattern holds the interpreter lock for all of it, so many threads wait for it.
+    codes = np.frombuffer(data, np.uint8)
+    for at in range(start, len(codes) - 1, _SEARCHED_BYTES):
+        block = codes[at : at + _SEARCHED_BYTES + 1]
+        places = np.flatnonzero((block[:-1] == 0xFF) & (block[1:] != 0))
+        code = block[1:][places]
+        places = places[(code & 0xF8 != 0xD0) & (code != 0xFF)]
+        if len(places):
+            return at + int(places[0])
+    return None
 
 
 def _nothing_behind(data: Buffer, end: int) -> None:
@@ -206,12 +226,50 @@ def decode(data: bytes, *, gray: bool = False) -> NDArray[np.uint8]:
     MissingExtraError
         Without the extra ``images``.
     """
+    gray = gray or inspect(data).components == 1
+    pixels = _pixels(data, "GRAY" if gray else "RGB", None)
+    return pixels[..., 0] if gray else pixels
+
+
+def decode_into(data: bytes, out: NDArray[np.uint8], *, gray: bool) -> NDArray[np.uint8]:
+    """Decode a JPEG into memory that is there; threads decode at the same time.
+
+    New memory for each picture costs the system as much as a fifth of the decoding, and more the
+    more threads ask for it.
+
+    Parameters
+    ----------
+    data
+        All bytes of the file.
+    out
+        uint8, one-dimensional, at least as large as the pixels.
+    gray
+        Give luminance alone, else colours, also of a picture that is stored gray.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, a part of `out`: shape (y, x) for gray, (y, x, 3) in the order red, green, blue
+        otherwise.
+
+    Raises
+    ------
+    CorruptError
+        If it does not decode, or does not fit.
+    MissingExtraError
+        Without the extra ``images``.
+    """
+    pixels = _pixels(data, "GRAY" if gray else "RGB", out)
+    return pixels[..., 0] if gray else pixels
+
+
+def _pixels(data: bytes, colorspace: str, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     with requiring("decoding pictures", "images"):
         import simplejpeg
-    gray = gray or inspect(data).components == 1
     try:
-        pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY" if gray else "RGB", strict=True)
+        found: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data, colorspace=colorspace, buffer=out, strict=True
+        )
     except ValueError as error:
         raise CorruptError("the picture does not decode", why=str(error)) from error
-    found: NDArray[np.uint8] = pixels[..., 0] if gray else pixels
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from openallen.formats.parallel import sized_map
 from openallen.plans import fetch_command
 from openallen.store.digests import algorithm_of, digest_of
 from openallen.store.index import Index, Record
@@ -61,7 +62,7 @@ class Checked:
 
 
 def verify_remembered(folder: Path, index: Index) -> Iterator[Checked]:
-    """Read every recorded file below a folder through, and compare it with its digest.
+    """Read every recorded file below a folder through, on all cores, and compare digests.
 
     A damaged file is vouched for no longer, so that the next fetch replaces it. A file that is
     gone while its folder is there is missing; records of folders that were removed are skipped.
@@ -79,13 +80,17 @@ def verify_remembered(folder: Path, index: Index) -> Iterator[Checked]:
         One for each file, in the order of paths.
     """
     root = folder.absolute()
-    for key, record in sorted(index.everything().items()):
-        path = Path(key)
-        if path.is_relative_to(root) and path.parent.is_dir():
-            yield _verified(path, record)
+    below = (
+        (path, record)
+        for key, record in sorted(index.everything(root).items())
+        for path in [Path(key)]
+        if path.is_relative_to(root) and path.parent.is_dir()
+    )
+    yield from sized_map(_verified, below, lambda item: item[1].size_bytes)
 
 
-def _verified(path: Path, record: Record) -> Checked:
+def _verified(item: tuple[Path, Record]) -> Checked:
+    path, record = item
     repair = record.command or _derived(path, record)
     try:
         size = path.stat().st_size

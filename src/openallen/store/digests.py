@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import platform
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,6 +16,7 @@ __all__ = ["DEFAULT_ALGORITHM", "Hasher", "algorithm_of", "digest_of", "digest_t
 DEFAULT_ALGORITHM = "sha256"
 _ALGORITHMS = frozenset({"sha256", "blake2b", "md5", "sha1", "sha512"})
 _BLOCK_BYTES = 1 << 18
+_LEAST_BYTES = 1 << 12
 _WORTH_SODIUM_BYTES: Final = 32 << 20
 """Below this size loading libsodium takes longer than it saves."""
 
@@ -125,7 +127,10 @@ def digest_of(path: Path, algorithm: str = DEFAULT_ALGORITHM) -> str:
         If it cannot be read.
     """
     with path.open("rb", buffering=0) as file:
-        hasher = new_hasher(algorithm, size_bytes=path.stat().st_size)
-        while block := file.read(_BLOCK_BYTES):
+        size = os.fstat(file.fileno()).st_size
+        hasher = new_hasher(algorithm, size_bytes=size)
+        # Thousands of small files need no large block each.
+        most = min(_BLOCK_BYTES, max(size + 1, _LEAST_BYTES))
+        while block := file.read(most):
             hasher.update(block)
     return digest_text(algorithm, hasher)

@@ -157,13 +157,25 @@ class Index:
             return None
         return record
 
-    def everything(self) -> dict[str, Record]:
-        """Return all records by absolute path; for plans of thousands of files."""
+    def everything(self, below: Path | None = None) -> dict[str, Record]:
+        """Return all records by absolute path; for plans of thousands of files.
+
+        Parameters
+        ----------
+        below
+            A folder, or a file: of what is written, only the records there. Each of thousands of
+            folders is then answered without reading the records of all others.
+        """
+        where, keys = "", tuple[str, ...]()
+        # What lies in the store is recorded relative to it: the store's own key begins no other.
+        if below is not None and not self._root.absolute().is_relative_to(below):
+            key = self._key(below)
+            where, keys = " WHERE path = ? OR (path > ? AND path < ?)", (key, f"{key}/", f"{key}0")
         with self._lock:
             found: dict[str, Record] = {}
             if self._db is not None:
                 try:
-                    rows = self._db.execute(self._read).fetchall()
+                    rows = self._db.execute(f"{self._read}{where}", keys).fetchall()
                 except sqlite3.Error as error:
                     self._give_up(error)
                     rows = []

@@ -1,6 +1,13 @@
 """Write a stack of JPEG planes as OME-Zarr in one pass: decode, projections, pyramid, shards.
 
-Every core decodes and writes planes of its own; memory use does not depend on the number of planes.
+Every core decodes and writes planes of its own. Where memory allows fewer planes at a time than
+there are cores, the other cores take rows of tiles of these planes. Memory use does not depend on
+the number of planes, nor do the bytes written depend on the number of threads.
+
+What keeps many threads from working side by side is the interpreter lock: it is hardly held, but
+each step of numpy, zstd or the disk lets go of it and waits for it again. So steps are few and
+large, and memory is kept, not asked for at each plane.
+
 The store is written as ``NAME.part`` and renamed when it is complete: a store with its final name
 is always complete.
 """
@@ -8,16 +15,17 @@ is always complete.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, MissingExtraError, RefusedError, UsageError
-from openallen.formats.jpeg import decode, inspect
+from openallen.formats.jpeg import decode_into, inspect
 from openallen.formats.omezarr.geometry import Geometry
 from openallen.formats.omezarr.metadata import (
     array_document,
@@ -29,26 +37,31 @@ from openallen.formats.omezarr.metadata import (
     zstd_codecs,
 )
 from openallen.formats.omezarr.projections import AXES, Projections
-from openallen.formats.omezarr.pyramid import halve
+from openallen.formats.omezarr.pyramid import Halver
 from openallen.formats.omezarr.shards import Shard
-from openallen.formats.parallel import cores, ordered_map
+from openallen.formats.omezarr.tiles import Fill, cut_row
+from openallen.formats.parallel import Helpers, cores, ordered_map
 
 if TYPE_CHECKING:
     import numpy as np
     import zstandard
     from numpy.typing import NDArray
 
-__all__ = ["Converted", "PlaneSource", "fitting_workers", "write_stack"]
+__all__ = ["Converted", "PlaneSource", "fitting_threads", "write_stack"]
 
 PlaneSource = Callable[[], bytes]
 """Returns the JPEG of a plane; called once, from a worker thread."""
 
 _TILE_QUALITY: Final = 85
 _MEMORY_BYTES: Final = 900_000_000
-# Bytes per pixel of a plane: of the projections, for any number of threads, and of each thread
-# (measured: 1.3 gray, 3.8 colour).
+# Bytes per pixel of a plane: of the projections, for any number of threads, and of each plane under
+# way (measured: 1.4 gray, 4.1 colour).
 _SHARED_BYTES: Final = 8
-_THREAD_BYTES: Final = {1: 1.5, 3: 4.5}
+_PLANE_BYTES: Final = {1: 1.5, 3: 4.5}
+_HELPER_BYTES: Final = 6_000_000
+_HELPERS_SHARE: Final = 0.25  # of the memory left, so that helpers do not take too many planes'
+# Planes under way or done and not yet told, for each thread: while one takes long, others go on.
+_AHEAD: Final = 4
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,8 @@ def write_stack(
     overwrite
         Replace an existing store.
     workers
-        Number of threads; by default that of `fitting_workers`.
+        Number of threads, each with a plane of its own; by default one for each core, with as
+        many planes under way as `fitting_threads` says.
     done
         Called with the z of each finished plane, in order.
 
@@ -121,12 +135,17 @@ def write_stack(
         raise RefusedError("this store already exists", address=str(to), hint="--overwrite")
     draft = to.with_name(to.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    work = _Writer(draft, geometry, keep_jpeg=keep_jpeg, compression_level=compression_level)
+    # Who says how many threads gets no more.
+    fitting, helping = (workers, 0) if workers else fitting_threads(geometry)
+    helpers = Helpers(helping)
+    work = _Writer(
+        draft, geometry, helpers, keep_jpeg=keep_jpeg, compression_level=compression_level
+    )
     finished = False
     try:
         work.prepare()
         sources = [(z, source) for z, source in enumerate(planes) if source is not None]
-        for z in ordered_map(work.plane, sources, workers=workers or fitting_workers(geometry)):
+        for z in ordered_map(work.plane, sources, workers=fitting, ahead=_AHEAD * fitting):
             done(z)
         missing = [z for z, source in enumerate(planes) if source is None]
         extra = {**(attributes or {}), **({"missing_planes": missing} if missing else {})}
@@ -134,6 +153,7 @@ def write_stack(
         _put_in_place(draft, to)
         finished = True
     finally:
+        helpers.close()
         if not finished:
             shutil.rmtree(draft, ignore_errors=True)
     return Converted(to, found)
@@ -149,18 +169,35 @@ def _put_in_place(draft: Path, to: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def fitting_workers(geometry: Geometry) -> int:
-    """Return the number of threads for all cores within 1 GB of memory; at least 1."""
-    pixels = geometry.width_px * geometry.height_px
+def fitting_threads(geometry: Geometry) -> tuple[int, int]:
+    """Return how many threads convert planes, and how many help them, within 1 GB of memory.
+
+    A thread for each core, each with a plane of its own, where these fit; else as many as do while
+    the others take rows of tiles, for which they need less memory.
+    """
+    g, threads = geometry, cores()
+    pixels = g.width_px * g.height_px
     left = _MEMORY_BYTES - pixels * _SHARED_BYTES
-    return max(1, min(cores(), int(left / (pixels * _THREAD_BYTES[geometry.channels]))))
+    plane = pixels * _PLANE_BYTES[g.channels]
+    if threads * plane <= left:
+        return threads, 0
+    row = g.width_px * min(g.chunk_px, g.height_px) * (1 if g.channels == 1 else 1.5)
+    helper = _HELPER_BYTES + 2 * row  # a row of tiles, and one that is encoded
+    helpers = max(0, min(threads, int(_HELPERS_SHARE * left / helper)))
+    return max(1, min(threads, int((left - helpers * helper) / plane))), helpers
 
 
 class _Writer:
     """State shared by the worker threads."""
 
     def __init__(
-        self, root: Path, geometry: Geometry, *, keep_jpeg: bool, compression_level: int
+        self,
+        root: Path,
+        geometry: Geometry,
+        helpers: Helpers,
+        *,
+        keep_jpeg: bool,
+        compression_level: int,
     ) -> None:
         if find_spec("zstandard") is None or find_spec("simplejpeg") is None:
             raise MissingExtraError("images", "writing OME-Zarr")
@@ -168,8 +205,12 @@ class _Writer:
         self._geometry = geometry
         self._keep_jpeg = keep_jpeg
         self._level = compression_level
-        self._own = threading.local()
-        self.projections = Projections(geometry.planes, geometry.height_px, geometry.width_px)
+        self._helpers = helpers
+        self._halver = Halver(helpers)
+        self._own = _Own()
+        self.projections = Projections(
+            geometry.planes, geometry.height_px, geometry.width_px, helpers=helpers
+        )
 
     def prepare(self) -> None:
         """Write folders and metadata of the levels."""
@@ -186,6 +227,7 @@ class _Writer:
             _write_json(
                 self._root / str(level), array_document(g.shape(level), chunk, codecs, g.axes)
             )
+            self._folder(level).mkdir(parents=True)
 
     def finish(self, name: str, extra: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:
         """Write the projections, and last the metadata of the group."""
@@ -208,18 +250,19 @@ class _Writer:
         z, source = item
         jpeg = source()
         self._check(jpeg, z)
-        pixels = decode(jpeg, gray=True)
+        g = self._geometry
+        memory = self._own.memory("plane", (g.height_px * g.width_px * g.channels,))
+        pixels = decode_into(jpeg, memory, gray=True)
         self.projections.add(z, pixels)
-        if self._geometry.channels == 3:
-            del pixels  # hold one decoded plane at a time
-            pixels = decode(jpeg)
+        channels = [pixels]
+        if g.channels == 3:
+            pixels = decode_into(jpeg, memory, gray=False)  # in place of the luminance
+            channels = [pixels[..., c] for c in range(3)]
         if self._keep_jpeg:
             self._path(0, z).write_bytes(jpeg)
-            self._jpeg_levels(z, pixels)
-        elif self._geometry.channels == 3:
-            self._levels(z, [pixels[..., c] for c in range(3)])
+            self._jpeg_levels(z, channels)
         else:
-            self._levels(z, [pixels])
+            self._levels(z, channels)
         return z
 
     def _check(self, jpeg: bytes, z: int) -> None:
@@ -236,11 +279,17 @@ class _Writer:
                 why=f"the stack has {g.channels}, and its JPEGs are stored unchanged",
             )
 
+    def _folder(self, level: int) -> Path:
+        """Return the folder of the planes of a level."""
+        return self._root / str(level) / "c" / ("0" if self._geometry.channels == 3 else "")
+
     def _path(self, level: int, z: int) -> Path:
-        colour = "0/" if self._geometry.channels == 3 else ""
-        path = self._root / str(level) / "c" / f"{colour}{z}" / "0" / "0"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        """Return the file of a plane, in a new folder."""
+        plane = self._folder(level) / str(z)
+        plane.mkdir()
+        row = plane / "0"
+        row.mkdir()
+        return row / "0"
 
     def _levels(self, z: int, channels: list[NDArray[np.uint8]]) -> None:
         """Write all levels of a plane, compressed, channel by channel."""
@@ -253,69 +302,91 @@ class _Writer:
             pixels = channel
             for level, shard in enumerate(shards):
                 if level:
-                    pixels = halve(pixels)
-                self._compress(shard, level, index, pixels)
+                    pixels = self._halved(pixels, level, 0)
+                rows, columns = g.grid(level)
+                self._tile(shard, index * rows * columns, [pixels], self._compressed)
         for shard in shards:
             shard.close()
 
-    def _compress(self, shard: Shard, level: int, channel: int, pixels: NDArray[np.uint8]) -> None:
-        rows, columns = self._geometry.grid(level)
-        compressor = self._compressor()
-        for place, tile in enumerate(_tiles(pixels, self._geometry.chunk_px)):
-            shard.add(channel * rows * columns + place, compressor.compress(tile.data))
+    def _jpeg_levels(self, z: int, channels: list[NDArray[np.uint8]]) -> None:
+        """Write the levels above the first as JPEG tiles."""
+        for level in range(1, len(self._geometry.levels)):
+            channels = [self._halved(c, level, index) for index, c in enumerate(channels)]
+            rows, columns = self._geometry.grid(level)
+            with Shard(self._path(level, z), rows * columns) as shard:
+                self._tile(shard, 0, channels, self._jpegs)
 
-    def _compressor(self) -> zstandard.ZstdCompressor:
+    def _halved(self, pixels: NDArray[np.uint8], level: int, index: int) -> NDArray[np.uint8]:
+        """Return the next level of a plane, in memory of this thread, until its next plane."""
+        half = self._own.memory(f"half {level} {index}", self._geometry.levels[level])
+        self._halver.halve(pixels, half)
+        return half
+
+    def _tile(
+        self,
+        shard: Shard,
+        first: int,
+        channels: list[NDArray[np.uint8]],
+        encode: Callable[[list[NDArray[np.uint8]], int], list[bytes]],
+    ) -> None:
+        """Write the tiles of a plane, row by row, from a place of the shard on."""
+        height = channels[0].shape[0]
+        tops = range(0, height, self._geometry.chunk_px)
+        for row in self._helpers.map(lambda top: encode(channels, top), tops):
+            shard.add(first, row)
+            first += len(row)
+
+    def _row(self, channels: list[NDArray[np.uint8]], top: int, fill: Fill) -> NDArray[np.uint8]:
+        """Return the row of tiles that begins at a row of pixels, in memory of this thread."""
+        side = self._geometry.chunk_px
+        columns = -(-channels[0].shape[1] // side)
+        tiles = self._own.memory("tiles", (columns, side, side, len(channels)))
+        cut_row(channels, top, tiles, fill)
+        return tiles
+
+    def _compressed(self, channels: list[NDArray[np.uint8]], top: int) -> list[bytes]:
+        compressor = self._own.compressor(self._level)
+        return [compressor.compress(tile.data) for tile in self._row(channels, top, "zero")]
+
+    def _jpegs(self, channels: list[NDArray[np.uint8]], top: int) -> list[bytes]:
+        import simplejpeg
+
+        gray = len(channels) == 1
+        return [
+            simplejpeg.encode_jpeg(
+                tile,
+                quality=_TILE_QUALITY,
+                colorspace="GRAY" if gray else "RGB",
+                colorsubsampling="Gray" if gray else "420",
+                fastdct=True,
+            )
+            for tile in self._row(channels, top, "edge")
+        ]
+
+
+class _Own(threading.local):
+    """What each thread keeps from plane to plane."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, NDArray[np.uint8]] = {}
+        self._compressor: zstandard.ZstdCompressor | None = None
+
+    def memory(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return an array that has been handed out before, as large as any so far."""
+        import numpy as np
+
+        size, held = math.prod(shape), self._held.get(name)
+        if held is None or held.size < size:
+            held = self._held[name] = np.empty(size, np.uint8)
+        return held[:size].reshape(shape)
+
+    def compressor(self, level: int) -> zstandard.ZstdCompressor:
         """Return the compressor of this thread: not thread-safe, and expensive to create."""
         import zstandard
 
-        if not hasattr(self._own, "compressor"):
-            self._own.compressor = zstandard.ZstdCompressor(level=self._level)
-        found: zstandard.ZstdCompressor = self._own.compressor
-        return found
-
-    def _jpeg_levels(self, z: int, pixels: NDArray[np.uint8]) -> None:
-        """Write the levels above the first as JPEG tiles."""
-        import numpy as np
-        import simplejpeg
-
-        g = self._geometry
-        gray = g.channels == 1
-        channels = [pixels] if gray else [pixels[..., c] for c in range(3)]
-        for level in range(1, len(g.levels)):
-            channels = [halve(channel) for channel in channels]
-            rows, columns = g.grid(level)
-            whole = channels[0][..., None] if gray else np.stack(channels, axis=-1)
-            with Shard(self._path(level, z), rows * columns) as shard:
-                for place, tile in enumerate(_tiles(whole, g.chunk_px, fill="edge")):
-                    shard.add(
-                        place,
-                        simplejpeg.encode_jpeg(
-                            tile,
-                            quality=_TILE_QUALITY,
-                            colorspace="GRAY" if gray else "RGB",
-                            colorsubsampling="Gray" if gray else "420",
-                            fastdct=True,
-                        ),
-                    )
-
-
-def _tiles(
-    pixels: NDArray[np.uint8], side: int, fill: Literal["constant", "edge"] = "constant"
-) -> Iterator[NDArray[np.uint8]]:
-    """Iterate over the square tiles of a plane in C order; those at the edges are padded.
-
-    With 0 by default; with the edge pixels for JPEG, where a hard edge would cause ringing.
-    """
-    import numpy as np
-
-    height, width = pixels.shape[:2]
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            tile = pixels[top : top + side, left : left + side]
-            if tile.shape[:2] != (side, side):
-                missing = [(0, side - tile.shape[0]), (0, side - tile.shape[1])]
-                tile = np.pad(tile, missing + [(0, 0)] * (pixels.ndim - 2), mode=fill)
-            yield np.ascontiguousarray(tile)
+        if self._compressor is None:
+            self._compressor = zstandard.ZstdCompressor(level=level)
+        return self._compressor
 
 
 def _write_projections(
@@ -323,30 +394,44 @@ def _write_projections(
 ) -> None:
     _write_json(root / "projections", group_document({}))
 
-    def write(label: str) -> None:
-        _write_projection(root / "projections" / label, found[label], geometry, f"{name} {label}")
+    rows = [
+        (folder, image, top)
+        for label, image in found.items()
+        for folder in [root / "projections" / label]
+        for top in range(0, len(image), geometry.chunk_px)
+    ]
+    for label in found:
+        _describe_projection(root / "projections" / label, found[label], geometry, name)
+    own = _Own()
 
-    for _ in ordered_map(write, found):
+    def write(row: tuple[Path, NDArray[np.uint8], int]) -> None:
+        _write_projection_row(*row, geometry.chunk_px, own)
+
+    for _ in ordered_map(write, rows):
         pass
 
 
-def _write_projection(
+def _describe_projection(
     folder: Path, image: NDArray[np.uint8], geometry: Geometry, name: str
 ) -> None:
-    import zstandard
-
     axes = AXES[folder.name.partition("_")[2]]
     size_um = {"x": geometry.x_um, "y": geometry.y_um, "z": geometry.z_um}
     scale = [size_um[axis] for axis in axes]
-    _write_json(folder, group_document(projection_attributes(name, axes, scale)))
+    attributes = projection_attributes(f"{name} {folder.name}", axes, scale)
+    _write_json(folder, group_document(attributes))
     side = geometry.chunk_px
     _write_json(folder / "0", array_document(image.shape, (side, side), zstd_codecs(1), axes))
-    columns = -(-image.shape[1] // side)
-    compressor = zstandard.ZstdCompressor(level=1)
-    for place, tile in enumerate(_tiles(image, side)):
-        path = folder / "0" / "c" / str(place // columns) / str(place % columns)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(compressor.compress(tile.data))
+
+
+def _write_projection_row(
+    folder: Path, image: NDArray[np.uint8], top: int, side: int, own: _Own
+) -> None:
+    to = folder / "0" / "c" / str(top // side)
+    to.mkdir(parents=True, exist_ok=True)
+    tiles = own.memory("tiles", (-(-image.shape[1] // side), side, side, 1))
+    cut_row([image], top, tiles)
+    for column, tile in enumerate(tiles):
+        (to / str(column)).write_bytes(own.compressor(1).compress(tile.data))
 
 
 def _write_json(folder: Path, document: Mapping[str, Any]) -> None:

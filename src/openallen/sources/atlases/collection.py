@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import UsageError, requiring
+from openallen.formats.parallel import cores, ordered_map
 from openallen.sources.atlases.frames import AXES, label, oriented
 from openallen.sources.atlases.grids import ExpressionGrid
 from openallen.sources.atlases.models import EXPRESSION
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["stack_grids"]
+
+_FEW: Final = 8  # not worth threads
+# More find the interpreter lock taken: it is held for two fifths of the time a grid takes.
+_READERS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,26 @@ class _Volumes:
         if isinstance(first, (int, np.integer)):
             return self._one(int(first), rest)
         chosen = range(len(self.places))[first] if isinstance(first, slice) else first
-        found = [self._one(int(number), rest) for number in chosen]
-        if found:
-            return np.stack(found)
-        return np.stack([self._one(0, rest)])[:0]
+        numbers = [int(number) for number in chosen]
+        if not numbers:
+            return np.stack([self._one(0, rest)])[:0]
+        if len(numbers) < _FEW:
+            return np.stack([self._one(number, rest) for number in numbers])
+        return self._many(numbers, rest)
+
+    def _many(self, numbers: list[int], rest: list[Any]) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        one = self._one(numbers[0], rest)
+        found = np.empty((len(numbers), *one.shape), one.dtype)
+        found[0] = one
+
+        def put(place: int) -> None:
+            found[place] = self._one(numbers[place], rest)
+
+        for _ in ordered_map(put, range(1, len(numbers)), workers=min(cores(), _READERS)):
+            pass
+        return found
 
     def _one(self, number: int, rest: list[Any]) -> np.ndarray[Any, Any]:
         values = oriented(ExpressionGrid(self.places[number]).volume(self.kind))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from openallen.display import count_text
 from openallen.errors import AddressError, ExitCode, NotFoundError, OpenAllenError, StoreError
-from openallen.formats.parallel import ordered_map
+from openallen.formats.parallel import sized_map
 from openallen.sources.facts import Facts, Field, Section
 from openallen.sources.releases.cache import ReleaseCache, is_mirror
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
@@ -53,16 +53,16 @@ def verify(cache: ReleaseCache, index: Index, *, source: str = "live") -> Iterat
     """
     known = _known(cache)
     paths = (p for p in known if p.is_file()) if cache.mirror else _data_files(cache.folder)
-    groups: dict[tuple[int, int], list[Path]] = {}
+    groups: dict[tuple[int, int, int], list[Path]] = {}
     for path in sorted(paths):
         stat = path.stat()
-        groups.setdefault((stat.st_dev, stat.st_ino), []).append(path)
+        groups.setdefault((stat.st_size, stat.st_dev, stat.st_ino), []).append(path)
 
-    def check(paths: list[Path]) -> list[Checked]:
+    def check(group: tuple[tuple[int, int, int], list[Path]]) -> list[Checked]:
         found: dict[str, str] = {}
-        return [_check(path, known.get(path), found) for path in paths]
+        return [_check(path, known.get(path), found) for path in group[1]]
 
-    for results in ordered_map(check, groups.values()):
+    for results in sized_map(check, groups.items(), lambda group: group[0][0]):
         for found in results:
             of = known.get(found.path)
             repair = release_command(cache, found.address, source) if of else ""
@@ -435,7 +435,8 @@ def _read_through(
         path = there.path(*pair)
         return _check(path, pair, read.setdefault(path.resolve(), {}))
 
-    yield from zip(pairs, ordered_map(check, pairs), strict=True)
+    sizes = sized_map(check, pairs, lambda pair: there.path(*pair).stat().st_size)
+    yield from zip(pairs, sizes, strict=True)
 
 
 def _take(path: Path, target: Path, *, in_place: bool) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from openallen.brainmap.files import WellKnownFile
-from openallen.formats.parallel import ordered_map
+from openallen.formats.parallel import sized_map
 from openallen.plans import safe_path
 from openallen.sources.stacks.manifest import Entry, Manifest, PlaneEntry, read_manifest
 from openallen.sources.stacks.models import Plane, Projection, Reconstruction, StackFacts, ZStep
@@ -171,7 +171,7 @@ def _verified(
         path, entry = item
         return _check(folder / path, entry, manifest.address, repair)
 
-    yield from ordered_map(check, here)
+    yield from sized_map(check, here, lambda item: item[1].size_bytes or 0)
     known = {path for path, _ in here}
     for name in _FOLDERS:
         for path in sorted((folder / name).rglob("*")):
