@@ -138,7 +138,7 @@ def test_one_ctrl_c_ends_a_fast_body_wherever_it_strikes(loopback):
 
 
 def test_an_interrupt_while_libcurl_hands_over_bytes_is_not_lost(loopback, monkeypatch):
-    from openallen.transport.handles import Head
+    from openallen.transport.heads import Head
 
     def interrupted(self: Head, raw: bytes) -> None:
         signal.raise_signal(signal.SIGINT)

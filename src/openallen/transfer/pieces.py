@@ -20,7 +20,7 @@ from typing import Final
 from openallen.errors import AnswerError, OpenAllenError, TruncatedError, UnreachableError
 from openallen.store.digests import Hasher
 from openallen.transport import Http, Retry
-from openallen.transport.http import content_range
+from openallen.transport.heads import content_range
 from openallen.transport.multiplexer import Body, Multiplexer, refused
 
 __all__ = ["PIECE_BYTES", "WORTH_BYTES", "Pieces"]
@@ -164,7 +164,7 @@ class Pieces:
 
     def _work(self, threads: int) -> None:
         try:
-            with Multiplexer(self.http, limit_bytes=0) as requests:
+            with Multiplexer(self.http) as requests:
                 while not self.over and self._ask(requests, -(-self.streams() // threads)):
                     for body in requests.bodies(_TURN_S):
                         self._settle(body)

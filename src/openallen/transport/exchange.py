@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pycurl
 
 from openallen.errors import OpenAllenError, StalledError, UnreachableError, UsageError
-from openallen.transport.handles import Head, aim, close_multi, error_of, wait_for
-from openallen.whole_numbers import whole_number
+from openallen.transport.handles import Client, aim, close_multi, error_of, wait_for
+from openallen.transport.heads import Head, plain_number
 
-if TYPE_CHECKING:
-    from openallen.transport.http import Http
-
-__all__ = ["Exchange", "plain_number"]
+__all__ = ["Exchange"]
 
 _LOOK_S: Final = 0.1
 _TIMED_OUT: Final = 28
@@ -28,7 +25,7 @@ _HELD_BYTES: Final = 2 << 20
 class Exchange:
     """One request on handles of its own, driven by whoever reads the answer."""
 
-    def __init__(self, client: Http) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self._multi = pycurl.CurlMulti()
         self._curl = client.handle()
@@ -181,9 +178,3 @@ class Exchange:
         connected = bool(self._curl.getinfo(pycurl.PRIMARY_IP))
         self._curl.close()
         close_multi(self._multi, connected=connected)
-
-
-def plain_number(text: str) -> int | None:
-    """Read a number of a header; None where it is none, or larger than any file."""
-    words = {word.strip() for word in text.split(",")}
-    return whole_number(words.pop()) if len(words) == 1 else None

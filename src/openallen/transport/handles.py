@@ -16,23 +16,23 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
 
 import pycurl
 
 from openallen.errors import (
     AnswerError,
+    OfflineError,
     OpenAllenError,
     StalledError,
     UnreachableError,
     UsageError,
 )
-from openallen.whole_numbers import whole_number
 
 __all__ = [
     "BUFFER_BYTES",
-    "Head",
+    "Client",
     "aim",
     "close_multi",
     "error_of",
@@ -91,48 +91,28 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Head:
-    """The head of an answer, collected line by line.
+class Client(Protocol):
+    """Whose options requests are sent with.
 
     Attributes
     ----------
-    status : int
-        HTTP status code of the last answer; 0 before there is one.
-    headers : dict of str
-        Names in lower case, repeats joined by commas.
-    lines : int
-        How many lines came.
-    whole : bool
-        Whether the last line of the final answer's head came.
+    silence_timeout_s, head_timeout_s : float
+        Longest wait for the next byte, and for the whole head of an answer, in seconds.
+    closed : bool
+        Whether requests under way are to be given up.
     """
 
-    __slots__ = ("_follow", "headers", "lines", "status", "whole")
+    silence_timeout_s: float
+    head_timeout_s: float
+    closed: bool
 
-    def __init__(self, *, follow: bool = True) -> None:
-        self._follow = follow
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.lines = 0
-        self.whole = False
+    def handle(self) -> pycurl.Curl:
+        """Make a handle with trust, proxies and timeouts set."""
+        ...
 
-    def line(self, raw: bytes) -> None:
-        """Take in a line as libcurl hands it over."""
-        if self.whole:
-            return  # a trailer
-        self.lines += 1
-        text = raw.decode("latin-1").rstrip("\r\n")
-        if text.startswith("HTTP/"):
-            code = text.partition(" ")[2].partition(" ")[0]
-            self.status = whole_number(code) or 0 if len(code) == 3 else 0
-            self.headers = {}
-        elif text:
-            name, _, value = text.partition(":")
-            key, value = name.strip().lower(), value.strip()
-            before = self.headers.get(key)
-            self.headers[key] = f"{before}, {value}" if before is not None else value
-        else:
-            moved = 300 <= self.status < 400 and self.headers.get("location")
-            self.whole = self.status >= 200 and not (moved and self._follow)
+    def refusal(self, url: str) -> OfflineError | None:
+        """Return the error for what may not be asked for offline; None where it may."""
+        ...
 
 
 def new_handle(

@@ -5,16 +5,11 @@ Threads may share a client; each request holds one handle while its answer is re
 
 from __future__ import annotations
 
-import logging
-import re
-import shlex
 import threading
-import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import pycurl
@@ -28,36 +23,21 @@ from openallen.errors import (
     UnreachableError,
     UsageError,
 )
-from openallen.transport.exchange import Exchange, plain_number
+from openallen.transport.exchange import Exchange
 from openallen.transport.handles import is_loopback, new_handle, safe_url
+from openallen.transport.heads import (
+    ContentRange,
+    content_range,
+    log_request,
+    plain_number,
+    retry_after_s,
+)
 from openallen.transport.side_by_side import SideBySide
 from openallen.transport.sniff import describe, sniff
 
-__all__ = ["ContentRange", "Http", "Response", "content_range", "log_request", "retry_after_s"]
+__all__ = ["Http", "Response"]
 
-_LOG = logging.getLogger("openallen.transport")
 _PIECE_BYTES: Final = 1 << 18
-
-
-class ContentRange(NamedTuple):
-    """Which bytes an answer holds: first and last, both included, and the whole size if told."""
-
-    first: int
-    last: int
-    total: int | None
-
-
-def content_range(headers: Mapping[str, str]) -> ContentRange | None:
-    """Return the range that an answer holds; None for a whole body, or a range that cannot be."""
-    text = headers.get("content-range", "").strip()
-    match = re.fullmatch(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", text, re.ASCII)
-    if match is None:
-        return None
-    first, last = int(match[1]), int(match[2])
-    total = None if match[3] == "*" else int(match[3])
-    if last < first or (total is not None and last >= total):
-        return None
-    return ContentRange(first, last, total)
 
 
 class Response:
@@ -344,12 +324,6 @@ class Http:
         OfflineError, UnreachableError, UsageError
             If nothing may be asked for, the client is closed, or this is not a URL.
         """
-        url = safe_url(url)
-        refused = self.refusal(url)
-        if refused is not None:
-            raise refused
-        for start, view in wanted:
-            log_request(url, {"Range": f"bytes={start}-{start + len(view) - 1}"})
         with self._lock:
             reader = self._abreast.pop() if self._abreast else SideBySide(self)
         try:
@@ -430,29 +404,3 @@ def _refusal(response: Response) -> OpenAllenError:
         address=response.url,
         why=why,
     )
-
-
-def retry_after_s(text: str) -> float | None:
-    """Return the wait that a ``Retry-After`` asks for, in seconds; None where it cannot be read."""
-    seconds = plain_number(text)
-    if seconds is not None:
-        return float(seconds)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def log_request(url: str, lines: Iterable[str]) -> None:
-    """Log a request, with the command of curl that makes the same one.
-
-    Parameters
-    ----------
-    url
-        What is asked for.
-    lines
-        The lines of its head.
-    """
-    if _LOG.isEnabledFor(logging.DEBUG):
-        options = "".join(f" -H {shlex.quote(line)}" for line in lines)
-        _LOG.debug("GET %s  (curl -L%s %s)", url, options, shlex.quote(url))

@@ -24,8 +24,8 @@ from openallen.errors import (
     StatusError,
     UnreachableError,
 )
-from openallen.transport.handles import Head, aim, close_multi, error_of, safe_url, wait_for
-from openallen.transport.http import Http, log_request, retry_after_s
+from openallen.transport.handles import Client, aim, close_multi, error_of, safe_url, wait_for
+from openallen.transport.heads import Head, log_request, retry_after_s
 
 __all__ = ["Body", "Multiplexer", "Sink", "refused"]
 
@@ -77,7 +77,7 @@ class _Request:
     """A handle, and what it is receiving."""
 
     __slots__ = (
-        "_limit_bytes", "_sink", "broke", "came", "curl", "key", "lines", "moved_s",
+        "_limit_bytes", "_sink", "begun_s", "broke", "came", "curl", "key", "lines", "moved_s",
         "pieces", "seen", "url",
     )  # fmt: skip
 
@@ -87,7 +87,8 @@ class _Request:
 
     def begin(self, key: Hashable, url: str, sink: Sink | None, headers: Sequence[str]) -> None:
         self.key, self.url, self._sink = key, url, sink
-        self.moved_s, self.came, self.seen = time.monotonic(), 0, 0
+        self.begun_s = self.moved_s = time.monotonic()
+        self.came = self.seen = 0
         self.broke: Exception | None = None
         self.pieces: list[bytes] = []
         self.lines: list[bytes] = []
@@ -112,6 +113,16 @@ class _Request:
             return _STOP
         self.came += len(data)
         return None
+
+    def forget(self) -> None:
+        """Hold neither the body nor what takes it any longer."""
+        self.pieces, self.lines = [], []
+        self.key = self._sink = None
+
+    @property
+    def is_head(self) -> bool:
+        """Whether nothing of the body has come."""
+        return not (self.came or self.pieces)
 
     def last_url(self) -> str:
         """Return where redirects led; a server may write any bytes there."""
@@ -179,12 +190,16 @@ class Multiplexer:
         Whose options to ask with: trust, proxies, timeouts, offline.
     limit_bytes
         A larger body is refused, where it is held in memory.
+    apart
+        Whether each request has a connection of its own over HTTP/2, too.
     """
 
-    def __init__(self, http: Http, *, limit_bytes: int) -> None:
+    def __init__(self, http: Client, *, limit_bytes: int = 0, apart: bool = False) -> None:
         self._http = http
         self._limit_bytes = limit_bytes
         self._multi = pycurl.CurlMulti()
+        if apart:
+            self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
         self._free: list[_Request] = []
         self._busy: dict[pycurl.Curl, _Request] = {}
         self._looked_s = time.monotonic()
@@ -251,12 +266,14 @@ class Multiplexer:
             left, done, failed = self._multi.info_read()
             for curl in done:
                 request = self._release(curl)
-                yield request.body()
-                self._free.append(request)
+                body = request.body()
+                self._let_go(request)
+                yield body
             for curl, code, text in failed:
                 request = self._release(curl)
-                self._free.append(request)
-                yield Body(request.key, error=self._error(request, code, text))
+                body = Body(request.key, error=self._error(request, code, text))
+                self._let_go(request)
+                yield body
 
     def _error(self, request: _Request, code: int, text: str) -> OpenAllenError | OSError:
         broke = request.broke
@@ -266,6 +283,11 @@ class Multiplexer:
         if isinstance(broke, (OpenAllenError, OSError)):
             return broke
         raise broke
+
+    def _let_go(self, request: _Request) -> None:
+        """Keep a handle for the next request, and nothing of this one."""
+        request.forget()
+        self._free.append(request)
 
     def _release(self, curl: pycurl.Curl) -> _Request:
         self._multi.remove_handle(curl)
@@ -281,18 +303,25 @@ class Multiplexer:
         for curl, request in list(self._busy.items()):
             if closed:
                 error: OpenAllenError = UnreachableError("client is closed")
+            elif request.is_head and now - request.begun_s > self._http.head_timeout_s:
+                error = StalledError("no whole answer head", address=request.url)
             elif request.silent_s(now) > limit_s:
                 why = f"no data for {limit_s:g} s"
                 error = StalledError("timed out", address=request.url, why=why)
             else:
                 continue
-            self._free.append(self._release(curl))
-            yield Body(request.key, error=error)
+            key = request.key
+            self._let_go(self._release(curl))
+            yield Body(key, error=error)
+
+    def drop(self) -> None:
+        """Drop what is under way."""
+        for curl in list(self._busy):
+            self._let_go(self._release(curl))
 
     def close(self) -> None:
         """Drop what is under way, and close every connection."""
-        for curl in list(self._busy):
-            self._free.append(self._release(curl))
+        self.drop()
         for request in self._free:
             self._connected = self._connected and bool(request.curl.getinfo(pycurl.PRIMARY_IP))
             request.curl.close()

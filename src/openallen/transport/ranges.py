@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 from openallen.errors import AnswerError, OfflineError, OpenAllenError, UnreachableError
-from openallen.transport.http import ContentRange, Http, Response, content_range
+from openallen.transport.heads import ContentRange, content_range
+from openallen.transport.http import Http, Response
 from openallen.transport.retry import Retry
 
 __all__ = ["BLOCK_BYTES", "Memory", "RangeFile"]

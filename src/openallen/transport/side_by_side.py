@@ -10,67 +10,49 @@ most links limit what one connection gets: sixteen of 1 MB took five times as lo
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import pycurl
-
-from openallen.errors import UnreachableError
-from openallen.transport.handles import Head, aim, wait_for
-
-if TYPE_CHECKING:
-    from openallen.transport.http import Http
+from openallen.errors import AnswerError, UnreachableError
+from openallen.transport.handles import Client
+from openallen.transport.multiplexer import Multiplexer
 
 __all__ = ["SideBySide"]
 
 _MOST: Final = 16
 _LOOK_S: Final = 0.1
+_PLAIN: Final = frozenset({"", "identity"})
 
 
 class _Range:
-    """A handle, and the memory that it fills."""
+    """A range, and the memory that it fills."""
 
-    __slots__ = ("at", "curl", "head", "number", "since", "view")
+    __slots__ = ("_at", "_view", "number", "start")
 
-    def __init__(self, curl: pycurl.Curl) -> None:
-        self.curl = curl
-        curl.setopt(pycurl.HEADERFUNCTION, self._line)
-        curl.setopt(pycurl.WRITEFUNCTION, self._write)
-        curl.setopt(pycurl.HTTPHEADER, ["Accept-Encoding: identity"])
-        self.head = Head()
-        self.view = memoryview(b"")
-        self.at = self.number = 0
-        self.since = 0.0
+    def __init__(self, number: int, start: int, view: memoryview) -> None:
+        self.number, self.start = number, start
+        self._view, self._at = view, 0
 
-    def begin(self, number: int, url: str, start: int, view: memoryview) -> None:
-        self.number, self.head, self.view, self.at = number, Head(), view, 0
-        self.since = time.monotonic()
-        aim(self.curl, url)
-        self.curl.setopt(pycurl.RANGE, f"{start}-{start + len(view) - 1}")
-
-    def _line(self, raw: bytes) -> None:
-        self.head.line(raw)  # and no sign of life: a head may go on for ever
-
-    def _write(self, data: bytes) -> int | None:
-        if not self.head.whole:
-            return None  # the body of a redirect
-        end = self.at + len(data)
-        if self.head.status != 206 or end > len(self.view):
-            return -1
-        self.view[self.at : end] = data
-        self.at = end
-        self.since = time.monotonic()
-        return None
+    @property
+    def header(self) -> str:
+        return f"Range: bytes={self.start}-{self.start + len(self._view) - 1}"
 
     @property
     def is_whole(self) -> bool:
-        coding = self.head.headers.get("content-encoding", "identity").lower().strip()
-        return self.head.whole and self.at == len(self.view) and coding == "identity"
+        return self._at == len(self._view)
 
-    def let_go(self) -> None:
-        self.view = memoryview(b"")
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        coding = headers.get("content-encoding", "").lower().strip()
+        if status != 206 or coding not in _PLAIN:
+            raise AnswerError("not a range", why=f"HTTP {status}")
+
+    def write(self, data: bytes) -> None:
+        end = self._at + len(data)
+        if end > len(self._view):
+            raise AnswerError("more bytes than asked for")
+        self._view[self._at : end] = data
+        self._at = end
 
 
 class SideBySide:
@@ -78,16 +60,13 @@ class SideBySide:
 
     Parameters
     ----------
-    http
+    client
         Whose options to ask with: trust, proxies, timeouts, offline.
     """
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
-        self._free: list[_Range] = []
-        self._busy: dict[pycurl.Curl, _Range] = {}
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._requests = Multiplexer(client, apart=True)
 
     def read(
         self, url: str, wanted: Sequence[tuple[int, memoryview]]
@@ -103,60 +82,26 @@ class SideBySide:
         ------
         UnreachableError
             If the client is closed meanwhile.
-        UsageError
-            If it is no http or https URL.
+        OfflineError, UsageError
+            If nothing may be asked for, or it is no http or https URL.
         """
         found: list[Mapping[str, str] | None] = [None] * len(wanted)
-        waiting = deque(enumerate(wanted))
+        waiting = deque(_Range(n, start, view) for n, (start, view) in enumerate(wanted))
         try:
-            while waiting or self._busy:
-                while waiting and len(self._busy) < _MOST:
-                    number, (start, view) = waiting.popleft()
-                    self._begin(number, url, start, view)
-                if self._http.closed:
+            while waiting or self._requests.waiting:
+                while waiting and self._requests.waiting < _MOST:
+                    one = waiting.popleft()
+                    self._requests.ask(one, url, sink=one, headers=[one.header])
+                for body in self._requests.bodies(_LOOK_S):
+                    assert isinstance(body.key, _Range)
+                    if body.error is None and body.key.is_whole:
+                        found[body.key.number] = body.headers
+                if self._client.closed:
                     raise UnreachableError("client is closed", address=url)
-                self._multi.perform()
-                if not self._settle(found) and self._busy:
-                    wait_for(self._multi, _LOOK_S)
         finally:
-            for curl in list(self._busy):
-                self._release(curl)
+            self._requests.drop()
         return found
-
-    def _begin(self, number: int, url: str, start: int, view: memoryview) -> None:
-        one = self._free.pop() if self._free else _Range(self._http.handle())
-        one.begin(number, url, start, view)
-        self._multi.add_handle(one.curl)
-        self._busy[one.curl] = one
-
-    def _settle(self, found: list[Mapping[str, str] | None]) -> bool:
-        """Take what ended, well or not, and give up what is silent; say whether there was any."""
-        before = len(self._busy)
-        left = 1
-        while left:
-            left, done, failed = self._multi.info_read()
-            for curl in done:
-                one = self._busy[curl]
-                if one.is_whole:
-                    found[one.number] = one.head.headers
-                self._release(curl)
-            for curl, _, _ in failed:
-                self._release(curl)
-        late = time.monotonic() - self._http.silence_timeout_s
-        for curl, one in list(self._busy.items()):
-            if one.since < late:
-                self._release(curl)
-        return len(self._busy) < before
-
-    def _release(self, curl: pycurl.Curl) -> None:
-        self._multi.remove_handle(curl)
-        one = self._busy.pop(curl)
-        one.let_go()
-        self._free.append(one)
 
     def close(self) -> None:
         """Close every connection."""
-        for one in self._free:
-            one.curl.close()
-        self._free.clear()
-        self._multi.close()
+        self._requests.close()
