@@ -77,7 +77,7 @@ class _Request:
     """A handle, and what it is receiving."""
 
     __slots__ = (
-        "_limit_bytes", "_sink", "begun_s", "broke", "came", "curl", "key", "lines", "moved_s",
+        "_limit_bytes", "_sink", "broke", "came", "curl", "key", "lines", "moved_s",
         "pieces", "seen", "url",
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ class _Request:
 
     def begin(self, key: Hashable, url: str, sink: Sink | None, headers: Sequence[str]) -> None:
         self.key, self.url, self._sink = key, url, sink
-        self.begun_s = self.moved_s = time.monotonic()
+        self.moved_s = time.monotonic()
         self.came = self.seen = 0
         self.broke: Exception | None = None
         self.pieces: list[bytes] = []
@@ -119,11 +119,6 @@ class _Request:
         self.pieces, self.lines = [], []
         self.key = self._sink = None
 
-    @property
-    def is_head(self) -> bool:
-        """Whether nothing of the body has come."""
-        return not (self.came or self.pieces)
-
     def last_url(self) -> str:
         """Return where redirects led; a server may write any bytes there."""
         raw: bytes = self.curl.getinfo_raw(pycurl.EFFECTIVE_URL)
@@ -136,8 +131,11 @@ class _Request:
         return head
 
     def silent_s(self, now: float) -> float:
-        """Return for how long nothing has come, as far as looks like this one can tell."""
-        seen = self.came + len(self.pieces) + len(self.lines)
+        """Return for how long nothing of the body has come, as far as looks like this one can tell.
+
+        Lines of a head are no sign of life: there may be no end of them.
+        """
+        seen = self.came + len(self.pieces)
         if seen != self.seen:
             self.seen, self.moved_s = seen, now
         return now - self.moved_s
@@ -303,8 +301,6 @@ class Multiplexer:
         for curl, request in list(self._busy.items()):
             if closed:
                 error: OpenAllenError = UnreachableError("client is closed")
-            elif request.is_head and now - request.begun_s > self._http.head_timeout_s:
-                error = StalledError("no whole answer head", address=request.url)
             elif request.silent_s(now) > limit_s:
                 why = f"no data for {limit_s:g} s"
                 error = StalledError("timed out", address=request.url, why=why)
