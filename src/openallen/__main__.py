@@ -1,5 +1,5 @@
 """``python -m openallen``: the command line."""
 
-from openallen.cli.app import main
+from openallen.cli import main
 
 main()

@@ -37,3 +37,27 @@ def test_a_closed_stream_changes_no_exit_code(closed, tmp_path):
     done = _shell(f"list stack: {closed}", tmp_path)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
     assert _shell(f"show stack:1 {closed}", tmp_path).returncode == 3
+
+
+@pytest.mark.parametrize(
+    "module", ["openallen.errors", "openallen.cli.app", "openallen.verbs", "click"]
+)
+def test_ctrl_c_while_modules_are_loaded_is_quiet(module):
+    """The interrupt strikes where a module is about to be loaded, in a process of its own."""
+    code = f"""
+import signal, sys
+class Strikes:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Strikes())
+sys.argv = ["openallen", "list", "--help"]
+from openallen.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("interrupted")
