@@ -474,11 +474,13 @@ class Report:
             + (f" ({bytes_text(speed)}/s)" if self.fetched else ""),
             "already here": count_text(len(self.here), "file") if self.here else None,
             "failed": count_text(len(self.failed), "file") if self.failed else None,
-            "not verified": f"{count_text(len(self.unread), 'file')}; openallen store verify"
-            if self.unread
-            else None,
+            "not verified": self._unread_text() if self.unread else None,
         }
         return facts | dict(written)
+
+    def _unread_text(self) -> str:
+        command = shlex.join(["openallen", "verify", str(self.plan.to)])
+        return f"{count_text(len(self.unread), 'file')}; {command}"
 
     def __str__(self) -> str:
         return self.text()

@@ -126,8 +126,8 @@ class Settings:
     confirm_bytes
         Size above which a fetch needs confirmation, in bytes.
     verify_later
-        Verify published digests later, with ``openallen store verify``, instead of during the
-        fetch; sizes are always compared.
+        Verify published digests later, with ``openallen verify`` or the next fetch, instead of
+        during this one; sizes are always compared.
     projects
         Additional release projects by name: tables with ``bucket`` and more, in a settings file.
     origins

@@ -410,7 +410,8 @@ def fetch(
     observer
         Receives progress.
     verify_later
-        Compare only sizes now, and published digests with ``openallen store verify``.
+        Compare only sizes now, and published digests at the next fetch or with
+        ``openallen verify``.
     processes
         Number of processes that share the files; chosen by their size and the processors where
         None.

@@ -115,7 +115,7 @@ def test_repair_keeps_what_it_cannot_replace_and_mends_shared_bytes_once(release
 
 def test_verify_later_is_said_and_made_good_by_store_verify(release):
     done = openallen("fetch", f"{NAME}@1.0.0", "--verify-later")
-    assert "not verified  51 files; openallen store verify" in done.stdout
+    assert "not verified  51 files; openallen verify " in done.stdout
     assert openallen("store", "verify").stdout.startswith("51 intact (")
     assert "not verified" not in openallen("fetch", f"{NAME}@1.0.0").stdout
 

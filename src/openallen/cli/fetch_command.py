@@ -48,7 +48,7 @@ EXAMPLES = (
     "--verify-later",
     is_flag=True,
     default=None,
-    help="Check sizes only; check digests later with `openallen store verify`.",
+    help="Check sizes only; check digests later with `openallen verify FOLDER`.",
 )
 @click.option(
     "--processes",
