@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -113,11 +114,15 @@ def test_repair_keeps_what_it_cannot_replace_and_mends_shared_bytes_once(release
     assert openallen("store", "verify").stdout.startswith("102 intact (")
 
 
-def test_verify_later_is_said_and_made_good_by_store_verify(release):
-    done = openallen("fetch", f"{NAME}@1.0.0", "--verify-later")
-    assert "not verified  51 files; openallen verify " in done.stdout
-    assert openallen("store", "verify").stdout.startswith("51 intact (")
-    assert "not verified" not in openallen("fetch", f"{NAME}@1.0.0").stdout
+@pytest.mark.parametrize("where", ["store", "folder"])
+def test_verify_later_is_said_and_made_good_by_the_command_it_names(release, tmp_path, where):
+    to = ["--to", str(tmp_path / "a folder")] if where == "folder" else []
+    done = openallen("fetch", f"{NAME}@1.0.0", "--verify-later", *to)
+    (told,) = (line for line in done.stdout.splitlines() if "not verified" in line)
+    assert "51 files; openallen verify " in told
+    command = shlex.split(told.partition("; ")[2])
+    assert openallen(*command[1:]).stdout.startswith("51 intact (")
+    assert "not verified" not in openallen("fetch", f"{NAME}@1.0.0", *to).stdout
 
 
 def test_adopting_in_place_points_the_store_there(release, tmp_path):
