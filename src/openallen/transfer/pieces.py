@@ -1,10 +1,9 @@
 """One large file over many connections: pieces side by side, the digest close behind.
 
 A connection to S3 carries some 25 MB/s however fast the line is, so a large object is asked for in
-ranges, several at once, by one or two threads with a multi handle each: two where no digest is
-computed or there are cores to spare. The caller's own thread computes the digest of what is whole
-from the start on, and that prefix is what the record of a part counts: a killed run loses the
-pieces beyond it, never more.
+ranges, several at once, by two threads with a multi handle each. The caller's own thread computes
+the digest of what is whole from the start on, and that prefix is what the record of a part counts:
+a killed run loses the pieces beyond it, never more.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ PIECE_BYTES: Final = 16 << 20
 WORTH_BYTES: Final = 48 << 20
 """Files from this size on are fetched in pieces."""
 
-_HASH_BYTES: Final = 1 << 18
+_THREADS: Final = 2
+_HASH_BYTES: Final = 1 << 20
 _WORTH_HASHING_BYTES: Final = 1 << 20
 _LOOK_S: Final = 0.25
 _TURN_S: Final = 0.1
@@ -100,8 +100,7 @@ class Pieces:
             The failure of a piece, after its attempts; the prefix is checkpointed first.
         """
         at = self.start
-        spare = hasher is None or (os.cpu_count() or 1) > 2
-        self._begin(2 if spare and len(self._pieces) > 1 else 1)
+        self._begin(min(_THREADS, len(self._pieces)))
         try:
             while at < self.size_bytes and not self.stopped():
                 ended = not any(thread.is_alive() for thread in self._threads)
