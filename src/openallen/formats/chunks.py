@@ -79,12 +79,17 @@ class Chunks:
         ------
         TruncatedError
             If it is a chunk that must not be missing.
+        CorruptError
+            If it has nothing in it.
         """
         if key.rpartition("/")[2] in _DOCUMENTS:
             return self._objects.get(key, start, stop)
         body = self._objects.get(key, start, stop, self.mark)
         if body is None:
             self._lacks(key)
+        elif not body and (stop is None or stop > (start or 0)):
+            # Libraries take an empty shard for one that was never written.
+            raise CorruptError("a damaged chunk", address=self.name, why=f"{key} ends early")
         return body
 
     def _lacks(self, key: str) -> None:

@@ -74,7 +74,8 @@ class FolderObjects:
                 size = file.seek(0, 2)
                 first = max(0, size + start) if start < 0 else start
                 file.seek(first)
-                return file.read() if stop is None else file.read(max(0, stop - first))
+                # A damaged index of a shard may name any part, also one that is not there.
+                return file.read() if stop is None else file.read(max(0, min(stop, size) - first))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 

@@ -249,7 +249,7 @@ class Hierarchy:
             raise MissingExtraError("ephys", "Zarr of version 3")
         with requiring("reading Zarr", "ephys"):
             from openallen.formats import zarr2
-        return zarr2.array_of(self.chunks, path)
+        return zarr2.array_of(self.chunks, path, told)
 
     def _compare(self, path: str, told: Mapping[str, Any]) -> None:
         copy = self._of_copy(f"{path}/.zarray" if path else ".zarray")
