@@ -30,7 +30,11 @@ def kind_of(place: Objects) -> str:
     if "nwb_version" in told or told.get("neurodata_type") == "NWBFile":
         return "session"
     ome = told.get("ome")
-    return "image" if "multiscales" in told or (isinstance(ome, dict) and ome) else "zarr"
+    return (
+        "image"
+        if "multiscales" in told or (isinstance(ome, dict) and "multiscales" in ome)
+        else "zarr"
+    )
 
 
 def _attributes(place: Objects) -> dict[str, Any] | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from openallen.errors import UsageError
 
-__all__ = ["FolderObjects", "Objects"]
+__all__ = ["DOCUMENTS", "FolderObjects", "Objects"]
+
+DOCUMENTS: Final = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+"""Names of objects that describe a Zarr store."""
 
 
 class Objects(Protocol):
@@ -42,6 +45,10 @@ class Objects(Protocol):
 
     def folders(self, path: str = "") -> tuple[str, ...]:
         """Name the folders directly below a folder, in order."""
+        ...
+
+    def holds(self, path: str = "") -> bool:
+        """Return whether anything lies below a folder but documents of Zarr."""
         ...
 
     def within(self, path: str) -> Objects:
@@ -96,6 +103,11 @@ class FolderObjects:
         if not place.is_dir():
             return ()
         return tuple(sorted(inner.name for inner in place.iterdir() if inner.is_dir()))
+
+    def holds(self, path: str = "") -> bool:
+        """Return whether anything lies below a folder but documents of Zarr."""
+        walked = (self.folder / _safe(path)).rglob("*")
+        return any(found.name not in DOCUMENTS and found.is_file() for found in walked)
 
     def within(self, path: str) -> FolderObjects:
         """Return what lies below a folder."""
