@@ -209,7 +209,8 @@ class Hierarchy:
             If nothing that is installed decodes it, with what would.
         """
         path = path.strip("/")
-        told = self.described(path)
+        lead = f"{path}/" if path else ""
+        told = self._document(f"{lead}{'zarr.json' if self.format == 3 else '.zarray'}")
         if told is None or "shape" not in told:
             if self._known.get(path) == "array":
                 raise CorruptError(
