@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, OpenAllenError
 from openallen.formats.chunks import decoding
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Clock", "clocks"]
+
+_BLOCK: Final = 1 << 22
+"""Samples whose times are read at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,29 @@ class Clock:
                 why=f"samples {first:,} to {last:,}",
                 hint='clock="segment"',
             )
+        return found
+
+    def at(self, samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the times of some samples, ascending, in seconds.
+
+        Raises
+        ------
+        CorruptError
+            If there are no such samples, or times are missing or do not ascend.
+        """
+        import numpy as np
+
+        if self.vector is None:
+            return self.start_s + samples / self.rate_hz
+        if len(samples) and not 0 <= samples[0] <= samples[-1] < self.count:
+            why = f"{int(samples[0]):,} to {int(samples[-1]):,} of {self.count:,}"
+            raise CorruptError("samples beyond the recording", address=self.place, why=why)
+        found = np.empty(len(samples))
+        for first in range(0, self.count, _BLOCK):  # hours of times would fill the memory
+            low, high = np.searchsorted(samples, (first, first + _BLOCK))
+            if low < high:
+                begin, end = int(samples[low]), int(samples[high - 1]) + 1
+                found[low:high] = self.times_s(begin, end)[samples[low:high] - begin]
         return found
 
     def sample(self, time_s: float) -> int:

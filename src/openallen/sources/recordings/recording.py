@@ -126,6 +126,19 @@ class Recording:
         first, last, _ = slice(first, last).indices(count)
         return self._clock(segment).times_s(first, max(first, last))
 
+    def times_of(self, samples: np.ndarray[Any, Any], segment: int = 0) -> np.ndarray[Any, Any]:
+        """Return the times of ascending samples on the recording's clock, in seconds.
+
+        Raises
+        ------
+        UsageError
+            If the segment does not exist.
+        CorruptError
+            If there are no such samples, or stored times are damaged.
+        """
+        self._segment(segment)
+        return self._clock(segment).at(samples)
+
     @property
     def durations_s(self) -> tuple[float, ...]:
         """Duration of each segment in seconds."""
