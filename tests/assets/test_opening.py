@@ -706,6 +706,29 @@ def test_what_can_be_opened(bucket):
         oa.open(f"asset:{RAW}/ecephys_clipped/settings.xml")
 
 
+def test_sortings_in_an_asset_open_as_what_they_are(bucket, tmp_path):
+    """AIND's sorted assets hold them; they were announced as recordings, and called corrupt."""
+    made = unpacked(DATA / "ephys" / "sortings.tar.xz", tmp_path)
+    asset = f"{RAW}_sorted_2025-01-02_03-04-05"
+    kinds = {
+        "curated/exp1.zarr": ("sorting.zarr", "sorting"),
+        "postprocessed/exp1.zarr": ("analyzer.zarr", "analyzer"),
+        "spikesorted/exp1": ("numpy", "sorting"),
+        "old/exp1": ("analyzer", "analyzer"),
+    }
+    for path, (folder, _) in kinds.items():
+        upload(bucket.put, made / folder, f"{asset}/{path}")
+    found = {c.path: c.kind for c in oa.open(f"asset:{asset}").contents()}
+    assert found == {path: kind for path, (_, kind) in kinds.items()}
+    for path, (folder, _) in kinds.items():
+        there, here = oa.open(f"asset:{asset}/{path}"), oa.open(made / folder)
+        assert type(there) is type(here)
+        expected = here.units()["spike_times"]
+        assert all(map(np.array_equal, there.units()["spike_times"], expected))
+    metrics = oa.open(f"asset:{asset}/postprocessed/exp1.zarr").metrics()
+    assert metrics.loc["noise", "num_spikes"] == 10
+
+
 def test_a_codec_nobody_brings_is_named(bucket, tmp_path):
     write_v2(tmp_path, [ramp((8, 16, 16))])
     reread(tmp_path, "0/.zarray", lambda told: told["compressor"].update(id="aliens"))

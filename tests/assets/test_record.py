@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -130,3 +132,71 @@ def test_problems_are_in_plain_words():
         "data_description has another name: other",
         "core files mix schema versions 1.x, 2.x",
     )
+
+
+# --- contradictions -------------------------------------------------------------------------------
+
+RAW = "ecephys_786867_2025-09-25_12-43-56"
+
+
+def record(**core) -> Record:
+    description = {"name": RAW, "data_level": "raw", "modality": [{"abbreviation": "ecephys"}]}
+    core["data_description"] = description | core.get("data_description", {})
+    return Record(core, core["data_description"]["name"])
+
+
+def test_what_is_related_to_a_raw_asset_is_no_source():
+    path = "Y:/ephys/persist/data/MRI/processed/786867"
+    related = [{"related_data_path": path, "relation": "used to choose insertion locations"}]
+    assert record(data_description={"related_data": related}).sources == ()
+    derived = f"{RAW}_sorted_2025-10-01_01-02-03"
+    related.append({"related_data_path": f"s3://aind-open-data/{RAW}", "relation": "source"})
+    told = {"name": derived, "data_level": "derived", "related_data": related}
+    assert record(data_description=told).sources == (RAW,)
+
+
+def test_both_generations_of_steps_are_read():
+    sorting = {"name": "Spike sorting"}
+    steps = record(
+        processing={
+            "processing_pipeline": {"data_processes": [{"name": "Compression"}, [sorting]]},
+            "data_processes": [{"name": "Other"}, sorting],
+        }
+    ).steps
+    assert [step.name for step in steps] == ["Compression", "Spike sorting", "Other"]
+
+
+@pytest.mark.parametrize(
+    ("core", "problem"),
+    [
+        ({"subject": {"subject_id": "786867"}, "acquisition": {"subject_id": "667857"}}, "subject ids contradict each other: subject 786867, acquisition 667857, name 786867"),
+        ({"subject": {"subject_id": 786867}}, ""),
+        ({"session": {"session_start_time": "2025-09-25T12:43:56-07:00", "session_end_time": "2025-09-25T11:00:00-07:00"}}, "acquisition ends before it begins"),
+        ({"session": {"session_start_time": "2025-09-25T12:43:56-07:00", "session_end_time": "2025-09-25T14:00:00"}}, ""),
+        ({"session": {"session_start_time": "2025-09-25T19:43:56Z"}}, ""),
+        ({"session": {"session_start_time": "2025-08-25T19:43:56Z"}}, "its name says 2025-09-25 12:43"),
+        ({"data_description": {"creation_time": "2025-01-01T00:00:00"}}, "before it was acquired"),
+        ({"subject": {"date_of_birth": "2026-01-01"}}, "born on 2026-01-01, after"),
+        ({"processing": {"data_processes": [{"name": "Other", "start_date_time": "2025-10-02T00:00:00", "end_date_time": "2025-10-01T00:00:00"}]}}, "step 'Other' ends before"),
+        ({"session": {"session_start_time": "0001-01-01T00:00:00+10:00"}}, "its name says"),
+    ],
+)  # fmt: skip
+def test_contradictions_are_named(core, problem):
+    found = "; ".join(record(**core).problems)
+    assert problem in found if problem else not found
+
+
+@pytest.mark.shared
+def test_contradictions_of_real_records():
+    beside = Path(__file__).parents[2].parent / "shared" / "data"
+    place = Path(os.environ.get("OPENALLEN_TEST_SHARED", beside)) / "aind" / "docdb-records-v1"
+    paths = sorted(place.glob("*.json"))
+    if not paths:
+        pytest.skip(f"{place} is not here")
+    odd = {
+        found.subject_id: problem
+        for found in (Record(json.loads(path.read_text(encoding="utf-8"))) for path in paths)
+        for problem in found.problems
+        if "contradict" in problem
+    }
+    assert set(odd) <= {"675375", "813864"}

@@ -661,6 +661,30 @@ def test_ids_stay_exact_however_a_file_is_opened(p56, ccf, tmp_path):
         assert oa.open(path).equals(expected)
 
 
+def test_a_grid_in_millimetres_and_turned_axes_is_taken_at_its_word(tmp_path):
+    """Read as µm, a grid of 0.1 mm came out a thousand times too small."""
+    import nrrd
+
+    from openallen.errors import CorruptError
+    from openallen.sources.atlases import ConnectivityGrid
+
+    values = np.arange(24, dtype="float32").reshape(2, 3, 4)
+    told = {"space": "RAS", "space units": ["mm"] * 3, "space origin": [0.0, 0.0, 0.0]}
+    told["space directions"] = [[0, -0.1, 0], [0, 0, -0.1], [0.1, 0, 0]]
+    nrrd.write(str(tmp_path / "mine.nrrd"), values, told)
+    grid = ConnectivityGrid(tmp_path / "mine.nrrd").volume("mine")
+    assert grid["AP"].to_numpy().tolist() == [50.0, 150.0]
+    assert np.array_equal(grid, values)
+    told["space directions"] = [[0.1, 0, 0], [0, 0.1, 0], [0, 0, 0.1]]
+    nrrd.write(str(tmp_path / "turned.nrrd"), values, told)
+    turned = ConnectivityGrid(tmp_path / "turned.nrrd").volume("turned")
+    assert turned.shape == (3, 4, 2)
+    assert float(turned[0, 0, 0]) == values[0, -1, -1]
+    nrrd.write(str(tmp_path / "grid_5_data_mask_25.nrrd"), values, told)
+    with pytest.raises(CorruptError, match="another voxel size"):
+        ConnectivityGrid(tmp_path / "grid_5_data_mask_25.nrrd").volume("data_mask")
+
+
 def test_a_sample_never_passes_for_the_service(source, tmp_path, monkeypatch):
     from openallen.errors import RefusedError
 

@@ -533,6 +533,8 @@ def test_what_is_no_grid_is_not_taken_for_one(fetched, tmp_path):
     shutil.copy(volume, tmp_path / "structure_385.nrrd")
     assert door_of(tmp_path / "structure_385.nrrd") == "atlas"
     assert oa.open(tmp_path / "structure_385.nrrd").dims == ("AP", "DV", "ML")
+    with pytest.raises(NotFoundError, match="not one of a connectivity grid"):
+        ConnectivityGrid(tmp_path / "structure_385.nrrd").volume("structure_385")
     with zipfile.ZipFile(tmp_path / "papers.zip", "w") as packed:
         packed.writestr("paper.pdf", b"x")
     assert door_of(tmp_path / "papers.zip") == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -218,11 +219,39 @@ def test_parents_and_colours_as_other_tools_write_them():
         found = Structures.from_rows(rows)
         assert [s.id for s in found.ancestors("grey")] == [997]
         assert found[8].color == "BFDAE3"
+    nan = float("nan")
+    assert Structures.from_rows([{**root, "parent_structure_id": nan}])[997].parent_id is None
     assert Structures.from_rows([{**root, "parent_structure_id": -1}])[997].parent_id is None
     assert Structures.from_rows([{**root, "color_hex_triplet": "<b>"}])[997].color == "AAAAAA"
     assert Structures.from_rows([{**root, "color_hex_triplet": "#0a0B0c"}])[997].color == "0a0B0c"
     alone = json.dumps({**root, "children": [{"id": 8, "acronym": "g", "name": "g", "parent_structure_id": 997}]})  # fmt: skip
     assert len(Structures.from_graph(alone.encode())) == 2
+    nested = [{**root, "children": [{"id": 8, "acronym": "g", "name": "g"}]}]
+    assert Structures.from_rows(nested)[8].parent_id == 997
+
+
+def test_structures_that_do_not_say_what_they_are_part_of_are_refused():
+    rows = [{"id": n, "acronym": f"a{n}", "name": f"n{n}", "parent": 1} for n in (1, 2, 3)]
+    with pytest.raises(AnswerError, match="do not say what they are part of"):
+        Structures.from_rows(rows)
+    with pytest.raises(AnswerError, match="do not say what they are part of"):
+        Structures.from_graph(json.dumps(rows).encode())
+
+
+@pytest.mark.shared
+def test_the_structures_of_brainglobe_keep_their_parents():
+    beside = Path(__file__).parents[2].parent / "shared" / "data"
+    place = Path(os.environ.get("OPENALLEN_TEST_SHARED", beside)) / "public" / "atlas"
+    path = place / "allen_mouse_100um_v1.2" / "structures.json"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    found = Structures.from_graph(path.read_bytes())
+    assert [s.id for s in found if s.parent_id is None] == [997]
+    assert all(
+        [s.id for s in found.ancestors(row["id"])][::-1] == row["structure_id_path"][:-1]
+        for row in rows
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import csv
 import math
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -76,7 +79,7 @@ def test_what_is_odd_is_refused_or_named(text):
 
 
 def test_crlf_ids_from_zero_several_roots_and_gaps_are_fine():
-    cell = read_swc(b"#name x\r\n0 1 0 0 0 1 -1\r\n7 3 3 4 0 1 0\r\n900 2 0 0 0 1 -1\r\n")
+    cell = read_swc(b"#name x\r\n0 3 0 0 0 1 -1\r\n7 3 3 4 0 1 0\r\n900 2 0 0 0 1 -1\r\n")
     assert len(cell.roots) == 2
     assert cell.path_length_um == 5.0
 
@@ -153,3 +156,66 @@ def test_text_without_a_node_is_no_path():
     for text in ("", "\n", "x" * 5000):
         with pytest.raises(IntegrityError):
             read_swc(text)
+
+
+# --- places and lengths ---------------------------------------------------------------------------
+
+
+def test_an_offset_of_the_header_is_told_and_applied_on_request(caplog, tmp_path):
+    """Janelia Workstation keeps points small that way; the root would be 6 mm off."""
+    text = "# OFFSET 5000.0 2000.0 3000.0\n# SCALE 2 2 2\n# NAME G-001\n1 1 0 0 0 1 -1\n2 2 0 10 0 1 1\n"
+    cell = read_swc(text)
+    assert (cell.offset, cell.scale, cell.moved) == ((5000, 2000, 3000), (2, 2, 2), True)
+    assert cell.nodes[1][2:5] == (0, 10, 0)
+    assert "OFFSET 5000 2000 3000, SCALE 2 2 2 of the header not applied" in caplog.text
+    assert "not applied" in repr(cell)
+    caplog.clear()
+    placed = read_swc(text, placed=True)
+    assert [n[2:6] for n in placed.nodes] == [(5000, 2000, 3000, 2), (5000, 2020, 3000, 2)]
+    assert placed == cell.placed() == placed.placed() == read_swc(placed.save(tmp_path / "x.swc"))
+    assert placed.header == (" NAME G-001",)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("line", ["# OFFSET", "# OFFSET a b c", "# OFFSET 0 0 0", "# SCALE 1 1 1", "# SCALE 0 1 1", "# OFFSET nan 0 0", "# offset 1 2 3 is odd"])  # fmt: skip
+def test_headers_that_say_nothing_of_a_place(line):
+    cell = read_swc(f"{line}\n1 1 0 0 0 1 -1\n")
+    assert not cell.moved
+    assert cell.placed() is cell
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text():
+    assert len(read_swc(b"\xef\xbb\xbf1 1 0 0 0 1 -1\n2 3 1 0 0 1 1\n")) == 2
+
+
+def test_points_of_the_soma_are_no_tips():
+    three = "1 1 0 0 0 2 -1\n2 1 0 -2 0 2 1\n3 1 0 2 0 2 1\n4 3 5 0 0 1 1\n5 3 8 0 0 1 4\n"
+    cell = read_swc(three)
+    assert [n.id for n in cell.tips] == [5]
+    assert cell.path_length_um == 3.0
+
+
+def shared(path: str) -> Path:
+    beside = Path(__file__).parents[2].parent / "shared" / "data"
+    found = Path(os.environ.get("OPENALLEN_TEST_SHARED", beside)) / path
+    if not found.exists():
+        pytest.skip(f"{found} is not here (OPENALLEN_TEST_SHARED names another folder)")
+    return found
+
+
+@pytest.mark.shared
+def test_reconstructions_with_a_header_of_janelia():
+    cell = read_swc(shared("public/celltypes/test_horta_swc.swc"))
+    assert cell.offset == (50, 50, 50)
+    assert cell.placed().nodes[1][2:5] == (60, 60, 60)
+    away = read_swc(shared("faults/offset.swc"), placed=True)
+    assert away.nodes[0][2:5] == (5000, 2000, 3000)
+
+
+@pytest.mark.shared
+def test_the_length_is_the_total_length_of_the_service():
+    cell = read_swc(shared("public/celltypes/cell_types/specimen_485931158/reconstruction.swc"))
+    path = shared("rma/compclub/cell_types_morphology_features.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        (row,) = (r for r in csv.DictReader(file) if r["specimen_id"] == "485931158")
+    assert cell.dendrite_length_um == pytest.approx(float(row["total_length"]), rel=1e-10)

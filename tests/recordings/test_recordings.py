@@ -237,3 +237,99 @@ def test_a_title_of_several_segments_and_of_unknown_locations():
     assert "channel locations unknown" in text
     assert "2 units, 3 spikes" in text
     assert "<b>" not in found._repr_html_().replace("<br", "")
+
+
+# --- clocks ---------------------------------------------------------------------------------------
+
+
+def timed(made: Path, to: Path, form: str, times: np.ndarray | None, start: float | None) -> Path:
+    """Copy a recording and give it a clock, as SpikeInterface stores it in that form."""
+    shutil.copytree(made / "now" / form, to)
+    if form == "binary":
+        if times is not None:
+            times.astype("<f8").tofile(to / "times_cached_seg0.raw")
+        told = json.loads((to / "binary.json").read_text())
+        told["kwargs"]["t_starts"] = None if start is None else [start]
+        (to / "binary.json").write_text(json.dumps(told))
+        return to
+    import zarr
+
+    root = zarr.open_group(str(to), mode="a", zarr_format=2)
+    for name, values in (
+        ("times_seg0", times),
+        ("t_starts", None if start is None else np.array([start])),
+    ):
+        if values is not None:
+            root.create_array(name, data=values)
+    return to
+
+
+FORMS = ["binary", "blosc.zarr"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_stored_start_is_where_the_recording_begins(made, tmp_path, form):
+    plain = open_recording(made / "now" / form)
+    found = open_recording(timed(made, tmp_path / form, form, None, 50.0))
+    rate, end = found.sampling_frequency_hz, 50 + found.durations_s[0]
+    whole = found.traces(scaled=False)
+    assert float(whole["time"][0]) == 50.0
+    assert float(whole["time"][-1]) == pytest.approx(end - 1 / rate)
+    part = found.traces(50.1, 50.2, scaled=False)
+    assert np.array_equal(part, plain.traces(0.1, 0.2, scaled=False))
+    from_zero = found.traces(0.1, 0.2, scaled=False, clock="segment")
+    assert np.array_equal(part, from_zero)
+    assert float(from_zero["time"][0]) == pytest.approx(0.1)
+    assert "clock" in repr(found)
+    assert "clock" not in repr(plain)
+    with pytest.raises(UsageError, match="no samples in this window") as caught:
+        found.traces(0, 1)
+    assert "segment" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="no clock"):
+        found.traces(clock="wall")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_times_of_each_sample_are_the_time_axis(made, tmp_path, form):
+    plain = open_recording(made / "now" / form)
+    count, rate = plain.segments[0].shape[0], plain.sampling_frequency_hz
+    times = 100.5 + np.arange(count) / rate * 1.001
+    times[count // 2 :] += 7.0  # a pause
+    found = open_recording(timed(made, tmp_path / form, form, times, 3.0))
+    assert np.array_equal(found.traces()["time"], times)
+    assert np.array_equal(found.times_s(0, 5, 9), times[5:9])
+    part = found.traces(times[10], times[20], scaled=False)
+    assert np.array_equal(part["time"], times[10:20])
+    assert np.array_equal(part, plain.traces(scaled=False)[10:20])
+    across = found.traces(times[count // 2 - 3], times[count // 2 + 3])["time"]
+    assert np.array_equal(across, times[count // 2 - 3 : count // 2 + 3])
+    assert "a time for each sample" in repr(found)
+    if form == "binary":  # as older versions of SpikeInterface name and write it
+        (tmp_path / form / "times_cached_seg0.raw").unlink()
+        np.save(tmp_path / form / "times_cached_seg0.npy", times)
+        assert np.array_equal(open_recording(tmp_path / form).traces()["time"], times)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_clocks_that_are_damaged(made, tmp_path, form):
+    count = open_recording(made / "now" / form).segments[0].shape[0]
+    with pytest.raises(CorruptError, match="times do not match"):
+        open_recording(timed(made, tmp_path / "short", form, np.arange(count - 1.0), None))
+    lost = np.arange(count) / 100.0
+    lost[5] = np.nan
+    found = open_recording(timed(made, tmp_path / "nan", form, lost, None))
+    with pytest.raises(CorruptError, match="do not ascend"):
+        found.traces()
+    assert len(found.traces(clock="segment")["time"]) == count
+    place = timed(made, tmp_path / "two", form, None, 1.0)
+    if form == "binary":
+        told = json.loads((place / "binary.json").read_text())
+        told["kwargs"]["t_starts"] = [1.0, 2.0]
+        (place / "binary.json").write_text(json.dumps(told))
+    else:
+        import zarr
+
+        group = zarr.open_group(str(place), mode="a", zarr_format=2)
+        group.create_array("t_starts", data=np.array([1.0, 2.0]), overwrite=True)
+    with pytest.raises(CorruptError, match="starts do not match"):
+        open_recording(place)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from farstores import unpacked
 
@@ -38,6 +40,7 @@ for place in sys.argv[2:]:
             "rate": ours.sampling_frequency_hz == theirs.get_sampling_frequency(),
             "ids": list(ours.channel_ids) == [str(i) for i in theirs.get_channel_ids()],
             "gains": bool(np.allclose(ours.gain_uv, theirs.get_channel_gains())),
+            "times": bool(np.allclose(ours.times_s(), theirs.get_times(), rtol=0, atol=1e-9)),
             "places": bool(np.allclose(ours.locations_um, theirs.get_channel_locations())),
         }
     except Exception as error:
@@ -55,7 +58,13 @@ def made(tmp_path_factory) -> Path:
     not PYTHON, reason="OPENALLEN_TEST_SPIKEINTERFACE names no python with SpikeInterface"
 )
 def test_spikeinterface_and_we_read_the_same_of_the_same_files(made):
-    places = ["old/binary", "now/binary", "now/blosc.zarr", "now/zstd.zarr"]
+    places = ["old/binary", "now/binary", "now/blosc.zarr", "now/zstd.zarr", "timed"]
+    shutil.copytree(made / "now" / "binary", made / "timed")
+    count = open_recording(made / "timed").segments[0].shape[0]
+    (100.5 + np.arange(count) / 3e4).tofile(made / "timed" / "times_cached_seg0.raw")
+    about = json.loads((made / "timed" / "binary.json").read_text())
+    about["kwargs"]["file_timestamps_paths"] = ["times_cached_seg0.raw"]
+    (made / "timed" / "binary.json").write_text(json.dumps(about))
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
         [PYTHON, "-W", "ignore", "-c", SCRIPT, str(made), *places],
@@ -65,7 +74,9 @@ def test_spikeinterface_and_we_read_the_same_of_the_same_files(made):
     told = json.loads(done.stdout.splitlines()[-1])
     assert told.pop("zarr").startswith("2.")
     for place in places:
-        assert told[place] == dict.fromkeys(("same", "rate", "ids", "gains", "places"), True), place
+        assert told[place] == dict.fromkeys(
+            ("same", "rate", "ids", "gains", "times", "places"), True
+        ), place
 
 
 def test_where_it_is_not_installed_or_the_recording_not_here(made, monkeypatch):

@@ -225,7 +225,7 @@ def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, floa
     recording = verbs.open(place, settings=call.settings)
     if not hasattr(recording, "traces"):
         raise UsageError("not a recording", address=place, hint="openallen list recording:")
-    part = recording.traces(start, start + seconds, scaled=False)
+    part = recording.traces(start, start + seconds, scaled=False, clock="segment")
     gain = recording.gain_uv
     known = None if gain is None or not len(gain) else float(np.median(gain))
     return part.to_numpy(), recording.sampling_frequency_hz, known

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 from openallen.errors import CorruptError, OpenAllenError, TruncatedError
+from openallen.formats.objects import DOCUMENTS
 
 if TYPE_CHECKING:
     from openallen.formats.objects import Objects
@@ -18,7 +19,7 @@ __all__ = ["Chunks", "Holes", "decoding"]
 
 Holes = Literal["refused", "told", "usual"]
 _LOG: Final = logging.getLogger("openallen.formats")
-_DOCUMENTS: Final = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+
 _BROKEN: Final = (
     ValueError, RuntimeError, OSError, TypeError, LookupError, EOFError, AttributeError,
     ImportError, zlib.error, lzma.LZMAError,
@@ -63,6 +64,8 @@ class Chunks:
         Where they lie, for messages.
     missing : set of str
         Keys of chunks that were asked for and are not there.
+    found : set of str
+        Paths of arrays of which a chunk was read.
     """
 
     def __init__(self, objects: Objects, mark: str = "", *, holes: Holes = "usual") -> None:
@@ -71,6 +74,24 @@ class Chunks:
         self.mark = mark
         self._holes = holes
         self.missing: set[str] = set()
+        self.found: set[str] = set()
+        self._arrays: set[str] = set()
+        self._nested: dict[str, bool | None] = {}
+
+    def register(self, path: str, *, may_nest: bool) -> None:
+        """Know an array by its path.
+
+        Parameters
+        ----------
+        path
+            Where it is.
+        may_nest
+            Whether its chunks may lie in folders though they are asked for with dots: version 2
+            without a separator stands for dots, and stores are about that were written with ``/``.
+        """
+        self._arrays.add(path)
+        if may_nest:
+            self._nested.setdefault(path, None)
 
     def read(self, key: str, start: int | None = None, stop: int | None = None) -> bytes | None:
         """Return an object, or a part of it; None where there is none.
@@ -79,13 +100,43 @@ class Chunks:
         ------
         TruncatedError
             If it is a chunk that must not be missing.
+        CorruptError
+            If it has nothing in it.
         """
-        if key.rpartition("/")[2] in _DOCUMENTS:
+        if key.rpartition("/")[2] in DOCUMENTS:
             return self._objects.get(key, start, stop)
-        body = self._objects.get(key, start, stop, self.mark)
+        path, body = self._looked_up(key, start, stop)
         if body is None:
             self._lacks(key)
+        elif not body and (stop is None or stop > (start or 0)):
+            # Libraries take an empty shard for one that was never written.
+            raise CorruptError("a damaged chunk", address=self.name, why=f"{key} ends early")
+        else:
+            self.found.add(path)
         return body
+
+    def _looked_up(self, key: str, start: int | None, stop: int | None) -> tuple[str, bytes | None]:
+        """Return the path of an array and one of its chunks."""
+        path, _, name = key.rpartition("/")
+        if path not in self._nested or "." not in name:
+            return self._array_of(key), self._objects.get(key, start, stop, self.mark)
+        nested = self._nested[path]
+        body = None if nested else self._objects.get(key, start, stop, self.mark)
+        if body is None and nested is not False:
+            inner = f"{path}/{name.replace('.', '/')}".lstrip("/")
+            body = self._objects.get(inner, start, stop, self.mark)
+            if body is not None and nested is None:
+                _LOG.warning("%s/%s: chunks are in folders, unlike it says", self.name, path)
+                self._nested[path] = True
+        elif body is not None:
+            self._nested[path] = False
+        return path, body
+
+    def _array_of(self, key: str) -> str:
+        path = key
+        while path and path not in self._arrays:
+            path = path.rpartition("/")[0]
+        return path
 
     def _lacks(self, key: str) -> None:
         if self._holes == "refused":

@@ -16,6 +16,7 @@ from numcodecs.registry import get_codec
 from openallen.errors import MissingExtraError
 from openallen.formats import wavpack
 from openallen.formats.chunks import decoding
+from openallen.formats.sized import SizedCodec
 
 if TYPE_CHECKING:
     from openallen.formats.chunks import Chunks
@@ -138,7 +139,7 @@ class ObjectArray:
         where = f"{self._source.name}/{self._path}"
         with decoding("objects in this store cannot be read", where):
             if compressor := self._told.get("compressor"):
-                body = bytes(get_codec(compressor).decode(body))
+                body = bytes(SizedCodec(get_codec(compressor), None, where).decode(body))
             found: Any = body
             for codec in reversed(self._told.get("filters") or []):
                 found = _unfiltered(codec, found)

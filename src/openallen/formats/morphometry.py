@@ -190,6 +190,7 @@ def resampled(nodes: Sequence[Node], step_um: float) -> list[Node]:
 
     Roots, branch points, tips and places where the type changes stay where they are; between them
     points lie at equal distances along the path, `step_um` apart at most. Radii follow linearly.
+    The way from a soma to where a neurite begins stays one segment: it is no part of the neurite.
     Ids are numbered anew from 1, parents before their children.
 
     Raises
@@ -208,10 +209,12 @@ def resampled(nodes: Sequence[Node], step_um: float) -> list[Node]:
 
     for root in children_of(nodes).get(-1, []):
         number[root.id] = add(root, -1)
-    for piece in sections(nodes):
-        if len(piece) == 1:
+    for whole in sections(nodes):
+        if len(whole) == 1:
             continue
-        parent = number[piece[0].id]
+        parent, piece = number[whole[0].id], whole
+        if whole[0].type == 1 and whole[1].type != 1:
+            parent, piece = add(whole[1], parent), whole[1:]
         for point in _evenly(piece, step_um):
             parent = add(point, parent)
         number[piece[-1].id] = parent
@@ -219,7 +222,9 @@ def resampled(nodes: Sequence[Node], step_um: float) -> list[Node]:
 
 
 def _evenly(piece: Sequence[Node], step_um: float) -> Iterator[Node]:
-    """Return points along a piece, without its first and with its last."""
+    """Return points along a piece, without its first and with its last; none along one point."""
+    if len(piece) < 2:
+        return
     lengths = [math.dist(a[2:5], b[2:5]) for a, b in pairwise(piece)]
     whole = math.fsum(lengths)
     count = max(1, math.ceil(whole / step_um - 1e-9))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from openallen.errors import UsageError
 
-__all__ = ["FolderObjects", "Objects"]
+__all__ = ["DOCUMENTS", "FolderObjects", "Objects"]
+
+DOCUMENTS: Final = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+"""Names of objects that describe a Zarr store."""
 
 
 class Objects(Protocol):
@@ -44,6 +47,10 @@ class Objects(Protocol):
         """Name the folders directly below a folder, in order."""
         ...
 
+    def holds(self, path: str = "") -> bool:
+        """Return whether anything lies below a folder but documents of Zarr."""
+        ...
+
     def within(self, path: str) -> Objects:
         """Return what lies below a folder."""
         ...
@@ -74,7 +81,8 @@ class FolderObjects:
                 size = file.seek(0, 2)
                 first = max(0, size + start) if start < 0 else start
                 file.seek(first)
-                return file.read() if stop is None else file.read(max(0, stop - first))
+                # A damaged index of a shard may name any part, also one that is not there.
+                return file.read() if stop is None else file.read(max(0, min(stop, size) - first))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
@@ -95,6 +103,11 @@ class FolderObjects:
         if not place.is_dir():
             return ()
         return tuple(sorted(inner.name for inner in place.iterdir() if inner.is_dir()))
+
+    def holds(self, path: str = "") -> bool:
+        """Return whether anything lies below a folder but documents of Zarr."""
+        walked = (self.folder / _safe(path)).rglob("*")
+        return any(found.name not in DOCUMENTS and found.is_file() for found in walked)
 
     def within(self, path: str) -> FolderObjects:
         """Return what lies below a folder."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import gc
+import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["NODE_TYPES", "Morphology", "Node", "SwcCheck", "read_swc"]
 
 NODE_TYPES: Final = {1: "soma", 2: "axon", 3: "basal dendrite", 4: "apical dendrite"}
+_LOG: Final = logging.getLogger("openallen.formats")
+_PLACE: Final = re.compile(r"\s*(OFFSET|SCALE)[\s:=]+(.*)")
 _ID: Final = itemgetter(0)
 _PARENT: Final = itemgetter(6)
 _COLOURS: Final = {1: "#222", 2: "#3a6ea5", 3: "#c0392b", 4: "#8e44ad"}
@@ -103,17 +107,76 @@ class Morphology:
 
     @property
     def tips(self) -> list[Node]:
-        """Nodes without a child."""
-        return [node for node in self.nodes if node.id not in self._children]
+        """Nodes without a child, the soma not counted."""
+        return [n for n in self.nodes if n.id not in self._children and n.type != 1]
 
     @property
     def path_length_um(self) -> float:
-        """Length of all segments together, in µm."""
+        """Length of all neurites together, in µm.
+
+        Segments that begin or end in the soma are not counted: the way from its middle to where a
+        neurite begins was drawn by nobody. The service counts so too.
+        """
         return math.fsum(
-            math.dist(node[2:5], self._by_id[node.parent][2:5])
-            for node in self.nodes
-            if node.parent != -1
+            math.dist(parent[2:5], node[2:5])
+            for parent, node in self.segments()
+            if parent.type != 1 and node.type != 1
         )
+
+    @property
+    def dendrite_length_um(self) -> float:
+        """Length of dendrites (types 3, 4) in µm: ``total_length`` of the Cell Types Database."""
+        kinds = {3, 4}
+        return math.fsum(
+            math.dist(parent[2:5], node[2:5])
+            for parent, node in self.segments()
+            if parent.type in kinds and node.type in kinds
+        )
+
+    @cached_property
+    def offset(self) -> tuple[float, float, float]:
+        """Where its header puts the point (0, 0, 0) (``OFFSET``); zeros without one."""
+        return _told(self.header, "OFFSET") or (0.0, 0.0, 0.0)
+
+    @cached_property
+    def scale(self) -> tuple[float, float, float]:
+        """Factors of its header for x, y, z (``SCALE``); ones without them."""
+        return _told(self.header, "SCALE") or (1.0, 1.0, 1.0)
+
+    def placed(self) -> Morphology:
+        """Return it with ``SCALE`` and ``OFFSET`` of its header applied, and without these lines.
+
+        Janelia Workstation, and tools of MouseLight and exaSPIM, keep points small that way: what
+        is in the file times the scale, plus the offset, is where the point lies. Radii are taken
+        times the geometric mean of the scale.
+        """
+        if not self.moved:
+            return self
+        factor = math.prod(self.scale) ** (1 / 3)
+        factor = self.scale[0] if len(set(self.scale)) == 1 else factor
+        kept = tuple(line for line in self.header if not _PLACE.match(line))
+
+        def put(node: Node) -> Node:
+            x, y, z = (
+                at * by + first
+                for at, by, first in zip(node[2:5], self.scale, self.offset, strict=True)
+            )
+            return node._replace(x_um=x, y_um=y, z_um=z, radius_um=node.radius_um * factor)
+
+        return replace(self, nodes=tuple(map(put, self.nodes)), header=kept)
+
+    @property
+    def moved(self) -> bool:
+        """Whether its header has an offset or a scale that its points do not contain."""
+        return any(self.offset) or self.scale != (1.0, 1.0, 1.0)
+
+    def place_note(self) -> str | None:
+        """Return what its header says of its place that is not applied; None for nothing."""
+        if not self.moved:
+            return None
+        said = [f"OFFSET {_numbers(self.offset)}"] * any(self.offset)
+        said += [f"SCALE {_numbers(self.scale)}"] * (self.scale != (1.0, 1.0, 1.0))
+        return f"{', '.join(said)} of the header not applied (.placed() does)"
 
     @property
     def bounding_box_um(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -288,6 +351,7 @@ class Morphology:
             "nodes": f"{len(self):,}",
             "types": ", ".join(NODE_TYPES.get(kind, f"type {kind}") for kind in kinds),
             "length": f"{self.path_length_um:,.1f} µm",
+            "place": self.place_note(),
             "branch points": f"{len(self.branch_points):,}",
             "tips": f"{len(self.tips):,}",
             "size": f"{x1 - x0:.1f} x {y1 - y0:.1f} x {z1 - z0:.1f} µm (x, y, z)",
@@ -306,7 +370,28 @@ class Morphology:
         )
 
 
-def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def _told(header: Sequence[str], word: str) -> tuple[float, float, float] | None:
+    """Return three numbers that a line of the header gives; None where none does."""
+    for line in header:
+        match = _PLACE.match(line)
+        if match is None or match[1] != word:
+            continue
+        try:
+            x, y, z = (float(part) for part in match[2].replace(",", " ").split())
+        except ValueError:
+            continue
+        if all(map(math.isfinite, (x, y, z))) and (word != "SCALE" or min(x, y, z) > 0):
+            return x, y, z
+    return None
+
+
+def read_swc(
+    source: Path | bytes | str, *, strict: bool = True, placed: bool = False
+) -> Morphology:
     """Read a reconstruction.
 
     Parameters
@@ -317,6 +402,9 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
     strict
         Refuse whatever is odd. Otherwise bad lines are passed over and named in ``problems``;
         a node whose parent is missing, or that would close a circle, becomes a root.
+    placed
+        Apply ``OFFSET`` and ``SCALE`` of the header (see `Morphology.placed`). Otherwise the points
+        are those of the file, and the log and the card tell of the header.
 
     Raises
     ------
@@ -333,6 +421,15 @@ def read_swc(source: Path | bytes | str, *, strict: bool = True) -> Morphology:
     name = place.name if place is not None else ""
     data = read_file(place) if place is not None else source
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data)
+    found = _read(text.removeprefix("\ufeff"), name, strict=strict)
+    if placed:
+        return found.placed()
+    if found.moved:
+        _LOG.warning("%s: %s", name or "SWC", found.place_note())
+    return found
+
+
+def _read(text: str, name: str, *, strict: bool) -> Morphology:
     quick = _quick(text)
     if quick is not None:
         return Morphology(*quick, name=name)

@@ -5,10 +5,12 @@ SpikeInterface and hdmf-zarr need zarr below 3 on Python below 3.14.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import zarr
+
+from openallen.formats.sized import SizedCodec, decoded_bytes
 
 if TYPE_CHECKING:
     from openallen.formats.chunks import Chunks
@@ -16,10 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["array_of"]
 
 
-def array_of(chunks: Chunks, path: str) -> Any:
-    """Return an array of version 2."""
+def array_of(chunks: Chunks, path: str, told: Mapping[str, Any]) -> Any:
+    """Return an array of version 2, by its metadata; sizes of its chunks are compared first."""
     made: Any = zarr.Array  # checked against version 3, whose arrays are made otherwise
-    return made(_Keys(chunks), path=path, read_only=True)
+    array = made(_Keys(chunks), path=path, read_only=True)
+    if array.compressor is not None:
+        where = f"{chunks.name}/{path}".rstrip("/")
+        sized = SizedCodec(array.compressor, decoded_bytes(told), where)
+        setattr(array, "_compressor", sized)  # noqa: B010 - version 2 offers no other way
+    return array
 
 
 class _Keys(MutableMapping[str, bytes]):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import zarr
+from numcodecs.registry import get_codec
+from zarr.abc.codec import BytesBytesCodec
 from zarr.abc.store import (
     ByteRequest,
     OffsetByteRequest,
@@ -16,9 +20,15 @@ from zarr.abc.store import (
     SuffixByteRequest,
 )
 from zarr.core.buffer import default_buffer_prototype
+from zarr.registry import get_codec_class
 from zarr.storage import StorePath
 
+from openallen.errors import CorruptError
+from openallen.formats.chunks import decoding
+from openallen.formats.sized import DAMAGED, SizedCodec, compare, decoded, decoded_bytes
+
 if TYPE_CHECKING:
+    from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import Buffer, BufferPrototype
 
     from openallen.formats.chunks import Chunks
@@ -32,9 +42,91 @@ _THREADS: Final = ThreadPoolExecutor(32, thread_name_prefix="zarr-objects")
 def array_of(chunks: Chunks, path: str, told: dict[str, Any]) -> Any:
     """Return an array by its metadata.
 
-    Made of what was read already: `zarr.open_array` would ask for the same again.
+    Made of what was read already: `zarr.open_array` would ask for the same again. Its compressors
+    compare sizes before they decode.
     """
+    where = f"{chunks.name}/{path}".rstrip("/")
+    if "codecs" in told:
+        told = {**told, "codecs": sized_codecs(told["codecs"], where)}
+    elif isinstance(told.get("compressor"), dict):
+        codec = get_codec(dict(told["compressor"]))
+        told = {**told, "compressor": SizedCodec(codec, decoded_bytes(told), where)}
     return zarr.Array.from_dict(StorePath(ObjectStore(chunks), path), told)
+
+
+def sized_codecs(told: Sequence[Any], where: str) -> list[Any]:
+    """Return the codecs of an array, with compressors that compare sizes before they decode."""
+    names = [_name(codec) for codec in told]
+    # Only what is compressed first has the size of the array's own chunk.
+    first = names.index("bytes") + 1 if "bytes" in names else None
+    found: list[Any] = []
+    for at, (name, codec) in enumerate(zip(names, told, strict=True)):
+        if name == "sharding_indexed":
+            given = dict(codec.get("configuration") or {})
+            given["codecs"] = sized_codecs(given.get("codecs") or (), where)
+            found.append({**codec, "configuration": given})
+        elif name.removeprefix("numcodecs.") in _SIZED:
+            whole = {"name": codec} if isinstance(codec, str) else codec
+            made = get_codec_class(name).from_dict(whole)
+            found.append(_Sized(made, name.removeprefix("numcodecs."), at == first, where))
+        else:
+            found.append(codec)
+    return found
+
+
+_SIZED: Final = frozenset({"blosc", "zstd", "lz4", "gzip", "zlib", "bz2"})
+
+
+def _name(codec: Any) -> str:
+    return str(codec.get("name", "")) if isinstance(codec, Mapping) else str(codec)
+
+
+@dataclass(frozen=True)
+class _Sized(BytesBytesCodec):
+    """A compressor that decodes only what has the right sizes."""
+
+    codec: Any
+    name: str
+    first: bool
+    where: str
+
+    is_fixed_size = False
+
+    def to_dict(self) -> dict[str, Any]:
+        made: dict[str, Any] = self.codec.to_dict()
+        return made
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        raise NotImplementedError
+
+    def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
+        return replace(self, codec=self.codec.evolve_from_array_spec(array_spec))
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
+        size_bytes = math.prod(chunk_spec.shape) * _item_bytes(chunk_spec) if self.first else None
+        body = chunk_data.as_numpy_array()
+        found = await asyncio.to_thread(decoded, self.name, body, size_bytes, self.where)
+        if found is not None:
+            return chunk_spec.prototype.buffer.from_array_like(found)
+        compare(self.name, body, size_bytes, self.where)
+        made: Buffer
+        with decoding(DAMAGED, self.where):
+            (made,) = await self.codec.decode([(chunk_data, chunk_spec)])
+        if size_bytes is not None and len(made) != size_bytes:
+            why = f"{len(made):,} bytes, not {size_bytes:,}"
+            raise CorruptError(DAMAGED, address=self.where, why=why)
+        return made
+
+    async def _encode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer | None:
+        made: Buffer | None
+        (made,) = await self.codec.encode([(chunk_data, chunk_spec)])
+        return made
+
+
+def _item_bytes(spec: ArraySpec) -> int:
+    dtype: Any = spec.dtype  # of numpy in zarr 3.0
+    native = getattr(dtype, "to_native_dtype", None)
+    return int((dtype if native is None else native()).itemsize)
 
 
 class ObjectStore(Store):

@@ -15,7 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, MissingExtraError, NotFoundError, requiring
+from openallen.errors import (
+    CorruptError,
+    MissingExtraError,
+    NotFoundError,
+    OpenAllenError,
+    requiring,
+)
 from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
 from openallen.json_text import load_json
@@ -203,7 +209,8 @@ class Hierarchy:
             If nothing that is installed decodes it, with what would.
         """
         path = path.strip("/")
-        told = self.described(path)
+        lead = f"{path}/" if path else ""
+        told = self._document(f"{lead}{'zarr.json' if self.format == 3 else '.zarray'}")
         if told is None or "shape" not in told:
             if self._known.get(path) == "array":
                 raise CorruptError(
@@ -214,6 +221,8 @@ class Hierarchy:
             raise NotFoundError("no such array", address=self.name, why=path)
         if self.format == 2:
             self._compare(path, told)
+        flat = self.format == 2 and not told.get("dimension_separator")
+        self.chunks.register(path, may_nest=flat)
         need_codecs(codecs_of(told), self.name)
         try:
             if self.format == 2 and holds_objects(told):
@@ -225,6 +234,13 @@ class Hierarchy:
                 address=f"{self.name}/{path}",
                 why=str(error)[:200],
             ) from error
+
+    def holds_chunks(self, path: str) -> bool:
+        """Return whether an array has any chunk; true where that cannot be found out."""
+        try:
+            return self._objects.holds(path.strip("/"))
+        except OpenAllenError:  # whoever may read objects may still not list them
+            return True
 
     def _chunk_keys(self, path: str, grid: Iterable[int]) -> Iterator[str]:
         """Name all chunks of an array."""
@@ -249,7 +265,7 @@ class Hierarchy:
             raise MissingExtraError("ephys", "Zarr of version 3")
         with requiring("reading Zarr", "ephys"):
             from openallen.formats import zarr2
-        return zarr2.array_of(self.chunks, path)
+        return zarr2.array_of(self.chunks, path, told)
 
     def _compare(self, path: str, told: Mapping[str, Any]) -> None:
         copy = self._of_copy(f"{path}/.zarray" if path else ".zarray")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from openallen.errors import AnswerError, NotFoundError, UnreachableError
+from openallen.formats.objects import DOCUMENTS
 from openallen.transport.http import Response
 from openallen.transport.s3 import Bucket, Listed
 from openallen.transport.sniff import sniff
@@ -196,6 +197,12 @@ class RemoteObjects:
     def folders(self, path: str = "") -> tuple[str, ...]:
         """Name the folders directly below a folder, in order."""
         return self.level(path)[1]
+
+    def holds(self, path: str = "") -> bool:
+        """Return whether anything lies below a folder but documents of Zarr."""
+        entries, folders = self.level(path)
+        names = (entry.key.rpartition("/")[2] for entry in entries)
+        return bool(folders) or any(name not in DOCUMENTS for name in names)
 
     # --- asking -----------------------------------------------------------------------------------
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.display import card, count_text, facts_text
-from openallen.errors import NotFoundError, UsageError, requiring
+from openallen.errors import CorruptError, NotFoundError, UsageError, requiring
 from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects, Objects
-from openallen.formats.omezarr.multiscale import Level, read_multiscale
+from openallen.formats.omezarr.multiscale import Level, read_multiscale, scaled_by_sizes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,7 +19,7 @@ __all__ = ["OmeZarr"]
 
 
 class OmeZarr:
-    """One multiscale image, of any version of OME-Zarr, in Zarr 2 or 3.
+    """One multiscale image, OME-Zarr 0.1 to 0.6, in Zarr 2 or 3.
 
     Parameters
     ----------
@@ -69,6 +69,9 @@ class OmeZarr:
         self.place = place.name
         self.attributes: dict[str, Any] = self._hierarchy.attributes
         self.multiscale = read_multiscale(self.attributes, place.name)
+        if not all(level.told for level in self.multiscale.levels[1:]):
+            shapes = [self._shape(level.path) for level in self.multiscale.levels]
+            self.multiscale = scaled_by_sizes(self.multiscale, shapes)
         self.axes: tuple[str, ...] = tuple(axis.name for axis in self.multiscale.axes)
         self.scales_um = tuple(level.scale for level in self.multiscale.levels)
         self.origins_um = tuple(level.origin for level in self.multiscale.levels)
@@ -100,6 +103,26 @@ class OmeZarr:
     def _array(self, path: str) -> Any:
         return self._hierarchy.array(path)
 
+    def _shape(self, path: str) -> tuple[int, ...]:
+        told = (self._hierarchy.described(path) or {}).get("shape")
+        shape = tuple(told) if isinstance(told, list) else ()
+        if len(shape) != len(self.multiscale.axes) or not all(type(n) is int for n in shape):
+            raise CorruptError(
+                "this level does not match the axes",
+                address=f"{self.place}/{path}",
+                why=f"shape {shape}, axes {' '.join(a.name for a in self.multiscale.axes)}",
+            )
+        return shape
+
+    def _must_hold(self, path: str) -> None:
+        """Refuse a level without a single chunk: it was lost, or never written."""
+        if path not in self._hierarchy.chunks.found and not self._hierarchy.holds_chunks(path):
+            raise CorruptError(
+                "this level has no chunk at all",
+                address=f"{self.place}/{path}",
+                why="nothing was stored, or it lies elsewhere",
+            )
+
     def level(self, number: int = 0, *, origin: str = "centre") -> xr.DataArray:
         """Return a level as a lazy labelled array.
 
@@ -122,6 +145,8 @@ class OmeZarr:
         ------
         UsageError
             If the level does not exist.
+        CorruptError
+            If its shape does not match the axes; when read, if not one of its chunks is there.
         MissingExtraError
             Without xarray, or the package of a codec.
         """
@@ -137,6 +162,7 @@ class OmeZarr:
         if origin not in {"centre", "stored"}:
             raise UsageError(f"no origin '{origin}'", why="centre or stored")
         level = self.multiscale.levels[number]
+        self._shape(level.path)
         array = self._array(level.path)
         starts = level.stored if origin == "stored" else level.origin
         attrs = {
@@ -148,7 +174,9 @@ class OmeZarr:
 
         def read(key: tuple[Any, ...]) -> Any:
             with decoding("a chunk of this image is damaged", f"{self.place}/{level.path}"):
-                return array[key]
+                found = array[key]
+            self._must_hold(level.path)
+            return found
 
         return lazy_array(
             read,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from openallen.formats.documents import ENDINGS
-from openallen.formats.kinds import H5, STORE, kind_of
+from openallen.formats.kinds import H5, SORTINGS, STORE, kind_of
 from openallen.sources.buckets.listing import Levelled
 
 __all__ = ["Content", "contents"]
@@ -26,7 +26,8 @@ class Content:
     path
         Path in the asset.
     kind
-        ``image``, ``session``, ``recording``, ``zarr``, ``table``, ``hdf5``.
+        ``image``, ``session``, ``recording``, ``sorting``, ``analyzer``, ``zarr``, ``table``,
+        ``hdf5``.
     size_bytes
         Size of a single file; None for stores of many files.
     """
@@ -51,6 +52,10 @@ def contents(place: Levelled, notes: list[str]) -> Iterator[Content]:
                 notes.append(f"only the first {_MOST_FOLDERS} folders were searched")
                 return
             entries, folders = place.level(path)
+            held = {SORTINGS.get(entry.key.rpartition("/")[2]) for entry in entries} - {None}
+            if path and held:
+                yield Content(path, "analyzer" if "analyzer" in held else "sorting")
+                continue
             for entry in entries:
                 yield from _file(_joined(path, entry.key.rpartition("/")[2]), entry.size_bytes)
             below = [_joined(path, name) for name in folders]

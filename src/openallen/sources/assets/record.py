@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from openallen.display import card, facts_text
+from openallen.sources.assets.contradictions import contradictions
 from openallen.sources.assets.names import AssetName, parse_name
 
 __all__ = ["CORE_FILES", "PUBLIC_BUCKET", "Metric", "Record", "Step", "read_time"]
@@ -372,12 +373,16 @@ class Record:
     def sources(self) -> tuple[str, ...]:
         """Names of its source assets: from the metadata, else from the beginning of its own name.
 
-        Empty for raw assets.
+        Empty for raw assets: what else is related to them (``related_data``) is no source.
         """
+        if self.level == "raw":
+            return ()
         description = self.core("data_description")
         value = [*_listed(description.get("source_data")), description.get("input_data_name")]
-        related = _mappings(description.get("related_data"))
-        value += [item.get("related_data_path") for item in related]
+        related = [
+            _text(r.get("related_data_path")) for r in _mappings(description.get("related_data"))
+        ]
+        value += [path for path in related if parse_name(path).acquired is not None]
         found = [parse_name(_text(item)).text for item in value if _text(item)]
         found = [name for name in found if name != self.name]
         if not found and self.parsed.source:
@@ -386,13 +391,18 @@ class Record:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The processing steps, in the order they are listed."""
+        """The processing steps, in the order they are listed.
+
+        Where both generations of lists are there, those of the pipeline come first.
+        """
         processing = self.core("processing")
         pipeline = processing.get("processing_pipeline")
-        value = _listed(processing.get("data_processes"))
-        if not value and isinstance(pipeline, Mapping):
-            value = _listed(pipeline.get("data_processes"))
-        return tuple(_step(item) for item in _flat(value) if isinstance(item, Mapping))
+        value = _listed(pipeline.get("data_processes")) if isinstance(pipeline, Mapping) else []
+        listed = [*_flat(value)]
+        listed += [
+            item for item in _flat(_listed(processing.get("data_processes"))) if item not in listed
+        ]
+        return tuple(_step(item) for item in listed if isinstance(item, Mapping))
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
@@ -455,7 +465,7 @@ class Record:
             description.get(n) for n in ("source_data", "input_data_name", "related_data")
         ):
             found.append("source known from its name only")
-        return tuple(found)
+        return (*found, *contradictions(self))
 
     def to_row(self) -> dict[str, Any]:
         """Return the row of the catalogue."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.display import card, facts_text
 from openallen.errors import CorruptError, NotFoundError, UsageError
 from openallen.formats.metaimage import parse_header, read_metaimage
-from openallen.formats.nrrd import read_nrrd
 from openallen.formats.zips import Zip
 from openallen.sources.atlases.frames import AXES, label
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, DataSet, Kind
+from openallen.sources.atlases.volume_files import read_volume_file
 from openallen.store.disk import read_object
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["ConnectivityGrid", "ExpressionGrid", "facts_name", "grid_name", "open_grid"]
 
 _NAME: Final = re.compile(r"grid_(?P<id>\d+)_(?P<kinds>[a-z_]+?)(?:_(?P<um>\d+))?\.(zip|nrrd)")
+
+_OTHERS: Final = re.compile(
+    r"(?:structure|annotation|average_template|ara_nissl)_\d+\.nrrd", re.IGNORECASE
+)
+"""Masks, annotations and templates, as the service calls them."""
 
 
 def grid_name(data_set_id: int, kinds: str, resolution_um: int | None = None) -> str:
@@ -266,7 +272,7 @@ class ConnectivityGrid(_Grid):
     Raises
     ------
     NotFoundError
-        If there is none.
+        If there is none, or the file is a mask, an annotation or a template by its name.
     """
 
     _title = "connectivity grid"
@@ -275,8 +281,9 @@ class ConnectivityGrid(_Grid):
     def __init__(self, place: Path | str, resolution_um: int | None = None) -> None:
         super().__init__(_files(Path(place), "nrrd"))
         self.resolution_um = resolution_um
-        if resolution_um is not None and resolution_um not in self.resolutions_um:
-            told = ", ".join(map(str, self.resolutions_um))
+        here = self.resolutions_um
+        if resolution_um is not None and resolution_um not in here:
+            told = ", ".join(map(str, here))
             raise NotFoundError(
                 f"no grid of {resolution_um} µm here",
                 address=str(place),
@@ -292,6 +299,13 @@ class ConnectivityGrid(_Grid):
             match = _NAME.fullmatch(path.name)
             if match is not None and match["um"]:
                 found[match["kinds"], int(match["um"])] = path
+            elif _OTHERS.fullmatch(path.name):
+                raise NotFoundError(
+                    "a volume, but not one of a connectivity grid",
+                    address=str(path),
+                    why="grids are called grid_ID_KIND_SIZE.nrrd",
+                    hint=f"openallen show {shlex.quote(str(path))}",
+                )
             else:
                 found[path.stem, 0] = path
         return dict(sorted(found.items()))
@@ -329,7 +343,7 @@ class ConnectivityGrid(_Grid):
         UsageError
             If it is here in several sizes, and none is chosen.
         IntegrityError
-            If the file is damaged.
+            If the file is damaged, has voxels of another size, or axes that lie obliquely.
         """
         sizes = [um for found, um in self._where if found == kind]
         if resolution_um is None and self.resolution_um in sizes:
@@ -346,14 +360,14 @@ class ConnectivityGrid(_Grid):
             )
         um = sizes[0] if resolution_um is None else resolution_um
         path = self._where[kind, um]
-        header, values = read_nrrd(path.read_bytes(), name=str(path))
-        return label(
-            _missing(values),
-            (um,) * values.ndim if um else header.spacing,
-            name=kind,
-            attrs=self._attrs(kind),
-            where=str(path),
-        )
+        values, told_um, about = read_volume_file(path)
+        spacing_um = (float(um),) * values.ndim if um else told_um
+        if told_um != spacing_um and set(told_um) != {1.0}:  # 1 where a header says nothing
+            raise CorruptError(
+                "a volume of another voxel size", address=str(path), why=f"{told_um}, not {um} µm"
+            )
+        attrs = {**self._attrs(kind), **about}
+        return label(_missing(values), spacing_um, name=kind, attrs=attrs, where=str(path))
 
     @functools.cached_property
     def projection_density(self) -> xr.DataArray:

@@ -6,7 +6,7 @@ import functools
 import operator
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -23,6 +23,8 @@ __all__ = ["Structure", "StructureLike", "Structures"]
 _COLOR: Final = re.compile(r"#?([0-9A-Fa-f]{6})")
 _GREY: Final = "AAAAAA"
 _MOST_NEAR: Final = 5
+_PARENTS: Final = frozenset({"parent_structure_id", "structure_id_path"})
+"""Where rows say what a structure is part of."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,6 +86,36 @@ class Structure:
         return card(self.acronym, facts)
 
 
+def _flat(rows: Iterable[Mapping[str, Any]]) -> Iterator[Structure]:
+    """Return the structures of rows, and of what is nested in them.
+
+    Raises
+    ------
+    AnswerError
+        If a row is not one of a structure, or several say nothing of what they are part of.
+    """
+    waiting: list[tuple[Any, int | None]] = [(row, None) for row in rows]
+    lone = 0
+    while waiting:
+        node, above = waiting.pop()
+        if not isinstance(node, Mapping):
+            raise AnswerError("not a row of a structure", why=repr(node)[:80])
+        structure = Structure.from_row(node)
+        if not _PARENTS.intersection(node):
+            if above is None:
+                lone += 1
+            structure = replace(structure, parent_id=above)
+        yield structure
+        children = node.get("children")
+        inner = children if isinstance(children, list) else ()
+        waiting.extend((child, structure.id) for child in inner)
+    if lone > 1:  # one may be a root
+        raise AnswerError(
+            "structures that do not say what they are part of",
+            why=f"{lone} rows with neither {' nor '.join(sorted(_PARENTS))}",
+        )
+
+
 def _parent(row: Mapping[str, Any]) -> int | None:
     """Return the id of what a row's structure is part of: said, or the last but one of its path.
 
@@ -91,7 +123,8 @@ def _parent(row: Mapping[str, Any]) -> int | None:
     """
     if "parent_structure_id" in row:
         said = row["parent_structure_id"]
-        return None if said is None or said == "" or int(said) < 0 else int(said)
+        none = said is None or said == "" or said != said  # noqa: PLR0124 - NaN, as tables have it
+        return None if none or int(said) < 0 else int(said)
     path: Any = row.get("structure_id_path") or ()
     if isinstance(path, str):
         path = [word for word in path.split("/") if word]
@@ -163,20 +196,10 @@ class Structures(Collection[Structure]):
         Raises
         ------
         AnswerError
-            If a row is not one of a structure, or they do not make a tree.
+            If a row is not one of a structure, they do not say what each is part of, or do not make
+            a tree.
         """
-
-        def flat(nodes: Iterable[Mapping[str, Any]]) -> Iterator[Structure]:
-            waiting = list(nodes)
-            while waiting:
-                node = waiting.pop()
-                if not isinstance(node, Mapping):
-                    raise AnswerError("not a row of a structure", why=repr(node)[:80])
-                yield Structure.from_row(node)
-                children = node.get("children")
-                waiting.extend(children if isinstance(children, list) else ())
-
-        return cls(flat(rows), graph_id)
+        return cls(_flat(rows), graph_id)
 
     @classmethod
     def from_graph(cls, answer: bytes, graph_id: int = 0) -> Structures:

@@ -11,6 +11,7 @@ from openallen.formats.objects import FolderObjects, Objects
 from openallen.json_text import load_json
 from openallen.plans import safe_path
 from openallen.sources.recordings.channels import locations_um, one_each
+from openallen.sources.recordings.clock import clocks
 from openallen.sources.recordings.recording import Recording
 
 if TYPE_CHECKING:
@@ -53,9 +54,16 @@ def open_binary(place: Objects, name: str) -> Recording:
         raise _incomplete(f"{place.name}/{name}", error) from error
     ids = given.get("channel_ids") or list(range(count))
     time_axis = int(given.get("time_axis") or 0)
-    segments = (
+    segments = tuple(
         _traces(place, file, dtype, count, offset=offset, time_axis=time_axis) for file in files
     )
+    counts = [segment.shape[0] for segment in segments]
+    starts, vectors = _starts(document, given)
+    named = given.get("file_timestamps_paths")
+
+    def vector(n: int) -> Any:
+        return vectors[n] if vectors.get(n) is not None else _times(place, named, n)
+
     about = {
         **document.get("annotations", {}),
         **_json(place, "si_folder.json").get("annotations", {}),
@@ -64,14 +72,67 @@ def open_binary(place: Objects, name: str) -> Recording:
     return Recording(
         place=place.name,
         form="binary folder",
-        segments=tuple(segments),
+        segments=segments,
         sampling_frequency_hz=rate,
         channel_ids=tuple(map(str, ids)),
         gain_uv=_numbers(place, "gain_to_uV", given, count),
         offset_uv=_numbers(place, "offset_to_uV", given, count),
         locations_um=locations_um(probe, count),
         annotations=about,
+        clocks=clocks(place.name, rate, counts, starts, vector),
     )
+
+
+def _starts(
+    document: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Any, dict[int, np.ndarray[Any, Any]]]:
+    """Return the starts of segments in seconds, and times of their samples, as described."""
+    import numpy as np
+
+    changed = document.get("times_kwargs")
+    if not isinstance(changed, list) or not all(isinstance(one, dict) for one in changed):
+        return given.get("t_starts"), {}
+    vectors = {}
+    for n, one in enumerate(changed):
+        if isinstance(one.get("time_vector"), list):
+            vectors[n] = np.asarray(one["time_vector"], float)
+    starts = [one.get("t_start") for one in changed]
+    return (given.get("t_starts") if set(starts) <= {None} else starts), vectors
+
+
+def _times(place: Objects, named: Any, segment: int) -> Any:
+    """Return the times of all samples of a segment in seconds, read when sliced; None if none.
+
+    Raises
+    ------
+    NotFoundError
+        If the description names their file, and it is not there.
+    """
+    import numpy as np
+
+    told = isinstance(named, list) and segment < len(named) and named[segment]
+    # Until 2025 the file was not named. Full paths are those of the machine that wrote it.
+    name = str(named[segment]).replace("\\", "/").rpartition("/")[2] if told else ""
+    name = name or f"times_cached_seg{segment}.raw"
+    found = place.stat(name)
+    if found is None and told:
+        raise NotFoundError("times file missing", address=f"{place.name}/{name}")
+    if found is None:
+        return _npy(place, f"times_cached_seg{segment}.npy")
+    if found[0] % 8:
+        raise TruncatedError("times are truncated", address=f"{place.name}/{name}")
+    return _Column(_traces(place, name, np.dtype("<f8"), 1, offset=0, time_axis=0))
+
+
+class _Column:
+    """The only column of rows that are read when they are sliced."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+        self.shape = (rows.shape[0],)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._rows[key][:, 0]
 
 
 def _samples(given: dict[str, Any], where: str) -> tuple[int, np.dtype[Any], float]:
@@ -173,15 +234,19 @@ class _RemoteRows:
 def _numbers(
     place: Objects, name: str, given: Mapping[str, Any], count: int
 ) -> np.ndarray[Any, Any] | None:
+    found = _npy(place, f"properties/{name}.npy")
+    return one_each(given.get(name) if found is None else found, name, count, place.name)
+
+
+def _npy(place: Objects, key: str) -> Any:
+    """Return an array of numpy; None where there is none."""
     import numpy as np
 
-    key = f"properties/{name}.npy"
     body = place.get(key)
-    found: Any = given.get(name)
-    if body is not None:
-        try:
-            found = np.load(io.BytesIO(body), allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            where = f"{place.name}/{key}"
-            raise CorruptError("a property is damaged", address=where, why=str(error)) from error
-    return one_each(found, name, count, place.name)
+    if body is None:
+        return None
+    try:
+        return np.load(io.BytesIO(body), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        where = f"{place.name}/{key}"
+        raise CorruptError("a property is damaged", address=where, why=str(error)) from error

@@ -10,6 +10,7 @@ from openallen.display import bytes_text, card, count_text, facts_text, seconds_
 from openallen.errors import MissingExtraError, UsageError, requiring
 from openallen.formats.chunks import decoding
 from openallen.sources.facts import Field
+from openallen.sources.recordings.clock import Clock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +79,8 @@ class Recording:
         Annotations stored with it.
     spikes
         Ground-truth spikes of a simulated recording; None otherwise.
+    clocks
+        The clock of each segment; None where all begin at zero.
     """
 
     place: str
@@ -90,6 +93,51 @@ class Recording:
     locations_um: np.ndarray[Any, Any] | None = None
     annotations: Mapping[str, Any]
     spikes: Spikes | None = None
+    clocks: tuple[Clock, ...] | None = None
+
+    def _clock(self, segment: int, kind: str = "recording") -> Clock:
+        if kind not in {"recording", "segment"}:
+            raise UsageError(f"no clock '{kind}'", why="recording or segment")
+        if self.clocks is not None and kind == "recording":
+            return self.clocks[segment]
+        count = self._segment(segment).shape[0]
+        return Clock(place=self.place, rate_hz=self.sampling_frequency_hz, count=count)
+
+    def times_s(
+        self, segment: int = 0, first: int = 0, last: int | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Return the times of samples on the recording's clock, in seconds.
+
+        Parameters
+        ----------
+        segment
+            Index of the segment.
+        first, last
+            The first sample, and the one after the last; by default all.
+
+        Raises
+        ------
+        UsageError
+            If the segment does not exist.
+        CorruptError
+            If stored times are damaged, or do not ascend.
+        """
+        count = self._segment(segment).shape[0]
+        first, last, _ = slice(first, last).indices(count)
+        return self._clock(segment).times_s(first, max(first, last))
+
+    def times_of(self, samples: np.ndarray[Any, Any], segment: int = 0) -> np.ndarray[Any, Any]:
+        """Return the times of ascending samples on the recording's clock, in seconds.
+
+        Raises
+        ------
+        UsageError
+            If the segment does not exist.
+        CorruptError
+            If there are no such samples, or stored times are damaged.
+        """
+        self._segment(segment)
+        return self._clock(segment).at(samples)
 
     @property
     def durations_s(self) -> tuple[float, ...]:
@@ -98,26 +146,29 @@ class Recording:
 
     def traces(
         self,
-        start_s: float = 0.0,
+        start_s: float | None = None,
         end_s: float | None = None,
         *,
         channels: Sequence[str | int] | None = None,
         segment: int = 0,
         scaled: bool = True,
+        clock: str = "recording",
     ) -> xr.DataArray:
         """Read a part of the traces.
 
         Parameters
         ----------
         start_s, end_s
-            Start and end in seconds from the beginning of the segment; by default, and if beyond
-            it, the end of the segment.
+            Start and end in seconds; by default, and if beyond them, those of the segment.
         channels
             Ids of channels; all if None.
         segment
             Index of the segment.
         scaled
             float32 in µV; else the values as stored.
+        clock
+            ``recording``: times are those stored with the recording, as spikes and stimuli have
+            them, where there are any; ``segment``: seconds from the beginning of the segment.
 
         Returns
         -------
@@ -134,17 +185,16 @@ class Recording:
         MissingExtraError
             If the package of a codec is not installed.
         """
-        import numpy as np
-
         with requiring("labelled traces", "ephys"):
             import xarray as xr
         samples = self._segment(segment)
-        first, last = self._span(segment, start_s, end_s)
+        watch = self._clock(segment, clock)
+        first, last = self._span(watch, start_s, end_s)
         columns = self._columns(channels)
         values = self._read(samples, first, last)[:, columns]
         if scaled:
             values = self._scaled(values, columns)
-        times = np.arange(first, last) / self.sampling_frequency_hz
+        times = watch.times_s(first, last)
         return xr.DataArray(
             values,
             dims=("time", "channel"),
@@ -179,7 +229,7 @@ class Recording:
         -------
         DataArray
             Axes ``sample`` and ``channel``. Samples have no time coordinate, as that of hours would
-            fill the memory: divide by ``attrs["sampling_frequency_hz"]``. ``.chunk()`` makes dask
+            fill the memory: `times_s` returns the times of some. ``.chunk()`` makes dask
             arrays. Channels have the coordinates of `traces`.
 
         Raises
@@ -227,17 +277,18 @@ class Recording:
             )
         return self.segments[number]
 
-    def _span(self, segment: int, start_s: float, end_s: float | None) -> tuple[int, int]:
+    def _span(self, clock: Clock, start_s: float | None, end_s: float | None) -> tuple[int, int]:
         """Return the index of the first sample, and of the one after the last."""
-        count = self.segments[segment].shape[0]
-        first = max(0, round(start_s * self.sampling_frequency_hz))
-        last = count if end_s is None else min(count, round(end_s * self.sampling_frequency_hz))
+        first = 0 if start_s is None else clock.sample(start_s)
+        last = clock.count if end_s is None else clock.sample(end_s)
         if first >= last:
+            asked = [f"{'start' if start_s is None else f'{start_s:g}'}"]
+            asked.append("end" if end_s is None else f"{end_s:g} s")
             raise UsageError(
                 "no samples in this window",
                 address=self.place,
-                why=f"{start_s:g} to {'end' if end_s is None else f'{end_s:g} s'}; "
-                f"the segment has {self.durations_s[segment]:g} s",
+                why=f"{' to '.join(asked)}; the segment has {clock.first_s:g} to {clock.end_s:g} s",
+                hint='clock="segment" counts from its beginning' if clock.told() else "",
             )
         return first, last
 
@@ -301,10 +352,12 @@ class Recording:
     def _more(self) -> dict[str, object]:
         """Return the facts that are not in the title."""
         gain = self.gain_uv
+        told = [text for clock in self.clocks or () if (text := clock.told())]
         lengths = [f"{s.shape[0]:,} ({_duration(d)})" for s, d in self._lengths()]
         return {
             "samples by segment": ", ".join(lengths) if len(lengths) > 1 else None,
             "gain": f"{float(gain[0]):g} µV/bit" if gain is not None and len(gain) else "unknown",
+            "clock": "; ".join(told) or None,
             "probe": self._probe(),
             "ground truth": repr(self.spikes) if self.spikes else None,
             "format": self.form,

@@ -14,7 +14,9 @@ from openallen.sources.base import SURE, Example, Facts, NoOptions, Place, Row, 
 from openallen.sources.buckets.source import BucketSource, Root, parts_of, quoted
 
 if TYPE_CHECKING:
+    from openallen.sources.recordings.analyzer import Analyzer
     from openallen.sources.recordings.recording import Recording
+    from openallen.sources.recordings.sorting import Sorting
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
 
@@ -195,21 +197,25 @@ class RecordingSource(BucketSource):
 
     @classmethod
     def recognise(cls, place: Place) -> int:
-        """Recognise a recording by the files at its root, or by the contents of an HDF5 file."""
+        """Recognise a recording or sorting by the files at its root, or what is in an HDF5 file."""
         if place.is_folder:
-            return SURE if place.kind == "recording" else 0
+            return SURE if place.kind in {"recording", "sorting", "analyzer"} else 0
         if not place.ends(".h5", ".hdf5"):
             return 0
         from openallen.sources.recordings.recognition import holds_mearec
 
         return SURE if holds_mearec(place) else 0
 
-    def open_place(self, place: Place, **options: Any) -> Recording:
-        """Open a recording: a binary folder, a Zarr store, or an HDF5 file of MEArec."""
+    def open_place(self, place: Place, **options: Any) -> Recording | Sorting | Analyzer:
+        """Open a recording (folder, Zarr, HDF5 file of MEArec), a sorting or an analyzer."""
         from openallen.sources.recordings.mearec import open_mearec
         from openallen.sources.recordings.read import open_recording
 
         self.no_options(options, place.name)
+        if place.is_folder and place.kind in {"sorting", "analyzer"}:
+            from openallen.sources.recordings.analyzer import open_sorting
+
+            return open_sorting(place.objects)
         if place.is_folder:
             return open_recording(place.objects if place.path is None else place.path)
         if place.path is not None:

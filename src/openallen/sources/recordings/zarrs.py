@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from openallen.errors import CorruptError, NotFoundError, requiring
 from openallen.formats.objects import Objects
 from openallen.sources.recordings.channels import locations_um, one_each
+from openallen.sources.recordings.clock import clocks
 from openallen.sources.recordings.recording import Recording
 
 if TYPE_CHECKING:
@@ -91,6 +92,13 @@ def open_zarr(place: Objects) -> Recording:
         except NotFoundError:
             return None
 
+    def vector(n: int) -> Any:
+        try:
+            return hierarchy.array(f"times_seg{n}")
+        except NotFoundError:
+            return None
+
+    counts = [segment.shape[0] for segment in segments]
     ids = read("channel_ids")
     gain, offset = (
         one_each(read(f"properties/{name}"), name, width, place.name)
@@ -106,6 +114,7 @@ def open_zarr(place: Objects) -> Recording:
         offset_uv=offset,
         locations_um=locations_um(probe if isinstance(probe, dict) else {}, width),
         annotations=meta.get("annotations") or {},
+        clocks=clocks(place.name, rate, counts, read("t_starts"), vector),
     )
 
 

@@ -122,6 +122,11 @@ class OneObject:
         del path
         return ()
 
+    def holds(self, path: str = "") -> bool:
+        """Return false: there is one object, and no folder."""
+        del path
+        return False
+
     def within(self, path: str) -> OneObject:
         """Return the same object: there is nothing below it."""
         del path
