@@ -6,10 +6,11 @@ import logging
 import lzma
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 from openallen.errors import CorruptError, OpenAllenError, TruncatedError
+from openallen.json_text import load_json
 
 if TYPE_CHECKING:
     from openallen.formats.objects import Objects
@@ -79,12 +80,25 @@ class Chunks:
         ------
         TruncatedError
             If it is a chunk that must not be missing.
+        CorruptError
+            If it is metadata that name a codec that is not known to be harmless.
         """
         if key.rpartition("/")[2] in _DOCUMENTS:
-            return self._objects.get(key, start, stop)
+            return self._document(key, self._objects.get(key, start, stop))
         body = self._objects.get(key, start, stop, self.mark)
         if body is None:
             self._lacks(key)
+        return body
+
+    def _document(self, key: str, body: bytes | None) -> bytes | None:
+        """Check what a Zarr library is about to make codecs of."""
+        from openallen.formats.allowed import check_document
+
+        told: object = None
+        with suppress(ValueError):  # no JSON: the library says so
+            told = load_json(body or b"{}")
+        if isinstance(told, dict):
+            check_document(told, f"{self.name}/{key}")
         return body
 
     def _lacks(self, key: str) -> None:

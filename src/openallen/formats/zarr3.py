@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -15,11 +16,15 @@ from zarr.abc.store import (
     Store,
     SuffixByteRequest,
 )
+from zarr.codecs import vlen_utf8
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import StorePath
 
+from openallen.formats.codecs import check_count
+
 if TYPE_CHECKING:
-    from zarr.core.buffer import Buffer, BufferPrototype
+    from zarr.core.array_spec import ArraySpec
+    from zarr.core.buffer import Buffer, BufferPrototype, NDBuffer
 
     from openallen.formats.chunks import Chunks
 
@@ -34,7 +39,40 @@ def array_of(chunks: Chunks, path: str, told: dict[str, Any]) -> Any:
 
     Made of what was read already: `zarr.open_array` would ask for the same again.
     """
+    if "codecs" in told:
+        told = {**told, "codecs": [_counted(codec) for codec in told["codecs"]]}
     return zarr.Array.from_dict(StorePath(ObjectStore(chunks), path), told)
+
+
+class _Counted:
+    """Looks at the number of texts a chunk says it holds before memory is taken for that many."""
+
+    def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        check_count(chunk_bytes.to_bytes(), math.prod(chunk_spec.shape))
+        return super()._decode_sync(chunk_bytes, chunk_spec)  # type: ignore[misc,no-any-return]
+
+    async def _decode_single(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        check_count(chunk_bytes.to_bytes(), math.prod(chunk_spec.shape))
+        return await super()._decode_single(chunk_bytes, chunk_spec)  # type: ignore[misc,no-any-return]
+
+
+# zarr-python looks for the codec of texts by the name of its class.
+class VLenUTF8Codec(_Counted, vlen_utf8.VLenUTF8Codec):
+    """Texts."""
+
+
+class VLenBytesCodec(_Counted, vlen_utf8.VLenBytesCodec):
+    """Bytes of any length."""
+
+
+_COUNTED: Final = {"vlen-utf8": VLenUTF8Codec, "vlen-bytes": VLenBytesCodec}
+
+
+def _counted(told: Any) -> Any:
+    """Return a codec for texts that counts them; whatever else as it is."""
+    name = told.get("name") if isinstance(told, dict) else told
+    made = _COUNTED.get(name) if isinstance(name, str) else None
+    return made() if made is not None else told
 
 
 class ObjectStore(Store):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
 from openallen.errors import CorruptError, MissingExtraError, NotFoundError, requiring
+from openallen.formats.allowed import check_codecs
 from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
 from openallen.json_text import load_json
@@ -198,7 +199,8 @@ class Hierarchy:
         NotFoundError
             If there is none.
         CorruptError
-            If its metadata makes no sense, or consolidated metadata names it in vain.
+            If its metadata makes no sense, or consolidated metadata names it in vain, or it names
+            a codec that is not known to be harmless.
         MissingExtraError
             If nothing that is installed decodes it, with what would.
         """
@@ -214,6 +216,7 @@ class Hierarchy:
             raise NotFoundError("no such array", address=self.name, why=path)
         if self.format == 2:
             self._compare(path, told)
+        check_codecs(told, f"{self.name}/{path}")
         need_codecs(codecs_of(told), self.name)
         try:
             if self.format == 2 and holds_objects(told):
