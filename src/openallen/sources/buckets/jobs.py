@@ -127,7 +127,7 @@ class PrefixJob:
             notes = (*notes, _told(left_out))
         if not found:
             raise IntegrityError(
-                "no key here can be the name of a file", address=str(address), why=_told(left_out)
+                "unsafe file names, and no others", address=str(address), why=_told(left_out)
             )
         sizes = sorted(entry.size_bytes for entry in found)
         small = sizes[len(sizes) // 2] < _SMALL_BYTES
