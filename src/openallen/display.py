@@ -6,13 +6,13 @@ HTML is escaped, carries no script and no remote asset, and follows light and da
 from __future__ import annotations
 
 import shlex
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import UsageError, requiring
+from openallen.harmless import harmless
 from openallen.paths import expanded
 
 if TYPE_CHECKING:
@@ -128,33 +128,14 @@ def save_figure(draw: Callable[[], Figure], path: Path | str, address: str = "")
 
 
 def facts_text(title: str, facts: Mapping[str, object]) -> str:
-    """Lay facts out below a title, names aligned; facts that are None are left out."""
-    shown = {name: value for name, value in facts.items() if value is not None}
+    """Lay facts out below a title, names aligned; facts that are None are left out.
+
+    Both come from files and services: control characters are spelled out.
+    """
+    shown = {harmless(n): harmless(str(v), lines=True) for n, v in facts.items() if v is not None}
     width = max((len(name) for name in shown), default=0)
     lines = [f"  {name:<{width}}  {value}" for name, value in shown.items()]
-    return "\n".join([title, *lines])
-
-
-def harmless(text: str, *, lines: bool = False) -> str:
-    r"""Write control characters of a text so that no terminal acts on them: ``\x1b[31m``.
-
-    C0, C1 and the marks that turn the direction of writing are spelled out; with `lines`, line
-    breaks stay.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        char if (lines and char == "\n") or not _acts(char) else _spelled(char) for char in text
-    )
-
-
-def _acts(char: str) -> bool:
-    return unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"}
-
-
-def _spelled(char: str) -> str:
-    number = ord(char)
-    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+    return "\n".join([harmless(title, lines=True), *lines])
 
 
 def card(

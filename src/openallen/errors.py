@@ -36,6 +36,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar, Final
 
+from openallen.harmless import harmless
+
 __all__ = [
     "AddressError",
     "AnswerError",
@@ -126,7 +128,7 @@ class OpenAllenError(Exception):
             text += f" ({self.why})"
         if self.hint:
             text += f"\n  {hint_line(self.hint)}"
-        return text
+        return harmless(text, lines=True)
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default hands only `args` back to __init__: between processes the keywords were lost.
@@ -174,7 +176,8 @@ class QueryError(UsageError):
         lead = "…" if start else ""
         caret = " " * (len(lead) + self.position - start) + "^"
         text = f"{self.what} at position {self.position}\n  {lead}{window}\n  {caret}"
-        return f"{text}\n  {hint_line(self.hint)}" if self.hint else text
+        text = f"{text}\n  {hint_line(self.hint)}" if self.hint else text
+        return harmless(text, lines=True)
 
 
 class NotFoundError(OpenAllenError, FileNotFoundError):

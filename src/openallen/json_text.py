@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["load_json"]
+
+_DEEPEST: Final = 200
+"""Far more than any document of the field has, far less than Python can walk."""
 
 
 def load_json(text: bytes | str) -> Any:
@@ -14,9 +17,28 @@ def load_json(text: bytes | str) -> Any:
     Raises
     ------
     ValueError
-        If it is not JSON, or nested so deeply that Python gives up with a RecursionError.
+        If it is not JSON, or nested so deeply that Python, or whoever walks it, gives up with a
+        RecursionError, or holds a number of more digits than Python reads.
     """
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except RecursionError:
         raise json.JSONDecodeError("nested too deeply", "", 0) from None
+    _check_depth(text, found)
+    return found
+
+
+def _check_depth(text: bytes | str, found: Any) -> None:
+    if isinstance(text, str):
+        most = text.count("[") + text.count("{")
+    else:
+        most = text.count(b"[") + text.count(b"{")
+    if most <= _DEEPEST:
+        return
+    level = [found]
+    for _ in range(_DEEPEST):
+        inner = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [v for values in inner for v in values if isinstance(v, (dict, list))]
+        if not level:
+            return
+    raise json.JSONDecodeError("nested too deeply", "", 0)

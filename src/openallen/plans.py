@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 
 from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
 from openallen.errors import ExitCode, IntegrityError, OpenAllenError, UsageError
+from openallen.harmless import harmless
 
 __all__ = [
     "Check",
@@ -291,7 +292,8 @@ class Plan:
         return facts
 
     def __str__(self) -> str:
-        return "\n".join([facts_text(self.title, self._facts()), *(f"  {n}" for n in self.notes)])
+        notes = (f"  {harmless(note)}" for note in self.notes)
+        return "\n".join([facts_text(self.title, self._facts()), *notes])
 
     def __repr__(self) -> str:  # a dataclass's own would write out every file
         return str(self)
@@ -508,7 +510,7 @@ class Report:
         others = len(self.failed) - _NAMED_FAILURES
         if others > 0:
             lines.append(f"  and {others:,} more; all of them with --json")
-        return "\n".join(lines)
+        return harmless("\n".join(lines), lines=True)
 
     def _repr_html_(self) -> str:
         return card(self.plan.title, self._facts())

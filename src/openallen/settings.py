@@ -3,12 +3,17 @@
 Precedence: argument, environment variable (``OPENALLEN_*``), project file (``openallen.toml`` in
 the current folder or the nearest parent), user file (``openallen/config.toml`` in the platform's
 configuration folder), default. Values are read when they are used, never at import.
+
+A project file may have come with somebody else's folder. So it is read only where the user owns it
+and nobody else may change it, and it cannot name a program that is run or a service that is asked.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -21,7 +26,7 @@ from openallen.errors import UsageError
 from openallen.json_text import load_json
 from openallen.paths import expanded
 
-__all__ = ["Settings", "parse_bytes", "project_file", "user_file"]
+__all__ = ["Settings", "parse_bytes", "project_file", "untrusted", "user_file"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40, "pi": 2**50}
@@ -159,11 +164,10 @@ class Settings:
         Raises
         ------
         UsageError
-            For an unknown name or an invalid value, with its origin.
+            For an unknown name, or an invalid value, or one that a project file may not set; with
+            its origin, in a file with its line.
         """
-        found: dict[str, tuple[object, str]] = {}
-        for path, origin in ((user_file(), "user file"), (project_file(), "project file")):
-            found |= {k: (v, f"{origin} {path}") for k, v in _read_file(path).items()}
+        found = _in_user_file() | _in_project_file()
         for name in _READERS:
             variable = f"OPENALLEN_{name.upper()}"
             if variable in os.environ:
@@ -208,19 +212,97 @@ def user_file() -> Path:
 
 
 def project_file() -> Path | None:
-    """Return the nearest ``openallen.toml`` in the current folder or a parent; None without one."""
+    """Return the nearest ``openallen.toml`` in the current folder or a parent; None without one.
+
+    Those that `untrusted` finds a reason for are there, too, and not read.
+    """
     here = Path.cwd()
     return next((p for d in (here, *here.parents) if (p := d / "openallen.toml").is_file()), None)
 
 
-def _read_file(path: Path | None) -> dict[str, object]:
-    if path is None or not path.is_file():
-        return {}
+def untrusted(path: Path) -> str:
+    """Return why a project file is not read; empty for one that is.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+    if not hasattr(os, "getuid"):  # Windows: folders there are not shared as /tmp is
+        return ""
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, nested too deeply
+        itself, target = path.lstat(), path.stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    if not itself.st_uid == target.st_uid == os.getuid():
+        return "it belongs to another user"
+    return "everybody may change it" if target.st_mode & stat.S_IWOTH else ""
+
+
+def _in_user_file() -> dict[str, tuple[object, str]]:
+    return {k: (v, f"user file {at}") for k, (v, at) in _read_file(user_file()).items()}
+
+
+def _in_project_file() -> dict[str, tuple[object, str]]:
+    path = project_file()
+    if path is None:
+        return {}
+    if why := untrusted(path):
+        if path not in _TOLD:
+            _TOLD.add(path)
+            _LOG.warning("%s is not read: %s", path, why)
+        return {}
+    found = {k: (v, f"project file {at}") for k, (v, at) in _read_file(path).items()}
+    for name, (value, origin) in found.items():
+        if name in _READERS and not _is_harmless(name, value):
+            raise UsageError(
+                f"'{name}' cannot be set in {origin}",
+                why="such a file may be somebody else's: programs and services are the user's own",
+                hint=f"set it in {user_file()}, or OPENALLEN_{name.upper()} in the environment",
+            )
+    return found
+
+
+def _is_harmless(name: str, value: object) -> bool:
+    return name in _HARMLESS or (name == "source" and value in {"live", "sample"})
+
+
+_LOG: Final = logging.getLogger("openallen.settings")
+_TOLD: Final[set[Path]] = set()
+"""Files that were said to be ignored: once a process, not at every call."""
+_HARMLESS: Final = frozenset({
+    "attempts", "confirm_bytes", "connect_timeout_s", "connections", "head_timeout_s",
+    "least_bytes_per_s", "offline", "processes", "silence_timeout_s", "store",
+})  # fmt: skip
+"""What a project file may set: where files are kept, and how patiently they are fetched."""
+
+
+def _read_file(path: Path) -> dict[str, tuple[object, str]]:
+    """Return the values in a settings file, each with where it stands."""
+    if not path.is_file():
+        return {}
+    body = b""
+    try:
+        body = path.read_bytes()
+        text = body.decode("utf-8")
+        told = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        why = f"not UTF-8 (at line {line})"
+        raise UsageError("settings cannot be read", address=str(path), why=why) from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError("settings cannot be read", address=str(path), why=why) from error
+    except (ValueError, RecursionError) as error:  # no TOML, nested too deeply, too many digits
         raise UsageError("settings cannot be read", address=str(path), why=str(error)) from error
+    return {name: (value, f"{path}{_line(text, name)}") for name, value in told.items()}
+
+
+def _line(text: str, name: str) -> str:
+    """Return where a setting stands in a file: ``, line 3``; empty where it cannot be found."""
+    quoted = re.escape(name)
+    found = re.search(rf"^[ \t]*\[?[ \t]*[\"']?{quoted}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+    return f", line {text.count(chr(10), 0, found.start()) + 1}" if found else ""
 
 
 def _read(name: str, value: object, origin: str) -> Any:
@@ -231,7 +313,7 @@ def _read(name: str, value: object, origin: str) -> Any:
         raise UsageError(f"unknown setting '{name}' in {origin}", hint=hint)
     try:
         return reader(value)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise UsageError(
             f"invalid value of setting '{name}' from {origin}", why=str(error)
         ) from error

@@ -113,6 +113,31 @@ def test_the_bucket_itself_is_a_catalogue(bucket):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "select * from read_text('{secret}')", "select * from '{secret}'",
+        "select * from read_csv('{secret}')", "from glob('{folder}/*')",
+        "select * from read_parquet('http://127.0.0.1:1/x.parquet')",
+        "copy (select 1) to '{folder}/out.csv'", "copy assets from '{secret}'",
+        "attach '{folder}/new.db' as new", "export database '{folder}/out'",
+        "install httpfs", "load httpfs", "set enable_external_access = true",
+        "pragma enable_external_access", "reset lock_configuration", "drop table assets",
+        "delete from assets", "explain analyze delete from assets",
+        "create table more as select 1", "select 1; drop table assets",
+        "update assets set name = ''", "call checkpoint()", "not sql at all",
+    ],
+)  # fmt: skip
+def test_sql_of_the_catalogue_reads_nothing_else_and_changes_nothing(bucket, tmp_path, text):
+    (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
+    before = {p.name for p in tmp_path.iterdir()}
+    catalogue()
+    with pytest.raises(UsageError):
+        oa.assets.sql(text.format(secret=tmp_path / "secret.csv", folder=tmp_path))
+    assert oa.assets.sql("select count(*) as n from assets") == [{"n": 6}]
+    assert {p.name for p in tmp_path.iterdir()} - before <= {"store"}
+
+
+@pytest.mark.parametrize(
     ("conditions", "names"),
     [
         (["subject=625749"], {RAW, SORTED, NWB}),

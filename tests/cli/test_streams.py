@@ -22,7 +22,21 @@ def _shell(line: str, store: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
-    "words", ["list stack:", "list stack: --json", "list stack: --ids", "show stack:313862022"]
+    "words",
+    [
+        "list stack:",
+        "list stack: --json",
+        "list stack: --ids",
+        "show stack:313862022",
+        "--help",
+        "--version",
+        "config --json",
+        "store path",
+        "query ProjectionImage --all --format csv",
+        "query ProjectionImage --format xml",
+        "show stack:1 --json",
+        "demo --help",
+    ],
 )
 def test_a_full_disk_behind_the_output_is_an_error_in_words(words, tmp_path):
     done = _shell(f"{words} >/dev/full", tmp_path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openallen.errors import UsageError
-from openallen.settings import Settings, parse_bytes, user_file
+from openallen.settings import Settings, parse_bytes, untrusted, user_file
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def test_argument_beats_environment_beats_project_beats_user_beats_default(monke
     assert Settings.load().attempts == 6
     project = write(tmp_path / "openallen.toml", "attempts = 7")
     assert Settings.load().attempts == 7
-    assert Settings.load().origins["attempts"] == f"project file {project}"
+    assert Settings.load().origins["attempts"] == f"project file {project}, line 1"
     monkeypatch.setenv("OPENALLEN_ATTEMPTS", "8")
     assert Settings.load().attempts == 8
     assert Settings.load(attempts=9).attempts == 9
@@ -105,3 +106,78 @@ def test_sizes(text, size):
 @given(st.integers(0, 10**15))
 def test_plain_numbers_are_bytes(size):
     assert parse_bytes(str(size)) == parse_bytes(f"{size:_}") == size
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'validator = "/tmp/mine"', 's3_endpoint = "http://127.0.0.1:1"', 'verify_later = true',
+        'docdb_url = "http://127.0.0.1:1"', 'source = "http://127.0.0.1:1"',
+        '[projects.visual-behavior-ophys]\nbucket = "mine"', 'projects.a.bucket = "mine"',
+        '"validator" = "/tmp/mine"',
+    ],
+)  # fmt: skip
+def test_a_project_file_names_no_program_and_no_service(monkeypatch, tmp_path, line):
+    write(tmp_path / "openallen.toml", f"attempts = 3\n\n{line}")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    with pytest.raises(UsageError, match=r"cannot be set in project file .*toml, line 3") as caught:
+        Settings.load()
+    assert str(user_file()) in str(caught.value)
+    (tmp_path / "openallen.toml").unlink()
+    write(user_file(), line)  # the user's own may
+    assert Settings.load()
+
+
+def test_settings_that_a_project_file_may_have(tmp_path):
+    write(tmp_path / "openallen.toml", 'store = "/data/allen"\nsource = "sample"\noffline = true')
+    found = Settings.load()
+    assert (found.store, found.source, found.offline) == (Path("/data/allen"), "sample", True)
+
+
+def test_a_project_file_that_others_may_change_is_not_read(tmp_path, caplog):
+    path = write(tmp_path / "openallen.toml", "attempts = 3")
+    path.chmod(0o666)
+    assert Settings.load().attempts == 5
+    assert Settings.load().attempts == 5
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{path} is not read: everybody may change it"
+    ]
+    path.chmod(0o644)
+    assert Settings.load().attempts == 3
+
+
+@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root gives files away")
+def test_a_project_file_of_another_user_is_not_read(tmp_path):
+    path = write(tmp_path / "openallen.toml", 'attempts = 3\nvalidator = "/tmp/mine"')
+    os.chown(path, 12345, 12345)
+    assert Settings.load().attempts == 5
+    assert untrusted(path) == "it belongs to another user"
+    (tmp_path / "mine.toml").write_text("attempts = 3")
+    path.unlink()
+    path.symlink_to(tmp_path / "mine.toml")
+    os.lchown(path, 12345, 12345)  # somebody else's link to a file of ours
+    assert Settings.load().attempts == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("attempts = 3\noffline = \n", "line 2"),
+        ("attempts = 3\n\nconnections = 'x'\n", "line 3"),
+        ("attempts = 3\nconfirm_bytes = " + "9" * 400, "line 2"),
+        ("attempts = 3\nconnections = 1e400", "line 2"),
+        ("attempts = 3\nconnections = " + "9" * 5000, "cannot be read"),
+        ("attempts = 3\nsilence_timeout_s = nan", "line 2"),
+        ("store = '~nosuchuser/x'", "line 1"),
+        ("store = " + "[" * 3000, "cannot be read"),
+        ("attempts = 3\nsource = '\udcff'", "line 2"),
+    ],
+)  # fmt: skip
+def test_damaged_settings_name_the_line(text, says):
+    path = write(user_file(), "")
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UsageError) as caught:
+        Settings.load()
+    assert says in str(caught.value)
+    assert str(path) in str(caught.value)

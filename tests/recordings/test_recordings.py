@@ -200,7 +200,7 @@ def test_a_codec_nobody_knows_is_named(made, tmp_path):
     told = json.loads((folder / "traces_seg0" / ".zarray").read_text())
     told["compressor"] = {"id": "brainzip", "level": 3}
     (folder / "traces_seg0" / ".zarray").write_text(json.dumps(told))
-    with pytest.raises(MissingExtraError, match="'brainzip'"):
+    with pytest.raises(CorruptError, match="'brainzip'"):
         open_recording(folder).traces()
 
 

@@ -26,6 +26,7 @@ from openallen.errors import (
     OfflineError,
     UsageError,
 )
+from openallen.settings import user_file
 from openallen.sources.releases import PROJECTS, Manifest, Version, compare, open_release
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Project
@@ -357,11 +358,11 @@ def test_offline_what_is_here_works_and_what_is_missing_is_listed(release, tmp_p
 
 
 def test_projects_come_from_settings_too(release, tmp_path, monkeypatch):
-    (tmp_path / "openallen.toml").write_text(
+    user_file().parent.mkdir(parents=True, exist_ok=True)
+    user_file().write_text(
         '[projects.visual-behavior-ophys]\nbucket = "visual-behavior-ophys-data"\n'
         'title = "our mirror"\n'
     )
-    monkeypatch.chdir(tmp_path)
     opened = open_release(f"{NAME}@0.2.0", tmp_path / "m")
     assert opened.manifest.project.title == "our mirror"
     monkeypatch.setenv("OPENALLEN_PROJECTS", '{"x": {"region": "eu"}}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -10,6 +11,7 @@ from urllib.parse import urlencode
 from openallen.archive.envelopes import csv_answer, failure, json_answer, xml_answer, xml_failure
 from openallen.archive.evaluate import Result, evaluate
 from openallen.archive.faults import App, Fault, Misbehaving
+from openallen.archive.guard import BusyError, Gate, GoneError, guarded
 from openallen.archive.holdings import SAMPLE, Holdings
 from openallen.archive.pictures import Pictures, View
 from openallen.archive.relations import Refusal
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["archive_app"]
 
 _IMAGE_SERVICES: Final = ("image", "section_image", "projection_image", "atlas_image")
+_BOUNDS: Final = {"downsample": (0, 16), "quality": (0, 100)}
 _UNDERSTOOD: Final = frozenset({"downsample", "quality", "left", "top", "width", "height"})
 
 
@@ -71,7 +74,7 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         *(Route(f"/api/v2/{name}_download/{{id:int}}", services.image) for name in _IMAGE_SERVICES),
     ]
     app: App = Starlette(routes=routes)
-    return Misbehaving(app, faults) if faults else app
+    return guarded(Misbehaving(app, faults) if faults else app)
 
 
 class _Services:
@@ -79,6 +82,7 @@ class _Services:
         self._holdings = holdings
         self._pictures = Pictures(holdings)
         self._volumes = Volumes(holdings)
+        self._gate = Gate()
 
     def about(self, request: Request) -> Response:
         del request
@@ -140,7 +144,23 @@ class _Services:
 
     # --- bytes ----------------------------------------------------------------------------------
 
-    def file(self, request: Request) -> Response:
+    async def _worked(
+        self, request: Request, work: Callable[[Callable[[], bool]], Response]
+    ) -> Response:
+        """Return what takes processor time, made for a few at once and for clients still there."""
+        from starlette.responses import Response
+
+        try:
+            return await self._gate.run(request, work)
+        except BusyError:
+            return Response("busy", 503, headers={"retry-after": "2"}, media_type="text/plain")
+        except GoneError:
+            return Response(status_code=499)
+
+    async def file(self, request: Request) -> Response:
+        return await self._worked(request, lambda _: self._file(request))
+
+    def _file(self, request: Request) -> Response:
         from starlette.responses import FileResponse
 
         path = self._holdings.file(request.path_params["id"])
@@ -151,21 +171,26 @@ class _Services:
         headers = {"openallen-simulated": "true"} if made else {}
         return FileResponse(path, headers=headers, filename=path.name)
 
-    def grid(self, request: Request) -> Response:
-        include = request.query_params.get("include", "")
-        return _volume(lambda: self._volumes.grid(request.path_params["id"], include))
+    async def grid(self, request: Request) -> Response:
+        include, number = request.query_params.get("include", ""), request.path_params["id"]
+        return await self._worked(
+            request, lambda _: _volume(lambda: self._volumes.grid(number, include))
+        )
 
-    def connectivity(self, request: Request) -> Response:
+    async def connectivity(self, request: Request) -> Response:
         """Return one NRRD; defaults are those of the service."""
         image = request.query_params.get("image", "projection_density")
         resolution = request.query_params.get("resolution", "25")
-        if not resolution.isdigit():
+        if not (resolution.isascii() and resolution.isdigit()):
             return _page(400, f"'{resolution}' is not a number")
-        number = request.path_params["id"]
-        return _volume(lambda: self._volumes.connectivity(number, image, int(resolution)))
+        number, um = request.path_params["id"], int(resolution)
+        return await self._worked(
+            request, lambda _: _volume(lambda: self._volumes.connectivity(number, image, um))
+        )
 
-    def published(self, request: Request) -> Response:
-        return _volume(lambda: self._volumes.published(request.path_params["path"]))
+    async def published(self, request: Request) -> Response:
+        path = request.path_params["path"]
+        return await self._worked(request, lambda _: _volume(lambda: self._volumes.published(path)))
 
     def image(self, request: Request) -> Response:
         """Redirect to the image server, as the service does."""
@@ -195,7 +220,10 @@ class _Services:
             return _page(400, f"this archive does not support {', '.join(request.query_params)}")
         return _streamed(path.read_bytes(), "image/svg+xml")
 
-    def picture(self, request: Request) -> Response:
+    async def picture(self, request: Request) -> Response:
+        return await self._worked(request, lambda gone: self._picture(request, gone))
+
+    def _picture(self, request: Request, gone: Callable[[], bool]) -> Response:
         given = dict(request.query_params)
         path = given.pop("path", "")
         given.pop("mime", None)
@@ -211,7 +239,7 @@ class _Services:
                 numbers.get("height"),
                 numbers.get("quality"),
             )
-            picture = self._pictures.by_path(path, view)
+            picture = self._pictures.by_path(path, view, gone)
         except Refusal as error:
             return _page(404, str(error))
         except UsageError as error:
@@ -225,9 +253,14 @@ def _numbers(given: dict[str, str]) -> dict[str, int]:
     if unknown:
         raise UsageError(f"this archive does not support {', '.join(unknown)}")
     try:
-        return {name: int(text) for name, text in given.items()}
+        found = {name: int(text) for name, text in given.items()}
     except ValueError as error:
         raise UsageError(f"a number is needed: {error}") from None
+    for name, number in found.items():
+        least, most = _BOUNDS.get(name, (0, 1 << 20))
+        if not least <= number <= most:
+            raise UsageError(f"{name} is {number}, not between {least} and {most}")
+    return found
 
 
 def _rows(result: Result, form: str) -> Response:
@@ -294,4 +327,4 @@ def _bytes(volume: Volume) -> Response:
 def _page(status: int, text: str) -> Response:
     from starlette.responses import HTMLResponse
 
-    return HTMLResponse(f"<!DOCTYPE html><html><body>{text}</body></html>", status)
+    return HTMLResponse(f"<!DOCTYPE html><html><body>{escape(text)}</body></html>", status)

@@ -78,6 +78,9 @@ class Holdings:
         for path in sorted((root / "tables").glob("*")):
             if path.suffix in _READERS:
                 self._load(path)
+        # Requests become SQL made by us; should one ever be more, it reaches these tables only.
+        self._db.execute("SET enable_external_access = false")
+        self._db.execute("SET lock_configuration = true")
 
     def _read_about(self) -> dict[str, Any]:
         path = self.root / "archive.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,13 +83,22 @@ class Pictures:
             raise Refusal(f"no image {image_id}")
         return row
 
-    def by_path(self, path: str, view: View) -> Picture:
+    def by_path(self, path: str, view: View, gone: Callable[[], bool] = lambda: False) -> Picture:
         """Return a picture by the path its row names.
+
+        Parameters
+        ----------
+        path
+            The path.
+        view
+            The part of it.
+        gone
+            Returns whether nobody waits for it any more.
 
         Raises
         ------
         Refusal
-            If there is no such picture, or no such part of it.
+            If there is no such picture, or no such part of it, or nobody waits for it.
         """
         row = self._holdings.row("sub_images", "path", path)
         if row is None:
@@ -98,7 +108,7 @@ class Pictures:
             if key in self._cached:
                 self._cached.move_to_end(key)
                 return self._cached[key]
-        picture = self._make(row, view)
+        picture = self._make(row, view, gone)
         with self._lock:
             if key not in self._cached:
                 self._cached_bytes += len(picture.jpeg)
@@ -107,7 +117,7 @@ class Pictures:
                 self._cached_bytes -= len(self._cached.popitem(last=False)[1].jpeg)
         return picture
 
-    def _make(self, row: dict[str, Any], view: View) -> Picture:
+    def _make(self, row: dict[str, Any], view: View, gone: Callable[[], bool]) -> Picture:
         stored = self._holdings.picture(int(row["id"]))
         if stored is not None:
             whole = View() == View(
@@ -123,7 +133,7 @@ class Pictures:
         )
         if scene is None:
             raise Refusal(f"this archive has no pixels of image {row['id']}")
-        image = _part(render(scene, row, view.downsample), view)
+        image = _part(render(scene, row, view.downsample, gone), view)
         return Picture(encode(image, view.quality), simulated=True)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.archive.relations import Refusal
 from openallen.errors import requiring
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ class Scene:
     first_section: int
 
 
-def render(scene: Scene, row: Mapping[str, Any], downsample: int) -> Image.Image:
+def render(
+    scene: Scene,
+    row: Mapping[str, Any],
+    downsample: int,
+    gone: Callable[[], bool] = lambda: False,
+) -> Image.Image:
     """Draw the image of one row at a tier.
 
     Parameters
@@ -63,6 +69,8 @@ def render(scene: Scene, row: Mapping[str, Any], downsample: int) -> Image.Image
         A row of the table ``sub_images``: a plane, or a projection.
     downsample
         Halvings of both sides.
+    gone
+        Returns whether nobody waits for it any more; looked at between the steps.
 
     Returns
     -------
@@ -71,6 +79,8 @@ def render(scene: Scene, row: Mapping[str, Any], downsample: int) -> Image.Image
 
     Raises
     ------
+    Refusal
+        If nobody waits for it.
     MissingExtraError
         Without the extra ``web``.
     """
@@ -87,8 +97,15 @@ def render(scene: Scene, row: Mapping[str, Any], downsample: int) -> Image.Image
         return image
     z_um = scene.z_offset_um + (row["section_number"] - scene.first_section) * scene.z_step_um
     _draw(image, scene, px_per_um, z_um=z_um)
+    _still(gone)
     blurred = image.filter(ImageFilter.GaussianBlur(0.7))
+    _still(gone)
     return _grained(blurred, seed=int(row["id"]))
+
+
+def _still(gone: Callable[[], bool]) -> None:
+    if gone():
+        raise Refusal("the client is gone")
 
 
 def _draw(

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openallen.archive.faults import App
 from openallen.errors import StoreError, requiring
@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["serve", "serving"]
 
+_CONNECTIONS: Final = 2000
+
 
 def _server(app: App) -> uvicorn.Server:
     with requiring("serving an archive", "web"):
         import uvicorn
+    from openallen.archive.slow import Timed
+
     config = uvicorn.Config(
         app,
+        http=Timed,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
         log_config=None,
         log_level="critical",
         access_log=False,

@@ -18,6 +18,7 @@ from typing import Any, Final
 import click
 
 from openallen.errors import ExitCode, OpenAllenError, StoreError, UsageError, requiring
+from openallen.harmless import harmless, harmless_json
 from openallen.version import __version__
 
 __all__ = ["COMMANDS", "ExampleCommand", "main", "root"]
@@ -41,6 +42,32 @@ COMMANDS = {
 
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+
+
+class _HarmlessFormatter(logging.Formatter):
+    """Spells out what a terminal would act on: messages hold names from elsewhere."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record), lines=True)
+
+
+def log_to_stderr(level: int, *, named: bool = False) -> None:
+    """Write messages of a level and above to stderr.
+
+    Parameters
+    ----------
+    level
+        A level of `logging`.
+    named
+        Write who says it, too.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_HarmlessFormatter("%(name)s: %(message)s" if named else "%(message)s"))
+    everything = logging.getLogger()
+    for former in [h for h in everything.handlers if isinstance(h.formatter, _HarmlessFormatter)]:
+        everything.removeHandler(former)
+    everything.addHandler(handler)
+    everything.setLevel(level)
 
 
 class ExampleCommand(click.Command):
@@ -149,8 +176,7 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     # Where a connection to the sample ends early, asyncio says so in words that help nobody.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
-    if debug:
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
+    log_to_stderr(logging.DEBUG if debug else logging.WARNING, named=debug)
     as_json = "--json" in arguments
     return _guarded(
         lambda: root.main(arguments, "openallen", standalone_mode=False), as_json, debug
@@ -234,8 +260,6 @@ def _same_command(plan: Any) -> str:
 
 
 def _say(text: str, code: ExitCode) -> int:
-    from openallen.display import harmless
-
     sys.stderr.write(harmless(text, lines=True) + "\n")
     return code
 
@@ -256,7 +280,7 @@ def _as_typed(hint: str) -> str:
 def _fail(error: OpenAllenError, *, as_json: bool, debug: bool) -> int:
     error.hint = _as_typed(error.hint)
     if debug:
-        traceback.print_exception(error)
+        sys.stderr.write(harmless("".join(traceback.format_exception(error)), lines=True))
     if error.exit_code == ExitCode.INCOMPLETE:
         # The report, printed already, names each failure: the summary need not.
         return _say(f"error: {error.what}", error.exit_code)
@@ -269,5 +293,5 @@ def _fail(error: OpenAllenError, *, as_json: bool, debug: bool) -> int:
             "hint": error.hint or None,
             "exit_code": int(error.exit_code),
         }
-        sys.stdout.write(json.dumps({"error": document}, ensure_ascii=False) + "\n")
+        sys.stdout.write(harmless_json(json.dumps({"error": document}, ensure_ascii=False)) + "\n")
     return _say(f"error: {error}", error.exit_code)

@@ -6,7 +6,7 @@ import click
 
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
-from openallen.settings import project_file, user_file
+from openallen.settings import project_file, untrusted, user_file
 from openallen.sources.tables import Rows
 
 __all__ = ["command"]
@@ -20,7 +20,8 @@ def command(call: Call) -> int:
     """Show all settings with their values and origins.
 
     Precedence: command-line option, environment variable (OPENALLEN_*), openallen.toml in this
-    folder or the nearest parent, user settings file, default.
+    folder or the nearest parent (if you own it; it cannot name programs or services), user
+    settings file, default.
     """
     settings = call.settings
     rows = [
@@ -33,5 +34,8 @@ def command(call: Call) -> int:
     ]
     call.out.rows(Rows(rows, ("setting", "value", "from"), id_column="setting", noun="setting"))
     call.out.say(f"  user settings file: {user_file()}")
-    call.out.say(f"  project settings file: {project_file() or 'none'}")
+    project = project_file()
+    ignored = untrusted(project) if project else ""
+    note = f" (not read: {ignored})" if ignored else ""
+    call.out.say(f"  project settings file: {project or 'none'}{note}")
     return 0

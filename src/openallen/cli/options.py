@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openallen.cli.app import ExampleCommand
+from openallen.cli.app import ExampleCommand, log_to_stderr
 from openallen.cli.output import Output
 from openallen.errors import OpenAllenError, ShortAnswerError, ShortAnswerWarning, UsageError
 from openallen.settings import Settings
@@ -100,7 +100,7 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if verbose and not debug:
             level = logging.INFO if verbose == 1 else logging.DEBUG
-            logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
+            log_to_stderr(level)
         settings = Settings.load(offline=offline, source=source, store=store)
         out = Output(as_json=as_json, ids=ids, quiet=quiet, verbose=verbose + (2 if debug else 0))
         return function(Call(settings, out), **rest)

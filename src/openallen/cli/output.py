@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openallen.display import harmless
+from openallen.harmless import harmless, harmless_json
 from openallen.sources.tables import cell_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from openallen.sources.tables import Rows
 
-__all__ = ["Output"]
+__all__ = ["Output", "json_text"]
 
 _WIDEST = 40
 
@@ -53,12 +53,12 @@ class Output:
     ) -> None:
         """Write one thing: the document as JSON, its ids, or its text."""
         if self.as_json:
-            self.raw(json.dumps(document, ensure_ascii=False, indent=1, default=str))
+            self.raw(json_text(document, indent=1))
         elif self.ids:
             for item in ids:
                 self.raw(harmless(str(item)))
         else:
-            self.raw(text)
+            self.raw(harmless(text, lines=True))
 
     def rows(self, rows: Rows, *, more: str = "") -> int:
         """Write rows, as they come where that can be done; return how many there were.
@@ -96,7 +96,7 @@ class Output:
         for name in fitting:
             numeric = all(_is_number(r.get(name)) for r in rows[:50])
             table.add_column(
-                name,
+                harmless(name),
                 overflow="ellipsis",
                 no_wrap=True,
                 justify="right" if numeric else "left",
@@ -160,8 +160,21 @@ def _fitting(
     return found
 
 
+def json_text(document: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return JSON that a terminal can show: what it would act on is escaped, values are the same.
+
+    Parameters
+    ----------
+    document
+        What is written.
+    indent
+        Blanks for each level; None for one line.
+    """
+    return harmless_json(json.dumps(document, ensure_ascii=False, indent=indent, default=str))
+
+
 def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, default=str)
+    return json_text(row)
 
 
 def _cell(value: object) -> str:

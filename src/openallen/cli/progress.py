@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from openallen.display import bytes_text, seconds_text
+from openallen.harmless import harmless
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -121,7 +122,7 @@ class PlainProgress:
     def _line(self, text: str) -> None:
         if not self._quiet:
             with suppress(OSError):
-                sys.stderr.write(text + "\n")
+                sys.stderr.write(harmless(text) + "\n")
 
 
 def _retry_text(file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float) -> str:
@@ -154,7 +155,7 @@ class LiveProgress:
 
         self._meter = meter
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[bytes]}"),
@@ -162,7 +163,9 @@ class LiveProgress:
             console=Console(stderr=True, highlight=False),
             transient=True,
         )
-        self._task = self._progress.add_task(plan.address, total=len(plan.files), bytes="")
+        self._task = self._progress.add_task(
+            harmless(plan.address), total=len(plan.files), bytes=""
+        )
         self._progress.start()
         self._thread = threading.Thread(target=self._draw, daemon=True)
         self._thread.start()
@@ -198,7 +201,7 @@ class LiveProgress:
 
     def _above(self, text: str) -> None:
         if self._progress is not None:
-            self._progress.console.print(text, markup=False)
+            self._progress.console.print(harmless(text), markup=False)
 
     def finished(self) -> None:
         """Remove the bar."""

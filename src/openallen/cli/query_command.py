@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,9 @@ import click
 from openallen.address import Condition
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common, same_command, short_answers
+from openallen.cli.output import json_text
 from openallen.errors import NotFoundError, UsageError, requiring
+from openallen.harmless import harmless
 from openallen.near import closest, nothing_matches
 from openallen.sources.context import connected
 from openallen.sources.tables import Rows
@@ -44,6 +48,9 @@ EXAMPLES = (
     ),
 )
 _FIRST = 50
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of a formula, in wide letters, too."""
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
@@ -58,6 +65,11 @@ _FIRST = 50
 @click.option("--all", "everything", is_flag=True, help="All rows.")
 @click.option("--count", "count_only", is_flag=True, help="Print the number of rows only.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv", "parquet", "xml"]))
+@click.option(
+    "--no-formulas",
+    is_flag=True,
+    help="Put ' before text in CSV that a spreadsheet would compute.",
+)
 @click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 @click.option("--url", "url_only", is_flag=True, help="Print the URL at the live service only.")
 @click.option(
@@ -90,7 +102,9 @@ def command(call: Call, model_or_rma: str, filters: tuple[str, ...], **options: 
         short: Short = "warn" if options["accept_short"] else "error"
         rows = client.rows(query, most, short=short)
         if form in {"csv", "parquet"} or options["to"]:
-            found = _file(call, list(rows), form, options["to"])
+            found = _file(
+                call, list(rows), form, options["to"], formulas=not options["no_formulas"]
+            )
         else:
             total = None if options["everything"] else _total(client, query)
             call.out.as_json = call.out.as_json or form == "json"
@@ -186,15 +200,20 @@ def _raw(query: Query, client: Client, options: dict[str, Any]) -> int:
     return 0
 
 
-def _file(call: Call, rows: list[dict[str, Any]], form: str, to: Path | None) -> int:
+def _file(
+    call: Call, rows: list[dict[str, Any]], form: str, to: Path | None, *, formulas: bool
+) -> int:
     if not rows:
         return 0
     if form == "parquet" and to is None:
         raise UsageError(
             "Parquet is written to a file only", hint=same_command("--to", "rows.parquet")
         )
-    write = {"csv": _csv, "parquet": _parquet}.get(form, _json)
-    _put(write(rows), to)
+    writers: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+        "csv": partial(_csv, formulas=formulas),
+        "parquet": _parquet,
+    }
+    _put(writers.get(form, _json)(rows), to)
     if to is not None:
         call.out.say(f"{len(rows):,} rows in {to}")
     return len(rows)
@@ -203,6 +222,8 @@ def _file(call: Call, rows: list[dict[str, Any]], form: str, to: Path | None) ->
 def _put(data: bytes, to: Path | None) -> None:
     if to is None:
         sys.stdout.flush()
+        if sys.stdout.isatty():  # a pipe gets the bytes as they are
+            data = harmless(data.decode("utf-8", "replace"), lines=True).encode()
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
         return
@@ -211,25 +232,35 @@ def _put(data: bytes, to: Path | None) -> None:
     write_whole(to, data)
 
 
-def _csv(rows: Iterable[dict[str, Any]]) -> bytes:
+def _csv(rows: Iterable[dict[str, Any]], *, formulas: bool = True) -> bytes:
+    """Write CSV; without `formulas`, text that a spreadsheet would compute gets an apostrophe."""
     import json
 
     rows = list(rows)
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
+    cell = _as_it_is if formulas else _disarmed
+    writer.writerow({name: cell(name) for name in names})
     for row in rows:
         writer.writerow(
-            {k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
+            {k: cell(json.dumps(v) if isinstance(v, (list, dict)) else v) for k, v in row.items()}
         )
     return text.getvalue().encode()
 
 
-def _json(rows: Iterable[dict[str, Any]]) -> bytes:
-    import json
+def _as_it_is(value: Any) -> Any:
+    return value
 
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+def _disarmed(value: Any) -> Any:
+    starts = isinstance(value, str) and value.lstrip(" ").startswith(_FORMULAS)
+    return f"'{value}" if starts and not _NUMBER.fullmatch(value) else value
+
+
+def _json(rows: Iterable[dict[str, Any]]) -> bytes:
+
+    return "".join(json_text(row) + "\n" for row in rows).encode()
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:

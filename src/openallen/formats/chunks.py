@@ -6,11 +6,12 @@ import logging
 import lzma
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 from openallen.errors import CorruptError, OpenAllenError, TruncatedError
 from openallen.formats.objects import DOCUMENTS
+from openallen.json_text import load_json
 
 if TYPE_CHECKING:
     from openallen.formats.objects import Objects
@@ -101,10 +102,11 @@ class Chunks:
         TruncatedError
             If it is a chunk that must not be missing.
         CorruptError
-            If it has nothing in it.
+            If it has nothing in it, or it is metadata that name a codec that is not known to be
+            harmless.
         """
         if key.rpartition("/")[2] in DOCUMENTS:
-            return self._objects.get(key, start, stop)
+            return self._document(key, self._objects.get(key, start, stop))
         path, body = self._looked_up(key, start, stop)
         if body is None:
             self._lacks(key)
@@ -137,6 +139,17 @@ class Chunks:
         while path and path not in self._arrays:
             path = path.rpartition("/")[0]
         return path
+
+    def _document(self, key: str, body: bytes | None) -> bytes | None:
+        """Check what a Zarr library is about to make codecs of."""
+        from openallen.formats.allowed import check_document
+
+        told: object = None
+        with suppress(ValueError):  # no JSON: the library says so
+            told = load_json(body or b"{}")
+        if isinstance(told, dict):
+            check_document(told, f"{self.name}/{key}")
+        return body
 
     def _lacks(self, key: str) -> None:
         if self._holes == "refused":

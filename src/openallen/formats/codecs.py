@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import io
 import itertools
 import math
-import pickle
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,14 +12,14 @@ import numpy as np
 from numcodecs.registry import get_codec
 
 from openallen.errors import MissingExtraError
-from openallen.formats import wavpack
+from openallen.formats import pickles, wavpack
 from openallen.formats.chunks import decoding
 from openallen.formats.sized import SizedCodec
 
 if TYPE_CHECKING:
     from openallen.formats.chunks import Chunks
 
-__all__ = ["ObjectArray", "codecs_of", "holds_objects", "need_codecs"]
+__all__ = ["ObjectArray", "check_count", "codecs_of", "holds_objects", "need_codecs"]
 
 _PACKAGES: Final = {"flac": "flac-numcodecs", "wavpack": "wavpack-numcodecs"}
 """Packages that bring codecs numcodecs does not have itself."""
@@ -77,23 +75,6 @@ def holds_objects(told: Mapping[str, Any]) -> bool:
     return told.get("dtype") == "|O"
 
 
-class _Careful(pickle.Unpickler):
-    """Takes plain values and arrays of them; whatever else a pickle names is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the class that a pickle names, if arrays need it."""
-        if module in {"numpy.core.multiarray", "numpy._core.multiarray"} and name in _ARRAY_PARTS:
-            return getattr(importlib.import_module("numpy._core.multiarray"), name)
-        if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
-            return getattr(np, name)
-        if name == "ZarrReference":
-            return dict
-        raise pickle.UnpicklingError(f"{module}.{name} is neither a value nor an array")
-
-
-_ARRAY_PARTS: Final = {"_reconstruct", "scalar"}
-
-
 class ObjectArray:
     """An array of Python objects in Zarr version 2, decoded chunk by chunk.
 
@@ -141,16 +122,31 @@ class ObjectArray:
             if compressor := self._told.get("compressor"):
                 body = bytes(SizedCodec(get_codec(compressor), None, where).decode(body))
             found: Any = body
+            count = math.prod(self._chunks)
             for codec in reversed(self._told.get("filters") or []):
-                found = _unfiltered(codec, found)
+                found = _unfiltered(codec, found, count)
             order = "F" if self._told.get("order") == "F" else "C"
             return np.asarray(found, dtype=object).reshape(self._chunks, order=order)  # type: ignore[call-overload,no-any-return]
 
 
-def _unfiltered(codec: Mapping[str, Any], body: Any) -> Any:
+def _unfiltered(codec: Mapping[str, Any], body: Any, count: int) -> Any:
     if codec.get("id") == "pickle":
-        try:
-            return _Careful(io.BytesIO(body)).load()
-        except pickle.UnpicklingError as error:
-            raise ValueError(str(error)) from error
+        return pickles.values(bytes(body))
+    if str(codec.get("id")).startswith("vlen-"):
+        check_count(body, count)
     return get_codec(dict(codec)).decode(body)
+
+
+def check_count(body: Any, count: int) -> None:
+    """Check how many texts a chunk says it holds, before memory is taken for that many.
+
+    Raises
+    ------
+    ValueError
+        If that is not the number of items in a chunk, or more than its bytes could be.
+    """
+    view = memoryview(body).cast("B")
+    told = int.from_bytes(view[:4], "little")
+    # Each has at least its length: four bytes.
+    if told != count or view.nbytes < 4 + 4 * told:
+        raise ValueError(f"a chunk of {view.nbytes:,} bytes that says it holds {told:,} items")

@@ -52,6 +52,10 @@ class JpegFacts:
     progressive: bool
 
 
+_MOST_PIXELS_A_BYTE: Final = 512
+"""Each block of 8 x 8 pixels takes a bit at least, so that a few bytes cannot ask for gigabytes."""
+
+
 def inspect(data: Buffer) -> JpegFacts:
     """Walk through the structure of a JPEG from its first marker to its last.
 
@@ -78,6 +82,9 @@ def inspect(data: Buffer) -> JpegFacts:
             scans += 1
     if facts is None or not scans:
         raise CorruptError("a JPEG without a picture", why=f"{scans} scans, frame: {facts}")
+    pixels = facts.width_px * facts.height_px
+    if pixels > _MOST_PIXELS_A_BYTE * len(data):
+        raise CorruptError("a JPEG too small for its picture", why=f"{len(data):,} bytes, {facts}")
     return facts
 
 

@@ -55,7 +55,7 @@ def read_markers(source: Path | bytes | str) -> list[Marker]:
             continue
         try:
             markers.append(_marker([field.strip() for field in fields]))
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:
             raise CorruptError(
                 "not a marker file", address=name, why=f"line {number}: {error}"
             ) from error

@@ -19,17 +19,19 @@ from zarr.abc.store import (
     Store,
     SuffixByteRequest,
 )
+from zarr.codecs import vlen_utf8
 from zarr.core.buffer import default_buffer_prototype
 from zarr.registry import get_codec_class
 from zarr.storage import StorePath
 
 from openallen.errors import CorruptError
 from openallen.formats.chunks import decoding
+from openallen.formats.codecs import check_count
 from openallen.formats.sized import DAMAGED, SizedCodec, compare, decoded, decoded_bytes
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
-    from zarr.core.buffer import Buffer, BufferPrototype
+    from zarr.core.buffer import Buffer, BufferPrototype, NDBuffer
 
     from openallen.formats.chunks import Chunks
 
@@ -70,7 +72,7 @@ def sized_codecs(told: Sequence[Any], where: str) -> list[Any]:
             made = get_codec_class(name).from_dict(whole)
             found.append(_Sized(made, name.removeprefix("numcodecs."), at == first, where))
         else:
-            found.append(codec)
+            found.append(_counted(codec))
     return found
 
 
@@ -127,6 +129,37 @@ def _item_bytes(spec: ArraySpec) -> int:
     dtype: Any = spec.dtype  # of numpy in zarr 3.0
     native = getattr(dtype, "to_native_dtype", None)
     return int((dtype if native is None else native()).itemsize)
+
+
+class _Counted:
+    """Looks at the number of texts a chunk says it holds before memory is taken for that many."""
+
+    def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        check_count(chunk_bytes.to_bytes(), math.prod(chunk_spec.shape))
+        return super()._decode_sync(chunk_bytes, chunk_spec)  # type: ignore[misc,no-any-return]
+
+    async def _decode_single(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        check_count(chunk_bytes.to_bytes(), math.prod(chunk_spec.shape))
+        return await super()._decode_single(chunk_bytes, chunk_spec)  # type: ignore[misc,no-any-return]
+
+
+# zarr-python looks for the codec of texts by the name of its class.
+class VLenUTF8Codec(_Counted, vlen_utf8.VLenUTF8Codec):
+    """Texts."""
+
+
+class VLenBytesCodec(_Counted, vlen_utf8.VLenBytesCodec):
+    """Bytes of any length."""
+
+
+_COUNTED: Final = {"vlen-utf8": VLenUTF8Codec, "vlen-bytes": VLenBytesCodec}
+
+
+def _counted(told: Any) -> Any:
+    """Return a codec for texts that counts them; whatever else as it is."""
+    name = told.get("name") if isinstance(told, dict) else told
+    made = _COUNTED.get(name) if isinstance(name, str) else None
+    return made() if made is not None else told
 
 
 class ObjectStore(Store):

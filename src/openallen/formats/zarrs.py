@@ -22,6 +22,7 @@ from openallen.errors import (
     OpenAllenError,
     requiring,
 )
+from openallen.formats.allowed import check_codecs
 from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
 from openallen.json_text import load_json
@@ -204,7 +205,8 @@ class Hierarchy:
         NotFoundError
             If there is none.
         CorruptError
-            If its metadata makes no sense, or consolidated metadata names it in vain.
+            If its metadata makes no sense, or consolidated metadata names it in vain, or it names
+            a codec that is not known to be harmless.
         MissingExtraError
             If nothing that is installed decodes it, with what would.
         """
@@ -221,6 +223,7 @@ class Hierarchy:
             raise NotFoundError("no such array", address=self.name, why=path)
         if self.format == 2:
             self._compare(path, told)
+        check_codecs(told, f"{self.name}/{path}")
         flat = self.format == 2 and not told.get("dimension_separator")
         self.chunks.register(path, may_nest=flat)
         need_codecs(codecs_of(told), self.name)

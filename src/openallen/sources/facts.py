@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.display import card, facts_text, harmless, save_figure
+from openallen.display import card, facts_text, save_figure
 from openallen.errors import UsageError
+from openallen.harmless import harmless
 from openallen.sources.tables import cell_text
 
 if TYPE_CHECKING:
@@ -204,7 +205,8 @@ class Facts:
 
     def __str__(self) -> str:
         blocks = [facts_text(harmless(self.title), _indented(self.labelled))]
-        blocks += [f"{s.title}\n{harmless(s.text, lines=True)}" for s in self.sections if s.text]
+        texts = (f"{s.title}\n{s.text}" for s in self.sections if s.text)
+        blocks += [harmless(text, lines=True) for text in texts]
         if self.plan is not None:
             blocks.append(str(self.plan))
         if self._own_notes:

@@ -8,8 +8,9 @@ from itertools import islice
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex, overload
 
-from openallen.display import count_text, harmless, table_html
+from openallen.display import count_text, table_html
 from openallen.errors import UsageError, requiring
+from openallen.harmless import harmless
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,6 +200,7 @@ class Rows(Sequence[Row]):
         names = self.shown[:_MOST_COLUMNS]
         listed = self._all()[:_SHOWN]
         cells = [[harmless(cell_text(row.get(name)))[:_WIDEST] for name in names] for row in listed]
+        names = tuple(harmless(name)[:_WIDEST] for name in names)
         widths = [max(len(name), *(len(c[i]) for c in cells)) for i, name in enumerate(names)]
         lines = [
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()

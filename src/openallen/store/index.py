@@ -3,22 +3,27 @@
 One SQLite file at the store's root. Files inside the store are named relative to it, so that the
 store can be moved; files elsewhere (``--to DIR``) by their absolute path. A record counts only
 while the file's size and modification time are those of the record. A store that cannot be written
-to is read as it is, and what is learned of it lasts as long as the process.
+to is read as it is, and what is learned of it lasts as long as the process. An index that is
+damaged is put aside, and a new one begun: files are then read once more, and nothing else is lost.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
+
+from openallen.errors import UsageError
+from openallen.store.digests import algorithm_of
 
 __all__ = ["Index", "Record"]
 
@@ -43,6 +48,7 @@ _READ: Final = (
 _READ_OLD: Final = (  # what an earlier version wrote, where it cannot be changed
     "SELECT path, digest, size_bytes, mtime_ns, source, address, verified_at, '' FROM files"
 )
+_FILE: Final = "index.sqlite"
 _ROOT: Final = "\x1fstore"
 """Stands for the store's folder in a command, so that the store can be moved."""
 
@@ -80,7 +86,7 @@ class Index:
     """The index of a store. Threads may share it; a fetch continues without it where need be.
 
     Where it cannot be written (a read-only file system), it is read; where it cannot be opened, it
-    starts empty. Either is logged once.
+    starts empty; where it is damaged, it is put aside and begun anew. Each is logged once.
 
     Parameters
     ----------
@@ -95,6 +101,7 @@ class Index:
         self._pending: dict[str, Record] = {}
         self._committed = time.monotonic()
         self._read_only = False
+        self._begun_anew = False
         self._read = _READ
         self._db = self._open()
 
@@ -109,7 +116,32 @@ class Index:
         return self._read_only or self._db is None
 
     def _open(self) -> sqlite3.Connection | None:
-        path = self._root / "index.sqlite"
+        path = self._root / _FILE
+        try:
+            return self._connect(path)
+        except _DamagedError as error:
+            if self._read_only or not self._put_aside(path, error):
+                _LOG.warning("continuing without the index %s: %s", path, error)
+                return None
+        try:
+            return self._connect(path)
+        except _DamagedError as error:  # another program writes something else there
+            _LOG.warning("continuing without the index %s: %s", path, error)
+            return None
+
+    def _put_aside(self, path: Path, why: object) -> bool:
+        """Rename a damaged index, so that a new one can be made; return whether that was done."""
+        aside = path.with_name(f"{path.name}.damaged")
+        try:
+            path.replace(aside)
+            for ending in ("-journal", "-wal", "-shm"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+        except OSError:
+            return False
+        _LOG.warning("the index %s is damaged (%s): a new one is begun; it is %s", path, why, aside)
+        return True
+
+    def _connect(self, path: Path) -> sqlite3.Connection | None:
         db: sqlite3.Connection | None = None
         try:
             if _is_frozen(path):
@@ -125,10 +157,14 @@ class Index:
                     with suppress(sqlite3.OperationalError):  # another process was quicker
                         db.execute(_ADD_COMMAND)
             self._read = _READ if _has_command(db) else _READ_OLD
+            db.text_factory = _text
+            db.execute(f"{self._read} LIMIT 1").fetchall()
         except (OSError, sqlite3.Error) as error:
-            _LOG.warning("continuing without the index %s: %s", path, error)
             if db is not None:
                 db.close()
+            if _is_damage(error):
+                raise _DamagedError(str(error)) from error
+            _LOG.warning("continuing without the index %s: %s", path, error)
             return None
         return db
 
@@ -179,7 +215,7 @@ class Index:
                 except sqlite3.Error as error:
                     self._give_up(error)
                     rows = []
-                found = {key: self._record(row) for key, *row in rows}
+                found = {key: self._record(row) for key, *row in rows if _sound(key, row)}
             found |= self._pending
         root = self._root.as_posix()
         return {
@@ -201,7 +237,7 @@ class Index:
         except sqlite3.Error as error:
             self._give_up(error)
             return None
-        return self._record(row[1:]) if row else None
+        return self._record(row[1:]) if row and _sound(row[0], row[1:]) else None
 
     def remember(
         self, path: Path, *, digest: str, source: str, address: str, command: str = ""
@@ -263,10 +299,16 @@ class Index:
             self._give_up(error)
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        _LOG.warning("continuing without the index in %s: %s", self._root, error)
         if self._db is not None:
             self._db.close()
         self._db = None
+        path = self._root / _FILE
+        damaged = _is_damage(error) and not self._read_only
+        if damaged and not self._begun_anew and self._put_aside(path, error):
+            self._begun_anew = True
+            self._db = self._open()
+            return
+        _LOG.warning("continuing without the index in %s: %s", self._root, error)
 
     def close(self) -> None:
         """Write pending records and close."""
@@ -281,6 +323,40 @@ class Index:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+class _DamagedError(Exception):
+    """The index is there and no index."""
+
+
+def _is_damage(error: Exception) -> bool:
+    """Return whether a database is damaged, not merely locked, full or out of reach."""
+    if isinstance(error, sqlite3.OperationalError):
+        return str(error).startswith(("no such column", "no such table", "malformed"))
+    return isinstance(error, sqlite3.DatabaseError)
+
+
+def _text(data: bytes) -> str:
+    """Return text of the database; what is no UTF-8 must not stop a fetch."""
+    return data.decode("utf-8", "replace")
+
+
+_KINDS: Final[tuple[type | tuple[type, ...], ...]] = (str, int, int, str, str, (int, float), str)
+
+
+def _sound(key: object, row: Sequence[object]) -> bool:
+    """Return whether a row is one that was written here."""
+    if not isinstance(key, str) or "\0" in key:
+        return False
+    if not all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True)):
+        return False
+    digest = str(row[0])
+    with suppress(UsageError):
+        return not digest or bool(algorithm_of(digest) and _HEX.fullmatch(digest.partition(":")[2]))
+    return False
+
+
+_HEX: Final = re.compile(r"[0-9a-f]+")
 
 
 _CONNECT: Final[dict[str, Any]] = {

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 from xml.parsers import expat
 
 from openallen.errors import AnswerError, NotFoundError, UsageError
@@ -167,7 +167,9 @@ class Bucket:
         AnswerError
             If the listing contradicts itself.
         """
-        asked = f"list-type=2&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        asked = (
+            f"list-type=2&encoding-type=url&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        )
         yield from self._pages(asked, ("continuation-token", "NextContinuationToken"))
 
     def level(
@@ -209,7 +211,7 @@ class Bucket:
         ------
         As `list` does.
         """
-        asked = f"versions=&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        asked = f"versions=&encoding-type=url&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
         yield from self._pages(
             asked,
             ("key-marker", "NextKeyMarker"),
@@ -231,7 +233,8 @@ class Bucket:
 
     def _below(self, prefix: str, page_keys: int) -> Iterator[_Page]:
         """Iterate over the pages of what is directly below `prefix`."""
-        asked = f"list-type=2&delimiter=%2F&max-keys={page_keys}&prefix={quote(prefix, safe='')}"
+        asked = f"list-type=2&encoding-type=url&delimiter=%2F&max-keys={page_keys}"
+        asked += f"&prefix={quote(prefix, safe='')}"
         marker = ("continuation-token", "NextContinuationToken")
         for _, page in self._turned(asked, marker):
             yield page
@@ -307,7 +310,18 @@ class _Page:
             raise AnswerError("not an S3 listing", address=url, why=str(error)) from error
         if page.facts.get("root") not in {"ListBucketResult", "ListVersionsResult"}:
             raise AnswerError("not an S3 listing", address=url, why=f"<{page.facts.get('root')}>")
+        page._decode()
         return page
+
+    def _decode(self) -> None:
+        """Read keys as they are: XML cannot hold control characters, so they were asked for so."""
+        if self.facts.get("EncodingType") != "url":
+            return
+        self.entries = [replace(entry, key=unquote_plus(entry.key)) for entry in self.entries]
+        self.folders = [unquote_plus(folder) for folder in self.folders]
+        for name in ("NextKeyMarker", "KeyMarker"):
+            if name in self.facts:
+                self.facts[name] = unquote_plus(self.facts[name])
 
     @property
     def truncated(self) -> bool:

@@ -68,6 +68,15 @@ def _modality_of(platform: str) -> list[str]:
     return list(Record(raw).modalities) if platform else []
 
 
+_CLOSED: Final = (
+    "enable_external_access = false",
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "allow_community_extensions = false",
+    "lock_configuration = true",
+)
+
+
 class Catalogue:
     """Rows of assets, and where they came from.
 
@@ -97,7 +106,9 @@ class Catalogue:
         self._db = duckdb.connect(":memory:")
         place = str(self.path).replace("'", "''")
         try:
-            self._db.execute(f"CREATE VIEW assets AS SELECT * FROM read_parquet('{place}')")  # noqa: S608
+            self._db.execute(f"CREATE TABLE assets AS SELECT * FROM read_parquet('{place}')")  # noqa: S608
+            for setting in _CLOSED:
+                self._db.execute(f"SET {setting}")
         except duckdb.Error as error:
             why = str(error).partition("\n")[0]
             raise CorruptError(
@@ -152,16 +163,23 @@ class Catalogue:
     def sql(self, text: str, parameters: Iterable[Any] = ()) -> list[dict[str, Any]]:
         """Ask in SQL; the table is ``assets``, its columns are `COLUMNS`.
 
+        The text may come from elsewhere: it can read this table and nothing else, and change
+        nothing. Files, the network, extensions and other databases are closed.
+
         Raises
         ------
         UsageError
-            If DuckDB does not take it.
+            If DuckDB does not take it, or it is no query.
         """
         import duckdb
 
         with self._lock:
             cursor = self._db.cursor()
         try:
+            # EXPLAIN is no query: EXPLAIN ANALYZE runs what it explains.
+            kind = duckdb.StatementType.SELECT
+            if not all(told.type == kind for told in cursor.extract_statements(text)):
+                raise UsageError("only queries are answered", why="the catalogue is not changed")
             cursor.execute(text, list(parameters))
             names = [told[0] for told in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from openallen.address import Address
-from openallen.plans import Plan, RemoteFile, Report
+from openallen.display import count_text
+from openallen.errors import IntegrityError
+from openallen.plans import Plan, RemoteFile, Report, safe_path
 from openallen.transfer.job import Means
 from openallen.transport.s3 import Bucket, Listed
 
@@ -21,6 +23,8 @@ _PARTS: Final = tuple(
     n * _MIB for n in (5, 8, 10, 15, 16, 25, 32, 50, 64, 100, 128, 256, 512, 1024)
 )
 """Sizes that tools upload parts in: 8 MiB is what most do, 50 MiB s5cmd."""
+_NAMED: Final = 5
+_NAME_LETTERS: Final = 120
 _SMALL_BYTES: Final = 1 << 20
 _CONNECTIONS: Final = 32
 _MANY_CONNECTIONS: Final = 256
@@ -116,8 +120,15 @@ class PrefixJob:
         Raises
         ------
         IntegrityError
-            If a key would land outside the folder.
+            If none of the keys can be the name of a file.
         """
+        found, left_out = _parted(found, prefix)
+        if left_out:
+            notes = (*notes, _told(left_out))
+        if not found:
+            raise IntegrityError(
+                "unsafe file names, and no others", address=str(address), why=_told(left_out)
+            )
         sizes = sorted(entry.size_bytes for entry in found)
         small = sizes[len(sizes) // 2] < _SMALL_BYTES
         retry = f"openallen fetch {shlex.quote(str(address))} --to {shlex.quote(str(retry_to))}"
@@ -141,6 +152,41 @@ class PrefixJob:
         if len(self.plan.files) == 1:
             return self.plan.to / self.plan.files[0].path
         return self.plan.to
+
+
+def _parted(found: Sequence[Listed], prefix: str) -> tuple[list[Listed], list[str]]:
+    """Return what can be files in one folder, and the keys that cannot.
+
+    A bucket has no folders: ``dir`` and ``dir/file`` may both be there, and keys may hold whatever.
+    """
+    paths = [entry.key.removeprefix(prefix) for entry in found]
+    folders = {path[:at] for path in paths for at in _slashes(path)}
+    kept: list[Listed] = []
+    left_out: list[str] = []
+    for entry, path in zip(found, paths, strict=True):
+        try:
+            safe_path(path)
+        except IntegrityError:
+            left_out.append(path)
+            continue
+        if path in folders:
+            left_out.append(path)
+        else:
+            kept.append(entry)
+    return kept, left_out
+
+
+def _slashes(path: str) -> Iterator[int]:
+    at = path.find("/")
+    while at >= 0:
+        yield at
+        at = path.find("/", at + 1)
+
+
+def _told(keys: Sequence[str]) -> str:
+    named = ", ".join(repr(key)[:_NAME_LETTERS] for key in keys[:_NAMED])
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return f"{count_text(len(keys), 'key')} left out, not safe as file names: {named}{more}"
 
 
 def _kind(name: str) -> str:

@@ -6,6 +6,8 @@ meshes, pictures. Endings count in any case.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
@@ -133,19 +135,28 @@ def _mesh(place: Place) -> Any:
     return read_obj(_body(place), place.name)
 
 
+_PICTURE_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+_MOST_PIXELS: Final = 1 << 28
+_BROKEN_PICTURE: Final = (OSError, ValueError, SyntaxError, LookupError, EOFError, TypeError,
+                          struct.error, zlib.error, MemoryError, OverflowError)  # fmt: skip
+
+
 def _picture(place: Place) -> Any:
     """Return pixels: (y, x) or (y, x, channel)."""
     with requiring("a picture", "images"):
         import io
 
         import numpy as np
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
     from openallen.errors import CorruptError
 
     try:
-        with Image.open(io.BytesIO(_body(place))) as picture:
+        # By name: Pillow would hand some formats (EPS) to other programs.
+        with Image.open(io.BytesIO(_body(place)), formats=_PICTURE_FORMATS) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise ValueError(f"{picture.width:,} x {picture.height:,} pixels are too many")
             return np.asarray(picture)
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except (*_BROKEN_PICTURE, Image.DecompressionBombError) as error:
         raise CorruptError(
             "this picture cannot be read", address=place.name, why=str(error)
         ) from error
