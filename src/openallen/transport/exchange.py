@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pycurl
 
 from openallen.errors import OpenAllenError, StalledError, UnreachableError, UsageError
-from openallen.transport.handles import Head, aim, close_multi, error_of, wait_for
+from openallen.transport.handles import Head, aim, close_multi, error_of, new_multi, wait_for
 from openallen.whole_numbers import whole_number
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Exchange:
 
     def __init__(self, client: Http) -> None:
         self._client = client
-        self._multi = pycurl.CurlMulti()
+        self._multi = new_multi()
         self._curl = client.handle()
         self._curl.setopt(pycurl.WRITEFUNCTION, self._write)
         self._curl.setopt(pycurl.HEADERFUNCTION, self._line)

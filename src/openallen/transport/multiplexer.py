@@ -24,7 +24,15 @@ from openallen.errors import (
     StatusError,
     UnreachableError,
 )
-from openallen.transport.handles import Head, aim, close_multi, error_of, safe_url, wait_for
+from openallen.transport.handles import (
+    Head,
+    aim,
+    close_multi,
+    error_of,
+    new_multi,
+    safe_url,
+    wait_for,
+)
 from openallen.transport.http import Http, log_request, retry_after_s
 
 __all__ = ["Body", "Multiplexer", "Sink", "refused"]
@@ -184,7 +192,7 @@ class Multiplexer:
     def __init__(self, http: Http, *, limit_bytes: int) -> None:
         self._http = http
         self._limit_bytes = limit_bytes
-        self._multi = pycurl.CurlMulti()
+        self._multi = new_multi()
         self._free: list[_Request] = []
         self._busy: dict[pycurl.Curl, _Request] = {}
         self._looked_s = time.monotonic()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import pycurl
 
 from openallen.errors import UnreachableError
-from openallen.transport.handles import Head, aim, wait_for
+from openallen.transport.handles import Head, aim, new_multi, wait_for
 
 if TYPE_CHECKING:
     from openallen.transport.http import Http
@@ -84,7 +84,7 @@ class SideBySide:
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._multi = pycurl.CurlMulti()
+        self._multi = new_multi()
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
         self._free: list[_Range] = []
         self._busy: dict[pycurl.Curl, _Range] = {}
