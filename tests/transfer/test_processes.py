@@ -262,3 +262,64 @@ def test_never_more_processes_than_files_or_connections(files, total_bytes, aske
     assert 1 <= count <= max(1, min(files, connections))
     if asked is not None:
         assert count <= asked
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for children in /proc")
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_child_that_does_not_answer_does_not_hold_up_ctrl_c(tmp_path, server, held, crew, times):
+    _, go = held
+    children = crew.children()
+    os.kill(children[0], signal.SIGSTOP)
+    for _ in range(times):
+        crew.parent.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert set(crew.statuses()) <= {"fetched", "not tried"}
+    until(lambda: all(gone(pid) for pid in children), "the children end", 5)
+    go.set()
+    assert fetch(plan_of(tmp_path / "to", server.url), tmp_path / "ix").ok
+    assert whole(tmp_path / "to")
+
+
+def test_what_lies_about_or_is_printed_at_the_start_does_not_stop_a_child(
+    tmp_path, server, caplog, monkeypatch
+):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("print('hello')")
+    (tmp_path / "queue.py").write_text("raise SystemExit('not the module that is meant')")
+    before = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{before}")
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.DEBUG, "openallen"):
+        report = fetch(plan_of(tmp_path / "to", server.url, range(20)), tmp_path / "ix")
+    assert report.ok
+    assert "worker process" not in caplog.text
+
+
+@pytest.mark.parametrize("program", ["printf '\\000openallen\\nnonsense'; exec sleep 100", ""])
+def test_without_children_the_parent_fetches(tmp_path, server, caplog, monkeypatch, program):
+    python = tmp_path / "python"
+    if program:
+        python.write_text(f"#!/bin/sh\n{program}\n")
+        python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    report = fetch(plan_of(tmp_path / "to", server.url, range(20)), tmp_path / "ix")
+    assert (len(report.fetched), len(server.seen)) == (20, 20)
+    assert ("cannot be understood" if program else "no further worker process") in caplog.text
+
+
+@pytest.mark.parametrize("most", [24, 28, 32, 36])
+def test_few_open_files_are_named_not_raised(tmp_path, server, most):
+    code = FETCH.format(
+        tests=str(Path(__file__).parent), support=str(Path(__file__).parent.parent / "support"),
+        to=str(tmp_path / "to"), url=server.url, ix=str(tmp_path / "ix"),
+    )  # fmt: skip
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))\n"
+    code = code.replace("from pathlib", limit + "from pathlib", 1)
+    code = code.replace("/ix'))", "/ix'), processes=1)")
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=90
+    )
+    assert "Traceback" not in done.stderr
+    assert set(json.loads(done.stdout)) <= {"fetched", "failed", "not tried"}

@@ -141,7 +141,12 @@ class Bulk:
 
     def _work(self, threads: int, finishers: ThreadPoolExecutor) -> None:
         """Fetch files with requests of this thread's own until none are left."""
-        turn = _Turn(Multiplexer(self.http, limit_bytes=SMALL_BYTES), finishers)
+        try:
+            requests = Multiplexer(self.http, limit_bytes=SMALL_BYTES)
+        except OpenAllenError as error:
+            self._leave(error)
+            return
+        turn = _Turn(requests, finishers)
         try:
             while not self._stop.is_set():
                 self._let_in(turn, -(-self.rate_limiter.limit // threads))

@@ -13,6 +13,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from openallen.transfer.bulk import fits
 from openallen.transfer.fetching import FINAL, MOST_LARGE, Fetching, Kind
 from openallen.transport import Retry
 
-__all__ = ["Assignment", "count_of", "share_out"]
+__all__ = ["READY", "Assignment", "count_of", "share_out"]
 
 _LOG = logging.getLogger("openallen.transfer")
 _MOST: Final = 8
@@ -34,7 +35,11 @@ _BATCH_FILES: Final = 64
 _BATCH_BYTES: Final = 64 << 20
 _LOOK_S: Final = 0.2
 _PATIENCE_S: Final = 10.0
-_CHILD: Final = "from openallen.transfer.worker import main; main()"
+_CHILD: Final = (
+    "import sys; sys.path = sys.argv[1:]; from openallen.transfer.worker import main; main()"
+)
+READY: Final = b"\0openallen\n"
+"""What a child says first: whatever comes before is of something else that its start printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +138,9 @@ class _Crew:
             "one by one": deque(file for file in files if not fits(file)),
         }
         self._lock = threading.Lock()
-        assignment = Assignment(
+        self._count = count
+        self._children: list[_Child] = []
+        self._assignment = Assignment(
             to=work.plan.to,
             index=work.index.root,
             http=work.http.options,
@@ -143,19 +150,41 @@ class _Crew:
             retry=work.retry,
             log_level=_LOG.getEffectiveLevel(),
         )
-        self._children = [_Child(self, assignment) for _ in range(count)]
 
     def run(self) -> None:
-        """Wait until every child has ended."""
+        """Start the children, and wait until every one has ended."""
         try:
+            self._start()
             while any([child.is_alive(_LOOK_S) for child in self._children]):  # noqa: C419 - each waits
                 if self.work.stop.is_set():
                     break
         finally:
+            self._end()
+
+    def _start(self) -> None:
+        for _ in range(self._count):
+            if self.work.stop.is_set():
+                return
+            try:
+                self._children.append(_Child(self, self._assignment))
+            except OSError as error:  # too many processes, or no memory: fewer do it too
+                _LOG.warning("no further worker process: %s", error)
+                return
+
+    def _end(self) -> None:
+        """Tell the children to end, and wait; kill those that take too long, on Ctrl-C all."""
+        deadline_s = time.monotonic() + _PATIENCE_S
+        try:
             for child in self._children:
                 child.stop()
             for child in self._children:
-                child.end()
+                child.end(deadline_s)
+        except BaseException:
+            for child in self._children:
+                child.kill()
+            for child in self._children:
+                child.end(0.0)
+            raise
 
     def batch(self, kind: Kind) -> list[RemoteFile]:
         """Return the next few files of a kind."""
@@ -186,7 +215,9 @@ class _Child:
 
     def __init__(self, crew: _Crew, assignment: Assignment) -> None:
         self._crew = crew
-        command = [sys.executable, "-c", _CHILD]
+        # With the modules of this interpreter, not with what lies in the working directory.
+        flags = ["-I"] if sys.flags.isolated else ["-P"]
+        command = [sys.executable, *flags, "-c", _CHILD, *sys.path]
         # Not in the parent's group: on Ctrl-C the parent tells its children what to do.
         apart: dict[str, Any] = {"process_group": 0}
         if sys.platform == "win32":
@@ -195,30 +226,37 @@ class _Child:
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, **apart)  # noqa: S603
         self._lock = threading.Lock()
         self._stopped = False
+        # Not `Thread.join`: a join that Ctrl-C interrupts has Python take the thread for ended.
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="child", daemon=True)
         self._tell(assignment)
         self._thread.start()
 
     def is_alive(self, wait_s: float) -> bool:
         """Return whether it is still at work, after a wait."""
-        self._thread.join(wait_s)
-        return self._thread.is_alive()
+        return not self._over.wait(wait_s)
 
     def stop(self) -> None:
         """Tell it to end: it drops what is under way, and says what became of the rest."""
-        with self._lock:
-            self._stopped = True
+        self._stopped = True
+        if not self._lock.acquire(timeout=_LOOK_S):
+            self.kill()  # it does not take what it is told
+            self._lock.acquire()
+        try:
             with suppress(OSError):
                 self._pipe(self._process.stdin).close()
+        finally:
+            self._lock.release()
 
-    def end(self) -> None:
-        """Wait until it has ended; kill it where that takes too long."""
-        self._thread.join(_PATIENCE_S)
-        try:
-            self._process.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def kill(self) -> None:
+        """End it at once; what came of its files is there for the next run."""
+        self._process.kill()
+
+    def end(self, deadline_s: float) -> None:
+        """Wait until it has ended; kill it where it has not by then, as of `time.monotonic`."""
+        if not self._over.wait(max(0.0, deadline_s - time.monotonic())):
+            self.kill()
+        self._over.wait()
         self._thread.join()
         self._pipe(self._process.stdout).close()
 
@@ -235,13 +273,24 @@ class _Child:
         return pipe
 
     def _listen(self) -> None:
+        try:
+            self._hear()
+        finally:
+            self._over.set()
+
+    def _hear(self) -> None:
         pipe = self._pipe(self._process.stdout)
         try:
+            while (line := pipe.readline()) and not line.endswith(READY):
+                pass
             while True:
                 name, *rest = pickle.load(pipe)  # noqa: S301 - from our own child
                 getattr(self, f"_on_{name}")(*rest)
-        except (EOFError, OSError, pickle.UnpicklingError):
+        except (EOFError, OSError):
             pass
+        except Exception as error:  # noqa: BLE001 - whatever came, it was no message
+            _LOG.warning("a worker process cannot be understood: %s", error)
+            self.kill()
         code = self._process.wait()
         if code and not self._stopped:
             _LOG.warning("a worker process ended with status %s; its files are fetched again", code)

@@ -16,7 +16,7 @@ from openallen.errors import OpenAllenError
 from openallen.plans import Outcome, Plan, RemoteFile
 from openallen.store import Index, Leases
 from openallen.transfer.fetching import Fetching, Kind
-from openallen.transfer.processes import Assignment
+from openallen.transfer.processes import READY, Assignment
 from openallen.transfer.progress import Meter
 from openallen.transfer.rate_limiter import RateLimiter
 from openallen.transport import Http
@@ -32,6 +32,7 @@ def main() -> None:
     # standard input be held by a thread when it ends.
     from_parent, to_parent = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    to_parent.write(READY)
     parent = _Parent(from_parent, to_parent)
     assignment = parent.receive()
     assert isinstance(assignment, Assignment)

@@ -10,7 +10,7 @@ from typing import Final
 import pycurl
 
 from openallen.errors import OpenAllenError, StalledError, UnreachableError, UsageError
-from openallen.transport.handles import Client, aim, close_multi, error_of, wait_for
+from openallen.transport.handles import Client, aim, close_multi, error_of, new_multi, wait_for
 from openallen.transport.heads import Head, plain_number
 
 __all__ = ["Exchange"]
@@ -27,7 +27,7 @@ class Exchange:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._multi = pycurl.CurlMulti()
+        self._multi = new_multi()
         self._curl = client.handle()
         self._curl.setopt(pycurl.WRITEFUNCTION, self._write)
         self._curl.setopt(pycurl.HEADERFUNCTION, self._line)

@@ -38,6 +38,7 @@ __all__ = [
     "error_of",
     "is_loopback",
     "new_handle",
+    "new_multi",
     "safe_url",
     "wait_for",
 ]
@@ -151,6 +152,21 @@ def new_handle(
     return curl
 
 
+def new_multi() -> pycurl.CurlMulti:
+    """Make a multi handle.
+
+    Raises
+    ------
+    UnreachableError
+        If the system allows this process no more open files.
+    """
+    try:
+        return pycurl.CurlMulti()
+    except pycurl.error as error:
+        why = f"{error}: are too many files open? (ulimit -n)"
+        raise UnreachableError("no connection", why=why) from error
+
+
 def close_multi(multi: pycurl.CurlMulti, *, connected: bool) -> None:
     """Close a multi handle without waiting for a name that is still looked up.
 
@@ -199,14 +215,18 @@ def _open_socket(offline: bool, purpose: int, address: tuple[object, ...]) -> so
         host = host.decode()
     if (offline and not is_loopback(str(host))) or not guard(str(host)):
         return pycurl.SOCKET_BAD
-    return _Socket(int(family), int(kind), int(protocol))  # type: ignore[call-overload]
+    try:
+        return _Socket(int(family), int(kind), int(protocol))  # type: ignore[call-overload]
+    except OSError:  # no more descriptors; nothing may be raised into libcurl
+        return pycurl.SOCKET_BAD
 
 
 class _Socket(socket.socket):
     """A socket whose descriptor libcurl has copied: it closes quietly when it is dropped."""
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(AttributeError):  # one that could not be opened was never one
+            self.close()
 
 
 def _no_proxy() -> str:

@@ -24,7 +24,15 @@ from openallen.errors import (
     StatusError,
     UnreachableError,
 )
-from openallen.transport.handles import Client, aim, close_multi, error_of, safe_url, wait_for
+from openallen.transport.handles import (
+    Client,
+    aim,
+    close_multi,
+    error_of,
+    new_multi,
+    safe_url,
+    wait_for,
+)
 from openallen.transport.heads import Head, log_request, retry_after_s
 
 __all__ = ["Body", "Multiplexer", "Sink", "refused"]
@@ -195,7 +203,7 @@ class Multiplexer:
     def __init__(self, http: Client, *, limit_bytes: int = 0, apart: bool = False) -> None:
         self._http = http
         self._limit_bytes = limit_bytes
-        self._multi = pycurl.CurlMulti()
+        self._multi = new_multi()
         if apart:
             self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
         self._free: list[_Request] = []
