@@ -6,18 +6,16 @@ import functools
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, NotFoundError, UsageError
+from openallen.errors import NotFoundError, UsageError
 from openallen.sessions.base import NwbSession
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     import xarray as xr
 
 __all__ = ["NwbTables"]
 
 _DEPTH: Final = 6
-_MOST_SAMPLES: Final = 50_000_000
 _ASIDE: Final = frozenset({"specifications"})
 _FACTS: Final = {
     "session": "general/session_id",
@@ -172,99 +170,26 @@ class NwbTables(NwbSession):
         -------
         DataArray
             ``time`` (s) by whatever else it has; ``attrs["units"]``. Of electrical series
-            ``channel`` holds the rows of the table of electrodes.
+            ``channel`` holds the rows of the table of electrodes. A series without samples is
+            empty. Where time is on another axis of the stored samples, is found by its length,
+            or does not ascend, ``attrs["notes"]`` says so; a window holds the samples whose times
+            lie in it all the same.
 
         Raises
         ------
         NotFoundError
-            If there is no such series.
+            If there is no such series, or it is linked to what is not there.
         UsageError
             If there is nothing in that part, or all of it is too much to be read at once.
+        CorruptError
+            If its times do not go with its samples.
         """
-        import numpy as np
+        from openallen.sessions.series import read_series
 
         path = self._path(name, 1)
-        data = self.tree.lazy(f"{path}/data")
-        first, last, times = self._span(path, data.shape[0], start_s, end_s)
-        rest = [int(n) for n in data.shape[1:]]
-        if channels is not None and (
-            len(rest) != 1 or any(not -rest[0] <= n < rest[0] for n in channels)
-        ):
-            raise UsageError(
-                "this series has no such channels",
-                address=self.name,
-                why=f"it has {rest or 'none'}",
-            )
-        if (last - first) * max(1, int(np.prod(rest))) > _MOST_SAMPLES:
-            raise UsageError(
-                "this is more than can be read at once",
-                address=self.name,
-                why=f"{last - first:,} times {rest or ''}",
-                hint=f"series({name!r}, start_s, end_s)",
-            )
-        told = self.tree.attrs(f"{path}/data")
-        values = self.tree.part(f"{path}/data", slice(first, last))
-        if scaled:
-            values = self._scaled(path, values, told)
-        made = self._labelled(path, values, times)
-        made.attrs["units"] = str(told.get("unit", "")) if scaled else "1"
-        return made if channels is None else made.isel(channel=list(channels))
-
-    def _labelled(
-        self, path: str, values: np.ndarray[Any, Any], times: np.ndarray[Any, Any]
-    ) -> xr.DataArray:
-        """Return values with their times, and with their electrodes where the file has them."""
-        from openallen.sessions.arrays import xarray
-
-        rest = values.ndim - 1
-        coords: dict[str, Any] = {"time": ("time", times, {"units": "s"})}
-        if rest == 1 and self.tree.has(f"{path}/electrodes"):
-            rows = self.tree.array(f"{path}/electrodes")
-            coords |= {"channel": rows} if len(rows) == values.shape[1] else {}
-        names = ["channel"] if rest == 1 else [f"axis_{n + 1}" for n in range(rest)]
-        name, about = path.rpartition("/")[2], {"path": path}
-        made: xr.DataArray = xarray().DataArray(
-            values, dims=("time", *names), coords=coords, name=name, attrs=about
+        return read_series(
+            self.tree, path, (start_s, end_s), channels=channels, scaled=scaled, called=name
         )
-        return made
-
-    def _span(
-        self, path: str, count: int, start_s: float | None, end_s: float | None
-    ) -> tuple[int, int, np.ndarray[Any, Any]]:
-        """Return the samples from and to, and their times."""
-        import numpy as np
-
-        if self.tree.has(f"{path}/timestamps"):
-            times = self.tree.array(f"{path}/timestamps")[:count]
-            first = 0 if start_s is None else int(np.searchsorted(times, start_s, "left"))
-            last = len(times) if end_s is None else int(np.searchsorted(times, end_s, "left"))
-            times = times[first:last]
-        else:
-            begin = float(self.tree.value(f"{path}/starting_time"))
-            rate = float(self.tree.attrs(f"{path}/starting_time").get("rate") or 0)
-            if rate <= 0:
-                raise CorruptError("a series without a rate", address=self.name, why=path)
-            spans = [None if s is None else (s - begin) * rate for s in (start_s, end_s)]
-            # A hair's breadth below a sample still means that sample.
-            edges = [None if s is None else int(np.ceil(s - 1e-6)) for s in spans]
-            first = min(count, max(0, edges[0] or 0))
-            last = count if edges[1] is None else min(count, max(0, edges[1]))
-            times = begin + np.arange(first, max(first, last)) / rate
-        if first >= last:
-            raise UsageError(
-                "no samples in this window", address=self.name, why=f"{start_s} to {end_s} s"
-            )
-        return first, last, times
-
-    def _scaled(self, path: str, values: np.ndarray[Any, Any], told: Any) -> np.ndarray[Any, Any]:
-        conversion = float(told.get("conversion", 1.0))
-        offset = float(told.get("offset", 0.0))
-        made = values
-        if conversion != 1.0:
-            made = made * conversion
-        if self.tree.has(f"{path}/channel_conversion"):
-            made = made * self.tree.array(f"{path}/channel_conversion")
-        return made + offset if offset else made
 
     @property
     def metadata(self) -> dict[str, Any]:
