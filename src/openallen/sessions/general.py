@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import NotFoundError, UsageError
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.sessions.base import NwbSession
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NwbTables"]
 
+_LOG: Final = logging.getLogger("openallen.sessions")
 _DEPTH: Final = 6
 _ASIDE: Final = frozenset({"specifications"})
 _FACTS: Final = {
@@ -46,7 +48,7 @@ class NwbTables(NwbSession):
         """Paths of tables and of series, by their shortest names that are unique."""
         tables: list[str] = []
         series: list[str] = []
-        for path in self._groups("", 0):
+        for path in self._groups("", (self.tree.identity(""),)):
             inside = set(self.tree.names(path))
             if "id" in inside:
                 tables.append(path)
@@ -54,14 +56,28 @@ class NwbTables(NwbSession):
                 series.append(path)
         return _short(tables), _short(series)
 
-    def _groups(self, path: str, depth: int) -> Iterator[str]:
+    def _groups(self, path: str, above: tuple[object, ...]) -> Iterator[str]:
+        """Walk through the groups; not into one that is itself above, as links may lead up."""
         for name in self.tree.groups(path):
-            if depth == 0 and name in _ASIDE:
+            if not path and name in _ASIDE:
                 continue
             below = f"{path}/{name}".lstrip("/")
+            which = self.tree.identity(below)
+            if which in above:
+                continue
             yield below
-            if depth < _DEPTH:
-                yield from self._groups(below, depth + 1)
+            if len(above) <= _DEPTH:
+                yield from self._groups(below, (*above, which))
+
+    @functools.cached_property
+    def _dead(self) -> dict[str, OpenAllenError]:
+        """Links of groups that lead nowhere, by their paths."""
+        paths = ["", *self._groups("", (self.tree.identity(""),))]
+        return {
+            f"{path}/{name}".lstrip("/"): error
+            for path in paths
+            for name, error in self.tree.broken(path).items()
+        }
 
     @property
     def table_names(self) -> tuple[str, ...]:
@@ -90,8 +106,12 @@ class NwbTables(NwbSession):
         Returns
         -------
         DataFrame
-            Index ``id``; columns in the table's own order. Ragged ones hold an array in each row,
-            references the path of what they point at.
+            Index ``id``; columns in the table's own order, those that it does not name behind.
+            Ragged ones hold an array in each row, references the path of what they point at,
+            references to part of a series `openallen.formats.nwb.values.TimeSeriesReference`.
+            ``attrs["notes"]`` lists what is odd, where something is: names that the table does
+            not keep to, and columns left out as what they need is not here (a linked file,
+            a filter of HDF5). Such a column is an error where it is asked for in `columns`.
 
         Raises
         ------
@@ -102,10 +122,10 @@ class NwbTables(NwbSession):
         IntegrityError
             If part of it is missing or damaged.
         """
-        from openallen.formats.nwb import frame
+        from openallen.formats.nwb import column_names, frame
 
         path = self._path(name, 0)
-        told = [str(n) for n in self.tree.attrs(path).get("colnames", [])]
+        told, _ = column_names(self.tree, path)
         for wanted in columns or ():
             if wanted not in told:
                 raise UsageError(
@@ -114,7 +134,14 @@ class NwbTables(NwbSession):
                     hint=", ".join(told),
                 )
         left = [n for n in told if columns is not None and n not in columns]
-        return frame(self.tree, path, {*skip, *left}, index="id")
+        notes: list[str] = []
+        found = frame(
+            self.tree, path, {*skip, *left}, "id", notes=notes if columns is None else None
+        )
+        if notes:
+            found.attrs["notes"] = notes
+            _LOG.warning("%s: table %s: %s", self.name, name, "; ".join(notes))
+        return found
 
     def _path(self, name: str, of: int) -> str:
         known = self._found[of]
@@ -122,6 +149,10 @@ class NwbTables(NwbSession):
             return known[name]
         if name.strip("/") in known.values():
             return name.strip("/")
+        ending = f"/{name.strip('/')}"
+        dead = next((e for p, e in self._dead.items() if f"/{p}".endswith(ending)), None)
+        if dead is not None:
+            raise dead
         what = ("table", "series")[of]
         raise NotFoundError(
             f"no {what} '{name}' in this session",
@@ -202,6 +233,7 @@ class NwbTables(NwbSession):
         told: dict[str, object] = {n: _brief(text) for n, text in self.metadata.items()}
         told["tables"] = _some(self.table_names)
         told["series"] = _some(self.series_names)
+        told["not here"] = _some([f"{p} ({e.why or e.what})" for p, e in self._dead.items()])
         told["file"] = self.name
         return told
 

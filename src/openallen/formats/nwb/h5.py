@@ -18,7 +18,7 @@ from openallen.errors import (
     requiring,
 )
 from openallen.formats.nwb.links import Beside, Link, Linked, file_beside
-from openallen.formats.nwb.values import plain, rows_of, text_of
+from openallen.formats.nwb.values import StrangeError, plain, rows_of, text_of
 
 if TYPE_CHECKING:
     import h5py
@@ -211,7 +211,7 @@ class H5Tree(Linked):
 
         found = self._object(at)
         if not isinstance(found, h5py.Dataset):
-            raise CorruptError("a group where an array is expected", address=self.name, why=at)
+            raise StrangeError("a group where an array is expected", address=self.name, why=at)
         return found
 
     def value_at(self, at: str) -> Any:
@@ -418,7 +418,7 @@ def _needs_filter(lacking: str, name: str, path: str) -> Exception:
 
 
 def _strange(error: Exception, name: str, path: str) -> Exception:
-    return CorruptError(
+    return StrangeError(
         "an array of a type that cannot be read", address=name, why=f"{path}: {error}"
     )
 

@@ -10,7 +10,19 @@ from openallen.errors import CorruptError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["TimeSeriesReference", "number", "plain", "referred", "rows_of", "text_of"]
+__all__ = [
+    "StrangeError",
+    "TimeSeriesReference",
+    "number",
+    "plain",
+    "referred",
+    "rows_of",
+    "text_of",
+]
+
+
+class StrangeError(CorruptError):
+    """An array of a type that cannot be handed out; the rest of the file can."""
 
 
 class TimeSeriesReference(NamedTuple):
