@@ -128,8 +128,7 @@ class H5Tree(Linked):
     def _object(self, at: str) -> Any:
         """Return a group or array by a path without links."""
         try:
-            found = self._open[at or "/"]
-            self._refuse_outside(found)
+            return self._open[at or "/"]
         except KeyError as error:
             told = self._told()
             if told is not None:
@@ -137,7 +136,6 @@ class H5Tree(Linked):
             raise NotFoundError("not in this file", address=self.name, why=f"no {at}") from None
         except (OSError, RuntimeError) as error:
             raise self._broken(error) from error
-        return found
 
     def _refuse_outside(self, found: Any) -> None:
         """Refuse arrays whose bytes lie in other files, which may be any of this machine.
@@ -167,7 +165,9 @@ class H5Tree(Linked):
 
     def lazy_at(self, at: str) -> Any:
         """Return an array that is read as it is sliced."""
-        return self._object(at)
+        found = self._object(at)
+        self._refuse_outside(found)
+        return found
 
     def attrs_at(self, at: str) -> dict[str, Any]:
         """Return attributes."""
@@ -209,7 +209,7 @@ class H5Tree(Linked):
     def _dataset(self, at: str) -> Any:
         import h5py
 
-        found = self._object(at)
+        found = self.lazy_at(at)
         if not isinstance(found, h5py.Dataset):
             raise StrangeError("a group where an array is expected", address=self.name, why=at)
         return found
