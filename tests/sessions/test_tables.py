@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nwbfiles import Store, h5, put_series, put_table
 
@@ -389,3 +389,27 @@ def test_a_file_that_another_program_has_locked_is_read(tmp_path):
             h5py.File(path, "r")
         as_it_should_be(oa.open(path).units)
         holder.communicate(b"")
+
+
+# --- damaged files --------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, derandomize=True)  # other damage can end HDF5 itself
+@given(changes=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=3))
+def test_damaged_names_and_types_are_our_errors(tmp_path_factory, changes):
+    """Bytes around the names of a type and of a link: most of what HDF5 and numpy raise."""
+    path = h5(tmp_path_factory.mktemp("d") / "x.nwb", with_references)
+    body = bytearray(path.read_bytes())
+    places = [at + n for word in (b"idx_start", b"timeseries", b"weight")
+              for at in [body.find(word)] if at >= 0 for n in range(-8, 16)]  # fmt: skip
+    for at, value in changes:
+        body[places[at % len(places)]] = value
+    path.write_bytes(bytes(body))
+    try:
+        with oa.open(path) as session:
+            for name in session.table_names:
+                session.table(name)
+    except oa.OpenAllenError:
+        pass
+    with h5py.File(path, "a"):  # nobody holds it: a failed opening closed what it opened
+        pass

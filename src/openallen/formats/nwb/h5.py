@@ -98,7 +98,7 @@ class H5Tree(Linked):
             if kind == h5py.h5l.TYPE_HARD:
                 return f"{at}/{name}".lstrip("/")
             told = links.get_val(raw)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise self._broken(error) from error
         if kind == h5py.h5l.TYPE_SOFT:
             return Link("", text_of(told))
@@ -122,7 +122,11 @@ class H5Tree(Linked):
         """Return what tells a group or array from all others of the file."""
         import h5py
 
-        told = h5py.h5o.get_info(self._object(at).id)
+        found = self._object(at)
+        try:
+            told = h5py.h5o.get_info(found.id)
+        except (OSError, RuntimeError, KeyError) as error:
+            raise self._broken(error) from error
         return told.fileno, told.addr
 
     def _object(self, at: str) -> Any:
@@ -273,7 +277,7 @@ class H5Tree(Linked):
     def _dtype(self, data: h5py.Dataset) -> np.dtype[Any]:
         try:
             dtype: np.dtype[Any] = data.dtype
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise _strange(error, self.name, data.name) from error
         return dtype
 
