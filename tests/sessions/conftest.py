@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
 DATA = Path(__file__).parents[1] / "data" / "nwb"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real files of public repositories, where it is there."""
+    usual = Path(__file__).parents[3] / "shared" / "data"
+    folder = Path(os.environ.get("OPENALLEN_TEST_SHARED", usual))
+    if not folder.is_dir():
+        pytest.skip("no real files here (OPENALLEN_TEST_SHARED names their folder)")
+    return folder
 
 
 @pytest.fixture(scope="session")

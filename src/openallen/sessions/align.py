@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["aligned"]
 
+_LOG: Final = logging.getLogger("openallen.sessions")
 _BINS_S: Final = {"licks": 0.05, "spikes": 0.01}
 _RATES: Final = {"licks": False, "spikes": True}
 """Whether rates are what is wanted of these where nothing is said: licks are counted."""
@@ -77,6 +79,7 @@ def _sampled(
     import numpy as np
 
     times, values, more = _signal(session, of)
+    times, values = _ascending(session, of, times, values)
     if len(times) < 2:
         raise NotFoundError(f"this session has no {of}", address=session.name)
     step = float(np.median(np.diff(times)))
@@ -97,6 +100,20 @@ def _sampled(
     return _labelled(
         cut, ("cell_specimen_id", "event", "time"), at, relative, name=of, units=units, ids=ids
     )
+
+
+def _ascending(
+    session: Behaving, of: str, times: np.ndarray[Any, Any], values: np.ndarray[Any, Any]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return samples in the order of their times, those without one left out."""
+    import numpy as np
+
+    if bool(np.all(times[1:] >= times[:-1])) and not np.isnan(times[-1:]).any():
+        return times, values
+    _LOG.warning("%s: times of %s are missing or not in order: put in order", session.name, of)
+    kept = np.flatnonzero(~np.isnan(times))
+    kept = kept[np.argsort(times[kept], kind="stable")]
+    return times[kept], values[..., kept]
 
 
 def _labelled(
@@ -156,7 +173,10 @@ def _counted(
 def _licks(
     session: Behaving, at: np.ndarray[Any, Any], edges: np.ndarray[Any, Any]
 ) -> xr.DataArray:
-    counts = _counted(session.licks["timestamps"].to_numpy("float64"), at, edges)
+    import numpy as np
+
+    licks = session.licks["timestamps"].to_numpy("float64")
+    counts = _counted(np.sort(licks), at, edges)
     return _labelled(counts, ("event", "time"), at, _middles(edges), name="licks", units="licks")
 
 
@@ -196,6 +216,7 @@ def _within(session: Behaving, made: xr.DataArray) -> xr.DataArray:
     import numpy as np
 
     recorded = session.running_speed["timestamps"].to_numpy("float64")
+    recorded = np.sort(recorded[~np.isnan(recorded)])
     if not len(recorded):
         raise NotFoundError("this session has no running_speed", address=session.name)
     at, times = made["event_time"].to_numpy(), made["time"].to_numpy()

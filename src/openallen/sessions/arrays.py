@@ -53,8 +53,12 @@ def trace_array(experiment: Imaged, kind: str) -> xr.DataArray:
         If there is no such kind of trace.
     NotFoundError
         If the file has none of that kind.
+    CorruptError
+        If traces and times differ in length.
     """
     import numpy as np
+
+    from openallen.sessions.series import same_length
 
     if kind not in KINDS:
         raise UsageError(f"no traces '{kind}'", hint=", ".join(KINDS))
@@ -64,13 +68,15 @@ def trace_array(experiment: Imaged, kind: str) -> xr.DataArray:
         raise NotFoundError(f"this file has no {kind} traces", address=experiment.name)
     times = experiment.ophys_timestamps
     rows = list(table[column])
+    if rows:
+        same_length(experiment.tree, kind, {"times": times, "samples": rows[0]})
     data = np.vstack(rows) if rows else np.empty((0, len(times)))
     made: xr.DataArray = xarray().DataArray(
         data,
         dims=("cell_specimen_id", "time"),
         coords={
             "cell_specimen_id": np.asarray(table.index),
-            "time": ("time", times[: data.shape[1]], {"units": "s"}),
+            "time": ("time", times, {"units": "s"}),
             "cell_roi_id": ("cell_specimen_id", table["cell_roi_id"].to_numpy()),
         },
         name=kind,

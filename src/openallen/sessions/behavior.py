@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from openallen.formats.nwb import frame
 from openallen.sessions import eye, metadata, performance, stimuli
 from openallen.sessions.base import NwbSession, Opener
+from openallen.sessions.series import same_length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +116,12 @@ class BehaviorSession(NwbSession):
         # An encoder mounted the wrong way round: animals do not walk backwards for an hour.
         if len(speed) and np.nanmean(speed) < -1:
             speed = -speed
-        return pd.DataFrame({"timestamps": self.tree.array(f"{place}/timestamps"), "speed": speed})
+        times = self.tree.array(f"{place}/timestamps")
+        return pd.DataFrame(self._together(place, {"timestamps": times, "speed": speed}))
+
+    def _together(self, place: str, found: dict[str, Any]) -> dict[str, Any]:
+        same_length(self.tree, place, found)
+        return found
 
     @functools.cached_property
     def licks(self) -> pd.DataFrame:
@@ -125,12 +131,11 @@ class BehaviorSession(NwbSession):
         place = "processing/licking/licks"
         if not self.tree.has(place):
             return pd.DataFrame({"timestamps": [], "frame": []}, dtype="float64")
-        return pd.DataFrame(
-            {
-                "timestamps": self.tree.array(f"{place}/timestamps"),
-                "frame": self.tree.array(f"{place}/data"),
-            }
-        )
+        found = {
+            "timestamps": self.tree.array(f"{place}/timestamps"),
+            "frame": self.tree.array(f"{place}/data"),
+        }
+        return pd.DataFrame(self._together(place, found))
 
     @functools.cached_property
     def rewards(self) -> pd.DataFrame:
@@ -141,13 +146,12 @@ class BehaviorSession(NwbSession):
         if not self.tree.has(place):
             names = ("volume", "timestamps", "auto_rewarded")
             return pd.DataFrame({name: [] for name in names}, dtype="float64")
-        return pd.DataFrame(
-            {
-                "volume": self.tree.array(f"{place}/volume/data"),
-                "timestamps": self.tree.array(f"{place}/autorewarded/timestamps"),
-                "auto_rewarded": self.tree.array(f"{place}/autorewarded/data"),
-            }
-        )
+        found = {
+            "volume": self.tree.array(f"{place}/volume/data"),
+            "timestamps": self.tree.array(f"{place}/autorewarded/timestamps"),
+            "auto_rewarded": self.tree.array(f"{place}/autorewarded/data"),
+        }
+        return pd.DataFrame(self._together(place, found))
 
     @functools.cached_property
     def trials(self) -> pd.DataFrame:

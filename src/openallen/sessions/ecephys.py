@@ -13,6 +13,7 @@ from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
 from openallen.sessions.lfp import csd_array, lfp_array
+from openallen.sessions.series import same_length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,7 +211,9 @@ class BehaviorEcephysSession(BehaviorSession):
 
     def _by_unit(self, name: str) -> dict[int, np.ndarray[Any, Any]]:
         ids = self.tree.array("units/id").tolist()
-        return dict(zip(ids, ragged(self.tree, "units", name), strict=True))
+        rows = ragged(self.tree, "units", name)
+        same_length(self.tree, f"units/{name}", {"ids": ids, "units": rows})
+        return dict(zip(ids, rows, strict=True))
 
     @functools.cached_property
     def spike_times(self) -> dict[int, np.ndarray[Any, Any]]:
@@ -234,6 +237,7 @@ class BehaviorEcephysSession(BehaviorSession):
         place = "units/spike_times"
         ends = self.tree.array(f"{place}_index").astype("int64").tolist()
         ids = self.tree.array("units/id").tolist()
+        same_length(self.tree, place, {"ids": ids, "units": ends})
         spans = dict(zip(ids, zip([0, *ends[:-1]], ends, strict=True), strict=True))
         self._known_units(unit_ids, spans)
         return {unit: self.tree.part(place, slice(*spans[unit])) for unit in unit_ids}

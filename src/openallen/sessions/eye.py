@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from openallen.errors import CorruptError
+from openallen.sessions.series import same_length
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -60,8 +63,11 @@ def eye_tracking(tree: Tree, z_threshold: float, dilation_frames: int) -> pd.Dat
     stored = ("data", "area_raw", "width", "height", "angle", "timestamps")
     tree.ready([f"{_PLACE}/{long}/{part}" for _, long in _ELLIPSES for part in stored])
     read = {short: _ellipse(tree, f"{_PLACE}/{long}") for short, long in _ELLIPSES}
+    times = tree.array(f"{_PLACE}/eye_tracking/timestamps")
+    every = {f"{s} {part}": v for s, parts in read.items() for part, v in parts.items()}
+    same_length(tree, _PLACE, {"times": times, **every})
     blink = _blinks(read["eye"]["area"], read["pupil"]["area"], z_threshold, dilation_frames)
-    found: dict[str, Any] = {"timestamps": tree.array(f"{_PLACE}/eye_tracking/timestamps")}
+    found: dict[str, Any] = {"timestamps": times}
     found |= {f"{short}_area": read[short]["area"] for short in ("cr", "eye", "pupil")}
     found["likely_blink"] = blink
     found |= {f"{short}_area_raw": read[short]["area"] for short in ("pupil", "cr", "eye")}
@@ -77,6 +83,10 @@ def eye_tracking(tree: Tree, z_threshold: float, dilation_frames: int) -> pd.Dat
 
 def _ellipse(tree: Tree, path: str) -> dict[str, np.ndarray[Any, Any]]:
     centre = tree.array(f"{path}/data")
+    if centre.ndim != 2 or centre.shape[1] != 2:
+        raise CorruptError(
+            "centres that are not x and y", address=tree.name, why=f"{path}: {centre.shape}"
+        )
     return {
         "area": tree.array(f"{path}/area_raw"),
         "center_x": centre[:, 0],

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, NotFoundError, UsageError
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.sessions.base import NwbSession
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     import xarray as xr
 
 __all__ = ["NwbTables"]
 
+_LOG: Final = logging.getLogger("openallen.sessions")
 _DEPTH: Final = 6
-_MOST_SAMPLES: Final = 50_000_000
 _ASIDE: Final = frozenset({"specifications"})
 _FACTS: Final = {
     "session": "general/session_id",
@@ -48,7 +48,7 @@ class NwbTables(NwbSession):
         """Paths of tables and of series, by their shortest names that are unique."""
         tables: list[str] = []
         series: list[str] = []
-        for path in self._groups("", 0):
+        for path in self._groups("", (self.tree.identity(""),)):
             inside = set(self.tree.names(path))
             if "id" in inside:
                 tables.append(path)
@@ -56,14 +56,28 @@ class NwbTables(NwbSession):
                 series.append(path)
         return _short(tables), _short(series)
 
-    def _groups(self, path: str, depth: int) -> Iterator[str]:
+    def _groups(self, path: str, above: tuple[object, ...]) -> Iterator[str]:
+        """Walk through the groups; not into one that is itself above, as links may lead up."""
         for name in self.tree.groups(path):
-            if depth == 0 and name in _ASIDE:
+            if not path and name in _ASIDE:
                 continue
             below = f"{path}/{name}".lstrip("/")
+            which = self.tree.identity(below)
+            if which in above:
+                continue
             yield below
-            if depth < _DEPTH:
-                yield from self._groups(below, depth + 1)
+            if len(above) <= _DEPTH:
+                yield from self._groups(below, (*above, which))
+
+    @functools.cached_property
+    def _dead(self) -> dict[str, OpenAllenError]:
+        """Links of groups that lead nowhere, by their paths."""
+        paths = ["", *self._groups("", (self.tree.identity(""),))]
+        return {
+            f"{path}/{name}".lstrip("/"): error
+            for path in paths
+            for name, error in self.tree.broken(path).items()
+        }
 
     @property
     def table_names(self) -> tuple[str, ...]:
@@ -92,8 +106,12 @@ class NwbTables(NwbSession):
         Returns
         -------
         DataFrame
-            Index ``id``; columns in the table's own order. Ragged ones hold an array in each row,
-            references the path of what they point at.
+            Index ``id``; columns in the table's own order, those that it does not name behind.
+            Ragged ones hold an array in each row, references the path of what they point at,
+            references to part of a series `openallen.formats.nwb.values.TimeSeriesReference`.
+            ``attrs["notes"]`` lists what is odd, where something is: names that the table does
+            not keep to, and columns left out as what they need is not here (a linked file,
+            a filter of HDF5). Such a column is an error where it is asked for in `columns`.
 
         Raises
         ------
@@ -104,10 +122,10 @@ class NwbTables(NwbSession):
         IntegrityError
             If part of it is missing or damaged.
         """
-        from openallen.formats.nwb import frame
+        from openallen.formats.nwb import column_names, frame
 
         path = self._path(name, 0)
-        told = [str(n) for n in self.tree.attrs(path).get("colnames", [])]
+        told, _ = column_names(self.tree, path)
         for wanted in columns or ():
             if wanted not in told:
                 raise UsageError(
@@ -116,7 +134,14 @@ class NwbTables(NwbSession):
                     hint=", ".join(told),
                 )
         left = [n for n in told if columns is not None and n not in columns]
-        return frame(self.tree, path, {*skip, *left}, index="id")
+        notes: list[str] = []
+        found = frame(
+            self.tree, path, {*skip, *left}, "id", notes=notes if columns is None else None
+        )
+        if notes:
+            found.attrs["notes"] = notes
+            _LOG.warning("%s: table %s: %s", self.name, name, "; ".join(notes))
+        return found
 
     def _path(self, name: str, of: int) -> str:
         known = self._found[of]
@@ -124,6 +149,10 @@ class NwbTables(NwbSession):
             return known[name]
         if name.strip("/") in known.values():
             return name.strip("/")
+        ending = f"/{name.strip('/')}"
+        dead = next((e for p, e in self._dead.items() if f"/{p}".endswith(ending)), None)
+        if dead is not None:
+            raise dead
         what = ("table", "series")[of]
         raise NotFoundError(
             f"no {what} '{name}' in this session",
@@ -172,99 +201,26 @@ class NwbTables(NwbSession):
         -------
         DataArray
             ``time`` (s) by whatever else it has; ``attrs["units"]``. Of electrical series
-            ``channel`` holds the rows of the table of electrodes.
+            ``channel`` holds the rows of the table of electrodes. A series without samples is
+            empty. Where time is on another axis of the stored samples, is found by its length,
+            or does not ascend, ``attrs["notes"]`` says so; a window holds the samples whose times
+            lie in it all the same.
 
         Raises
         ------
         NotFoundError
-            If there is no such series.
+            If there is no such series, or it is linked to what is not there.
         UsageError
             If there is nothing in that part, or all of it is too much to be read at once.
+        CorruptError
+            If its times do not go with its samples.
         """
-        import numpy as np
+        from openallen.sessions.series import read_series
 
         path = self._path(name, 1)
-        data = self.tree.lazy(f"{path}/data")
-        first, last, times = self._span(path, data.shape[0], start_s, end_s)
-        rest = [int(n) for n in data.shape[1:]]
-        if channels is not None and (
-            len(rest) != 1 or any(not -rest[0] <= n < rest[0] for n in channels)
-        ):
-            raise UsageError(
-                "this series has no such channels",
-                address=self.name,
-                why=f"it has {rest or 'none'}",
-            )
-        if (last - first) * max(1, int(np.prod(rest))) > _MOST_SAMPLES:
-            raise UsageError(
-                "this is more than can be read at once",
-                address=self.name,
-                why=f"{last - first:,} times {rest or ''}",
-                hint=f"series({name!r}, start_s, end_s)",
-            )
-        told = self.tree.attrs(f"{path}/data")
-        values = self.tree.part(f"{path}/data", slice(first, last))
-        if scaled:
-            values = self._scaled(path, values, told)
-        made = self._labelled(path, values, times)
-        made.attrs["units"] = str(told.get("unit", "")) if scaled else "1"
-        return made if channels is None else made.isel(channel=list(channels))
-
-    def _labelled(
-        self, path: str, values: np.ndarray[Any, Any], times: np.ndarray[Any, Any]
-    ) -> xr.DataArray:
-        """Return values with their times, and with their electrodes where the file has them."""
-        from openallen.sessions.arrays import xarray
-
-        rest = values.ndim - 1
-        coords: dict[str, Any] = {"time": ("time", times, {"units": "s"})}
-        if rest == 1 and self.tree.has(f"{path}/electrodes"):
-            rows = self.tree.array(f"{path}/electrodes")
-            coords |= {"channel": rows} if len(rows) == values.shape[1] else {}
-        names = ["channel"] if rest == 1 else [f"axis_{n + 1}" for n in range(rest)]
-        name, about = path.rpartition("/")[2], {"path": path}
-        made: xr.DataArray = xarray().DataArray(
-            values, dims=("time", *names), coords=coords, name=name, attrs=about
+        return read_series(
+            self.tree, path, (start_s, end_s), channels=channels, scaled=scaled, called=name
         )
-        return made
-
-    def _span(
-        self, path: str, count: int, start_s: float | None, end_s: float | None
-    ) -> tuple[int, int, np.ndarray[Any, Any]]:
-        """Return the samples from and to, and their times."""
-        import numpy as np
-
-        if self.tree.has(f"{path}/timestamps"):
-            times = self.tree.array(f"{path}/timestamps")[:count]
-            first = 0 if start_s is None else int(np.searchsorted(times, start_s, "left"))
-            last = len(times) if end_s is None else int(np.searchsorted(times, end_s, "left"))
-            times = times[first:last]
-        else:
-            begin = float(self.tree.value(f"{path}/starting_time"))
-            rate = float(self.tree.attrs(f"{path}/starting_time").get("rate") or 0)
-            if rate <= 0:
-                raise CorruptError("a series without a rate", address=self.name, why=path)
-            spans = [None if s is None else (s - begin) * rate for s in (start_s, end_s)]
-            # A hair's breadth below a sample still means that sample.
-            edges = [None if s is None else int(np.ceil(s - 1e-6)) for s in spans]
-            first = min(count, max(0, edges[0] or 0))
-            last = count if edges[1] is None else min(count, max(0, edges[1]))
-            times = begin + np.arange(first, max(first, last)) / rate
-        if first >= last:
-            raise UsageError(
-                "no samples in this window", address=self.name, why=f"{start_s} to {end_s} s"
-            )
-        return first, last, times
-
-    def _scaled(self, path: str, values: np.ndarray[Any, Any], told: Any) -> np.ndarray[Any, Any]:
-        conversion = float(told.get("conversion", 1.0))
-        offset = float(told.get("offset", 0.0))
-        made = values
-        if conversion != 1.0:
-            made = made * conversion
-        if self.tree.has(f"{path}/channel_conversion"):
-            made = made * self.tree.array(f"{path}/channel_conversion")
-        return made + offset if offset else made
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -277,6 +233,7 @@ class NwbTables(NwbSession):
         told: dict[str, object] = {n: _brief(text) for n, text in self.metadata.items()}
         told["tables"] = _some(self.table_names)
         told["series"] = _some(self.series_names)
+        told["not here"] = _some([f"{p} ({e.why or e.what})" for p, e in self._dead.items()])
         told["file"] = self.name
         return told
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from openallen.display import seconds_text
 from openallen.errors import CorruptError, NotFoundError
+from openallen.formats.nwb.values import number
 from openallen.sessions.base import NwbSession, Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
 
@@ -81,7 +82,8 @@ def lfp_array(tree: Tree, probe_id: int, *, lazy: bool = False) -> xr.DataArray:
             address=tree.name,
             why=f"data {shape}, {len(times)} times, {len(rows)} of {len(ids)} channels",
         )
-    scale = float(tree.attrs(f"{place}/data").get("conversion") or 1.0)
+    told = tree.attrs(f"{place}/data").get("conversion", 1.0)
+    scale = number(told, "conversion", f"{tree.name}/{place}") or 1.0
     dims = ("time", "channel")
     if lazy:
         data = lazy_variable(dims, tree, f"{place}/data", scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from openallen.formats.nwb.tables import as_series
 from openallen.sessions import metadata
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
+from openallen.sessions.series import same_length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["BehaviorOphysExperiment", "Image"]
+
+_LOG = logging.getLogger("openallen.sessions")
 
 OPHYS = (
     "average_projection",
@@ -240,19 +244,27 @@ class BehaviorOphysExperiment(BehaviorSession):
         return np.asarray(ids.values)
 
     def get_cell_specimen_indices(self, cell_specimen_ids: Sequence[int]) -> list[int]:
-        """Return the positions of cells among the rows."""
-        self._known(cell_specimen_ids)
-        return [int(self.cell_specimen_table.index.get_loc(i)) for i in cell_specimen_ids]
+        """Return the positions of cells among the rows.
 
-    def _known(self, cell_specimen_ids: Sequence[int]) -> None:
-        there = set(self.cell_specimen_table.index)
-        missing = [i for i in cell_specimen_ids if i not in there]
-        if missing:
-            raise NotFoundError(
-                f"no cell {missing[0]}",
-                address=self.name,
-                why=f"its {len(there)} cells begin {sorted(there)[:3]}",
-            )
+        Raises
+        ------
+        NotFoundError
+            If there is no cell of an id. Cells that were not matched have none.
+        """
+        import pandas as pd
+
+        ids = self.cell_specimen_table.index
+        rows = {int(one): row for row, one in enumerate(ids) if not pd.isna(one)}
+        for wanted in cell_specimen_ids:
+            if pd.isna(wanted) or wanted not in rows:
+                named = f"its {len(rows)} cells with ids begin {sorted(rows)[:3]}"
+                none = len(ids) - len(rows)
+                raise NotFoundError(
+                    f"no cell {wanted}",
+                    address=self.name,
+                    why=f"{named}; {none} have none" if none else named,
+                )
+        return [rows[int(wanted)] for wanted in cell_specimen_ids]
 
     # --- traces -----------------------------------------------------------------------------------
 
@@ -267,14 +279,21 @@ class BehaviorOphysExperiment(BehaviorSession):
         import pandas as pd
 
         place = "processing/ophys/ophys_motion_correction_"
-        return pd.DataFrame({axis: self.tree.array(f"{place}{axis}/data") for axis in "xy"})
+        found = {axis: self.tree.array(f"{place}{axis}/data") for axis in "xy"}
+        same_length(self.tree, place.rstrip("_"), found)
+        return pd.DataFrame(found)
 
     def _matrix(self, which: str) -> np.ndarray[Any, Any]:
         """Return traces as cells x time, all cells of the file."""
         group, _ = _TRACES[which]
         place = f"processing/ophys/{group}/traces"
-        data = self.tree.array(f"{place}/data").T
-        if len(data) != len(self._all_cells):
+        data = self.tree.array(f"{place}/data")
+        cells = len(self._all_cells)
+        turned = data.ndim == 2 and data.shape[1] != cells and len(data) == cells
+        if turned:  # cells come first, as their number says
+            _LOG.warning("%s: %s is stored as cells x time", self.name, place)
+        data = data if turned else data.T
+        if data.ndim != 2 or len(data) != len(self._all_cells):
             raise CorruptError(
                 "traces and cells differ in number",
                 address=self.name,
@@ -289,6 +308,7 @@ class BehaviorOphysExperiment(BehaviorSession):
         made = self._all_cells[["cell_roi_id"]].copy()
         made[column] = as_series(list(self._matrix(which))).to_numpy()
         for name, values in more.items():
+            same_length(self.tree, f"{group}/{name}", {"cells": made.index, "values": values})
             made[name] = values
         return made[self._all_cells["valid_roi"].to_numpy(bool)] if self._only_valid else made
 
@@ -336,9 +356,12 @@ class BehaviorOphysExperiment(BehaviorSession):
         if traces is None:
             raise NotFoundError("no ΔF/F traces", address=self.name)
         if cell_specimen_ids is not None:
-            self._known(cell_specimen_ids)
-        rows = traces if cell_specimen_ids is None else traces.loc[list(cell_specimen_ids)]
-        return self.ophys_timestamps, np.vstack(list(rows["dff"]))
+            traces = traces.iloc[self.get_cell_specimen_indices(cell_specimen_ids)]
+        times, rows = self.ophys_timestamps, list(traces["dff"])
+        if not rows:
+            return times, np.empty((0, len(times)))
+        same_length(self.tree, "ΔF/F", {"times": times, "samples": rows[0]})
+        return times, np.vstack(rows)
 
     @functools.cached_property
     def traces(self) -> xr.DataArray:
@@ -388,8 +411,13 @@ class BehaviorOphysExperiment(BehaviorSession):
         found = self.tree.array(f"{place}/data").T
         rows = self.tree.array(f"{place}/rois")
         numbers = {n: self.tree.array(f"{place}/{n}s") for n in ("lambda", "noise_std")}
-        known = ~np.isnan(numbers["lambda"]) & ~np.isnan(numbers["noise_std"])
         cells = self._all_cells
+        same_length(self.tree, place, {"traces": found, "rois": rows, **numbers})
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(cells):
+            raise CorruptError(
+                "events of cells that are not there", address=self.name, why=f"{place}/rois"
+            )
+        known = ~np.isnan(numbers["lambda"]) & ~np.isnan(numbers["noise_std"])
         if self._only_valid:
             known &= cells["valid_roi"].to_numpy(bool)[rows]
         kept = np.flatnonzero(known)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,16 +106,32 @@ def session_of(
     opener: Opener, name: str, path: Path | None = None, **options: Any
 ) -> BehaviorSession:
     """Return the session a file holds, by what is in it."""
+    _known_options(options)
+    tree = opener()
+    with _closing_on_error(tree):
+        return _session_in(tree, name, path, options)
+
+
+@contextmanager
+def _closing_on_error(tree: Tree) -> Iterator[None]:
+    """Close a file where it turns out to be no session: nobody else can."""
+    try:
+        yield
+    except BaseException:
+        tree.close()
+        raise
+
+
+def _session_in(
+    tree: Tree, name: str, path: Path | None, options: dict[str, Any]
+) -> BehaviorSession:
     from openallen.sessions.behavior import BehaviorSession
     from openallen.sessions.ecephys import BehaviorEcephysSession
     from openallen.sessions.lfp import lfp_probe
     from openallen.sessions.ophys import BehaviorOphysExperiment
 
-    _known_options(options)
-    tree = opener()
     probe_id = lfp_probe(tree)
     if probe_id is not None:
-        tree.close()
         raise NotFoundError(
             "not a session, but the LFP file of a probe",
             address=name,
@@ -129,7 +147,6 @@ def session_of(
         if tree.has("general/metadata") and tree.has(_SIGNS[kind]):
             return made(lambda: tree, name, path, **options)
     tree_names = ", ".join(tree.names("/")) or "nothing"
-    tree.close()
     raise NotFoundError(
         "this is not a Visual Behavior session",
         address=name,
@@ -142,10 +159,15 @@ def any_session_of(
     opener: Opener, name: str, path: Path | None = None, **options: Any
 ) -> NwbSession:
     """Return the session a file holds, of whatever kind."""
+    tree = opener()
+    with _closing_on_error(tree):
+        return _any_in(tree, name, path, options)
+
+
+def _any_in(tree: Tree, name: str, path: Path | None, options: dict[str, Any]) -> NwbSession:
     from openallen.sessions.general import NwbTables
     from openallen.sessions.lfp import ProbeLfp, lfp_probe
 
-    tree = opener()
     lfp = lfp_probe(tree) is not None
     known = tree.has("general/metadata") and any(tree.has(sign) for sign in _SIGNS.values())
     if not lfp and (
@@ -154,7 +176,6 @@ def any_session_of(
         return session_of(lambda: tree, name, path, **options)
     if options:
         _known_options(options)
-        tree.close()
         raise UsageError(
             f"'{next(iter(options))}' is for Visual Behavior sessions only", address=name
         )

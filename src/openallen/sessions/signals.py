@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from openallen.formats.nwb import Tree
+
 __all__ = ["Behaving", "Imaged"]
 
 
@@ -56,6 +58,11 @@ class Imaged(Protocol):
     @property
     def name(self) -> str:
         """What it is called in messages."""
+        ...
+
+    @property
+    def tree(self) -> Tree:
+        """Its file."""
         ...
 
     @property

@@ -42,6 +42,8 @@ class Place:
         Where a remote one is.
     immutable
         Whether the URL names one version for good.
+    around
+        What lies in the folder around a remote folder, of which its links may name others.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Place:
     path: Path | None = None
     url: str = ""
     immutable: bool = False
+    around: Objects | None = None
 
     @classmethod
     def here(cls, path: Path) -> Place:

@@ -50,7 +50,7 @@ class CachedObjects:
             return None
         told = body[-_CHECK_BYTES:]
         body = body[:-_CHECK_BYTES]
-        if len(told) < _CHECK_BYTES or zlib.crc32(body).to_bytes(_CHECK_BYTES, "big") != told:
+        if _check(name, body) != told:
             return None
         with suppress(OSError):
             os.utime(path)
@@ -63,7 +63,7 @@ class CachedObjects:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not forced to the disk: what a power cut leaves behind fails its checksum.
-            draft.write_bytes(body + zlib.crc32(body).to_bytes(_CHECK_BYTES, "big"))
+            draft.write_bytes(body + _check(name, body))
             draft.replace(path)
         except OSError:
             with suppress(OSError):
@@ -90,3 +90,8 @@ class CachedObjects:
             with suppress(OSError):
                 path.unlink()
                 held -= size
+
+
+def _check(name: str, body: bytes) -> bytes:
+    """Return the checksum of an object; of its name too, as that of nothing would be zeros."""
+    return zlib.crc32(body, zlib.crc32(name.encode())).to_bytes(_CHECK_BYTES, "big")

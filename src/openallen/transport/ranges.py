@@ -432,7 +432,8 @@ class RangeFile(io.RawIOBase):
                 size = told.total if told is not None else response.length_bytes
         except OfflineError:
             return
-        if (mark, size) != (self.validator, self.size_bytes):
+        # Without a mark nothing tells one version from another of the same size.
+        if not mark or (mark, size) != (self.validator, self.size_bytes):
             self.validator, self.size_bytes = "", -1
 
 

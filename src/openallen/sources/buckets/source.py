@@ -326,7 +326,7 @@ class BucketSource(Source):
         around = self.context.remote_objects(self.bucket, f"{folder}/" if folder else "")
         inside = around.within(last)
         file = Place(str(address), around, last, url=around.url(last))
-        whole = Place(str(address), inside, url=inside.url(""))
+        whole = Place(str(address), inside, url=inside.url(""), around=around if folder else None)
         # Most names say which of the two it is: that is asked first.
         store = "." not in last or (STORE.search(last) and not last.lower().endswith(".nwb"))
         if not store and around.stat(last) is not None:

@@ -17,6 +17,7 @@ from openallen.sources.releases.access import fetcher, release_of, renewed
 from openallen.sources.releases.chosen import one_file
 from openallen.sources.releases.models import Manifest, ReleaseFile
 from openallen.sources.releases.remote import remote_place
+from openallen.sources.releases.search import by_file_id, table_of
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
@@ -138,6 +139,11 @@ def _part(release: Release, cache: ReleaseCache, where: Address) -> tuple[_Part,
     try:
         return _Part(cache, *one_file(cache, release.manifest, where)), False
     except NotFoundError:
+        table = table_of(release.manifest, where)
+        if table and release.manifest.project.form == "cloud-cache":
+            told = by_file_id(release.manifest, where, release.rows(table))
+            if told is not None:
+                return _Part(cache, release.manifest, told), False
         if where.path[0] != _BEHAVIOR or len(where.path) != 2:
             raise
         if "ophys_experiment_table" not in release.tables:
@@ -203,9 +209,13 @@ def _lfp_of(settings: Settings, part: _Part) -> Callable[[int, str], Opener | No
     """Return what opens the LFP of a probe: a file of the release, here or remote."""
     folder = part.file.path.rpartition("/")[0] + "/"
     cache, manifest = part.cache, part.manifest
+    # Files of probes lie in a folder of their session; one of all sessions says nothing.
+    own = folder.rstrip("/").rpartition("/")[2] == part.file.id
 
     def lfp(probe_id: int, name: str) -> Opener | None:
         del probe_id
+        if not own:
+            return None
         ends = f"probe_{name}_lfp.nwb"
         inside = (f for f in manifest.files if f.path.startswith(folder))
         found = next((f for f in inside if f.path.endswith(ends)), None)

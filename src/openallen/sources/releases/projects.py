@@ -15,9 +15,11 @@ __all__ = ["PROJECTS", "TERMS", "find_project", "project_from"]
 
 TERMS: Final = "Allen Institute Terms of Use: https://alleninstitute.org/terms-of-use"
 
+# Files are known by their names: folders changed from version to version, as that of the sessions
+# of Visual Behavior Neuropixels did after 0.3.0.
 _BEHAVIOR: Final = FileKind(
     "behavior_session",
-    r"(?:behavior_sessions|behavior_only_sessions/\d+)/behavior_session_(?P<id>\d+)\.nwb",
+    r"(?:.+/)?behavior_session_(?P<id>\d+)\.nwb",
     "behavior_session_table",
 )
 _OPHYS: Final = Project(
@@ -28,7 +30,7 @@ _OPHYS: Final = Project(
         _BEHAVIOR,
         FileKind(
             "ophys_experiment",
-            r"behavior_ophys_experiments/behavior_ophys_experiment_(?P<id>\d+)\.nwb",
+            r"(?:.+/)?behavior_ophys_experiment_(?P<id>\d+)\.nwb",
             "ophys_experiment_table",
         ),
     ),
@@ -56,7 +58,7 @@ _NEUROPIXELS: Final = Project(
         FileKind("behavior_session", _BEHAVIOR.pattern, "behavior_sessions"),
         FileKind(
             "ecephys_session",
-            r"behavior_ecephys_sessions/\d+/ecephys_session_(?P<id>\d+)\.nwb",
+            r"(?:.+/)?ecephys_session_(?P<id>\d+)\.nwb",
             "ecephys_sessions",
         ),
         FileKind(

@@ -21,6 +21,7 @@ from openallen.sources.releases.rows import read_rows
 __all__ = [
     "Choice",
     "Fetch",
+    "by_file_id",
     "choose",
     "FILES",
     "file_address",
@@ -29,6 +30,7 @@ __all__ = [
     "parts_of",
     "path_address",
     "some",
+    "table_of",
 ]
 
 _NAMED: Final = 12
@@ -271,7 +273,7 @@ def files_of(
     try:
         choice = choose(manifest, address)
     except NotFoundError:
-        found = _imaged(cache, manifest, address, fetch)
+        found = _told(cache, manifest, address, fetch) or _imaged(cache, manifest, address, fetch)
         if found is None:
             raise
         return (found,)
@@ -279,6 +281,37 @@ def files_of(
         return choice.files
     fetch(cache, manifest, [choice.table])
     return _narrowed(cache, manifest, choice, address)
+
+
+def table_of(manifest: Manifest, address: Address) -> str:
+    """Return the table whose rows have the ids of what is named; empty where none has."""
+    kind = next((k for k in manifest.project.kinds if k.name == address.path[0]), None)
+    known = kind is not None and kind.table in manifest.by_kind.get("table", {})
+    return kind.table if kind is not None and known and len(address.path) == 2 else ""
+
+
+def by_file_id(
+    manifest: Manifest, address: Address, rows: Iterable[Mapping[str, Any]]
+) -> ReleaseFile | None:
+    """Return the file of a row of `table_of`, whatever it is called and wherever it lies."""
+    kind, wanted = address.path
+    column = manifest.project.tables.get(table_of(manifest, address), "")
+    for row in rows:
+        if column and str(row.get(column)) == wanted:
+            file = manifest.by_file_id.get(str(row.get(manifest.file_id_column)))
+            return None if file is None else replace(file, kind=kind, id=wanted)
+    return None
+
+
+def _told(
+    cache: ReleaseCache, manifest: Manifest, address: Address, fetch: Fetch
+) -> ReleaseFile | None:
+    name = table_of(manifest, address)
+    if not name or manifest.project.form != "cloud-cache":
+        return None
+    table = manifest.by_kind["table"][name]
+    fetch(cache, manifest, [table])
+    return by_file_id(manifest, address, read_rows(cache.path(manifest, table)))
 
 
 def _imaged(

@@ -15,6 +15,7 @@ from openallen.sources.releases.chosen import chosen, one_file
 from openallen.sources.releases.opening import open_part
 from openallen.sources.releases.projects import TERMS
 from openallen.sources.releases.rows import read_rows
+from openallen.sources.releases.search import table_of
 
 if TYPE_CHECKING:
     from openallen.address import Address
@@ -43,7 +44,8 @@ def facts_of(context: Context, where: Address) -> Facts:
         return _version_facts(context, cache, release)
     if len(where.path) == 1 and where.path[0] not in release.tables:
         return _group_facts(context, cache, release, where)
-    if where.path[0] == "behavior_session" and len(where.path) == 2:
+    by_row = where.path[0] == "behavior_session" or table_of(release.manifest, where)
+    if by_row and len(where.path) == 2:
         return _session_facts(context, cache, release, where)  # it may have no file of its own
     manifest, file = one_file(cache, release.manifest, where)
     if file.path.lower().endswith(".nwb"):
