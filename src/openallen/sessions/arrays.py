@@ -58,7 +58,7 @@ def trace_array(experiment: Imaged, kind: str) -> xr.DataArray:
     """
     import numpy as np
 
-    from openallen.sessions.series import same_length
+    from openallen.sessions.lengths import same_length
 
     if kind not in KINDS:
         raise UsageError(f"no traces '{kind}'", hint=", ".join(KINDS))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from openallen.formats.nwb import frame
 from openallen.sessions import eye, metadata, performance, stimuli
 from openallen.sessions.base import NwbSession, Opener
-from openallen.sessions.series import same_length
+from openallen.sessions.lengths import same_length
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,8 @@ from openallen.formats.nwb import frame, ragged
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
+from openallen.sessions.lengths import same_length
 from openallen.sessions.lfp import csd_array, lfp_array
-from openallen.sessions.series import same_length
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from openallen.errors import CorruptError
-from openallen.sessions.series import same_length
+from openallen.sessions.lengths import same_length
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from openallen.formats.nwb.tables import as_series
 from openallen.sessions import metadata
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
-from openallen.sessions.series import same_length
+from openallen.sessions.lengths import same_length
 
 if TYPE_CHECKING:
     import numpy as np

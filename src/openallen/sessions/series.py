@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from openallen.formats.nwb import Tree
 
-__all__ = ["read_series", "same_length", "time_axis"]
+__all__ = ["read_series", "time_axis"]
 
 _LOG: Final = logging.getLogger("openallen.sessions")
 _MOST_SAMPLES: Final = 50_000_000
@@ -282,20 +282,3 @@ def _scaled(
             )
         made = made * each.reshape(-1, *(1,) * (values.ndim - 2))
     return made + offset if offset else made
-
-
-def same_length(tree: Tree, path: str, found: Mapping[str, Any]) -> None:
-    """Check that arrays that belong together are equally long.
-
-    Raises
-    ------
-    CorruptError
-        If one has another length, with all of them.
-    """
-    lengths = {name: len(column) for name, column in found.items()}
-    if len(set(lengths.values())) > 1:
-        raise CorruptError(
-            "times and values differ in number",
-            address=tree.name,
-            why=f"{path}: {', '.join(f'{n:,} {name}' for name, n in lengths.items())}",
-        )
