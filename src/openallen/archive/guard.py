@@ -76,8 +76,8 @@ def _refused(scope: Scope) -> tuple[int, str] | None:
     if len(host) != 1 or not _OWN.fullmatch(host[0]):
         return 421, "this server answers to 127.0.0.1 and localhost only"
     for origin in given.get(b"origin", []):
-        scheme, _, rest = origin.decode("latin-1").partition("://")
-        if scheme not in {"http", "https"} or not _OWN.fullmatch(rest):
+        protocol, _, rest = origin.decode("latin-1").partition("://")
+        if protocol not in {"http", "https"} or not _OWN.fullmatch(rest):
             return 403, "requests of other sites are not answered"
     if b"cross-site" in given.get(b"sec-fetch-site", []):
         return 403, "requests of other sites are not answered"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from openallen.errors import CorruptError
 
-__all__ = ["check_codecs", "check_document"]
+__all__ = ["check_codecs", "check_document", "holds_rows"]
 
 _BYTES: Final = frozenset({
     "adler32", "astype", "bitround", "blosc", "bz2", "crc32", "crc32c", "delta",
@@ -38,16 +38,16 @@ def check_document(told: Mapping[str, Any], where: str) -> None:
     CorruptError
         If a codec is named that is not known to be harmless.
     """
-    check_codecs(told, where)
+    check_codecs(told, where, ours=False)
     copied = told.get("metadata") or told.get("consolidated_metadata") or {}
     if isinstance(copied, dict):
         inner = copied.get("metadata", copied)
         for path, one in (inner if isinstance(inner, dict) else {}).items():
             if isinstance(one, dict):
-                check_codecs(one, f"{where}/{path}")
+                check_codecs(one, f"{where}/{path}", ours=False)
 
 
-def check_codecs(told: Mapping[str, Any], where: str) -> None:
+def check_codecs(told: Mapping[str, Any], where: str, *, ours: bool = True) -> None:
     """Check that an array names codecs only that turn bytes into values.
 
     Parameters
@@ -56,6 +56,9 @@ def check_codecs(told: Mapping[str, Any], where: str) -> None:
         Its metadata, of version 2 or 3.
     where
         What it is called in messages.
+    ours
+        Whether arrays of objects are decoded by `ObjectArray`: rows with objects among their
+        fields, which a library would hand to codecs that run code, are refused otherwise.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def check_codecs(told: Mapping[str, Any], where: str) -> None:
             if count > _MOST:
                 raise CorruptError("too many codecs", address=where)
         return
-    objects = told.get("dtype") == "|O"
+    objects = told.get("dtype") == "|O" or (ours and holds_rows(told))
     if not objects and _has_objects(told.get("dtype")):
         raise CorruptError("an array of objects among others", address=where)
     compressor, filters = told.get("compressor"), told.get("filters") or []
@@ -94,6 +97,14 @@ def _nested(codecs: Any, where: str, depth: int = 0) -> Iterator[Mapping[str, An
         given = inner if isinstance(inner, dict) else {}
         for key in ("codecs", "index_codecs"):
             yield from _nested(given.get(key), where, depth + 1)
+
+
+def holds_rows(told: Mapping[str, Any]) -> bool:
+    """Return whether an array holds rows of a compound type with objects, as references are."""
+    fields = told.get("dtype")
+    return isinstance(fields, list) and any(
+        isinstance(field, list) and field[1:2] == ["|O"] for field in fields
+    )
 
 
 def _id(codec: Any) -> Any:

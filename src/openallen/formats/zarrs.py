@@ -22,7 +22,7 @@ from openallen.errors import (
     OpenAllenError,
     requiring,
 )
-from openallen.formats.allowed import check_codecs
+from openallen.formats.allowed import check_codecs, holds_rows
 from openallen.formats.chunks import Chunks, Holes
 from openallen.formats.codecs import ObjectArray, codecs_of, holds_objects, need_codecs
 from openallen.json_text import load_json
@@ -228,7 +228,7 @@ class Hierarchy:
         self.chunks.register(path, may_nest=flat)
         need_codecs(codecs_of(told), self.name)
         try:
-            if self.format == 2 and (holds_objects(told) or _holds_rows(told)):
+            if self.format == 2 and (holds_objects(told) or holds_rows(told)):
                 return ObjectArray(self.chunks, path, told)
             return self._made(path, told)
         except (ValueError, KeyError, TypeError, ImportError) as error:
@@ -292,14 +292,6 @@ class Hierarchy:
             if array.nbytes <= _READY_BYTES and getattr(array, "shards", None) is None:
                 keys += [f"{path}/{k}" for k in self._chunk_keys(path, array.cdata_shape)]
         self._objects.ready(keys[:_READY_CHUNKS], self.chunks.mark)
-
-
-def _holds_rows(told: Mapping[str, Any]) -> bool:
-    """Return whether an array holds rows of a compound type with objects, as references are."""
-    fields = told.get("dtype")
-    return isinstance(fields, list) and any(
-        isinstance(field, list) and field[1:2] == ["|O"] for field in fields
-    )
 
 
 def _dict(told: Any) -> dict[str, Any]:

@@ -185,7 +185,8 @@ class Download:
             retry=self._retry,
             stopped=lambda: self._stopped() or self._lease.lost,
         )
-        log = _Log(self._part, handle, start, lambda: work.validator, self._lease)
+        digest = self._file.digest
+        log = _Log(self._part, handle, start, lambda: work.validator, self._lease, digest=digest)
         try:
             hasher = self._rehash(handle, start.done_bytes)
             got = work.run(hasher if self._algorithm else None, log.reached)
@@ -302,8 +303,16 @@ class _Log:
     """Records, now and then, how much of a file in pieces is whole."""
 
     def __init__(
-        self, part: Part, handle: int, start: Progress, validator: Callable[[], str], lease: Lease
+        self,
+        part: Part,
+        handle: int,
+        start: Progress,
+        validator: Callable[[], str],
+        lease: Lease,
+        *,
+        digest: str,
     ) -> None:
+        self._digest = digest
         self._part, self._handle, self._start = part, handle, start
         self._validator, self._lease = validator, lease
         self._at = self._saved = start.done_bytes
@@ -319,8 +328,8 @@ class _Log:
             self.save()
 
     def save(self) -> None:
-        """Save the record."""
-        if self._at > self._saved:
+        """Save the record, where another run can tell that it goes on with the same object."""
+        if self._at > self._saved and (self._digest or self._validator()):
             self._part.progress = replace(self._start, validator=self._validator())
             self._part.checkpoint(self._handle, self._at)
         self._saved, self._saved_at = self._at, time.monotonic()
