@@ -245,7 +245,8 @@ class _Socket(socket.socket):
     """A socket whose descriptor libcurl has copied: it closes quietly when it is dropped."""
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(OSError, AttributeError):  # one that was never opened has nothing to close
+            self.close()
 
 
 def _no_proxy() -> str:
