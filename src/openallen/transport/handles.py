@@ -225,7 +225,7 @@ class _Socket(socket.socket):
     """A socket whose descriptor libcurl has copied: it closes quietly when it is dropped."""
 
     def __del__(self) -> None:
-        with suppress(AttributeError):  # one that could not be opened was never one
+        with suppress(OSError, AttributeError):  # one that was never opened has nothing to close
             self.close()
 
 
