@@ -69,6 +69,7 @@ def test_a_dead_process_loses_its_lease_at_once(tmp_path, leases):
     lease = leases.take(target)
     assert lease is not None
     assert lease.inherited
+    assert not lease.asleep
 
 
 def foreign(target: Path, beat: int = 0) -> None:
@@ -94,6 +95,7 @@ def test_a_lease_of_another_host_goes_stale_on_our_clock(tmp_path, leases):
     lease = leases.take(target)
     assert lease is not None
     assert lease.inherited
+    assert lease.asleep  # it may be a laptop that was shut, and wake up
 
 
 @pytest.mark.parametrize("text", [b"\x00garbage", b"[" * 3000, b"9" * 5000, b"[]"])

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from openallen.store import Leases, Leftovers, Part, Progress
+from openallen.store import Lease, Leases, Leftovers, Part, Progress
 
 
 @pytest.fixture
@@ -106,3 +106,35 @@ def test_a_target_that_stands_is_replaced_only_at_the_end(tmp_path, leases):
     assert target.read_bytes() == b"old"
     part.finish()
     assert target.read_bytes() == b"new"
+
+
+def test_a_holder_that_wakes_up_does_not_write_into_the_next_ones_file(tmp_path):
+    """A process that was stopped still has its part open when another has taken it over."""
+    target = tmp_path / "a.nwb"
+    before = Part(Lease(target), resumable=True)
+    handle = before.start(Progress("u", '"v"', 20))
+    os.write(handle, b"0123456789")
+    before.checkpoint(handle, 10)
+    lease = Lease(target, inherited=True, asleep=True)
+    part = Part(lease, resumable=True, left=Leftovers().of(target))
+    assert part.progress == Progress("u", '"v"', 20, 10)
+    write(part, b"abcdefghij", part.progress)
+    part.finish()
+    os.write(handle, b"WRONGWRONG")
+    os.close(handle)
+    assert target.read_bytes() == b"0123456789abcdefghij"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nwb"]
+
+
+def test_where_a_part_cannot_be_copied_the_file_is_begun_anew(tmp_path, monkeypatch):
+    target = tmp_path / "a.nwb"
+    write(Part(Lease(target), resumable=True), b"0123456789", Progress("u", '"v"', 20))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    lease = Lease(target, inherited=True, asleep=True)
+    part = Part(lease, resumable=True, left=Leftovers().of(target))
+    assert part.progress is None
+    assert not list(tmp_path.iterdir())

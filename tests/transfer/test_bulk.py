@@ -19,6 +19,7 @@ from openallen.errors import (
     AnswerError,
     CorruptError,
     NotFoundError,
+    OpenAllenError,
     SpaceError,
     StatusError,
     TruncatedError,
@@ -260,4 +261,28 @@ def test_verify_later_reads_nothing_now_and_everything_afterwards(tmp_path, loop
     assert whole.ok
     assert not whole.unread
     assert [o.file.path for o in whole.fetched] == ["f/1"]
+    assert bodies_in(tmp_path / "to") == {str(i): body_of(i) for i in range(count)}
+
+
+@pytest.mark.parametrize("count", [40, 3])  # many at once, and one by one
+def test_a_file_that_somebody_removes_at_once_is_fetched_again_or_named(tmp_path, loopback, count):
+    class Swept(Index):
+        """Somebody else's clean-up strikes between the name and the record, once."""
+
+        def remember(self, path, **told):
+            if path.name == "1" and not swept:
+                swept.append(path)
+                path.unlink()
+            return super().remember(path, **told)
+
+    swept: list[Path] = []
+    server = loopback({f"/{i}": file_handler(body_of(i)) for i in range(count)})
+    plan = plan_of(tmp_path / "to", [remote(server.url, i) for i in range(count)])
+    with Http() as http, Swept(tmp_path / "index") as index:
+        report = run(plan, http=http, index=index, retry=QUICK)
+        again = run(plan, http=http, index=index, retry=QUICK)
+    assert swept
+    assert len(report.outcomes) == count
+    assert all(isinstance(o.error, OpenAllenError) for o in report.failed)
+    assert again.ok
     assert bodies_in(tmp_path / "to") == {str(i): body_of(i) for i in range(count)}

@@ -63,6 +63,9 @@ class Lease:
         Distinguishes this holder's part file from any other's.
     inherited : bool
         Whether it was taken over from a holder that is gone, and may have left a part file.
+    asleep : bool
+        Whether that holder is only silent: a process that was stopped, or on another host, may
+        wake up and write on before it notices.
     lost : bool
         Whether another process took it over meanwhile; the holder must stop writing.
     """
@@ -71,6 +74,7 @@ class Lease:
     token: str = field(default_factory=_new_token)
     beat: _Beat = field(default_factory=lambda: _UNWRITTEN)
     inherited: bool = False
+    asleep: bool = False
     lost: bool = False
     taken_at: float = field(default_factory=time.time)
 
@@ -121,6 +125,7 @@ class Leases:
             if not self._create(lease):
                 return None
             lease.inherited = True
+            lease.asleep = not _is_gone(_state(stale))
         self._held[target] = lease
         if self._thread is None:
             self._start_beating()
@@ -221,7 +226,7 @@ class Leases:
         if text is None:
             return None
         state = _state(text)
-        if state.get("where") == _where() and not _is_alive(state.get("pid"), state.get("started")):
+        if _is_gone(state):
             return text
         now = time.monotonic()
         first, since = self._seen.get(path, (None, now))
@@ -292,6 +297,12 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _is_gone(state: dict[str, object]) -> bool:
+    """Return whether the process of a lease is known to have ended."""
+    here = state.get("where") == _where()
+    return here and not _is_alive(state.get("pid"), state.get("started"))
 
 
 def _token_in(path: Path) -> str:

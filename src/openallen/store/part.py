@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -65,7 +66,7 @@ class Part:
         self._draft = f"{self.target}.{lease.token}.part"
         self.resumable = resumable
         self.progress: Progress | None = None
-        self._take_over(list(left))
+        self._take_over(list(left), copied=lease.asleep)
 
     @functools.cached_property
     def path(self) -> Path:
@@ -77,18 +78,32 @@ class Part:
         """The path of the record of how many bytes are safe."""
         return Path(self._draft + ".json")
 
-    def _take_over(self, left: list[Path]) -> None:
+    def _take_over(self, left: list[Path], *, copied: bool) -> None:
         kept = [(p, found) for p in left if self.resumable and (found := _read_record(p))]
         best = max(kept, key=lambda item: item[1].done_bytes, default=None)
         if best is not None:
             # The record goes first: a part without a record is only thrown away.
             old = best[0]
             old.with_name(old.name + ".json").replace(self.record)
-            old.replace(self.path)
-            self.progress = best[1]
+            self._take(old, copied=copied)
+            self.progress = best[1] if self.path.exists() else None
         for path in left:
             if best is None or path != best[0]:
                 _remove(path, path.with_name(path.name + ".json"))
+
+    def _take(self, old: Path, *, copied: bool) -> None:
+        """Make another holder's part our own.
+
+        One who may wake up still has it open: what he writes must not land in our file.
+        """
+        if not copied:
+            old.replace(self.path)
+            return
+        try:
+            shutil.copyfile(old, self.path)
+        except OSError:  # no room for both: begin anew
+            _remove(self.path, self.record)
+        _remove(old)
 
     def start(self, progress: Progress) -> int:
         """Open the part for writing and return its descriptor.

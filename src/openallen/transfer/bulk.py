@@ -215,7 +215,7 @@ class Bulk:
         try:
             if body.error is not None:
                 raise body.error
-            named = arrival.finish(body)
+            outcome = self._named(arrival) if arrival.finish(body) else None
         except (OpenAllenError, OSError) as error:
             self._drop(arrival)
             self._leave(failure(error), arrival.file)
@@ -223,12 +223,13 @@ class Bulk:
         except BaseException:
             self._drop(arrival)
             raise
-        if named:
-            self._named(arrival)
-        else:
-            self.admission.leave(arrival.entry)
+        self.admission.leave(arrival.entry)
+        if outcome is not None:
+            self.rate_limiter.done()
+            self._done(outcome)
 
-    def _named(self, arrival: Arrival) -> None:
+    def _named(self, arrival: Arrival) -> Outcome:
+        """Record a file that has its name."""
         file, entry = arrival.file, arrival.entry
         record = self.index.remember(
             entry.lease.target,
@@ -237,9 +238,7 @@ class Bulk:
             address=file.address,
             command=file.retry,
         )
-        self.admission.leave(entry)
-        self.rate_limiter.done()
-        outcome = Outcome(
+        return Outcome(
             file=file,
             status="fetched",
             size_bytes=arrival.size_bytes,
@@ -249,7 +248,6 @@ class Bulk:
             facts=arrival.facts,
             damaged=entry.damaged,
         )
-        self._done(outcome)
 
     def _done(self, outcome: Outcome) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from openallen.errors import OfflineError, OpenAllenError, RefusedError, StoreError
 from openallen.plans import Outcome, Plan, RemoteFile
 from openallen.store import Index, Lease, Leases, Part
+from openallen.store.disk import disk_error
 from openallen.transfer.admission import Admission, Entry
 from openallen.transfer.bulk import WORTH_FILES, Bulk, fits
 from openallen.transfer.download import Download, is_large
@@ -297,14 +298,17 @@ class Fetching:
     def _fetched(self, file: RemoteFile, lease: Lease, digest: str) -> Outcome:
         """Record that a file is whole and in its place."""
         self.rate_limiter.done()
-        self.index.remember(
-            lease.target,
-            digest=digest,
-            source=file.url,
-            address=file.address,
-            command=file.retry,
-        )
-        at = fetched_time(lease.target)
+        try:
+            self.index.remember(
+                lease.target,
+                digest=digest,
+                source=file.url,
+                address=file.address,
+                command=file.retry,
+            )
+            at = fetched_time(lease.target)
+        except OSError as error:  # somebody removed it just now
+            raise disk_error(error, lease.target) from error
         return Outcome(file=file, status="fetched", digest=digest, fetched_at=at)
 
     def _streams(self) -> int:
