@@ -306,7 +306,7 @@ def test_without_children_the_parent_fetches(tmp_path, server, caplog, monkeypat
     monkeypatch.setattr(sys, "executable", str(python))
     report = fetch(plan_of(tmp_path / "to", server.url, range(20)), tmp_path / "ix")
     assert (len(report.fetched), len(server.seen)) == (20, 20)
-    assert ("cannot be understood" if program else "no further worker process") in caplog.text
+    assert ("sent something unreadable" if program else "no further worker process") in caplog.text
 
 
 @pytest.mark.parametrize("most", [24, 28, 32, 36])

@@ -16,6 +16,7 @@ from openallen.errors import AnswerError, OpenAllenError, UnreachableError
 from openallen.plans import RemoteFile
 from openallen.store import Part, Progress
 from openallen.store.digests import digest_text, new_hasher
+from openallen.store.disk import disk_error
 from openallen.transfer.admission import Entry
 from openallen.transfer.verify import algorithm_for, recognise, simulated, verify_bytes
 from openallen.transport.multiplexer import Body, refused
@@ -211,8 +212,8 @@ class Streamed(Arrival):
         return self.size_bytes > 0 and (size is None or self.size_bytes < size)
 
 
-def failure(error: OpenAllenError | OSError) -> OpenAllenError:
-    """Return an error as one of ours: the ordinary way names what a disk said."""
+def failure(error: OpenAllenError | OSError, arrival: Arrival) -> OpenAllenError:
+    """Return an error as one of ours."""
     if isinstance(error, OpenAllenError):
         return error
-    return UnreachableError("cannot be written by this way")
+    return disk_error(error, arrival.entry.lease.target)

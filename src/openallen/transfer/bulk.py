@@ -218,7 +218,7 @@ class Bulk:
             outcome = self._named(arrival) if arrival.finish(body) else None
         except (OpenAllenError, OSError) as error:
             self._drop(arrival)
-            self._leave(failure(error), arrival.file)
+            self._leave(failure(error, arrival), arrival.file)
             return
         except BaseException:
             self._drop(arrival)

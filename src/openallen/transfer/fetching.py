@@ -15,7 +15,6 @@ from typing import Final, Literal
 from openallen.errors import OfflineError, OpenAllenError, RefusedError, StoreError
 from openallen.plans import Outcome, Plan, RemoteFile
 from openallen.store import Index, Lease, Leases, Part
-from openallen.store.disk import disk_error
 from openallen.transfer.admission import Admission, Entry
 from openallen.transfer.bulk import WORTH_FILES, Bulk, fits
 from openallen.transfer.download import Download, is_large
@@ -307,8 +306,10 @@ class Fetching:
                 command=file.retry,
             )
             at = fetched_time(lease.target)
-        except OSError as error:  # somebody removed it just now
-            raise disk_error(error, lease.target) from error
+        except OSError as error:  # no reason to end the run: the others may well stay
+            why = error.strerror or str(error)
+            what = "the file was removed as soon as it had arrived"
+            raise OpenAllenError(what, address=file.address, why=why) from error
         return Outcome(file=file, status="fetched", digest=digest, fetched_at=at)
 
     def _streams(self) -> int:

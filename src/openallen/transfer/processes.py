@@ -289,7 +289,7 @@ class _Child:
         except (EOFError, OSError):
             pass
         except Exception as error:  # noqa: BLE001 - whatever came, it was no message
-            _LOG.warning("a worker process cannot be understood: %s", error)
+            _LOG.warning("a worker process sent something unreadable: %s", error)
             self.kill()
         code = self._process.wait()
         if code and not self._stopped:
