@@ -1,0 +1,123 @@
+/** What a stack says of itself, and which pictures a view of it wants. */
+import type { Camera } from './scene.js';
+import type { Want } from './tiles.js';
+
+export interface Plane {
+  label: string;
+  z_um: number;
+  /** Names the plane's bytes; null while it has not been fetched. */
+  key: string | null;
+}
+
+export interface StackMeta {
+  title: string;
+  address: string;
+  simulated: boolean;
+  width_px: number;
+  height_px: number;
+  pixel_um: readonly [number, number] | null;
+  planes: readonly Plane[];
+  z_label: string;
+  levels: number;
+  tile_px: number;
+  /** How much smaller the pictures of whole planes are, coarse first. */
+  overviews: readonly number[];
+  colour: boolean;
+  channels: readonly { name: string; window: readonly [number, number] }[];
+  cell: string | null;
+  complete: boolean;
+}
+
+export type Reduction = 'min' | 'max' | 'mean';
+
+/** What of a stack is on screen. */
+export interface Seen {
+  plane: number;
+  channel: number;
+  /** Instead of one plane. */
+  projection: Reduction | null;
+}
+
+/** Height of an image pixel over its width. */
+export const aspect = (meta: StackMeta): number => (meta.pixel_um ? meta.pixel_um[1] / meta.pixel_um[0] : 1);
+
+/** The camera that shows the whole plane on a canvas. */
+export function fitting(meta: StackMeta, width: number, height: number): Camera {
+  const sx = Math.min(width / meta.width_px, height / (meta.height_px * aspect(meta)));
+  return { x: meta.width_px / 2, y: meta.height_px / 2, sx, sy: sx * aspect(meta) };
+}
+
+/** How many planes are here; goes into addresses whose answers change while a stack is coming. */
+export const fetched = (meta: StackMeta): number => meta.planes.filter((plane) => plane.key !== null).length;
+
+export function projectionPath(meta: StackMeta, how: Reduction, axes: 'xy' | 'xz' | 'yz', channel: number): string {
+  return `projection/${how}_${axes}.jpg?planes=${fetched(meta)}${channel ? `&channel=${channel}` : ''}`;
+}
+
+/** The level whose pixels are about as large as those of the screen; 0 is the full size. */
+export const levelAt = (camera: Camera, meta: StackMeta): number =>
+  Math.min(meta.levels - 1, Math.max(0, Math.floor(0.25 - Math.log2(camera.sx))));
+
+const whole = (meta: StackMeta, path: string, scale: number): Want => ({
+  path, x: 0, y: 0, scale, whole: true, plane_px: [meta.width_px, meta.height_px],
+});
+
+/** The coarse picture of a whole plane, or the next finer ones (`finer` of them) too. */
+export function overviews(meta: StackMeta, { plane, channel }: Seen, finer = 0): Want[] {
+  const key = meta.planes[plane]?.key;
+  if (key == null) return [];
+  return meta.overviews.slice(0, finer + 1).map((scale) => whole(meta, `over/${scale}/${channel}/${key}.jpg`, scale));
+}
+
+/** The tiles of one level that the camera sees on a canvas. */
+export function tiles(meta: StackMeta, seen: Seen, camera: Camera, canvas: readonly [number, number], level: number): Want[] {
+  const key = meta.planes[seen.plane]?.key;
+  if (key == null) return [];
+  const step = meta.tile_px * 2 ** level;
+  const range = (middle: number, half: number, size: number): [number, number] => [
+    Math.max(0, Math.floor((middle - half) / step)),
+    Math.min(Math.ceil(size / step), Math.ceil((middle + half) / step)),
+  ];
+  const [x0, x1] = range(camera.x, canvas[0] / 2 / camera.sx, meta.width_px);
+  const [y0, y1] = range(camera.y, canvas[1] / 2 / camera.sy, meta.height_px);
+  const found: Want[] = [];
+  for (let y = y0; y < y1; y++)
+    for (let x = x0; x < x1; x++)
+      found.push({
+        path: `tile/${seen.channel}/${key}/${level}/${x}_${y}.jpg`,
+        x: x * step, y: y * step, scale: 2 ** level, whole: false, plane_px: [meta.width_px, meta.height_px],
+      });
+  // What one looks at is in the middle.
+  const off = (want: Want): number => Math.hypot(want.x + step / 2 - camera.x, want.y + step / 2 - camera.y);
+  return found.sort((a, b) => off(a) - off(b));
+}
+
+/** All that this view wants, coarse first, so that something is there at once. */
+export function wants(meta: StackMeta, seen: Seen, camera: Camera, canvas: readonly [number, number]): Want[] {
+  if (seen.projection) return [whole(meta, projectionPath(meta, seen.projection, 'xy', seen.channel), 0)];
+  const level = levelAt(camera, meta);
+  const scale = 2 ** level;
+  const coarse = meta.overviews.filter((over, i) => i === 0 || over >= scale).length;
+  const found = overviews(meta, seen, Math.max(0, coarse - 1));
+  const finest = meta.overviews[coarse - 1];
+  if (finest === undefined || finest > scale) found.push(...tiles(meta, seen, camera, canvas, level));
+  return found;
+}
+
+/** Tiles of coarser levels that may still be held from before a zoom: better than the overview while finer ones come. */
+export function leftovers(meta: StackMeta, seen: Seen, camera: Camera, canvas: readonly [number, number]): Want[] {
+  if (seen.projection) return [];
+  const level = levelAt(camera, meta);
+  return [2, 1].flatMap((up) => (level + up < meta.levels ? tiles(meta, seen, camera, canvas, level + up) : []));
+}
+
+/** The planes around one, nearest first, those in the direction of the last step before the others. */
+export function around(plane: number, count: number, direction: number): number[] {
+  const found: number[] = [];
+  for (let step = 1; step < count; step++)
+    for (const side of [direction, -direction]) {
+      const other = plane + side * step;
+      if (other >= 0 && other < count) found.push(other);
+    }
+  return found;
+}
