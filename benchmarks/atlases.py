@@ -20,7 +20,7 @@ import numpy as np
 
 import openallen as oa
 from openallen.archive.app import archive_app
-from openallen.archive.server import serving
+from openallen.serving.server import serving
 from timing import timed
 
 SWC = "reconstruction of 10,000 nodes"

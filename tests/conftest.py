@@ -76,7 +76,7 @@ def loopback() -> Iterator[Callable[..., Loopback]]:
 def sample_url() -> Iterator[str]:
     """The sample archive, served over HTTP on loopback."""
     from openallen.archive.app import archive_app
-    from openallen.archive.server import serving
+    from openallen.serving.server import serving
 
     with serving(archive_app("sample")) as url:
         yield url
@@ -109,7 +109,7 @@ def archive(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Serve an archive, by default the sample, with faults: ``archive("delay=0.1")``."""
     from openallen.archive.app import archive_app
     from openallen.archive.faults import Fault
-    from openallen.archive.server import serving
+    from openallen.serving.server import serving
 
     with ExitStack() as stack:
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prepared",
+    "address_of",
     "fetch",
     "folder_of_one",
     "list",

@@ -904,10 +904,10 @@ def test_by_the_command_line(bucket):
             check=False,
         )
 
-    links = run("view", f"asset:{SMART}", "--ids")
+    links = run("view", f"asset:{SMART}", "--links", "--ids")
     assert links.stdout.startswith("https://viewer.example#!s3://"), links.stderr
-    assert run("view", f"asset:{RAW}").returncode == 3
-    assert run("view", "stack:1").returncode == 2
+    assert run("view", f"asset:{RAW}", "--links").returncode == 3
+    assert run("view", "stack:1", "--links").returncode == 2
     shown = run("show", f"asset:{NWB}/{SESSION}")
     assert "units" in shown.stdout, shown.stderr
     told = json.loads(

@@ -451,7 +451,7 @@ def test_the_graph_and_the_tree(source, tmp_path):
 
 def test_volumes_that_are_held_are_given_as_they_are(tmp_path):
     from openallen.archive.app import archive_app
-    from openallen.archive.server import serving
+    from openallen.serving.server import serving
     from openallen.transport import Http
 
     (tmp_path / "grids").mkdir()
@@ -605,7 +605,7 @@ def test_the_frame_of_a_volume_counts(source, tmp_path, p56):
 
 def test_what_is_here_needs_no_network(tmp_path, monkeypatch):
     from openallen.archive.app import archive_app
-    from openallen.archive.server import serving
+    from openallen.serving.server import serving
 
     monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path))
     from openallen.sources import context as place

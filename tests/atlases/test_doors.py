@@ -16,7 +16,6 @@ from loopback import file_handler
 
 import openallen as oa
 from openallen.archive.app import archive_app
-from openallen.archive.server import serving
 from openallen.errors import (
     AddressError,
     CorruptError,
@@ -25,6 +24,7 @@ from openallen.errors import (
     OfflineError,
     UsageError,
 )
+from openallen.serving.server import serving
 from openallen.settings import Settings
 from openallen.sources.atlases import Atlas, ConnectivityGrid, ExpressionGrid, Structures
 from openallen.sources.atlases.catalogue import ATLASES, nrrd_part

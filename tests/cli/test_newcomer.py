@@ -82,7 +82,7 @@ def test_a_hint_is_quoted_for_a_shell():
 
 
 def test_what_no_viewer_shows_is_an_error_with_a_command_for_that_item():
-    done = openallen("view", "stack:313862022", "--source", "sample")
+    done = openallen("view", "stack:313862022", "--links", "--source", "sample")
     assert done.returncode == 2
     assert "try: openallen show stack:313862022 --source sample" in done.stderr
 

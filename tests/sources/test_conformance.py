@@ -331,7 +331,7 @@ def unhappy(source) -> list[list[str]]:
         ["show", f"{source.scheme}:"],
         ["fetch", f"{source.scheme}:"],
         ["show", example.partition("?")[0] + "@99.99.99"],
-        ["view", example],
+        ["view", example, "--links"],
     ]
 
 

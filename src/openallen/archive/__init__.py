@@ -11,6 +11,6 @@
 from openallen.archive.app import archive_app
 from openallen.archive.faults import KINDS, Fault
 from openallen.archive.holdings import SAMPLE
-from openallen.archive.server import serve, serving
+from openallen.serving import serve, serving
 
 __all__ = ["KINDS", "SAMPLE", "Fault", "archive_app", "serve", "serving"]

@@ -10,8 +10,7 @@ from urllib.parse import urlencode
 
 from openallen.archive.envelopes import csv_answer, failure, json_answer, xml_answer, xml_failure
 from openallen.archive.evaluate import Result, evaluate
-from openallen.archive.faults import App, Fault, Misbehaving
-from openallen.archive.guard import BusyError, Gate, GoneError, guarded
+from openallen.archive.faults import Fault, Misbehaving
 from openallen.archive.holdings import SAMPLE, Holdings
 from openallen.archive.pictures import Pictures, View
 from openallen.archive.relations import Refusal
@@ -21,6 +20,7 @@ from openallen.brainmap.images import tier_size_px
 from openallen.brainmap.parser import parse
 from openallen.brainmap.schema import Model, schema
 from openallen.errors import IntegrityError, UsageError, requiring
+from openallen.serving import App, BusyError, Gate, GoneError, guarded
 
 if TYPE_CHECKING:
     from starlette.requests import Request

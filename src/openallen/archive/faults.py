@@ -14,19 +14,13 @@ import asyncio
 import json
 import re
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from openallen.errors import UsageError
+from openallen.serving.asgi import App, Message, Receive, Scope, Send
 
 __all__ = ["KINDS", "Fault", "Misbehaving"]
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KINDS: Final = {
     "delay": "answer after VALUE seconds",

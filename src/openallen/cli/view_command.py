@@ -1,17 +1,21 @@
-"""``openallen view``: links to web viewers."""
+"""``openallen view``: look at one thing in a browser; links to web viewers."""
 
 from __future__ import annotations
 
+import re
 import webbrowser
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from openallen import verbs
-from openallen.address import Address
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
+from openallen.cli.serve_command import serve_viewer
+from openallen.errors import UsageError
+from openallen.paths import existing
 
 if TYPE_CHECKING:
     from openallen.sources.base import View
@@ -19,26 +23,67 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 EXAMPLES = (
+    ("openallen view stack:313862022 --source sample", "a page of the web view"),
+    ("openallen view openallen-demo", "of a folder"),
     (
-        "openallen view asset:SmartSPIM_620326_2022-09-20_11-20-22_stitched_2022-09-25_01-02-03",
+        "openallen view asset:SmartSPIM_620326_2022-09-20_11-20-22_stitched_2022-09-25_01-02-03"
+        " --links",
         "links to its neuroglancer states",
     ),
 )
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
-@click.argument("address")
-@click.option("--open", "in_browser", is_flag=True, help="Open the first link in a browser.")
+@click.argument("what", metavar="ADDRESS|FOLDER")
+@click.option("--open", "in_browser", is_flag=True, help="Open the page in a browser.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port; 0 for any free port.",
+)
+@click.option("--read-only", is_flag=True, help="Fetch and remove nothing from pages.")
+@click.option(
+    "--links", is_flag=True, help="Only print links to web viewers (neuroglancer), and end."
+)
 @common
-def command(call: Call, address: str, in_browser: bool) -> int:
-    """Print links to web viewers of ADDRESS, an asset: or an image in one.
+def command(
+    call: Call, what: str, in_browser: bool, port: int, read_only: bool, links: bool
+) -> int:
+    """Serve a page of ADDRESS or FOLDER on 127.0.0.1, until Ctrl-C.
 
-    Neuroglancer states published with the data are listed first. Without any, one is generated for
-    each image, for the public viewer.
+    With --links, print links to web viewers of an image instead. Neuroglancer states published with
+    the data are listed first. Without any, one is generated for each image, for the public viewer.
     """
-    where = Address.parse(address)
-    found = verbs.views(where, settings=call.settings)
-    document = {"address": str(where), "views": [asdict(view) for view in found]}
+    if links:
+        return _links(call, what, in_browser=in_browser)
+    from openallen.viewer.items import Items
+    from openallen.viewer.links import item_path
+
+    where = verbs.address_of(what)
+    if where is not None:
+        Items(call.settings).facts(str(where))  # no page of what there is not
+        return serve_viewer(
+            call, port=port, path=item_path(str(where)), in_browser=in_browser, read_only=read_only
+        )
+    folder = existing(what)
+    if folder is None:
+        raise UsageError("neither an address nor a file or folder", address=what)
+    name = re.sub(r"[^\w.-]+", "-", folder.resolve().name) or "folder"
+    return serve_viewer(
+        call,
+        port=port,
+        path=item_path(f"place/{name}"),
+        places={name: Path(folder)},
+        in_browser=in_browser,
+        read_only=read_only,
+    )
+
+
+def _links(call: Call, what: str, *, in_browser: bool) -> int:
+    found = verbs.views(what, settings=call.settings)
+    document = {"address": what, "views": [asdict(view) for view in found]}
     call.out.document(document, "\n".join(map(_text, found)), ids=[view.url for view in found])
     if in_browser and not webbrowser.open(found[0].url):
         call.out.warn("no web browser found")

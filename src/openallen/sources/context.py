@@ -576,7 +576,7 @@ def _sample_url() -> str:
     with _sample_lock:
         if not _sample_started:
             from openallen.archive.app import archive_app
-            from openallen.archive.server import serving
+            from openallen.serving.server import serving
 
             _sample_started.append(_sample.enter_context(serving(archive_app("sample"))))
             atexit.register(_sample.close)

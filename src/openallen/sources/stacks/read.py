@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from openallen.formats.omezarr import OmeZarr
     from openallen.formats.swc import Morphology
     from openallen.sources.stacks.convert import Conversion
+    from openallen.visuals import Visual
 
 __all__ = ["ImageStack"]
 
@@ -246,6 +247,11 @@ class ImageStack:
             import numpy as np
         measured = ordered_map(lambda p: focus_measure(p.read(gray=True)), self.planes)
         return np.fromiter(measured, dtype=np.float64, count=len(self.planes))
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.stacks.visuals import visuals_of_stack
+
+        return visuals_of_stack(self)
 
     def _best_projection(self) -> Path | None:
         try:

@@ -1,4 +1,4 @@
-"""Running an archive: in a thread of this process, or as a server of its own."""
+"""Running an app on loopback: in a thread of this process, or as a server of its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from openallen.archive.faults import App
 from openallen.errors import StoreError, requiring
+from openallen.serving.asgi import App
 
 if TYPE_CHECKING:
     import uvicorn
@@ -21,10 +21,10 @@ __all__ = ["serve", "serving"]
 _CONNECTIONS: Final = 2000
 
 
-def _server(app: App) -> uvicorn.Server:
-    with requiring("serving an archive", "web"):
+def _server(app: App, *, lifespan: bool) -> uvicorn.Server:
+    with requiring("a local server", "web"):
         import uvicorn
-    from openallen.archive.slow import Timed
+    from openallen.serving.timed import Timed
 
     config = uvicorn.Config(
         app,
@@ -35,7 +35,8 @@ def _server(app: App) -> uvicorn.Server:
         log_level="critical",
         access_log=False,
         timeout_keep_alive=30,
-        lifespan="off",
+        lifespan="on" if lifespan else "off",
+        timeout_graceful_shutdown=3,
     )
     return uvicorn.Server(config)
 
@@ -60,17 +61,26 @@ def _listen(port: int) -> socket.socket:
 
 
 @contextmanager
-def serving(app: App, port: int = 0) -> Iterator[str]:
+def serving(app: App, port: int = 0, *, lifespan: bool = False) -> Iterator[str]:
     """Serve an app on loopback while the context lasts; yields its base URL.
+
+    Parameters
+    ----------
+    app
+        What to serve.
+    port
+        Where; 0 for any free one.
+    lifespan
+        Whether the app wants to know when it starts and ends.
 
     Raises
     ------
     StoreError
         If the port cannot be used.
     """
-    server = _server(app)
+    server = _server(app, lifespan=lifespan)
     listener = _listen(port)
-    thread = threading.Thread(target=server.run, args=([listener],), name="archive", daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), name="server", daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
     while not server.started and thread.is_alive() and time.monotonic() < deadline:
@@ -84,7 +94,7 @@ def serving(app: App, port: int = 0) -> Iterator[str]:
         listener.close()
 
 
-def serve(app: App, port: int, ready: Callable[[str], object]) -> None:
+def serve(app: App, port: int, ready: Callable[[str], object], *, lifespan: bool = False) -> None:
     """Serve an app until Ctrl-C or SIGTERM.
 
     Parameters
@@ -95,13 +105,15 @@ def serve(app: App, port: int, ready: Callable[[str], object]) -> None:
         Where; 0 for any free one.
     ready
         Called with the base URL as soon as connections are accepted.
+    lifespan
+        Whether the app wants to know when it starts and ends.
 
     Raises
     ------
     StoreError
         If the port cannot be used.
     """
-    server = _server(app)
+    server = _server(app, lifespan=lifespan)
     with _listen(port) as listener:
         ready(f"http://127.0.0.1:{listener.getsockname()[1]}")
         server.run([listener])

@@ -14,10 +14,10 @@ from urllib.parse import quote, urlsplit
 import pytest
 from starlette.requests import Request
 
-from openallen.archive import slow
 from openallen.archive.app import archive_app
-from openallen.archive.guard import BusyError, Gate, GoneError
-from openallen.archive.server import serving
+from openallen.serving import timed
+from openallen.serving.gate import BusyError, Gate, GoneError
+from openallen.serving.server import serving
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_redirect_leads_to_this_machine(url):
 
 
 def test_a_request_that_never_ends_is_given_up(monkeypatch):
-    monkeypatch.setattr(slow, "_HEAD_S", 0.3)
+    monkeypatch.setattr(timed, "_HEAD_S", 0.3)
     with serving(archive_app("sample")) as url:
         place = urlsplit(url)
         for begun in (b"", b"GET /openallen/about.json HTTP/1.1\r\nHost: 127", b"GET"):

@@ -1,0 +1,124 @@
+"""Work that takes processor time: a few at once, and not for clients that are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+__all__ = ["BusyError", "Gate", "GoneError"]
+
+T = TypeVar("T")
+_LOOK_S: Final = 0.2
+_QUEUE: Final = 256
+
+
+class BusyError(Exception):
+    """Too many wait already."""
+
+
+class GoneError(Exception):
+    """The client is gone."""
+
+
+class Gate:
+    """Lets a few through at once; some wait, others are told to come again.
+
+    Attributes
+    ----------
+    dropped : int
+        Requests whose client was gone before their turn came.
+
+    Parameters
+    ----------
+    most
+        How many work at once; by default one for each processor, at least two.
+    queue
+        How many may wait.
+    newest_first
+        Whether who came last goes next, as where somebody drags a slider: the newest request is
+        the one that is looked at. Where too many wait, the oldest is sent away.
+    """
+
+    def __init__(
+        self, most: int | None = None, queue: int = _QUEUE, *, newest_first: bool = False
+    ) -> None:
+        self._most = most or max(2, os.cpu_count() or 2)
+        self._queue = queue
+        self._newest_first = newest_first
+        self.dropped = 0
+        self._working = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def run(self, request: Request, work: Callable[[Callable[[], bool]], T]) -> T:
+        """Do work in a thread.
+
+        Parameters
+        ----------
+        request
+            What it is for; it ends when its client is gone.
+        work
+            Is given a function that returns whether the client is gone.
+
+        Raises
+        ------
+        BusyError
+            If too many wait already.
+        GoneError
+            If the client is gone before it begins, or before it ends.
+        """
+        await self._enter(request)
+        gone = threading.Event()
+        thread = asyncio.ensure_future(asyncio.to_thread(work, gone.is_set))
+        thread.add_done_callback(self._leave)
+        while not thread.done():
+            await asyncio.wait([thread], timeout=_LOOK_S)
+            if not thread.done() and await request.is_disconnected():
+                gone.set()
+                thread.add_done_callback(_forgotten)
+                raise GoneError
+        return thread.result()
+
+    async def _enter(self, request: Request) -> None:
+        if self._working < self._most:
+            self._working += 1
+            return
+        if len(self._waiting) >= self._queue:
+            if not self._newest_first:
+                raise BusyError
+            self._waiting.popleft().set_exception(BusyError())
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        while not turn.done():
+            await asyncio.wait([turn], timeout=_LOOK_S)
+            if await request.is_disconnected():
+                self._give_up(turn)
+                raise GoneError
+        turn.result()
+
+    def _give_up(self, turn: asyncio.Future[None]) -> None:
+        self.dropped += 1
+        if not turn.done():
+            self._waiting.remove(turn)
+        elif turn.exception() is None:
+            self._leave()
+
+    def _leave(self, _: Any = None) -> None:
+        """Hand the place on. Where the client is gone, that is when the thread has ended."""
+        if self._waiting:
+            turn = self._waiting.pop() if self._newest_first else self._waiting.popleft()
+            turn.set_result(None)
+        else:
+            self._working -= 1
+
+
+def _forgotten(done: asyncio.Future[Any]) -> None:
+    """Look at how it ended, so that asyncio does not say that nobody did."""
+    if not done.cancelled():
+        done.exception()

@@ -1,0 +1,180 @@
+"""Things that pages show: opened once, a few at a time, by their address or their folder."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from openallen import verbs
+from openallen.address import Address
+from openallen.errors import NotFoundError, OpenAllenError
+from openallen.settings import Settings
+from openallen.sources.facts import Facts
+from openallen.sources.opened import facts_of_opened
+from openallen.visuals import Visual, visuals_of
+
+__all__ = ["Item", "Items", "from_key", "to_key"]
+
+_OPEN: Final = 10
+_PLACE: Final = "place/"
+
+
+def to_key(what: str) -> str:
+    """Return an address or the name of a place as one segment of a path."""
+    return base64.urlsafe_b64encode(what.encode()).decode().rstrip("=")
+
+
+def from_key(key: str) -> str:
+    """Return what a key means.
+
+    Raises
+    ------
+    NotFoundError
+        If it means nothing.
+    """
+    try:
+        return base64.b64decode(key + "=" * (-len(key) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise NotFoundError("no such thing", address=key[:80]) from None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One opened thing.
+
+    Parameters
+    ----------
+    what
+        Its address, or ``place/NAME``.
+    thing
+        The opened thing.
+    visuals
+        Its views.
+    """
+
+    what: str
+    thing: Any
+    visuals: tuple[Visual, ...]
+
+    def visual(self, name: str) -> Visual:
+        """Return the view of a name.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        for visual in self.visuals:
+            if visual.name == name:
+                return visual
+        raise NotFoundError("no such view", address=f"{self.what} {name}"[:200])
+
+
+class Items:
+    """What is open: the things looked at last.
+
+    Parameters
+    ----------
+    settings
+        Settings; with ``offline``, nothing is asked of any service.
+    places
+        Folders and files that may be looked at beside the store, by name.
+    """
+
+    def __init__(self, settings: Settings, places: Mapping[str, Path] | None = None) -> None:
+        self.settings = settings
+        self.places = dict(places or {})
+        self._here = replace(settings, offline=True)
+        self._open: OrderedDict[str, Item] = OrderedDict()
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, what: str) -> Item:
+        """Return a thing, opened; what the store has is opened without asking any service.
+
+        Parameters
+        ----------
+        what
+            An address, or ``place/NAME``.
+
+        Raises
+        ------
+        OpenAllenError
+            If it cannot be opened.
+        """
+        with self._lock:
+            lock = self._locks.setdefault(what, threading.Lock())
+        with lock:
+            with self._lock:
+                if what in self._open:
+                    self._open.move_to_end(what)
+                    return self._open[what]
+            thing = self._opened(what)
+            item = Item(what, thing, visuals_of(thing))
+            with self._lock:
+                self._open[what] = item
+                while len(self._open) > _OPEN:
+                    self._locks.pop(self._open.popitem(last=False)[0], None)
+            return item
+
+    def forget(self, what: str) -> None:
+        """Forget a thing whose files have changed: it is opened anew when it is next asked for.
+
+        Parameters
+        ----------
+        what
+            As for `get`.
+        """
+        with self._lock:
+            self._open.pop(what, None)
+
+    def _opened(self, what: str) -> Any:
+        if what.startswith(_PLACE):
+            return verbs.open(self._path(what), settings=self._here)
+        address = _checked(what)
+        return self._nearest(lambda settings: verbs.open(address, settings=settings))
+
+    def facts(self, what: str) -> Facts:
+        """Return what is known of a thing: by what is here, else by asking.
+
+        Parameters
+        ----------
+        what
+            As for `get`.
+
+        Raises
+        ------
+        OpenAllenError
+            If nothing is known of it.
+        """
+        if what.startswith(_PLACE):
+            return facts_of_opened(self.get(what).thing, str(self._path(what)))
+        address = _checked(what)
+        found: Facts = self._nearest(lambda settings: verbs.show(address, settings=settings))
+        return found
+
+    def _path(self, what: str) -> Path:
+        found = self.places.get(what.removeprefix(_PLACE))
+        if found is None:
+            raise NotFoundError("no such place", address=what[:200], hint="openallen view FOLDER")
+        return found
+
+    def _nearest(self, ask: Callable[[Settings], Any]) -> Any:
+        """Return the answer by what is here; where that is not enough, the one of the service."""
+        try:
+            return ask(self._here)
+        except OpenAllenError:
+            if self.settings.offline:
+                raise
+        return ask(self.settings)
+
+
+def _checked(what: str) -> Address:
+    """Return an address; anything else, a path above all, is none."""
+    return Address.parse(what)

@@ -1,0 +1,458 @@
+"""What an opened thing looks like: a few kinds of views, and what each needs to be drawn.
+
+An opened thing that can be looked at has a method ``_visuals``, which returns these. The web view
+and the notebook draw them; neither knows what kind of thing it was. Nothing is read before it is
+drawn: what costs something is a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CellVisual",
+    "Channel",
+    "EventTrack",
+    "GraphVisual",
+    "IntervalTrack",
+    "Link",
+    "Node",
+    "PlaneKey",
+    "RasterVisual",
+    "Rois",
+    "SlicesVisual",
+    "StackVisual",
+    "Structure",
+    "TableVisual",
+    "Track",
+    "TracesVisual",
+    "Visual",
+    "Volume",
+    "visuals_of",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visual:
+    """One view of a thing.
+
+    Parameters
+    ----------
+    name
+        What tells it from the others of the thing; of letters, digits, ``-`` and ``_``.
+    title
+        What people read above it.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    title: str
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneKey:
+    """One plane of a stack.
+
+    Parameters
+    ----------
+    label
+        What people call it: ``section 12``.
+    z_um
+        Its depth, in µm; None where it is not known.
+    key
+        What changes when its pixels do: of letters, digits, ``-`` and ``_``; None while the plane
+        is not here.
+    """
+
+    label: str
+    z_um: float | None
+    key: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One channel of an image.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    window
+        Values that are shown black and white.
+    """
+
+    name: str
+    window: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackVisual(Visual):
+    """Planes of one size, one behind the other: x to the right, y down, z away from the viewer.
+
+    Either `jpeg` or `region` is given.
+
+    Parameters
+    ----------
+    width_px, height_px
+        Size of a plane.
+    pixel_um
+        Size of a pixel along x and y, in µm; None where it is not known.
+    planes
+        Returns the planes; asked again while they are still being fetched.
+    jpeg
+        Returns the JPEG of a plane by its index.
+    region
+        Returns pixels: of a plane, of a channel, at a level (each half the size of the one
+        before), within ``(top, left, bottom, right)`` of that level; uint8 or uint16, shape (y, x).
+    levels
+        Number of levels that `region` has.
+    colour
+        Whether the JPEGs are in colour.
+    channels
+        Channels; empty where there is one only.
+    overviews
+        Folder where small pictures of the planes are cached; None for memory only.
+    cell
+        Name of the view of the same thing that has the reconstruction in the frame of the planes.
+    simulated
+        Whether the pixels are made up.
+    """
+
+    kind: ClassVar[str] = "stack"
+    width_px: int
+    height_px: int
+    pixel_um: tuple[float, float] | None
+    planes: Callable[[], Sequence[PlaneKey]]
+    jpeg: Callable[[int], bytes] | None = None
+    region: Callable[[int, int, int, tuple[int, int, int, int]], NDArray[Any]] | None = None
+    levels: int = 1
+    colour: bool = False
+    channels: tuple[Channel, ...] = ()
+    overviews: Path | None = None
+    cell: str | None = None
+    simulated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellVisual(Visual):
+    """A reconstruction.
+
+    Parameters
+    ----------
+    swc
+        Returns it in the SWC format, lengths in µm.
+    """
+
+    kind: ClassVar[str] = "cell"
+    swc: Callable[[], str]
+
+
+# --- volumes --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """One structure of an ontology, as labels show it.
+
+    Parameters
+    ----------
+    id, acronym, name
+        As in the ontology.
+    rgb
+        Its colour, 0 to 255 each.
+    parent
+        Id of what it is part of; None for a root.
+    """
+
+    id: int
+    acronym: str
+    name: str
+    rgb: tuple[int, int, int]
+    parent: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """One volume on the grid of its `SlicesVisual`.
+
+    Parameters
+    ----------
+    name, title
+        Its name in addresses, and for people.
+    labels
+        Whether its values are ids of structures.
+    unit
+        Unit of the values; empty for none.
+    read
+        Returns the values, shape (AP, DV, ML): ids, or floats with NaN where there is none.
+    """
+
+    name: str
+    title: str
+    labels: bool
+    unit: str = ""
+    read: Callable[[], NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicesVisual(Visual):
+    """Volumes on one grid, cut along three axes.
+
+    Parameters
+    ----------
+    shape
+        Voxels along AP, DV, ML.
+    voxel_um
+        Size of a voxel along each, in µm.
+    volumes
+        The volumes.
+    structures
+        Returns the structures that labels mean.
+    """
+
+    kind: ClassVar[str] = "slices"
+    shape: tuple[int, int, int]
+    voxel_um: tuple[float, float, float]
+    volumes: tuple[Volume, ...]
+    structures: Callable[[], Sequence[Structure]] = tuple
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """One series over time.
+
+    Parameters
+    ----------
+    name, title
+        Its name in addresses, and for people.
+    unit
+        Unit of the values; empty for none.
+    group
+        Tracks of one group share an axis: ``dff``, ``running``.
+    read
+        Returns times in s, ascending, and values; both of one length.
+    shown
+        Whether it is drawn before anybody asks.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    group: str = ""
+    read: Callable[[], tuple[NDArray[np.float64], NDArray[Any]]]
+    shown: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalTrack:
+    """Stretches of time with labels: presentations of stimuli, epochs, trials.
+
+    Parameters
+    ----------
+    name, title
+        Its name in addresses, and for people.
+    read
+        Returns starts and stops in s, and labels.
+    """
+
+    name: str
+    title: str
+    read: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64], Sequence[str]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventTrack:
+    """Points in time: licks, rewards.
+
+    Parameters
+    ----------
+    name, title
+        Its name in addresses, and for people.
+    read
+        Returns times in s.
+    """
+
+    name: str
+    title: str
+    read: Callable[[], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rois:
+    """Regions of interest on an image, each with a track.
+
+    Parameters
+    ----------
+    ids
+        Their ids.
+    tracks
+        Names of their tracks, in the same order.
+    image
+        Returns the image, shape (y, x).
+    labels
+        Returns for each pixel 0, or the place in `ids` from 1; shape (y, x).
+    """
+
+    ids: tuple[int, ...]
+    tracks: tuple[str, ...]
+    image: Callable[[], NDArray[Any]]
+    labels: Callable[[], NDArray[np.uint16]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracesVisual(Visual):
+    """Series, stretches and events on one axis of time.
+
+    Parameters
+    ----------
+    from_s, to_s
+        The time they cover, in s.
+    tracks, intervals, events
+        What is drawn.
+    rois
+        Regions of interest whose tracks are among them; None where there are none.
+    axis
+        What the axis is, with its unit.
+    """
+
+    kind: ClassVar[str] = "traces"
+    from_s: float
+    to_s: float
+    tracks: tuple[Track, ...] = ()
+    intervals: tuple[IntervalTrack, ...] = ()
+    events: tuple[EventTrack, ...] = ()
+    rois: Rois | None = None
+    axis: str = "time (s)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterVisual(Visual):
+    """Spikes of many units.
+
+    Parameters
+    ----------
+    from_s, to_s
+        The time they cover, in s.
+    units
+        Returns a row for each unit, in the order of the rows; ``id`` is among the columns.
+    spikes
+        Returns the spike times of each unit in s, ascending, in the same order.
+    cache
+        Folder where counts are cached; None for memory only.
+    """
+
+    kind: ClassVar[str] = "raster"
+    from_s: float
+    to_s: float
+    units: Callable[[], Sequence[Mapping[str, Any]]]
+    spikes: Callable[[], Sequence[NDArray[np.float64]]]
+    cache: Path | None = None
+
+
+# --- rows and links -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableVisual(Visual):
+    """A table.
+
+    Parameters
+    ----------
+    table
+        Returns it: a DataFrame, or a sequence of mappings.
+    address
+        Returns the address of a row, where rows are things of their own.
+    """
+
+    kind: ClassVar[str] = "table"
+    table: Callable[[], Any]
+    address: Callable[[Mapping[str, Any]], str | None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One thing of a graph.
+
+    Parameters
+    ----------
+    id
+        What tells it from the others.
+    label
+        What people read.
+    kind
+        What it is, in a word; nodes of a kind look alike.
+    address
+        Its address; None where it has none.
+    """
+
+    id: str
+    label: str
+    kind: str = ""
+    address: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """One link of a graph: `start` led to `end`.
+
+    Parameters
+    ----------
+    start, end
+        Ids of nodes.
+    label
+        What it says; empty for nothing.
+    """
+
+    start: str
+    end: str
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphVisual(Visual):
+    """Things and what became of them: provenance.
+
+    Parameters
+    ----------
+    nodes, links
+        The graph.
+    """
+
+    kind: ClassVar[str] = "graph"
+    nodes: tuple[Node, ...] = ()
+    links: tuple[Link, ...] = field(default=())
+
+
+@runtime_checkable
+class Seen(Protocol):
+    """An opened thing that can be looked at."""
+
+    def _visuals(self) -> tuple[Visual, ...]: ...
+
+
+def visuals_of(opened: Any) -> tuple[Visual, ...]:
+    """Return what an opened thing looks like; a table of pandas is a table; else nothing.
+
+    Parameters
+    ----------
+    opened
+        The opened thing.
+    """
+    if isinstance(opened, Seen) and not isinstance(opened, type):
+        return opened._visuals()  # noqa: SLF001 - the protocol of this module
+    if type(opened).__module__.partition(".")[0] == "pandas" and hasattr(opened, "columns"):
+        return (TableVisual(name="rows", title="Rows", table=lambda: opened),)
+    return ()
