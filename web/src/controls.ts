@@ -41,7 +41,7 @@ export class Controls {
     this.#black = level(0);
     this.#white = level(1);
     const button = (text: string, title: string, onclick: () => void): HTMLElement =>
-      el('button', { type: 'button', class: 'btn', title, text, onclick });
+      el('button', { type: 'button', class: 'button', title, text, onclick });
     const left = el('div', { class: 'group' });
     if (meta.simulated) left.append(el('span', { class: 'tag warn', text: 'simulated' }));
     if (meta.planes.length > 1) left.append(this.#view(then));
@@ -118,12 +118,12 @@ export class Controls {
       for (const input of inputs) input.value = '0';
     });
     const offset = el('details', { class: 'pop' },
-      el('summary', { class: 'btn', text: 'Offset' }),
+      el('summary', { class: 'button', text: 'Offset' }),
       el('div', {},
         el('p', { text: 'Where the reconstruction’s origin lies in the stack is not published. Move it until its branches lie on those of the picture.' }),
         el('div', { class: 'group' },
           ...inputs.map((input, i) => labelled(['x', 'y', 'z'][i] ?? '', input)), 'µm',
-          el('button', { type: 'button', class: 'btn', text: 'Zero', onclick: zero }))));
+          el('button', { type: 'button', class: 'button', text: 'Zero', onclick: zero }))));
     offset.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') offset.open = false;
     });
