@@ -15,7 +15,7 @@ export interface Doings {
 const LONG: readonly (readonly [Reduction, string])[] = [['min', 'minimum'], ['max', 'maximum'], ['mean', 'mean']];
 
 export class Controls {
-  readonly tools = el('div', { class: 'tools', role: 'toolbar', 'aria-label': 'How the stack is shown' });
+  readonly tools = el('div', { class: 'tools stack-tools', role: 'toolbar', 'aria-label': 'How the stack is shown' });
   /** Which projection the sides show; stands in the corner between them. */
   readonly corner = el('div', { class: 'corner' });
   readonly #settings: Settings;
@@ -90,7 +90,8 @@ export class Controls {
         settings.flat = how !== 'plane';
         if (settings.flat) settings.reduction = how as Reduction;
       })());
-    return labelled('Show', this.#show);
+    this.#show.setAttribute('aria-label', 'What is shown');
+    return this.#show;
   }
 
   #channels(then: (change: () => void) => () => void): HTMLElement {

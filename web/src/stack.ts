@@ -120,7 +120,7 @@ class Stack {
     const asked = Number(this.#state.get('plane'));
     if (asked) return clamp(Math.round(asked) - 1, 0, Math.max(0, planes.length - 1));
     const best = sharpest(focus);
-    if (best >= 0) return best;
+    if (best >= 0 && best < planes.length) return best;
     const here = planes.flatMap((plane, i) => (plane.key === null ? [] : [i]));
     return here[here.length >> 1] ?? planes.length >> 1;
   }
@@ -130,9 +130,18 @@ class Stack {
     const single = this.#meta.planes.length < 2;
     const panes = el('div', { class: single ? 'panes single' : 'panes' }, this.#place);
     if (!single) panes.append(this.#sides.canvases.yz, this.#sides.canvases.xz, controls.corner);
-    this.#ends.push(stage(this.#root, el('div', { class: 'stack' }, controls.tools, panes, this.#slider.element)));
+    this.#ends.push(stage(this.#root, el('div', { class: 'stack' }, panes, this.#slider.element)));
+    this.#ends.push(this.#putTools(controls.tools));
     this.#eye.restore();
     this.#background = cssColour(this.#place, '--pic');
+  }
+
+  /** Above the stack; in the page's own bar where the stack has the page to itself, which leaves more for the picture. */
+  #putTools(tools: HTMLElement): () => void {
+    const bar = this.#root.matches('.views > .visual:only-child') && document.querySelector('header.top > .tools');
+    if (bar) bar.prepend(tools);
+    else this.#place.parentElement?.before(tools);
+    return () => tools.remove();
   }
 
   #listen(): void {
@@ -277,7 +286,7 @@ class Stack {
     if (!this.#canvas.clientWidth || !this.#eye.camera.sx) return;
     this.#painter.paint(this.#scene());
     const cross = { ...this.#cross, ...this.#hover };
-    this.#sides.draw({ camera: this.#eye.camera, canvas: this.#eye.room, look: this.#settings.look(this.#settings.active), cross });
+    this.#sides.draw({ camera: this.#eye.camera, canvas: this.#eye.room, look: this.#settings.sideLook, cross });
     const bar = this.#scale();
     (this.#bar.firstChild as HTMLElement).style.width = `${bar.length_px}px`;
     (this.#bar.lastChild as HTMLElement).textContent = bar.text;
@@ -329,7 +338,7 @@ class Stack {
   sharpness({ focus }: Focus): void {
     this.#slider.focus = focus;
     const best = sharpest({ focus });
-    if (this.#touched || this.#state.get('plane') || best < 0 || best === this.#plane) return;
+    if (this.#touched || this.#state.get('plane') || best < 0 || best >= this.#meta.planes.length || best === this.#plane) return;
     this.#go(best);
     this.#state.set('plane', null);
     this.#touched = false;
@@ -379,7 +388,7 @@ class Stack {
       ? `${this.#settings.reduction} of ${fetched(this.#meta)} planes`
       : `plane ${this.#plane + 1} of ${planes.length}${at?.z_um == null ? '' : `, ${at.z_um.toFixed(2)} µm`}`;
     const middle = this.#cursor({ ...this.#eye.camera, plane: this.#plane });
-    const pixel = pixel_um ? `, ${pixel_um[0]} µm a pixel` : '';
+    const pixel = pixel_um ? `, ${Number(pixel_um[0].toPrecision(4))} µm a pixel` : '';
     this.#paint(); // WebGL keeps a picture only until the browser has shown it
     const picture = composed(this.#canvas, this.#eye.dense, this.#scale(), [
       `${address}${simulated ? ' (simulated)' : ''} · ${where}`, `middle at ${middle}${pixel} · ${this.#settings.map}`,
