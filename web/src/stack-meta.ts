@@ -133,3 +133,22 @@ export function around(plane: number, count: number, direction: number): number[
     }
   return found;
 }
+
+/** The answer of `focus.json`: how sharp each plane is; null where nobody knows yet. */
+export interface Focus {
+  focus: readonly (number | null)[];
+}
+
+/** The sharpest plane, or -1. */
+export function sharpest(focus: Focus | null): number {
+  const known = (focus?.focus ?? []).map((value) => value ?? -Infinity);
+  const best = Math.max(...known);
+  return Number.isFinite(best) ? known.indexOf(best) : -1;
+}
+
+/** Usual distance between planes, in µm. */
+export function spacing({ planes }: StackMeta): number {
+  const depths = planes.flatMap(({ z_um }) => z_um ?? []);
+  const steps = depths.slice(1).map((depth, i) => Math.abs(depth - (depths[i] ?? 0)));
+  return steps.sort((a, b) => a - b)[steps.length >> 1] || 1;
+}

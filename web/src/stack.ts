@@ -7,11 +7,11 @@ import { aborted, reason, type Get } from './get.js';
 import { gestures } from './gestures.js';
 import { FlatPainter } from './paint-2d.js';
 import { GlPainter } from './paint-gl.js';
-import { composed, download, scaleBar, type Bar } from './picture.js';
+import { caption, composed, download, scaleBar, type Bar } from './picture.js';
 import { Projections, type Cross } from './projections.js';
 import { autoWindow, type Layer, type Painter, type Placed, type Scene } from './scene.js';
 import { Slider } from './slider.js';
-import { around, fetched, leftovers, levelAt, overviews, readMeta, wants, type Seen, type StackMeta } from './stack-meta.js';
+import { around, fetched, leftovers, levelAt, overviews, readMeta, sharpest, spacing, wants, type Focus, type Seen, type StackMeta } from './stack-meta.js';
 import { Settings } from './stack-settings.js';
 import { numbers, type State, type View } from './state.js';
 import { readSwc, segments } from './swc.js';
@@ -47,10 +47,6 @@ export function mount(root: HTMLElement, get: Get, state: State): View {
       stack?.destroy();
     },
   };
-}
-
-interface Focus {
-  focus: (number | null)[];
 }
 
 class Stack {
@@ -258,8 +254,11 @@ class Stack {
   #pictures(seen: Seen): Placed[] {
     const all = wants(this.#meta, seen, this.#eye.camera, this.#eye.room);
     const old = leftovers(this.#meta, seen, this.#eye.camera, this.#eye.room);
-    const ordered = [...all.filter((want) => want.whole), ...old, ...all.filter((want) => !want.whole)];
-    return ordered.flatMap((want) => this.#tiles.held(want) ?? []);
+    const held = (some: readonly Want[]): Placed[] => some.flatMap((want) => this.#tiles.held(want) ?? []);
+    const [whole, fine] = [held(all.filter((want) => want.whole)), held(all.filter((want) => !want.whole))];
+    // What is covered anyway is not painted: without a graphics card that would take most of the time.
+    if (fine.length && fine.length === all.filter((want) => !want.whole).length) return fine;
+    return [...whole.slice(-1), ...held(old), ...fine];
   }
 
   #layers(): Layer[] {
@@ -291,7 +290,7 @@ class Stack {
     (this.#bar.firstChild as HTMLElement).style.width = `${bar.length_px}px`;
     (this.#bar.lastChild as HTMLElement).textContent = bar.text;
     this.#crosshair();
-    this.#slider.say(this.#cursor(cross), percent(this.#eye.scale));
+    this.#slider.say(this.#cursor(cross), this.#eye.scale);
     this.#status();
   }
 
@@ -310,7 +309,7 @@ class Stack {
     down.style.transform = `translateX(${x ?? 0}px)`;
   }
 
-  #cursor({ x, y }: Cross): string {
+  #cursor({ x, y }: { x: number; y: number }): string {
     const { pixel_um } = this.#meta;
     if (!pixel_um) return `x ${Math.round(x)}  y ${Math.round(y)} px`;
     return `x ${(x * pixel_um[0]).toFixed(1)}  y ${(y * pixel_um[1]).toFixed(1)} µm`;
@@ -382,18 +381,11 @@ class Stack {
   }
 
   async #save(): Promise<void> {
-    const { address, planes, simulated, pixel_um } = this.#meta;
-    const at = planes[this.#plane];
-    const where = this.#settings.flat
-      ? `${this.#settings.reduction} of ${fetched(this.#meta)} planes`
-      : `plane ${this.#plane + 1} of ${planes.length}${at?.z_um == null ? '' : `, ${at.z_um.toFixed(2)} µm`}`;
-    const middle = this.#cursor({ ...this.#eye.camera, plane: this.#plane });
-    const pixel = pixel_um ? `, ${Number(pixel_um[0].toPrecision(4))} µm a pixel` : '';
     this.#paint(); // WebGL keeps a picture only until the browser has shown it
-    const picture = composed(this.#canvas, this.#eye.dense, this.#scale(), [
-      `${address}${simulated ? ' (simulated)' : ''} · ${where}`, `middle at ${middle}${pixel} · ${this.#settings.map}`,
-    ]);
-    await download(picture, `${address}-plane-${this.#plane + 1}`).catch((error: unknown) => this.#came(reason(error)));
+    const middle = this.#cursor(this.#eye.camera);
+    const lines = caption(this.#meta, this.#seen(this.#settings.active), middle, this.#settings.map);
+    const picture = composed(this.#canvas, this.#eye.dense, this.#scale(), lines);
+    await download(picture, `${this.#meta.address}-plane-${this.#plane + 1}`).catch((error: unknown) => this.#came(reason(error)));
   }
 
   destroy(): void {
@@ -405,18 +397,3 @@ class Stack {
     this.#painter.destroy();
   }
 }
-
-function sharpest(focus: Focus | null): number {
-  const known = (focus?.focus ?? []).map((value) => value ?? -Infinity);
-  const best = Math.max(...known);
-  return Number.isFinite(best) ? known.indexOf(best) : -1;
-}
-
-/** Usual distance between planes, in µm. */
-function spacing({ planes }: StackMeta): number {
-  const depths = planes.flatMap(({ z_um }) => z_um ?? []);
-  const steps = depths.slice(1).map((depth, i) => Math.abs(depth - (depths[i] ?? 0)));
-  return steps.sort((a, b) => a - b)[steps.length >> 1] || 1;
-}
-
-const percent = (scale: number): string => `${(scale * 100).toFixed(scale < 0.1 ? 1 : 0)} %`;
