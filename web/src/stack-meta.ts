@@ -134,6 +134,27 @@ export function around(plane: number, count: number, direction: number): number[
   return found;
 }
 
+// Coarse pictures of as many planes as fit in this are held, so that the slider never waits.
+const AHEAD_BYTES = 96e6;
+
+/**
+ * What the reader is likely to want next: the planes beside those `seen` as these are shown, and all others coarsely;
+ * only coarse ones while the reader is in a hurry.
+ */
+export function ahead(
+  meta: StackMeta, seen: readonly Seen[], direction: number, camera: Camera, canvas: readonly [number, number], hurried: boolean,
+): Want[] {
+  const scale = meta.overviews[0];
+  const others = around(seen[0]?.plane ?? 0, meta.planes.length, direction);
+  const at = (planes: readonly number[], of: (one: Seen) => Want[]): Want[] =>
+    planes.flatMap((plane) => seen.flatMap((one) => of({ ...one, plane, projection: null })));
+  const coarse = (planes: readonly number[]): Want[] => at(planes, (one) => overviews(meta, one));
+  const each = scale ? (meta.width_px * meta.height_px * (meta.colour ? 4 : 1) * 4) / 3 / scale ** 2 : Infinity;
+  const most = Math.floor(AHEAD_BYTES / each / seen.length);
+  const beside = hurried || seen[0]?.projection ? [] : at(others.slice(0, 2), (one) => wants(meta, one, camera, canvas));
+  return [...coarse(others.slice(0, 8)), ...beside, ...coarse(others.slice(8, most))];
+}
+
 /** The answer of `focus.json`: how sharp each plane is; null where nobody knows yet. */
 export interface Focus {
   focus: readonly (number | null)[];

@@ -11,15 +11,14 @@ import { caption, composed, download, scaleBar, type Bar } from './picture.js';
 import { Projections, type Cross } from './projections.js';
 import { autoWindow, type Layer, type Painter, type Placed, type Scene } from './scene.js';
 import { Slider } from './slider.js';
-import { around, fetched, leftovers, levelAt, overviews, readMeta, sharpest, spacing, wants, type Focus, type Seen, type StackMeta } from './stack-meta.js';
+import { ahead, fetched, leftovers, levelAt, readMeta, sharpest, spacing, wants, type Focus, type Seen, type StackMeta } from './stack-meta.js';
 import { Settings } from './stack-settings.js';
 import { numbers, type State, type View } from './state.js';
 import { readSwc, segments } from './swc.js';
 import { Tiles, type Want } from './tiles.js';
 
 const HELD_BYTES = { webgl: 256e6, flat: 192e6 };
-// Coarse pictures of as many planes as fit in this are held, so that the slider never waits.
-const AHEAD_BYTES = 96e6;
+const HURRY_MS = 120;
 const POLL_MS = 3000;
 const START_WAIT_MS = 300;
 const CANVAS_LABEL = 'A plane of the stack. Arrow keys change the plane, plus and minus zoom, zero shows all, shift and arrows move';
@@ -75,6 +74,9 @@ class Stack {
   #cross: Cross;
   #hover: { x: number; y: number } | null = null;
   #touched = false;
+  /** When the last two steps were made. */
+  #stepped: [number, number] = [-Infinity, -Infinity];
+  #resting = 0;
   #problem: string | null = null;
   #cell: Float32Array<ArrayBuffer> | null = null;
   #background: [number, number, number] = [0, 0, 0];
@@ -176,6 +178,7 @@ class Stack {
     const next = clamp(plane, 0, this.#meta.planes.length - 1);
     this.#touched = true;
     if (next === this.#plane) return;
+    this.#stepped = [this.#stepped[1], performance.now()];
     this.#direction = next > this.#plane ? 1 : -1;
     this.#plane = this.#cross.plane = next;
     this.#slider.show(next);
@@ -227,28 +230,17 @@ class Stack {
   }
 
   #ask(): void {
+    clearTimeout(this.#resting);
+    this.#resting = 0;
+    const seen = this.#settings.channels.map((channel) => this.#seen(channel));
+    const all = seen.flatMap((one) => wants(this.#meta, one, this.#eye.camera, this.#eye.room));
+    const coarse = all.filter((want) => want.whole);
+    // Who drags the slider gets coarse planes; the fine ones are asked for where it comes to rest.
+    const hurried = coarse.length > 0 && performance.now() - this.#stepped[0] < HURRY_MS;
+    if (hurried) this.#resting = setTimeout(() => this.#ask(), HURRY_MS) as unknown as number;
     if (this.#canvas.clientWidth && this.#meta.planes.length)
-      this.#tiles.ask(this.#settings.channels.flatMap((channel) => this.#wants(channel)), this.#ahead());
+      this.#tiles.ask(hurried ? coarse : all, ahead(this.#meta, seen, this.#direction, this.#eye.camera, this.#eye.room, hurried));
     this.#draw();
-  }
-
-  #wants(channel: number): Want[] {
-    return wants(this.#meta, this.#seen(channel), this.#eye.camera, this.#eye.room);
-  }
-
-  /** What the reader is likely to want next: the planes beside this one as they are shown, and all others coarsely. */
-  #ahead(): Want[] {
-    const meta = this.#meta;
-    const scale = meta.overviews[0];
-    const each = scale ? (meta.width_px * meta.height_px * (meta.colour ? 4 : 1) * 4) / 3 / scale ** 2 : Infinity;
-    const channels = this.#settings.channels;
-    const others = around(this.#plane, meta.planes.length, this.#direction);
-    const coarse = (planes: readonly number[]): Want[] =>
-      planes.flatMap((plane) => channels.flatMap((channel) => overviews(meta, this.#seen(channel, plane, false))));
-    const beside = others.slice(0, 2).flatMap((plane) =>
-      channels.flatMap((channel) => wants(meta, this.#seen(channel, plane, false), this.#eye.camera, this.#eye.room)));
-    const most = Math.floor(AHEAD_BYTES / each / channels.length);
-    return [...coarse(others.slice(0, 8)), ...(this.#settings.flat ? [] : beside), ...coarse(others.slice(8, most))];
   }
 
   #pictures(seen: Seen): Placed[] {
@@ -325,7 +317,7 @@ class Stack {
     const first = this.#shown?.plane === this.#plane && this.#shown.flat === this.#settings.flat;
     this.#root.dataset['plane'] = String(this.#plane + 1);
     this.#root.dataset['level'] = String(levelAt(this.#eye.camera, this.#meta));
-    this.#root.dataset['state'] = !here ? 'gap' : !first ? 'loading' : this.#tiles.settled ? 'whole' : 'first';
+    this.#root.dataset['state'] = !here ? 'gap' : !first ? 'loading' : this.#tiles.settled && !this.#resting ? 'whole' : 'first';
   }
 
   #came(problem: string | null): void {
@@ -390,6 +382,7 @@ class Stack {
 
   destroy(): void {
     this.#draw.cancel();
+    clearTimeout(this.#resting);
     for (const end of this.#ends) end();
     this.#slider.destroy();
     this.#sides.destroy();
