@@ -56,11 +56,11 @@ export class Projections {
   }
 
   /** Load both sides, if they are not those shown. */
-  load(meta: StackMeta, how: Reduction, channel: number): void {
+  load(meta: StackMeta, how: Reduction, channel: number, prepared: number): void {
     this.#meta = meta;
-    if (meta.planes.length < 2) return;
+    if (meta.planes.length < 2 || !prepared) return;
     for (const side of ['xz', 'yz'] as const) {
-      const path = projectionPath(meta, how, side, channel);
+      const path = projectionPath(how, side, channel, prepared);
       if (path !== this.#path[side]) void this.#load(side, path);
     }
   }

@@ -48,6 +48,8 @@ export interface Seen {
   channel: number;
   /** Instead of one plane. */
   projection: Reduction | null;
+  /** Of how many planes projections are made so far; they change while a stack is coming. */
+  prepared: number;
 }
 
 /** Height of an image pixel over its width. */
@@ -59,11 +61,12 @@ export function fitting(meta: StackMeta, width: number, height: number): Camera 
   return { x: meta.width_px / 2, y: meta.height_px / 2, sx, sy: sx * aspect(meta) };
 }
 
-/** How many planes are here; goes into addresses whose answers change while a stack is coming. */
+/** How many planes are here. */
 export const fetched = (meta: StackMeta): number => meta.planes.filter((plane) => plane.key !== null).length;
 
-export function projectionPath(meta: StackMeta, how: Reduction, axes: 'xy' | 'xz' | 'yz', channel: number): string {
-  return `projection/${how}_${axes}.jpg?planes=${fetched(meta)}${channel ? `&channel=${channel}` : ''}`;
+export function projectionPath(how: Reduction, axes: 'xy' | 'xz' | 'yz', channel: number, prepared: number): string {
+  // The count does nothing but tell the answers apart.
+  return `projection/${how}_${axes}.jpg?planes=${prepared}${channel ? `&channel=${channel}` : ''}`;
 }
 
 /** The level whose pixels are about as large as those of the screen; 0 is the full size. */
@@ -106,7 +109,8 @@ export function tiles(meta: StackMeta, seen: Seen, camera: Camera, canvas: reado
 
 /** All that this view wants, coarse first, so that something is there at once. */
 export function wants(meta: StackMeta, seen: Seen, camera: Camera, canvas: readonly [number, number]): Want[] {
-  if (seen.projection) return [whole(meta, projectionPath(meta, seen.projection, 'xy', seen.channel), 0)];
+  const { projection, channel, prepared } = seen;
+  if (projection) return prepared ? [whole(meta, projectionPath(projection, 'xy', channel, prepared), 0)] : [];
   const level = levelAt(camera, meta);
   const scale = 2 ** level;
   const coarse = meta.overviews.filter((over, i) => i === 0 || over >= scale).length;
@@ -155,9 +159,18 @@ export function ahead(
   return [...coarse(others.slice(0, 8)), ...beside, ...coarse(others.slice(8, most))];
 }
 
+/** What is painted: one plane, or the projection of those that were prepared. */
+export interface Shown {
+  plane: number;
+  flat: boolean;
+  prepared: number;
+}
+
 /** The answer of `focus.json`: how sharp each plane is; null where nobody knows yet. */
 export interface Focus {
   focus: readonly (number | null)[];
+  /** Whether it is known of all planes that are here. */
+  complete?: boolean;
 }
 
 /** The sharpest plane, or -1. */

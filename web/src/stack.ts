@@ -1,6 +1,7 @@
 /** The view of an image stack: one plane to zoom into, a slider through the others, and the stack's sides. */
 import { busOf, type Bus } from './bus.js';
 import { Controls } from './controls.js';
+import { follow } from './coming.js';
 import { clamp, cssColour, el, framed, onScheme, stage } from './dom.js';
 import { Eye } from './eye.js';
 import { aborted, reason, type Get } from './get.js';
@@ -11,7 +12,7 @@ import { caption, composed, download, scaleBar, type Bar } from './picture.js';
 import { Projections, type Cross } from './projections.js';
 import { autoWindow, type Layer, type Painter, type Placed, type Scene } from './scene.js';
 import { Slider } from './slider.js';
-import { ahead, fetched, leftovers, levelAt, readMeta, sharpest, spacing, wants, type Focus, type Seen, type StackMeta } from './stack-meta.js';
+import { ahead, leftovers, levelAt, readMeta, sharpest, spacing, wants, type Focus, type Seen, type Shown, type StackMeta } from './stack-meta.js';
 import { Settings } from './stack-settings.js';
 import { numbers, type State, type View } from './state.js';
 import { readSwc, segments } from './swc.js';
@@ -19,7 +20,6 @@ import { Tiles, type Want } from './tiles.js';
 
 const HELD_BYTES = { webgl: 256e6, flat: 192e6 };
 const HURRY_MS = 120;
-const POLL_MS = 3000;
 const START_WAIT_MS = 300;
 const CANVAS_LABEL = 'A plane of the stack. Arrow keys change the plane, plus and minus zoom, zero shows all, shift and arrows move';
 
@@ -27,14 +27,15 @@ const CANVAS_LABEL = 'A plane of the stack. Arrow keys change the plane, plus an
 export function mount(root: HTMLElement, get: Get, state: State): View {
   const end = new AbortController();
   let stack: Stack | null = null;
+  let unfollow = (): void => {};
   const start = async (): Promise<void> => {
     const focus = get('focus.json', { signal: end.signal }).then((answer) => answer.json() as Promise<Focus>).catch(() => null);
     const meta = readMeta(await (await get('meta.json', { signal: end.signal })).json());
     const soon = state.get('plane') ? null : await Promise.race([focus, new Promise<null>((then) => setTimeout(then, START_WAIT_MS, null))]);
     if (end.signal.aborted) return;
     stack = new Stack(root, get, state, meta, soon);
-    const late = await focus;
-    if (late && !end.signal.aborted) stack.sharpness(late);
+    const made = stack;
+    unfollow = follow(get, meta, focus, { meta: (next) => made.more(next), focus: (next) => made.sharpness(next) });
   };
   start().catch((error: unknown) => {
     if (aborted(error)) return;
@@ -43,6 +44,7 @@ export function mount(root: HTMLElement, get: Get, state: State): View {
   return {
     destroy() {
       end.abort();
+      unfollow();
       stack?.destroy();
     },
   };
@@ -56,6 +58,7 @@ class Stack {
   readonly #settings: Settings;
   readonly #canvas = el('canvas', { role: 'img', tabindex: 0, 'aria-label': CANVAS_LABEL });
   readonly #place = el('div', { class: 'plane' }, this.#canvas);
+  readonly #panes = el('div', { class: 'panes' });
   readonly #bar = el('div', { class: 'scale', 'aria-hidden': 'true' }, el('i'), el('b'));
   readonly #notice = el('p', { class: 'notice', role: 'status', hidden: true });
   readonly #lines = [el('i', { class: 'cross across', hidden: true }), el('i', { class: 'cross down', hidden: true })] as const;
@@ -70,10 +73,12 @@ class Stack {
   #plane: number;
   #direction = 1;
   /** What was last painted; stays until something of what is wanted is here. */
-  #shown: { plane: number; flat: boolean } | null = null;
+  #shown: Shown | null = null;
   #cross: Cross;
   #hover: { x: number; y: number } | null = null;
   #touched = false;
+  /** Of how many planes the sides are made. */
+  #prepared = 0;
   /** When the last two steps were made. */
   #stepped: [number, number] = [-Infinity, -Infinity];
   #resting = 0;
@@ -106,9 +111,7 @@ class Stack {
     });
     this.#build(controls);
     this.#listen();
-    if (focus) this.sharpness(focus);
     if (meta.cell) void this.#loadCell(meta.cell);
-    if (!meta.complete) this.#poll();
     this.#slider.show(this.#plane);
     this.#changed();
   }
@@ -125,9 +128,9 @@ class Stack {
 
   #build(controls: Controls): void {
     this.#place.append(this.#bar, this.#notice, ...this.#lines);
-    const single = this.#meta.planes.length < 2;
-    const panes = el('div', { class: single ? 'panes single' : 'panes' }, this.#place);
-    if (!single) panes.append(this.#sides.canvases.yz, this.#sides.canvases.xz, controls.corner);
+    const panes = this.#panes;
+    panes.classList.toggle('single', this.#meta.planes.length < 2);
+    panes.append(this.#place, this.#sides.canvases.yz, this.#sides.canvases.xz, controls.corner);
     this.#ends.push(stage(this.#root, el('div', { class: 'stack' }, panes, this.#slider.element)));
     this.#ends.push(this.#putTools(controls.tools));
     this.#eye.restore();
@@ -220,13 +223,13 @@ class Stack {
 
   #changed(): void {
     this.#settings.save();
-    this.#sides.load(this.#meta, this.#settings.reduction, this.#settings.active);
+    this.#sides.load(this.#meta, this.#settings.reduction, this.#settings.active, this.#prepared);
     this.#tell();
     this.#ask();
   }
 
-  #seen(channel: number, plane = this.#plane, flat = this.#settings.flat): Seen {
-    return { plane, channel, projection: flat ? this.#settings.reduction : null };
+  #seen(channel: number, { plane, flat, prepared } = { plane: this.#plane, flat: this.#settings.flat, prepared: this.#prepared }): Seen {
+    return { plane, channel, projection: flat ? this.#settings.reduction : null, prepared };
   }
 
   #ask(): void {
@@ -255,11 +258,12 @@ class Stack {
 
   #layers(): Layer[] {
     const { channels, flat } = this.#settings;
-    const at = (plane: number, over: boolean): Layer[] =>
-      channels.map((channel) => ({ ...this.#settings.look(channel), pictures: this.#pictures(this.#seen(channel, plane, over)) }));
-    const now = at(this.#plane, flat);
-    if (now.some((layer) => layer.pictures.length > 0)) this.#shown = { plane: this.#plane, flat };
-    else if (this.#shown) return at(this.#shown.plane, this.#shown.flat);
+    const at = (what: Shown): Layer[] =>
+      channels.map((channel) => ({ ...this.#settings.look(channel), pictures: this.#pictures(this.#seen(channel, what)) }));
+    const asked = { plane: this.#plane, flat, prepared: this.#prepared };
+    const now = at(asked);
+    if (now.some((layer) => layer.pictures.length > 0)) this.#shown = asked;
+    else if (this.#shown) return at(this.#shown);
     return now;
   }
 
@@ -325,11 +329,28 @@ class Stack {
     this.#draw();
   }
 
-  /** How sharp each plane is has come; go to the sharpest unless the reader has begun or the address says another. */
-  sharpness({ focus }: Focus): void {
-    this.#slider.focus = focus;
-    const best = sharpest({ focus });
-    if (this.#touched || this.#state.get('plane') || best < 0 || best >= this.#meta.planes.length || best === this.#plane) return;
+  /** More planes are here. */
+  more(meta: StackMeta): void {
+    this.#meta = this.#slider.meta = meta;
+    this.#changed();
+  }
+
+  /**
+   * How sharp planes are has come, and with it the sides. Go to the sharpest plane, unless the reader has begun or the
+   * address says another.
+   */
+  sharpness(focus: Focus): void {
+    const known = focus.focus.filter((value) => value !== null).length;
+    const first = this.#prepared === 0;
+    this.#slider.focus = focus.focus;
+    this.#prepared = known;
+    const whole = focus.complete !== false;
+    // Nobody makes sides of a stack that lies beyond a network: it would have to be read whole.
+    this.#panes.classList.toggle('single', this.#meta.planes.length < 2 || (whole && !known));
+    this.#changed();
+    const best = sharpest(focus);
+    if (this.#touched || this.#state.get('plane') || best < 0 || best >= this.#meta.planes.length) return;
+    if (best === this.#plane || !(first || whole)) return;
     this.#go(best);
     this.#state.set('plane', null);
     this.#touched = false;
@@ -342,21 +363,6 @@ class Stack {
     } catch (error) {
       this.#came(`the reconstruction did not come, ${reason(error)}`);
     }
-  }
-
-  /** A stack that is being fetched: look again until it is whole. */
-  #poll(): void {
-    const timer = setInterval(() => void again().catch(() => {}), POLL_MS);
-    this.#ends.push(() => clearInterval(timer));
-    const again = async (): Promise<void> => {
-      if (document.hidden) return;
-      const meta = readMeta(await (await this.#get('meta.json')).json());
-      if (meta.complete) clearInterval(timer);
-      if (fetched(meta) === fetched(this.#meta) || meta.planes.length !== this.#meta.planes.length) return;
-      this.#meta = this.#slider.meta = meta;
-      this.#changed();
-      this.sharpness((await (await this.#get(`focus.json?planes=${fetched(meta)}`)).json()) as Focus);
-    };
   }
 
   /** Black and white from what is on screen, for each channel shown. */
