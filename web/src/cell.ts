@@ -68,7 +68,7 @@ class Cell {
     root.dataset['painter'] = this.#gl ? 'webgl' : 'flat';
     this.#ends.push(stage(root, el('div', { class: 'cell' }, this.#canvas, this.#key(), this.#said)));
     this.#listen();
-    this.#ends.push(this.#bus.on('plane', (plane) => this.#planeIs(plane), true));
+    if (this.#gl) this.#ends.push(this.#bus.on('plane', (plane) => this.#planeIs(plane), true));
   }
 
   /** Which colour is what, of the types that are there, with how many nodes. */
@@ -216,7 +216,7 @@ class Cell {
 
   /** Without WebGL2: each branch as a line, one path for each type. */
   #flat(background: readonly [number, number, number]): void {
-    const to = this.#canvas.getContext('2d');
+    const to = this.#canvas.getContext('2d', { willReadFrequently: true });
     if (!to) return;
     const { width, height } = this.#canvas;
     const projection = this.#projection;

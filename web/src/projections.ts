@@ -87,7 +87,7 @@ export class Projections {
 
   #draw(side: Side, { camera, canvas: main, cross, look }: SideView): void {
     const canvas = this.canvases[side];
-    const to = canvas.getContext('2d');
+    const to = canvas.getContext('2d', { willReadFrequently: true });
     if (!to || !canvas.clientWidth) return;
     fitCanvas(canvas);
     to.fillStyle = getComputedStyle(canvas).getPropertyValue('--pic');
@@ -121,7 +121,7 @@ export class Projections {
     const held = this.#coloured[side];
     if (held?.look === key) return held.canvas;
     const canvas = el('canvas', { width: raw.width, height: raw.height });
-    const to = canvas.getContext('2d');
+    const to = canvas.getContext('2d', { willReadFrequently: true });
     if (!to) return null;
     to.drawImage(raw, 0, 0);
     const pixels = to.getImageData(0, 0, raw.width, raw.height);

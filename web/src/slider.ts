@@ -59,7 +59,7 @@ export class Slider {
 
   draw(): void {
     const canvas = this.#curve;
-    const to = canvas.getContext('2d');
+    const to = canvas.getContext('2d', { willReadFrequently: true });
     if (!to || !canvas.clientWidth) return;
     fitCanvas(canvas);
     const dense = canvas.width / canvas.clientWidth;
