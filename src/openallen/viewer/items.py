@@ -117,6 +117,8 @@ class Items:
                     return self._open[what]
             thing = self._opened(what)
             item = Item(what, thing, visuals_of(thing))
+            if not item.visuals:
+                return item  # there may be more to see the next time: a stack that begins to come
             with self._lock:
                 self._open[what] = item
                 while len(self._open) > _OPEN:
