@@ -218,6 +218,8 @@ class Sides:
         Number of planes.
     height_px, width_px
         Size of an overview.
+    colour
+        Whether overviews have three channels, each of which is projected.
 
     Attributes
     ----------
@@ -225,10 +227,14 @@ class Sides:
         Variance of the Laplacian of each plane; None for those that were not added.
     """
 
-    def __init__(self, planes: int, height_px: int, width_px: int) -> None:
+    def __init__(self, planes: int, height_px: int, width_px: int, *, colour: bool = False) -> None:
         import numpy as np
 
-        flat, xz, yz = (height_px, width_px), (planes, width_px), (height_px, planes)
+        more = (3,) if colour else ()
+        flat, xz, yz = (
+            (*size, *more)
+            for size in ((height_px, width_px), (planes, width_px), (height_px, planes))
+        )
         self.focus: list[float | None] = [None] * planes
         self._size = flat
         self._flat = {"min": np.full(flat, 255, np.uint8), "max": np.zeros(flat, np.uint8)}
@@ -248,7 +254,7 @@ class Sides:
         z
             Its place.
         pixels
-            Its overview: uint8, shape (y, x).
+            Its overview: uint8, shape (y, x), or (y, x, 3) in colour.
 
         Raises
         ------
@@ -275,10 +281,9 @@ class Sides:
                 "mean": np.rint(pixels.mean(axis=axis)).astype(np.uint8),
             }
             for name, line in lines.items():
-                to = self._beside[name, axes]
-                (to if axis == 0 else to.T)[z] = line
+                self._beside[name, axes][z if axis == 0 else (slice(None), z)] = line
         self._count += 1
-        self.focus[z] = focus_measure(pixels)
+        self.focus[z] = focus_measure(_luminance(pixels))
 
     def projection(self, function: str, axes: str) -> NDArray[np.uint8]:
         """Return a projection of the planes added so far.
@@ -288,8 +293,8 @@ class Sides:
         function
             One of `FUNCTIONS`.
         axes
-            ``xy``, shape (y, x); ``xz``, shape (z, x); ``yz``, shape (y, z). One pixel for each
-            plane in z; 0 where a plane was not added.
+            ``xy``, shape (y, x); ``xz``, shape (z, x); ``yz``, shape (y, z); with a third axis in
+            colour. One pixel for each plane in z; 0 where a plane was not added.
 
         Raises
         ------
@@ -305,3 +310,14 @@ class Sides:
         if function == "mean":
             return np.rint(self._sum / np.float32(self._count)).astype(np.uint8)
         return self._flat[function].copy()
+
+
+def _luminance(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luminance of colours, as JPEG has it."""
+    import numpy as np
+
+    if pixels.ndim == 2:
+        return pixels
+    weighed: Any = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    found: NDArray[np.uint8] = np.rint(weighed).astype(np.uint8)
+    return found

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Depths"]
 
-_STACKS: Final = 4
+_STACKS: Final = 3
 _LOOK_S: Final = 0.05
 _GIVE_WAY_S: Final = 1.0
 
@@ -65,7 +65,7 @@ class _Depth:
         height, width = (
             -(-size // self.factor) for size in (self.visual.height_px, self.visual.width_px)
         )
-        self.sides = Sides(planes, height, width)
+        self.sides = Sides(planes, height, width, colour=self.visual.colour)
         self.added, self.broken = {}, set()
 
     def add(self, n: int, key: str, pixels: NDArray[np.uint8] | None) -> None:
@@ -216,6 +216,6 @@ class Depths:
         try:
             wanted = Wanted(n, key, depth.factor, depth.channel, window)
             body = self._overviews.jpeg(depth.visual, wanted)
-            return scaled_jpeg(body, 1, gray=True)
+            return scaled_jpeg(body, 1, gray=not depth.visual.colour)
         except OpenAllenError:
             return None

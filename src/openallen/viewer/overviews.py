@@ -138,6 +138,8 @@ class Overviews:
             return found
         if gone():
             raise GoneError
+        if visual.jpeg is not None and wanted.factor == 1 and wanted.window is None:
+            return visual.jpeg(wanted.plane)  # small enough to be its own overview
         found = encode_jpeg(in_bytes(_pixels(visual, wanted), wanted.window))
         self.made += 1
         if folder is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlanePool"]
 
-_MOST_BYTES: Final = 144 << 20
+_MOST_BYTES: Final = 136 << 20
 _MOST: Final = 3
 
 

@@ -131,17 +131,18 @@ class KeepOverview:
 
     def factor(self, facts: JpegFacts) -> int:
         """Return how many times smaller the overview is, as far as decoders can do that."""
-        return min(_MOST_SCALE, overview_factor(facts.width_px, facts.height_px))
+        factor = overview_factor(facts.width_px, facts.height_px)
+        return _MOST_SCALE if factor == 1 else min(_MOST_SCALE, factor)
 
     def keep(self, data: Buffer, facts: JpegFacts, pixels: Any) -> None:
         """Write the overview, named by the digest of the plane."""
         try:
             self.arrived()
-            if pixels is None:
-                return
+            factor = overview_factor(facts.width_px, facts.height_px)
+            if pixels is None or factor == 1:
+                return  # no decoder, or a plane that is small enough as it is
             gray = pixels.shape[-1] == 1
-            by = overview_factor(facts.width_px, facts.height_px) // self.factor(facts)
-            small = reduced(pixels[..., 0] if gray else pixels, by)
+            small = reduced(pixels[..., 0] if gray else pixels, factor // self.factor(facts))
             sha256 = hashlib.sha256(data, usedforsecurity=False).hexdigest()
             write_overview(self.folder, plane_key(self.position, sha256), encode_jpeg(small))
         except Exception as error:  # noqa: BLE001 - whatever it is, the plane itself is whole
