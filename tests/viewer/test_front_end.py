@@ -22,7 +22,21 @@ def built() -> dict[str, bytes]:
 def test_the_whole_front_end_is_under_100_kb_gzipped():
     sizes = {name: len(gzip.compress(body, 9)) for name, body in built().items()}
     assert {"page.js", "page.css", "stack.js", "cell.js", "favicon.svg"} <= set(sizes)
+    # A notebook gets the same modules again in one file, and no page loads that.
+    widget = {name: sizes.pop(name) for name in ("widget.js", "widget.css")}
     assert sum(sizes.values()) < BUDGET_BYTES, sizes
+    assert sum(widget.values()) < BUDGET_BYTES, widget
+
+
+def test_the_look_of_a_notebook_s_output_ends_where_it_does():
+    text = re.sub(r"@[\w-]+[^{;]*\{", "", built()["widget.css"].decode())
+    rules = re.findall(r"([^{}]+)\{[^{}]*\}", text)
+    assert len(rules) > 100
+    assert all(
+        one.strip().startswith(".openallen")
+        for rule in rules
+        for one in re.split(r",(?![^(]*\))", rule)
+    )
 
 
 def test_nothing_of_it_comes_from_elsewhere():
