@@ -216,9 +216,14 @@ def test_the_views_of_a_stack_are_live(notebook, page, settings):
     notebook.wait(f"() => document.querySelector('{STACK}').dataset.plane !== '{plane}'")
     notebook.settled()
     assert np.abs(pixels(page, f"{STACK} .plane canvas") - old).max() > 20
-    assert {one["path"].partition("/")[0] for one in notebook.asked if "path" in one} >= {
-        "meta.json", "focus.json", "over", "projection", "cell.swc",
-    }  # fmt: skip
+    # The sides of the stack come once its planes are prepared.
+    parts = {"meta.json", "focus.json", "over", "projection", "cell.swc"}
+    until = time.monotonic() + 60
+    while not parts <= {str(one.get("path", "")).partition("/")[0] for one in notebook.asked}:
+        assert time.monotonic() < until, notebook.asked
+        notebook.pump()
+        page.wait_for_timeout(50)
+    notebook.settled()
     page.evaluate("() => window.remove()")
     assert page.locator(".openallen").count() == 0
 
@@ -248,9 +253,9 @@ def test_an_opened_thing_and_what_goes_wrong_in_it(notebook, page, settings):
         ("planes", "../../etc/passwd"),
     ):
         widget._channel.hear({"id": path, "name": name, "path": path, "query": {}})
-        kind, data, buffers = notebook.sent.get(timeout=60)
+        _, data, buffers = notebook.sent.get(timeout=60)
         while data.get("content", {}).get("id") != path:
-            kind, data, buffers = notebook.sent.get(timeout=60)
+            _, data, buffers = notebook.sent.get(timeout=60)
         assert data["content"]["status"] == 404
         assert not buffers
     for odd in (None, 3, [], {}, {"id": 1}, {"drop": {}}, {"id": "a", "name": "b", "path": None}):
