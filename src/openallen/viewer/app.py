@@ -23,6 +23,7 @@ from openallen.serving import App, BusyError, Gate, GoneError, guarded
 from openallen.settings import Settings
 from openallen.viewer.answers import Answer, Query, json_answer
 from openallen.viewer.assets import assets
+from openallen.viewer.files import FILES, Files, origin_of
 from openallen.viewer.items import Items, from_key
 from openallen.viewer.kinds import Kind, Kinds
 from openallen.viewer.pages import (
@@ -60,11 +61,14 @@ class ViewerOptions:
         Whether nothing may be fetched or removed from a page.
     allow_hosts
         Names of a proxy in front of it.
+    neuroglancer
+        URL of a neuroglancer that may read the files of `places`; empty for none.
     """
 
     places: Mapping[str, Path] = field(default_factory=dict)
     read_only: bool = False
     allow_hosts: tuple[str, ...] = ()
+    neuroglancer: str = ""
 
 
 def viewer_app(settings: Settings | None = None, options: ViewerOptions | None = None) -> App:
@@ -99,8 +103,14 @@ def viewer_app(settings: Settings | None = None, options: ViewerOptions | None =
         Route("/static/{version}/{name}", viewer.static),
         Route("/favicon.ico", viewer.icon),
     ]
+    guest = None
+    if chosen.neuroglancer:
+        guest = (FILES, origin_of(chosen.neuroglancer))
+        files = Files(chosen.places, guest[1])
+        methods = ["GET", "HEAD", "OPTIONS"]
+        routes.append(Route(FILES + "{name}/{path:path}", files.answer, methods=methods))
     app: App = Starlette(routes=routes)
-    return guarded(app, policy(chosen.allow_hosts))
+    return guarded(app, policy(chosen.allow_hosts, guest))
 
 
 class Viewer:
