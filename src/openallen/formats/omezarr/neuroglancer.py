@@ -1,8 +1,9 @@
 """States of neuroglancer that show an OME-Zarr image upright, whole, and in the middle.
 
 Without ``displayDimensions`` neuroglancer shows the first axes that are stored: z against y. An
-axis of time stays an axis of the state; one of channels is called ``c'`` there, or ``c^`` where a
-shader reads all channels of a pixel.
+axis of time stays an axis of the state; one of channels is an axis of the layer, which is called
+``c'``. A picture in colour has a layer for each of red, green and blue: one shader could read all
+(from ``c^``) only where each chunk holds all three.
 """
 
 from __future__ import annotations
@@ -25,9 +26,8 @@ VIEWER: Final = "https://neuroglancer-demo.appspot.com"
 _PANEL_PX: Final = (1000, 700)
 """Room that a plane has in a usual window."""
 _RGB: Final = ("red", "green", "blue")
-_COLOURS: Final = (
-    "void main() { emitRGB(vec3(toNormalized(getDataValue(0)), toNormalized(getDataValue(1)), "
-    "toNormalized(getDataValue(2)))); }"
+_SHADER: Final = (
+    "void main() {{ emitRGB(vec3({}) * toNormalized(getDataValue())); }}"  # of one colour
 )
 
 
@@ -53,21 +53,38 @@ def state_of(image: OmeZarr, source: str, name: str) -> dict[str, Any]:
     ]
     shown = _displayed(axes)
     ordered = shown + [one for one in axes if one not in shown and one.axis.kind != "channel"]
-    layer: dict[str, Any] = {"type": "image", "name": name, "source": f"zarr://{source}"}
-    colours = [channel.lower() for channel in image.multiscale.channels]
-    if tuple(colours) == _RGB:
-        outputs = {one.output: one.dimension for one in axes}
-        layer["source"] = {"url": layer["source"], "transform": {"outputDimensions": outputs}}
-        layer["shader"] = _COLOURS
+    layers = _layers(image, axes, f"zarr://{source}", name)
     return {
         "dimensions": {one.axis.name: one.dimension for one in ordered},
         "displayDimensions": [one.axis.name for one in shown],
         "position": [one.position for one in ordered],
         "crossSectionScale": _fitting(shown),
-        "layers": [layer],
-        "selectedLayer": {"layer": name},
+        "crossSectionBackgroundColor": "#000000",
+        "layers": layers,
+        "selectedLayer": {"layer": layers[0]["name"]},
         "layout": "xy",
     }
+
+
+def _layers(image: OmeZarr, axes: list[_Along], source: str, name: str) -> list[dict[str, Any]]:
+    layer: dict[str, Any] = {"type": "image", "name": name, "source": source, "opacity": 1}
+    channels = [one for one in axes if one.axis.kind == "channel"]
+    if not channels:
+        return [layer]
+    layer["localDimensions"] = {f"{one.axis.name}'": [1, ""] for one in channels}
+    layer["localPosition"] = [0] * len(channels)
+    if tuple(channel.lower() for channel in image.multiscale.channels) != _RGB:
+        return [layer]
+    return [
+        {
+            **layer,
+            "name": f"{name} {colour}",
+            "localPosition": [n],
+            "shader": _SHADER.format(", ".join("1" if n == m else "0" for m in range(3))),
+            "blend": "additive" if n else "default",
+        }
+        for n, colour in enumerate(_RGB)
+    ]
 
 
 def state_link(state: Mapping[str, Any], viewer: str = VIEWER) -> str:
@@ -103,10 +120,6 @@ class _Along:
         """The middle of space, the first point of anything else."""
         size = self.size // 2 if self.axis.kind == "space" else 0
         return self.start / self.scale + size + 0.5
-
-    @property
-    def output(self) -> str:
-        return f"{self.axis.name}^" if self.axis.kind == "channel" else self.axis.name
 
 
 def _displayed(axes: list[_Along]) -> list[_Along]:
