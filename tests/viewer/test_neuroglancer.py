@@ -81,6 +81,13 @@ def test_a_picture_in_colour_has_a_layer_for_each_channel(stores):
     assert all(layer["localDimensions"] == {"c'": [1, ""]} for layer in layers)
 
 
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_card_of_a_store_has_a_picture(stores, name):
+    html = oa.open(stores[name])._repr_html_()
+    assert '<img src="data:image/png;base64,' in html
+    assert len(html) < 60_000
+
+
 # --- files for a viewer elsewhere -----------------------------------------------------------------
 
 
@@ -182,7 +189,9 @@ def alike(picture: np.ndarray, plane: np.ndarray) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not NEUROGLANCER, reason="OPENALLEN_TEST_NEUROGLANCER names no python with neuroglancer")
+@pytest.mark.skipif(
+    not NEUROGLANCER, reason="OPENALLEN_TEST_NEUROGLANCER names no python with neuroglancer"
+)
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_real_neuroglancer_shows_the_plane_upright(name, view, stored, stores, chromium):
     store = stores[name]

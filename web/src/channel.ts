@@ -47,11 +47,10 @@ export class Channel {
       new Promise<Answer>((done, failed) => {
         if (signal?.aborted) return failed(gone());
         const id = `${this.#mark}-${++this.#count}`;
-        const url = new URL(path, `http://view/${encodeURIComponent(name)}/`);
-        const [first = '', ...rest] = url.pathname.slice(1).split('/').map(decodeURIComponent);
+        const { parts, query } = resolved(name, path);
         signal?.addEventListener('abort', () => this.#drop(id), { once: true });
         this.#waiting.set(id, { path, done, failed });
-        this.#model.send({ id, name: first, path: rest.join('/'), query: Object.fromEntries(url.searchParams), priority });
+        this.#model.send({ id, name: parts[0] ?? '', path: parts.slice(1).join('/'), query, priority });
       });
   }
 
@@ -79,6 +78,17 @@ export class Channel {
     this.#model.off('msg:custom', this.#hear);
     for (const id of [...this.#waiting.keys()]) this.#drop(id);
   }
+}
+
+/** What a path of the view called `name` means: the name of a view and what is below it, and a query. */
+function resolved(name: string, path: string): { parts: string[]; query: Record<string, string> } {
+  const [where = '', text = ''] = path.split('?', 2);
+  const parts = [name];
+  for (const part of where.split('/')) {
+    if (part === '..') parts.pop();
+    else parts.push(decodeURIComponent(part));
+  }
+  return { parts, query: Object.fromEntries(new URLSearchParams(text)) };
 }
 
 const gone = (): DOMException => new DOMException('nobody waits any more', 'AbortError');

@@ -281,4 +281,6 @@ class OmeZarr:
         return facts_text("OME-Zarr image", self._facts())
 
     def _repr_html_(self) -> str:
-        return card("OME-Zarr image", self._facts())
+        from openallen.formats.omezarr.looks import picture_of_image
+
+        return card("OME-Zarr image", self._facts(), image=picture_of_image(self))
