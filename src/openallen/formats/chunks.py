@@ -23,7 +23,7 @@ _LOG: Final = logging.getLogger("openallen.formats")
 
 _BROKEN: Final = (
     ValueError, RuntimeError, OSError, TypeError, LookupError, EOFError, AttributeError,
-    ImportError, zlib.error, lzma.LZMAError,
+    ImportError, MemoryError, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What codecs, pickles and Zarr libraries raise over bytes that are not what they should be."""
 

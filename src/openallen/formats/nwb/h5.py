@@ -288,7 +288,7 @@ class H5Tree(Linked):
             return np.empty(0, self._dtype(data))
         try:
             return data[key]
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, MemoryError) as error:
             lacking = _filter_lacking(data)
             if lacking == "":  # it was brought meanwhile
                 return data[key]
