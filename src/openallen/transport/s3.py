@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import quote, unquote_plus
 from xml.parsers import expat
 
-from openallen.errors import AnswerError, NotFoundError, UsageError
+from openallen.errors import AnswerError, NotFoundError, StatusError, UsageError
 from openallen.transport.http import Http
 from openallen.transport.retry import Retry
 from openallen.web_address import WebAddress
@@ -168,6 +168,8 @@ class Bucket:
         ------
         NotFoundError
             If the bucket does not exist.
+        StatusError
+            If it may not be listed.
         AnswerError
             If the listing contradicts itself.
         """
@@ -277,6 +279,16 @@ class Bucket:
             if "XML" not in error.why:
                 raise
             raise self._no_bucket(error.why) from error
+        except StatusError as error:
+            if error.status not in {401, 403}:
+                raise
+            raise StatusError(
+                f"bucket {self.name} may not be listed",
+                status=error.status,
+                address=f"s3://{self.name}",
+                why=error.why,
+                hint="it is private, or its objects can be read by their full names only",
+            ) from error
         page = _Page.read(body, url)
         found = len(page.entries) + len(page.folders)
         announced = page.facts.get("KeyCount", "").strip()
