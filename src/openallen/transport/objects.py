@@ -222,8 +222,8 @@ class RemoteObjects:
             errors = [job.exception() for job in jobs]
         except NotFoundError:
             return None
-        except StatusError as error:
-            if not self._is_missing(key, error):
+        except StatusError as denied:
+            if not self._is_missing(key, denied):
                 raise
             return None
         for error in errors:
