@@ -383,7 +383,8 @@ class ReleaseCache:
     def _not_written(self, error: Exception) -> None:
         if self.folder not in _WARNED:
             _WARNED.add(self.folder)
-            _LOG.warning("nothing is recorded in %s: %s", self.folder, error)
+            told = error.why if isinstance(error, OpenAllenError) else ""
+            _LOG.warning("nothing is recorded in %s: %s", self.folder, told or error)
 
 
 _WARNED: Final[set[Path]] = set()
