@@ -198,9 +198,8 @@ def _kept(path: Path, source: str) -> dict[str, Any] | None:
 
 
 def _keep(path: Path, told: Mapping[str, Any]) -> None:
-    with suppress(
-        StoreError, SpaceError
-    ):  # a store that cannot be written to: asked for again next time
+    # In a store that cannot be written to: asked for again next time.
+    with suppress(StoreError, SpaceError):
         write_whole(path, json.dumps(told).encode())
 
 
