@@ -283,7 +283,8 @@ def _composed(
         if kind == "identity":
             continue
         if kind not in {"scale", "translation"}:
-            raise ValueError(
+            said = f"levels placed by {_called(kind)}: only scale and translation are read"
+            raise ValueError(said)
                 f"levels placed by {_called(kind)}: only scale and translation are read"
             )
         if kind not in step and "path" in step:
