@@ -285,8 +285,6 @@ def _composed(
         if kind not in {"scale", "translation"}:
             said = f"levels placed by {_called(kind)}: only scale and translation are read"
             raise ValueError(said)
-                f"levels placed by {_called(kind)}: only scale and translation are read"
-            )
         if kind not in step and "path" in step:
             raise ValueError(f"a {kind} kept in an array of its own is not read")
         values = [float(value) for value in step[kind]]

@@ -326,7 +326,9 @@ class BucketSource(Source):
         around = self.context.remote_objects(self.bucket, f"{folder}/" if folder else "")
         inside = around.within(last)
         file = Place(str(address), around, last, url=around.url(last))
-        whole = Place(str(address), inside, url=inside.url(""), around=around if folder else None)
+        top, at = root.prefix.strip("/"), root.pattern.strip("/")
+        within = self.context.remote_objects(self.bucket, f"{top}/") if top and at else None
+        whole = Place(str(address), inside, url=inside.url(""), around=within, at=at)
         # Most names say which of the two it is: that is asked first.
         store = "." not in last or (STORE.search(last) and not last.lower().endswith(".nwb"))
         if not store and around.stat(last) is not None:

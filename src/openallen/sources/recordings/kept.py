@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Protocol
+import logging
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from openallen.errors import CorruptError, NotFoundError, requiring
+from openallen.errors import CorruptError, NotFoundError, StatusError, requiring
 from openallen.formats.chunks import decoding
 from openallen.json_text import load_json
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from openallen.formats.objects import Objects
 
 __all__ = ["InFolder", "InZarr", "Kept"]
+
+_LOG: Final = logging.getLogger("openallen.sources")
 
 
 class Kept(Protocol):
@@ -120,12 +124,20 @@ class InFolder:
         return self._place.folders(path)
 
     def arrays(self, path: str) -> tuple[str, ...]:
-        """Name the arrays in a folder; none of a remote one, whose files are not listed."""
+        """Name the arrays in a folder; none where its files cannot be listed, which is logged."""
         from openallen.formats.objects import FolderObjects
 
-        if not isinstance(self._place, FolderObjects):
+        if isinstance(self._place, FolderObjects):
+            return tuple(sorted(found.stem for found in (self._place.folder / path).glob("*.npy")))
+        level = getattr(self._place, "level", None)
+        if level is None:
             return ()
-        return tuple(sorted(found.stem for found in (self._place.folder / path).glob("*.npy")))
+        try:
+            keys = [PurePosixPath(entry.key) for entry in level(path)[0]]
+        except StatusError as error:
+            _LOG.warning("%s/%s: files are not listed: %s", self.name, path, error.what)
+            return ()
+        return tuple(sorted(key.stem for key in keys if key.suffix == ".npy"))
 
     def within(self, path: str) -> InFolder:
         """Return what is below a folder."""
