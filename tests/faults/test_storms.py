@@ -109,7 +109,9 @@ def _check_calm(
     assert again.end() == 0, again.err
     assert len(proxy.of_files()) == asked
     assert again.report()["here"] == len(paths)
-    left = [p.name for p in (root / scene.folder).rglob("*") if p.name.endswith((".part", ".lease"))]
+    left = [
+        p.name for p in (root / scene.folder).rglob("*") if p.name.endswith((".part", ".lease"))
+    ]
     assert left == []
     place = [] if scene.digests else [str(root / scene.folder)]
     words = [again.process.args[0], "-m", "openallen", "store", "verify", *place, "--json"]

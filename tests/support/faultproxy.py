@@ -188,6 +188,7 @@ FAULTS: dict[str, Spoil] = {
 }
 """The kinds of fault."""
 
+
 @dataclass
 class Schedule:
     """Which requests are spoiled, and how.
