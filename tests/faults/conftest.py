@@ -49,7 +49,7 @@ def seeds(request: pytest.FixtureRequest) -> Callable[[str], Iterator[int]]:
         while True:
             if minutes and told is None:
                 seed = time.time_ns() % (1 << 31)
-            print(f"--faults-seed {seed}")  # pytest shows it where the test fails
+            print(f"--faults-seed {seed}")  # noqa: T201 - pytest shows it where the test fails
             yield seed
             if told is not None or time.monotonic() >= end:
                 return

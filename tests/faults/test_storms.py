@@ -87,7 +87,8 @@ def _check_bytes(scene: Scene, proxy: FaultProxy, lost: Counter[str]) -> None:
         if one.fault in SPOILS_WHAT_CAME:
             allowed[one.target] += size[one.target]
     too_many = {t: (n, size[t], allowed[t]) for t, n in sent.items() if n > size[t] + allowed[t]}
-    assert too_many == {}, "fetched again: sent, size, allowed"
+    seen = {t: [one for one in proxy.of_files() if one.target == t] for t in too_many}
+    assert too_many == {}, f"fetched again: sent, size, allowed; requests: {seen}"
 
 
 SPOILS_WHAT_CAME = frozenset({"flip", "short", "long", "two entity tags", "another range", "redirect to another file"})  # fmt: skip

@@ -16,13 +16,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from loopback import Handler, Loopback, Reply, Request
 
 PAGE = b"<!DOCTYPE html>\n<html><head><title>We're sorry</title></head><body>down</body></html>"
 HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "date", "server", "content-length"})  # fmt: skip
+MOVED = "/moved"  # before the target that a redirect leads to: it is not asked for as a file
 BLOCK_BYTES = 1 << 16
 ENDLESS_BYTES = 64 << 20
 
@@ -135,7 +136,7 @@ def _redirect(where: str) -> Spoil:
             "itself": wanted,
             "nobody": "http://127.0.0.1:1/x",
             "page": f"{proxy.url}/a-page-of-somebody-else",
-            "other": rng.choice(proxy.others or ["/a-page-of-somebody-else"]),
+            "other": MOVED + rng.choice(proxy.others or ["/"]),
         }[where]
         a.status, a.body, a.headers = "302 Found", b"", [("Location", to)]
 
@@ -262,7 +263,7 @@ class FaultProxy:
         self._server = Loopback(_Every(self._handle))
         self.url = self._server.url
 
-    def __enter__(self) -> FaultProxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -303,7 +304,8 @@ class FaultProxy:
             place = urlsplit(self.upstream)
             service = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
             left = {k: v for k, v in request.headers.items() if k not in {"host", "connection"}}
-            service.request(request.method, request.target, headers=left)
+            target = request.target.removeprefix(MOVED)
+            service.request(request.method, target, headers=left)
             told = service.getresponse()
             headers = [h for h in told.getheaders() if h[0].lower() not in HOP]
             found = Answer(f"{told.status} {told.reason}", headers, told.read())

@@ -19,10 +19,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from assetbucket import ASSETS, Assets, description, fresh
@@ -222,7 +222,7 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -242,7 +242,7 @@ class Watch:
     def _paths(self) -> Iterator[str]:
         for at, _, names in os.walk(self.folder):
             for name in names:
-                path = os.path.relpath(os.path.join(at, name), self.folder)
+                path = (Path(at) / name).relative_to(self.folder).as_posix()
                 if not (OWN.fullmatch(path) or PASSING.fullmatch(path)):
                     yield path
 
@@ -334,16 +334,6 @@ def check_end(run: Run, watch: Watch) -> None:
     assert counted <= there
     assert not any(PASSING.fullmatch(path) for path in counted)
     assert (code == 0) == (counted >= set(watch.scene.targets.values()))
-
-
-@dataclass
-class Waste:
-    """How many bytes may be fetched more than once, by target."""
-
-    allowed: dict[str, int] = field(default_factory=dict)
-
-    def add(self, target: str, count: int) -> None:
-        self.allowed[target] = self.allowed.get(target, 0) + count
 
 
 def wait_until(true: Any, timeout_s: float = 60) -> None:
