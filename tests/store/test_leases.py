@@ -88,11 +88,11 @@ def test_a_dead_process_that_nobody_has_collected_loses_its_lease_too(tmp_path, 
     assert child.stdout
     assert child.stdin
     assert child.stdout.readline() == b"held\n"
-    assert leases().take(target) is None
+    assert leases.take(target) is None
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     try:
-        taken = leases().take(target)
+        taken = leases.take(target)
         assert taken is not None
         assert taken.inherited
         assert not taken.asleep
