@@ -60,6 +60,11 @@ class Pieces:
         When a piece is requested again.
     stopped
         Whether the run has ended.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether an answer was of another version of the object.
     """
 
     http: Http
@@ -73,6 +78,7 @@ class Pieces:
     retry: Retry
     stopped: Callable[[], bool]
     error: Exception | None = None
+    changed: bool = False
     wanted: int = 0
     _change: threading.Condition = field(default_factory=threading.Condition)
 
@@ -253,6 +259,10 @@ class _Piece:
         if status >= 400 and status != 416:
             raise refused(status, work.url, headers)
         found = content_range(headers)
+        mark = headers.get("etag", "") or headers.get("last-modified", "")
+        if status == 206 and found is not None:
+            same = mark == (work.validator or mark) and found.total == work.size_bytes
+            work.changed = work.changed or not same
         if (
             status != 206
             or found is None
@@ -267,7 +277,6 @@ class _Piece:
                 address=work.url,
                 why=f"HTTP {status}, {headers.get('content-range', 'whole')}",
             )
-        mark = headers.get("etag", "") or headers.get("last-modified", "")
         work.validator = work.validator or mark
         if mark != work.validator:
             raise AnswerError("the file changed while it was fetched", address=work.url)
