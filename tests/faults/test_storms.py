@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -48,7 +49,7 @@ def storm(
         happened = Counter(one.fault for one in proxy.sent if one.fault)
         _check_bytes(scene, proxy, lost)
         proxy.calm()
-        _check_calm(scene, root, proxy, environment, watch, more)
+        _check_calm(scene, root, proxy, watch, more)
         assert watch.looks > 1
     return happened
 
@@ -95,12 +96,10 @@ SPOILS_WHAT_CAME = frozenset({"flip", "short", "long", "two entity tags", "anoth
 """After these what came before may be thrown away too."""
 
 
-def _check_calm(
-    scene: Scene, root: Path, proxy: FaultProxy, environment: dict[str, str], watch: Watch,
-    more: list[str],
-) -> None:  # fmt: skip
+def _check_calm(scene: Scene, root: Path, proxy: FaultProxy, watch: Watch, more: list[str]) -> None:
     """Without faults one more fetch completes; then nothing is left to fetch, or to clear away."""
     paths = set(scene.targets.values())
+    environment = scene.environment(root, proxy.url)
     run = start(scene.command(root, proxy.url, *more), environment)
     assert run.end() == 0, run.err
     check_end(run, watch)
@@ -114,11 +113,22 @@ def _check_calm(
         p.name for p in (root / scene.folder).rglob("*") if p.name.endswith((".part", ".lease"))
     ]
     assert left == []
+    _check_manifest(scene, root)
     place = [] if scene.digests else [str(root / scene.folder)]
     words = [again.process.args[0], "-m", "openallen", "store", "verify", *place, "--json"]
     looked = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert looked.returncode == 0, looked.stdout + looked.stderr
     assert f'"intact": {len(paths)},' in looked.stdout
+
+
+def _check_manifest(scene: Scene, root: Path) -> None:
+    """What the manifest says of each file is what is true of it."""
+    if scene.digests:  # those of a release are published, and compared like files
+        return
+    told = json.loads((root / scene.folder / "manifest.json").read_text("utf-8"))
+    files = [*told["planes"], *told["projections"], *told["morphology"]]
+    assert {f["path"]: f["sha256"] for f in files} == scene.truth
+    assert {f["path"]: f["size_bytes"] for f in files} == scene.sizes
 
 
 CREWS = {"one": (1, 1), "two": (2, 1), "four": (4, 1), "one, of two workers": (1, 2), "two, of four workers": (2, 4)}  # fmt: skip
@@ -133,6 +143,15 @@ def test_whatever_happens_each_file_is_right_or_not_there(scenes, seeds, tmp_pat
         root.mkdir()
         happened = storm(scenes(name), root, seed, fetchers=fetchers, processes=processes)
         assert happened
+        shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("crew", ["one", "two"])
+def test_a_large_file_arrives_too(scenes, seeds, tmp_path, crew):
+    for seed in seeds(f"large {crew}"):
+        root = tmp_path / str(seed)
+        root.mkdir()
+        storm(scenes("large"), root, seed, fetchers=CREWS[crew][0])
         shutil.rmtree(root)
 
 

@@ -301,9 +301,10 @@ class FaultProxy:
         keep = request.method == "GET" and "range" not in request.headers
         found = self._kept.get(request.target) if keep else None
         if found is None:
+            # The host is left as it is: services write it into redirects, which come back here.
             place = urlsplit(self.upstream)
             service = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
-            left = {k: v for k, v in request.headers.items() if k not in {"host", "connection"}}
+            left = {k: v for k, v in request.headers.items() if k != "connection"}
             target = request.target.removeprefix(MOVED)
             service.request(request.method, target, headers=left)
             told = service.getresponse()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from assetbucket import ASSETS, Assets, description, fresh
 from buckets import BUCKET, PROJECT, Published, connect
@@ -123,6 +124,16 @@ def _ask(url: str) -> bytes:
         return answer.read()
 
 
+def _led_to(url: str) -> str:
+    """Return where a redirect leads, as it is asked for; empty where there is none."""
+    place = urlsplit(url)
+    service = http.client.HTTPConnection(place.netloc, timeout=60)
+    service.request("GET", f"{place.path}?{place.query}")
+    led = urlsplit(service.getresponse().getheader("Location") or "")
+    service.close()
+    return f"{led.path}?{led.query}" if led.path else ""
+
+
 @functools.cache
 def stack_scene(url: str) -> Scene:
     """The planes of the sample, their projections, and the files of the reconstruction."""
@@ -141,6 +152,7 @@ def stack_scene(url: str) -> Scene:
     for row in rows("model::WellKnownFile"):
         if f"/specimen_{SPECIMEN}/" in row["path"] and row["attachable_type"] == "NeuronReconstruction":  # fmt: skip
             found[row["download_link"]] = "morphology/" + row["path"].rpartition("/")[2]
+    found = {_led_to(url + target) or target: path for target, path in found.items()}
     bodies = {path: _ask(url + target) for target, path in found.items()}
     return Scene(
         "stack", url, (f"stack:{SPECIMEN}", "--downsample", "5"), "cell",

@@ -190,7 +190,7 @@ class Download:
         try:
             hasher = self._rehash(handle, start.done_bytes)
             got = work.run(hasher if self._algorithm else None, log.reached)
-        except OpenAllenError as error:
+        except (OpenAllenError, OSError) as error:  # also of a full disk: what came is kept
             if isinstance(error, AnswerError):
                 self._whole = True  # one answer after the other
             if work.changed:

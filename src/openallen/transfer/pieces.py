@@ -63,6 +63,8 @@ class Pieces:
 
     Attributes
     ----------
+    ranged : bool
+        Whether the service has answered a range with that range.
     changed : bool
         Whether an answer was of another version of the object.
     """
@@ -78,6 +80,7 @@ class Pieces:
     retry: Retry
     stopped: Callable[[], bool]
     error: Exception | None = None
+    ranged: bool = False
     changed: bool = False
     wanted: int = 0
     _change: threading.Condition = field(default_factory=threading.Condition)
@@ -280,6 +283,7 @@ class _Piece:
         work.validator = work.validator or mark
         if mark != work.validator:
             raise AnswerError("the file changed while it was fetched", address=work.url)
+        work.ranged = True
 
     def write(self, data: bytes) -> None:
         """Write the next bytes, never beyond the range."""
@@ -302,12 +306,10 @@ class _Piece:
             self.due_s = 0.0  # what came is kept; the next request goes on after it
             return True
         self._attempts += 1
-        retry = self._work.retry
-        if (
-            self._attempts >= retry.attempts
-            or not error.retryable
-            or isinstance(error, AnswerError)
-        ):
+        work, retry = self._work, self._work.retry
+        # One odd answer among others says nothing about the service or the object.
+        odd = isinstance(error, AnswerError) and (work.changed or not work.ranged)
+        if self._attempts >= retry.attempts or not error.retryable or odd:
             return False
         self.due_s = time.monotonic() + retry.wait_s(self._attempts, error)
         return True
