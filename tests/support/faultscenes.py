@@ -264,9 +264,12 @@ class Watch:
             told = full.stat()
             mark = (told.st_ino, told.st_size, told.st_mtime_ns)
             if self._known.get(path) != mark:
-                digest = sha(full.read_bytes())
+                body = full.read_bytes()
+                digest = sha(body)
                 if digest != self.scene.truth.get(path):
-                    self.wrong.append(f"{path}: {told.st_size} bytes, SHA-256 {digest}")
+                    self.wrong.append(
+                        f"{path}: {told.st_size} bytes, SHA-256 {digest}, {body[:60]!r}"
+                    )
                     return False
                 self._known[path] = mark
         except FileNotFoundError:  # it was moved away between two looks
@@ -276,7 +279,7 @@ class Watch:
     def there(self) -> set[str]:
         """Return the paths of files that are there, and right; fail if any ever was not."""
         found = self._look()
-        assert self.wrong == []
+        assert not self.wrong, f"wrong at a final path: {self.wrong}"
         return found
 
 
