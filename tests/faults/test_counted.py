@@ -55,7 +55,7 @@ def test_connections_that_break_cost_no_byte_of_a_large_file(scenes, seeds, tmp_
     for seed in seeds("cuts"):
         root = tmp_path / str(seed)
         root.mkdir()
-        schedule = Schedule(seed, 0.6, 9, ("cut", "cut", "503"), ())
+        schedule = Schedule(seed, 0.6, 7, ("cut", "cut", "503"), ())
         with (
             FaultProxy(scene.upstream, schedule, frozenset(scene.targets)) as proxy,
             Watch(scene, root) as watch,

@@ -92,13 +92,13 @@ class Scene:
     def size_bytes(self) -> int:
         return sum(self.sizes[path] for path in self.targets.values())
 
-    def schedule(self, seed: int, *, rate: float = 0.35, most: int = 3) -> Schedule:
+    def schedule(self, seed: int, *, rate: float = 0.3, most: int = 2) -> Schedule:
         return Schedule(seed, rate, most, self.data, self.rest)
 
     def environment(self, root: Path, url: str) -> dict[str, str]:
         told = {
             "OPENALLEN_STORE": str(root / "store"),
-            "OPENALLEN_ATTEMPTS": "4",
+            "OPENALLEN_ATTEMPTS": "3",
             "PYTHONUNBUFFERED": "1",
         }
         if self.digests:
