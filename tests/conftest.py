@@ -25,6 +25,29 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the random schedules of ``tests/faults`` run for longer, or one of them again."""
+    group = parser.getgroup("faults", "fetches under faults (tests/faults)")
+    group.addoption(
+        "--faults-minutes",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="run each random schedule with new seeds for N minutes",
+    )
+    group.addoption(
+        "--faults-seed", type=int, metavar="SEED", help="run each random schedule with this seed"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that are told to run for minutes may."""
+    if minutes := config.getoption("--faults-minutes"):
+        for item in items:
+            if "seeds" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.timeout(600 + 60 * minutes))
+
+
 def pytest_configure() -> None:
     """Take Ctrl-C even where whoever started the tests ignores it, as ``sh -c '... &'`` does."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
