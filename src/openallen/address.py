@@ -216,6 +216,10 @@ class Address:
         if not isinstance(text, str):
             raise AddressError(_not_text(text), hint=_example(text))
         text = text.strip()
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise AddressError("not an address: half a character", address=repr(text)) from error
         if is_web(text):
             return _from_web(text)
         scheme, colon, rest = text.partition(":")

@@ -96,13 +96,17 @@ def fuzz(reader: str, folder: Path, *, seed: str, seconds: float) -> Run:
     known: set[str] = set()
     while seconds > found.seconds and len(found.failures) < _MOST_FAILURES:
         part = folder / str(first)
-        ended = _work(part, reader, seed, str(first), str(seconds - found.seconds), json.dumps(sorted(known)))
+        ended = _work(
+            part, reader, seed, str(first), str(seconds - found.seconds), json.dumps(sorted(known))
+        )
         at = _state(part)
         found.cases, found.read = found.cases + at["cases"], found.read + at["read"]
         found.seconds += at["seconds"]
         for told in _lines(part / "failures.jsonl"):
             known.add(told["what"])
-            found.failures.append(Failure(told["what"], told["case"], told["told"], Path(told["files"])))
+            found.failures.append(
+                Failure(told["what"], told["case"], told["told"], Path(told["files"]))
+            )
         if ended is None:
             break
         if at["case"] < first:
@@ -160,7 +164,9 @@ def _work(part: Path, reader: str, *arguments: str) -> str | None:
     }  # fmt: skip
     command = [sys.executable, "-W", "ignore", str(Path(__file__)), str(part), reader, *arguments]
     with (part / "stderr").open("wb") as told:
-        done = subprocess.run(command, stdout=told, stderr=told, env=environment, check=False, cwd=part)
+        done = subprocess.run(
+            command, stdout=told, stderr=told, env=environment, check=False, cwd=part
+        )
     if done.returncode == 0:
         return None
     if done.returncode == _AGAIN:
@@ -236,7 +242,9 @@ class _Worker:
     def note(self, case: int) -> None:
         """Write down which input comes, for whoever finds this process dead."""
         seconds = time.monotonic() - self.began
-        told = json.dumps({"case": case, "cases": self.cases, "read": self.read, "seconds": seconds})
+        told = json.dumps(
+            {"case": case, "cases": self.cases, "read": self.read, "seconds": seconds}
+        )
         os.pwrite(self._state, told.ljust(160).encode(), 0)
 
     def open(self, case: int, saved: Path | None) -> None:
@@ -251,7 +259,7 @@ class _Worker:
             self.read += 1
         except OpenAllenError as error:
             wrong = error if _wanted_memory(error) else None
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the finding
             wrong = error
         faulthandler.cancel_dump_traceback_later()
         self.cases += 1
@@ -295,7 +303,7 @@ class _Worker:
                 if path.is_file()
             }
             number = next((n for n, s in enumerate(self.seeds) if over.keys() <= s.keys()), 0)
-            whole = {n: None for n in self.seeds[number]} if len(self.seeds[number]) == 1 else {}
+            whole = dict.fromkeys(self.seeds[number]) if len(self.seeds[number]) == 1 else {}
             self.put(number, {**whole, **over})
             self.open(case, None)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import fuzzseeds
 from fuzzseeds import Seeds
+
 from openallen.errors import OpenAllenError
 
 READERS: dict[str, Reader] = {}
@@ -41,7 +42,9 @@ class Reader:
     writes: bool = False
 
 
-def reader(seeds: Callable[[Path], Seeds], name: str = "", *, writes: bool = False) -> Callable[[Any], Any]:
+def reader(
+    seeds: Callable[[Path], Seeds], name: str = "", *, writes: bool = False
+) -> Callable[[Any], Any]:
     """Enter a function as a reader."""
 
     def enter(read: Callable[[Path], object]) -> Callable[[Path], object]:
@@ -285,7 +288,13 @@ def manifests(folder: Path) -> None:
     except ValueError as error:
         raise AnswerError("no JSON") from error
     found = Manifest.read(told, PROJECTS[path.stem], address="x")
-    _ = found.by_path, found.by_kind, found.by_file_id, repr(found), [f.versioned_url for f in found.files]
+    _ = (
+        found.by_path,
+        found.by_kind,
+        found.by_file_id,
+        repr(found),
+        [f.versioned_url for f in found.files],
+    )
 
 
 @reader(fuzzseeds.release_tables)
@@ -422,7 +431,7 @@ def parts(folder: Path) -> None:
         if lease is not None:
             part = Part(lease, resumable=True, left=Leftovers().of(target))
             if part.progress is not None:
-                assert 0 <= part.progress.done_bytes
+                assert part.progress.done_bytes >= 0
                 assert isinstance(part.progress.url, str)
                 assert isinstance(part.progress.validator, str)
             leases.release(lease)

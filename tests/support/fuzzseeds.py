@@ -9,6 +9,7 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ def markers(_: Path) -> Seeds:
 
 def obj(_: Path) -> Seeds:
     plain = b"v 100 200 300\nv 200 200 300\nv 200 300 300\nv 1 2 3\nvn 0 0 1\nvt 0 1\nf 1//1 2//1 3//1\nf 1 2 3 4\nf -1 -2 -3\n"
-    return [{"x.obj": plain}, {"x.obj": b"# c\no a\ng b\ns off\nusemtl x\n" + plain.replace(b"//1", b"/1/1")}]
+    return [
+        {"x.obj": plain},
+        {"x.obj": b"# c\no a\ng b\ns off\nusemtl x\n" + plain.replace(b"//1", b"/1/1")},
+    ]
 
 
 def nrrd(_: Path) -> Seeds:
@@ -89,7 +93,12 @@ def metaimage(_: Path) -> Seeds:
     return [
         {"x.mhd": _mhd("x.raw"), "x.raw": _FLOATS},
         {"x.mha": _mhd("LOCAL") + _FLOATS},
-        {"x.mha": _mhd("LOCAL", more).replace(b"CompressedData = False", b"CompressedData = True") + packed},
+        {
+            "x.mha": _mhd("LOCAL", more).replace(
+                b"CompressedData = False", b"CompressedData = True"
+            )
+            + packed
+        },
     ]
 
 
@@ -115,7 +124,11 @@ def zipped_grid(_: Path) -> Seeds:
 
 def grid_folder(_: Path) -> Seeds:
     files = {"energy.mhd": _mhd("energy.raw"), "energy.raw": _FLOATS}
-    facts = {"id": 1, "source": "live", "row": {"id": 1, "name": "x", "genes": [{"acronym": "Pdyn"}]}}
+    facts = {
+        "id": 1,
+        "source": "live",
+        "row": {"id": 1, "name": "x", "genes": [{"acronym": "Pdyn"}]},
+    }
     told = nrrd(Path())[1]["x.nrrd"].replace(b"unsigned int", b"float")
     return [
         {"x/grid_1_energy.zip": _zipped(files), "x/data_set_1.json": json.dumps(facts).encode()},
@@ -163,7 +176,12 @@ def pictures(_: Path) -> Seeds:
 
 
 def jpeg(_: Path) -> Seeds:
-    forms = [("L", {}), ("RGB", {}), ("RGB", {"progressive": True}), ("L", {"restart_marker_blocks": 2})]
+    forms = [
+        ("L", {}),
+        ("RGB", {}),
+        ("RGB", {"progressive": True}),
+        ("L", {"restart_marker_blocks": 2}),
+    ]
     return [{"x.jpg": _picture("JPEG", mode, **more)} for mode, more in forms]
 
 
@@ -219,7 +237,17 @@ def parquet(_: Path) -> Seeds:
 def pickles(_: Path) -> Seeds:
     rows = np.empty((2, 2), object)
     rows[:] = [[{"path": "/a", "source": "."}, "text"], [np.arange(3), None]]
-    told = [1, -(2**70), 1.5, "text", b"bytes", (1, 2), {"a": [None, True]}, np.arange(6.0).reshape(2, 3), rows]
+    told = [
+        1,
+        -(2**70),
+        1.5,
+        "text",
+        b"bytes",
+        (1, 2),
+        {"a": [None, True]},
+        np.arange(6.0).reshape(2, 3),
+        rows,
+    ]
     return [{"x.pkl": pickle.dumps(told, protocol)} for protocol in range(6)]
 
 
@@ -230,7 +258,11 @@ def wavpack(_: Path) -> Seeds:
     if not reading.available():
         return [{"x.wv": b""}]
     values = np.random.default_rng(1).integers(-300, 300, (200, 3)).astype("int16")
-    return [{"x.wv": encode(values)}, {"x.wv": encode(values, bps=4.0)}, {"x.wv": encode(values[:, :1], level=1)}]
+    return [
+        {"x.wv": encode(values)},
+        {"x.wv": encode(values, bps=4.0)},
+        {"x.wv": encode(values[:, :1], level=1)},
+    ]
 
 
 # --- HDF5 -----------------------------------------------------------------------------------------
@@ -241,16 +273,24 @@ def nwb_hdf5(folder: Path) -> Seeds:
     from nwbfiles import h5, put_series, put_table
 
     def fill(file: h5py.File) -> None:
-        put_series(file, "acquisition/a", np.arange(30.0).reshape(10, 3), np.arange(10.0), conversion=2.0)
+        put_series(
+            file, "acquisition/a", np.arange(30.0).reshape(10, 3), np.arange(10.0), conversion=2.0
+        )
         put_series(file, "acquisition/b", np.arange(10))
         file["acquisition/b"].create_dataset("starting_time", data=1.0).attrs["rate"] = 30.0
         words = np.array(["x", "y", "z"], dtype=h5py.string_dtype())
-        put_table(file, "intervals/trials", {"start_time": np.arange(3.0), "stop_time": np.arange(3.0) + 1, "word": words})
+        put_table(
+            file,
+            "intervals/trials",
+            {"start_time": np.arange(3.0), "stop_time": np.arange(3.0) + 1, "word": words},
+        )
         times = {"spike_times": np.arange(6.0), "spike_times_index": np.array([2, 4, 6])}
         put_table(file, "units", times)
         file["soft"] = h5py.SoftLink("/acquisition/a")
         file["acquisition/b"].attrs["refers"] = file["units"].ref
-        packed = file.create_dataset("acquisition/p", data=np.arange(400).reshape(20, 20), chunks=(5, 20), compression="gzip")
+        packed = file.create_dataset(
+            "acquisition/p", data=np.arange(400).reshape(20, 20), chunks=(5, 20), compression="gzip"
+        )
         packed.attrs["words"] = words
 
     def late(file: h5py.File) -> None:
@@ -327,22 +367,43 @@ def zarrs(folder: Path) -> Seeds:
         "bz2": numcodecs.BZ2(), "lzma": numcodecs.LZMA(), "lz4": numcodecs.LZ4(), "none": None,
     }  # fmt: skip
     for name, codec in ways.items():
-        v2.create_array(name, shape=values.shape, chunks=(9, 8), dtype="<i4", compressors=codec, fill_value=0)[...] = values
+        v2.create_array(
+            name, shape=values.shape, chunks=(9, 8), dtype="<i4", compressors=codec, fill_value=0
+        )[...] = values
     filters: dict[str, Any] = {
         "delta": [numcodecs.Delta("<i4")], "shuffle": [numcodecs.Shuffle(4)], "fletcher": [numcodecs.Fletcher32()],
         "scaled": [numcodecs.FixedScaleOffset(0, 1, "<i4", "<i2")], "packbits": [numcodecs.PackBits()],
     }  # fmt: skip
     for name, given in filters.items():
         kind = "bool" if name == "packbits" else "<i4"
-        v2.create_array(name, shape=values.shape, chunks=(9, 8), dtype=kind, filters=given, compressors=numcodecs.Zlib())[...] = values
-    for name, codec in {"texts": numcodecs.VLenUTF8(), "jsons": numcodecs.JSON(), "pickled": numcodecs.Pickle()}.items():
+        v2.create_array(
+            name,
+            shape=values.shape,
+            chunks=(9, 8),
+            dtype=kind,
+            filters=given,
+            compressors=numcodecs.Zlib(),
+        )[...] = values
+    for name, codec in {
+        "texts": numcodecs.VLenUTF8(),
+        "jsons": numcodecs.JSON(),
+        "pickled": numcodecs.Pickle(),
+    }.items():
         _objects(folder / "v2" / name, codec)
     v3 = zarr.open_group(folder / "v3", mode="w", zarr_format=3)
     from zarr import codecs
 
-    for name, codec in {"zstd": codecs.ZstdCodec(), "gzip": codecs.GzipCodec(), "blosc": codecs.BloscCodec()}.items():
-        v3.create_array(name, shape=values.shape, chunks=(9, 8), dtype="int32", compressors=codec)[...] = values
-    v3.create_array("shards", shape=values.shape, chunks=(4, 4), shards=(8, 8), dtype="int32")[...] = values
+    for name, codec in {
+        "zstd": codecs.ZstdCodec(),
+        "gzip": codecs.GzipCodec(),
+        "blosc": codecs.BloscCodec(),
+    }.items():
+        v3.create_array(name, shape=values.shape, chunks=(9, 8), dtype="int32", compressors=codec)[
+            ...
+        ] = values
+    v3.create_array("shards", shape=values.shape, chunks=(4, 4), shards=(8, 8), dtype="int32")[
+        ...
+    ] = values
     return [tree(folder / "v2", "x.zarr"), tree(folder / "v3", "x.zarr")]
 
 
@@ -365,7 +426,14 @@ def recordings(folder: Path) -> Seeds:
     unpacked(DATA / "ephys" / "sortings.tar.xz", folder / "s")
     from openallen.formats import wavpack as reading
 
-    forms = ["now/binary", "old/binary", "now/blosc.zarr", "now/zstd.zarr", "now/flac.zarr", "s/recording.zarr"]
+    forms = [
+        "now/binary",
+        "old/binary",
+        "now/blosc.zarr",
+        "now/zstd.zarr",
+        "now/flac.zarr",
+        "s/recording.zarr",
+    ]
     if reading.available():
         forms += ["now/wavpack.zarr", "now/hybrid.zarr"]
     import importlib.util
@@ -413,8 +481,17 @@ def atlas_folder(folder: Path) -> Seeds:
     graph = next(p for p in (folder / "s").rglob("structure_graph_1.json"))
     voxels = np.zeros((4, 3, 2), "<u4")
     voxels[1:] = 997
-    head = nrrd(Path())[1]["x.nrrd"].split(b"\n\n")[0].replace(b" 25", b" 100").replace(b"25", b"100") + b"\n\n"
-    facts = {"name": "ccf-2017", "graph_id": 1, "reference_space_id": 9, "title": "x", "source": "live"}
+    head = (
+        nrrd(Path())[1]["x.nrrd"].split(b"\n\n")[0].replace(b" 25", b" 100").replace(b"25", b"100")
+        + b"\n\n"
+    )
+    facts = {
+        "name": "ccf-2017",
+        "graph_id": 1,
+        "reference_space_id": 9,
+        "title": "x",
+        "source": "live",
+    }
     return [
         {
             "ccf-2017/annotation_100.nrrd": head + gzip.compress(voxels.tobytes()),
@@ -430,15 +507,23 @@ def _short_graph(body: bytes) -> bytes:
     told = json.loads(body)
 
     def cut(node: Any, depth: int) -> Any:
-        return node | {"children": [cut(c, depth - 1) for c in node.get("children", ())[:2]] if depth else []}
+        return node | {
+            "children": [cut(c, depth - 1) for c in node.get("children", ())[:2]] if depth else []
+        }
 
     if isinstance(told, dict) and isinstance(told.get("msg"), list):
-        told["msg"] = [cut(n, 3) for n in told["msg"][:2]] if "children" in told["msg"][0] else told["msg"][:12]
+        told["msg"] = (
+            [cut(n, 3) for n in told["msg"][:2]]
+            if "children" in told["msg"][0]
+            else told["msg"][:12]
+        )
     return json.dumps(told).encode()
 
 
 def _structure_rows() -> list[dict[str, Any]]:
-    told = json.loads(gzip.decompress((DATA / "atlases" / "structures_graph1.json.gz").read_bytes()))
+    told = json.loads(
+        gzip.decompress((DATA / "atlases" / "structures_graph1.json.gz").read_bytes())
+    )
     rows: list[dict[str, Any]] = told["msg"] if isinstance(told, dict) else told
     return rows
 
@@ -464,14 +549,35 @@ def structure_graph(_: Path) -> Seeds:
 
 def brainglobe(_: Path) -> Seeds:
     listed = [
-        {"id": 997, "acronym": "root", "name": "root", "structure_id_path": [997], "rgb_triplet": [255, 255, 255]},
-        {"id": 8, "acronym": "grey", "name": "Grey", "structure_id_path": [997, 8], "rgb_triplet": [1, 2, 3]},
+        {
+            "id": 997,
+            "acronym": "root",
+            "name": "root",
+            "structure_id_path": [997],
+            "rgb_triplet": [255, 255, 255],
+        },
+        {
+            "id": 8,
+            "acronym": "grey",
+            "name": "Grey",
+            "structure_id_path": [997, 8],
+            "rgb_triplet": [1, 2, 3],
+        },
     ]
-    told = {"orientation": "asr", "resolution": [25, 25, 25], "metadata": {"name": "x"}, "structures_list": listed}
+    told = {
+        "orientation": "asr",
+        "resolution": [25, 25, 25],
+        "metadata": {"name": "x"},
+        "structures_list": listed,
+    }
     return [{"x.json": json.dumps(told).encode()}]
 
 
-_ENTRY = {"url": "https://b.s3.us-west-2.amazonaws.com/{}", "version_id": "v", "file_hash": "0" * 128}
+_ENTRY = {
+    "url": "https://b.s3.us-west-2.amazonaws.com/{}",
+    "version_id": "v",
+    "file_hash": "0" * 128,
+}
 
 
 def _cloud_cache(name: str, tables: Iterable[str]) -> dict[str, Any]:
@@ -495,10 +601,22 @@ _TABLES = ("behavior_session_table", "ophys_session_table", "ophys_experiment_ta
 def manifests(_: Path) -> Seeds:
     from openallen.sources.releases.projects import PROJECTS
 
-    leaf = {"version": "1", "relative_path": "a/b.csv", "url": "https://b.s3.us-west-2.amazonaws.com/a/b.csv", "size": 3, "file_hash": "0" * 32}
-    abc = {"version": "20240101", "file_listing": {"d": {"metadata": {"n": {"files": {"csv": leaf}}}}}}
+    leaf = {
+        "version": "1",
+        "relative_path": "a/b.csv",
+        "url": "https://b.s3.us-west-2.amazonaws.com/a/b.csv",
+        "size": 3,
+        "file_hash": "0" * 32,
+    }
+    abc = {
+        "version": "20240101",
+        "file_listing": {"d": {"metadata": {"n": {"files": {"csv": leaf}}}}},
+    }
     listing = {"version": "20240101", "listed": [["a/b.csv", 3, "0" * 32], ["x.csv", 4, "e-2"]]}
-    of = {form: next((n for n, p in PROJECTS.items() if p.form == form), None) for form in ("cloud-cache", "abc-atlas", "listing")}
+    of = {
+        form: next((n for n, p in PROJECTS.items() if p.form == form), None)
+        for form in ("cloud-cache", "abc-atlas", "listing")
+    }
     found = {of["abc-atlas"]: abc, of["listing"]: listing}
     made: Seeds = [{f"{n}.json": json.dumps(told).encode()} for n, told in found.items() if n]
     name = "visual-behavior-ophys"
@@ -542,7 +660,9 @@ def asset_folder(folder: Path) -> Seeds:
     record = json.loads(records(folder)[20]["x.json"])
     files = {f"{name}/metadata.nd.json": json.dumps(record).encode()}
     for core in ("data_description", "subject", "session", "processing", "quality_control"):
-        files[f"{name}/{core}.json"] = json.dumps(record.get(core) or {"schema_version": "1.0"}).encode()
+        files[f"{name}/{core}.json"] = json.dumps(
+            record.get(core) or {"schema_version": "1.0"}
+        ).encode()
     files[f"{name}/tables/t.csv"] = b"a,b\n1,2\n"
     write_v2(folder / "v2", [ramp((4, 8, 8))])
     files |= tree(folder / "v2", f"{name}/SPIM.ome.zarr/a.zarr")
@@ -593,16 +713,37 @@ def model_descriptions(_: Path) -> Seeds:
         "name": "Gene", "table": "genes", "fields": [{"name": "id", "type": "integer"}, {"name": "acronym", "type": "string"}],
         "associations": [{"name": "organism", "type": "belongs_to", "class": "Organism"}],
     }  # fmt: skip
-    return [{"x.json": json.dumps({"success": True, "msg": [{"Gene": {"DataDescription": {"Gene": described}}}, {"DataDescription": {"Gene": described}}][1:]}).encode()}]
+    return [
+        {
+            "x.json": json.dumps(
+                {
+                    "success": True,
+                    "msg": [
+                        {"Gene": {"DataDescription": {"Gene": described}}},
+                        {"DataDescription": {"Gene": described}},
+                    ][1:],
+                }
+            ).encode()
+        }
+    ]
 
 
 def schema_hints(_: Path) -> Seeds:
-    told = {"Gene": ["genes", "id:i acronym:s", "organism:b:"], "SectionDataSet": ["data_sets", "id:i", "products:m:"]}
+    told = {
+        "Gene": ["genes", "id:i acronym:s", "organism:b:"],
+        "SectionDataSet": ["data_sets", "id:i", "products:m:"],
+    }
     from openallen.brainmap.schema import schema
 
     whole = schema().to_compact()
     del told
-    return [{"x.json": json.dumps({n: whole[n] for n in ("Gene", "SectionDataSet", "Product")}).encode()}]
+    return [
+        {
+            "x.json": json.dumps(
+                {n: whole[n] for n in ("Gene", "SectionDataSet", "Product")}
+            ).encode()
+        }
+    ]
 
 
 class Answering:
@@ -643,7 +784,9 @@ class _Listings(Answering):
             with Http() as http:
                 bucket = Bucket(http=http, name="b", endpoint=server.url, retry=Retry(attempts=1))
                 for ask in (bucket.list, bucket.folders, bucket.versions):
-                    _refused(lambda ask=ask: [next(it, None) for it in [iter(ask())] for _ in range(50)])
+                    _refused(
+                        lambda ask=ask: [next(it, None) for it in [iter(ask())] for _ in range(50)]
+                    )
         finally:
             server.close()
 
@@ -651,10 +794,8 @@ class _Listings(Answering):
 def _refused(do: Callable[[], Any]) -> None:
     from openallen.errors import OpenAllenError
 
-    try:
+    with suppress(OpenAllenError):
         do()
-    except OpenAllenError:
-        pass
 
 
 LISTINGS = _Listings()
@@ -668,7 +809,9 @@ def listings(_: Path) -> Seeds:
     versions = b"""<?xml version="1.0"?><ListVersionsResult><IsTruncated>false</IsTruncated><KeyMarker/><VersionIdMarker/>
 <Version><Key>k</Key><VersionId>v1</VersionId><IsLatest>true</IsLatest><Size>5</Size><LastModified>2024-01-01T00:00:00Z</LastModified></Version>
 <DeleteMarker><Key>d</Key><VersionId>v2</VersionId><IsLatest>true</IsLatest></DeleteMarker></ListVersionsResult>"""
-    turned = plain.replace(b"<IsTruncated>false", b"<NextContinuationToken>t</NextContinuationToken><IsTruncated>true")
+    turned = plain.replace(
+        b"<IsTruncated>false", b"<NextContinuationToken>t</NextContinuationToken><IsTruncated>true"
+    )
     return [{"page.xml": plain}, {"page.xml": versions}, {"page.xml": turned}]
 
 
@@ -694,7 +837,11 @@ class _Service(Answering):
             os.environ["OPENALLEN_HEAD_TIMEOUT_S"] = "5"
             url = self.server.url
             for verb, address in self.asked:
-                _refused(lambda verb=verb, address=address: list(map(str, [getattr(oa, verb)(address, source=url)])))
+                _refused(
+                    lambda verb=verb, address=address: list(
+                        map(str, [getattr(oa, verb)(address, source=url)])
+                    )
+                )
 
     def record(self, folder: Path) -> dict[str, bytes]:
         """Ask the sample, and return its answers by the name of their file."""
@@ -768,7 +915,13 @@ def store_index(folder: Path) -> Seeds:
         for n in range(30):
             path = folder / f"{n}.txt"
             path.write_bytes(b"%d" % n)
-            index.remember(path, digest=digest_of(path), source=f"http://x/{n}", address=f"file:{n}", command="x")
+            index.remember(
+                path,
+                digest=digest_of(path),
+                source=f"http://x/{n}",
+                address=f"file:{n}",
+                command="x",
+            )
     return [{n: b for n, b in tree(folder).items() if "sqlite" in n or n.endswith("/0.txt")}]
 
 
@@ -819,15 +972,17 @@ def cached_listing(folder: Path) -> Seeds:
 def settings(_: Path) -> Seeds:
     plain = b'store = "/tmp/x"\nsource = "live"\nattempts = 3\nconfirm_bytes = "1 GB"\noffline = false\nconnections = 4\n'
     more = b'silence_timeout_s = 2.5\nprojects = {mine = {bucket = "b", title = "t"}}\n[projects.other]\nbucket = "c"\n'
-    return [{"x.toml": plain}, {"x.toml": plain.replace(b"[", b"") + b"verify_later = true\n"}, {"x.toml": more}]
+    return [
+        {"x.toml": plain},
+        {"x.toml": plain.replace(b"[", b"") + b"verify_later = true\n"},
+        {"x.toml": more},
+    ]
 
 
 # --- what is typed --------------------------------------------------------------------------------
 
 
 def queries(_: Path) -> Seeds:
-    from contextlib import suppress
-
     from openallen.brainmap.parser import parse
     from openallen.errors import UsageError
 
@@ -837,17 +992,31 @@ def queries(_: Path) -> Seeds:
             parse(line)
             lines.append(line.encode())
     return [{"x.txt": line} for line in lines[:60]] + [
-        {"x.txt": b"model::Gene,rma::criteria,[acronym$in'Pdyn','Gad1'],organism[name$li'*Mus*'],rma::include,products,rma::options[num_rows$eq5][order$eq'genes.id']"},
-        {"x.txt": b"service::mouse_connectivity_correlation[row$eq1][structures$eq'VISp'][hemisphere$eq'right']"},
+        {
+            "x.txt": b"model::Gene,rma::criteria,[acronym$in'Pdyn','Gad1'],organism[name$li'*Mus*'],rma::include,products,rma::options[num_rows$eq5][order$eq'genes.id']"
+        },
+        {
+            "x.txt": b"service::mouse_connectivity_correlation[row$eq1][structures$eq'VISp'][hemisphere$eq'right']"
+        },
         {"x.txt": b"pipe::list[xs$eq'id'],model::Gene,rma::criteria,[id$in$xs]"},
     ]
 
 
 def addresses(_: Path) -> Seeds:
     return [
-        {"x.txt": b"stack:313862022\ngrid:71717640/energy\natlas:ccf-2017/annotation/100\nstructures:1"},
-        {"x.txt": b"release:visual-behavior-ophys@1.0.0/ophys_experiment/951980471\nasset:ecephys_625749_2022-08-03_15-15-06/x"},
-        {"x.txt": b"rma:Gene?acronym=Pdyn&id__gt=3\nspecies=Mus musculus\nwidth_px__gt=6000\nimage:100960033\nfile:491459170"},
-        {"x.txt": b"recording:mearec/mearec_NP1.h5\nhttps://api.brain-map.org/api/v2/data/Gene/1.json\ns3://b/k/x.zarr\n./a/b.nwb"},
-        {"x.txt": b"http://127.0.0.1:1/x.nwb\nhttps://connectivity.brain-map.org/projection/experiment/1?x=%20#y\nC:\\x\n~/x"},
+        {
+            "x.txt": b"stack:313862022\ngrid:71717640/energy\natlas:ccf-2017/annotation/100\nstructures:1"
+        },
+        {
+            "x.txt": b"release:visual-behavior-ophys@1.0.0/ophys_experiment/951980471\nasset:ecephys_625749_2022-08-03_15-15-06/x"
+        },
+        {
+            "x.txt": b"rma:Gene?acronym=Pdyn&id__gt=3\nspecies=Mus musculus\nwidth_px__gt=6000\nimage:100960033\nfile:491459170"
+        },
+        {
+            "x.txt": b"recording:mearec/mearec_NP1.h5\nhttps://api.brain-map.org/api/v2/data/Gene/1.json\ns3://b/k/x.zarr\n./a/b.nwb"
+        },
+        {
+            "x.txt": b"http://127.0.0.1:1/x.nwb\nhttps://connectivity.brain-map.org/projection/experiment/1?x=%20#y\nC:\\x\n~/x"
+        },
     ]

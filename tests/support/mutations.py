@@ -41,7 +41,11 @@ def _flip(rng: Random, body: bytes, _: bytes) -> bytes:
 
 def _byte(rng: Random, body: bytes, _: bytes) -> bytes:
     at = rng.randrange(len(body) + 1)
-    return body[:at] + bytes([rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))]) + body[at + 1 :]
+    return (
+        body[:at]
+        + bytes([rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))])
+        + body[at + 1 :]
+    )
 
 
 def _cut(rng: Random, body: bytes, _: bytes) -> bytes:
@@ -99,7 +103,9 @@ def _word(rng: Random, body: bytes, _: bytes) -> bytes:
 
 def _number(rng: Random, body: bytes, _: bytes) -> bytes:
     """Write something else for a number, or a word, of a text."""
-    found = list(re.finditer(rb"[-+]?\d+(?:\.\d*)?" if rng.random() < 0.6 else rb"\w+", body[:_LARGEST]))
+    found = list(
+        re.finditer(rb"[-+]?\d+(?:\.\d*)?" if rng.random() < 0.6 else rb"\w+", body[:_LARGEST])
+    )
     if not found:
         return _word(rng, body, b"")
     one = rng.choice(found)
@@ -171,7 +177,9 @@ def _document(rng: Random, told: Any) -> bytes | None:
                 inside[rng.choice(("", "x", "1", "\0", key + "_", key.upper()))] = inside.pop(key)
             case 2:
                 other, there = rng.choice(places)
-                if not (isinstance(other[there], (dict, list)) or isinstance(inside[key], (dict, list))):
+                if not (
+                    isinstance(other[there], (dict, list)) or isinstance(inside[key], (dict, list))
+                ):
                     inside[key], other[there] = other[there], inside[key]
             case 3 if isinstance(inside, list):
                 inside.append(inside[key])
@@ -217,7 +225,9 @@ def mutate(rng: Random, body: bytes, other: bytes = b"") -> bytes:
     return body
 
 
-def mutated(rng: Random, seeds: Sequence[Mapping[str, bytes]]) -> tuple[int, dict[str, bytes | None]]:
+def mutated(
+    rng: Random, seeds: Sequence[Mapping[str, bytes]]
+) -> tuple[int, dict[str, bytes | None]]:
     """Return which input to begin from, and what of its files changes; None for one that goes.
 
     Parameters

@@ -159,7 +159,7 @@ class Atlas:
         told = self._told.get("graph_id")
         found = sorted(self.folder.glob("structure_graph_*.json"))
         if told is not None:
-            found = [path for path in found if path.name == graph_name(int(told))]
+            found = [path for path in found if path.name == f"structure_graph_{told}.json"]
         if len(found) != 1:
             raise NotFoundError(
                 "no ontology in this folder",
