@@ -22,7 +22,7 @@ from random import Random
 from typing import Any
 
 SUPPORT = Path(__file__).parent
-HANG_S = 60
+HANG_S = 5 if os.environ.get("OPENALLEN_TEST_FUZZ_TRAPS") else 60
 """An input of a few kilobytes that is not done by then, on whatever machine, never will be."""
 MOST_BYTES = 3 << 29
 """Address space that an input may take on top of what its reader takes for a whole one."""
@@ -214,6 +214,7 @@ class _Worker:
         self.began = time.monotonic()
         self.known: set[str] = set()
         self._lies, self._changed = -1, set[str]()
+        self.laid: tuple[int, dict[str, bytes | None]] = (0, {})
         self._state = os.open(part / "state", os.O_RDWR | os.O_CREAT)
         for number in range(len(self.seeds)):
             self.put(number, {})
@@ -225,16 +226,18 @@ class _Worker:
 
     def put(self, number: int, changes: dict[str, bytes | None]) -> None:
         """Lay an input out, with some of its files changed; of one like it only what differs."""
-        whole = self.seeds[number]
+        whole, self.laid = self.seeds[number], (number, changes)
         if self.reader.writes or self._lies != number:
             shutil.rmtree(self.input, ignore_errors=True)
             self._lies, self._changed = number, set(whole)
+        self.input.mkdir(parents=True, exist_ok=True)
         for name in {*self._changed, *changes}:
             body = changes.get(name, whole.get(name))
             path = self.input / name
-            if body is None:
-                path.unlink(missing_ok=True)
-            else:
+            path.unlink(
+                missing_ok=True
+            )  # HDF5 takes a file of the same inode for the one it has open
+            if body is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(body)
         self._changed = set(changes)
@@ -275,6 +278,7 @@ class _Worker:
             return
         if saved is not None:
             self.known.add(what)
+            self.put(*self.laid)
             shutil.copytree(self.input, saved, dirs_exist_ok=True)
         with (self.part / "failures.jsonl").open("a") as file:
             line = {"what": what, "case": case, "told": told, "files": str(saved)}

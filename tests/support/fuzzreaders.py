@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -214,7 +215,15 @@ def zarrs(folder: Path) -> None:
         attempt(lambda name=name: tree.attrs(name))
         array = attempt(lambda name=name: tree.array(name)) if tree.has(name) else None
         if array is not None:
-            attempt(lambda array=array: array[tuple(slice(0, 9) for _ in array.shape)])
+            # As all who read through it do: what is handed out is an array of zarr.
+            attempt(functools.partial(_decoded, array, name))
+
+
+def _decoded(array: Any, name: str) -> Any:
+    from openallen.formats.chunks import decoding
+
+    with decoding("a chunk is damaged", name):
+        return array[tuple(slice(0, 9) for _ in array.shape)]
 
 
 # --- services -------------------------------------------------------------------------------------
@@ -448,7 +457,6 @@ def cached_listing(folder: Path) -> None:
 
 @reader(fuzzseeds.settings, writes=True)
 def settings(folder: Path) -> None:
-    import os
     import shutil
 
     from openallen.settings import Settings, user_file
@@ -494,3 +502,26 @@ def addresses(folder: Path) -> None:
         attempt(lambda line=line: is_web(line))
         attempt(lambda line=line: oa.open(line))
         attempt(lambda line=line: oa.show(line))
+
+
+# --- the net itself -------------------------------------------------------------------------------
+
+if os.environ.get("OPENALLEN_TEST_FUZZ_TRAPS"):
+
+    @reader(lambda _: [{"x.txt": b"fine"}])
+    def trap(folder: Path) -> None:
+        """Fail in the way that the input says."""
+        import ctypes
+        import time
+
+        match _one(folder).read_text():
+            case "raise":
+                raise KeyError("foreign")
+            case "crash":
+                ctypes.string_at(0)
+            case "hang":
+                time.sleep(3600)
+            case "fill":
+                b"x" * (800 << 20)
+            case "leave":
+                raise SystemExit(0)

@@ -70,7 +70,7 @@ def nrrd(_: Path) -> Seeds:
         {"x.nrrd": head("gzip") + gzip.compress(raw)},
         {"x.nrrd": head("bzip2") + bz2.compress(raw)},
         {"x.nhdr": head("raw", "data file: x.raw\n"), "x.raw": raw},
-        {"x.nhdr": head("raw", "byte skip: -1\ndata file: LIST\nx.raw\n"), "x.raw": raw},
+        {"x.nhdr": head("raw", "byte skip: 0\nline skip: 0\ndata file: x.raw\n"), "x.raw": raw},
     ]
 
 

@@ -32,9 +32,11 @@ _HINTS: Final = {
 def codecs_of(told: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the codecs of numcodecs an array needs, by its metadata."""
     if "codecs" in told:
-        names = [str(c.get("name", "")) for c in told["codecs"] or () if isinstance(c, dict)]
+        listed = told["codecs"] if isinstance(told["codecs"], list) else ()
+        names = [str(c.get("name", "")) for c in listed if isinstance(c, dict)]
         return tuple(n.removeprefix("numcodecs.") for n in names if n.startswith("numcodecs."))
-    given = [told.get("compressor"), *(told.get("filters") or [])]
+    filters = told.get("filters")
+    given = [told.get("compressor"), *(filters if isinstance(filters, list) else ())]
     return tuple(str(codec["id"]) for codec in given if isinstance(codec, dict) and "id" in codec)
 
 
@@ -96,6 +98,8 @@ class ObjectArray:
         self._told = told
         self.shape = tuple(int(n) for n in told["shape"])
         self._chunks = tuple(int(n) for n in told["chunks"])
+        if min((*self.shape, *self._chunks), default=1) < 0 or 0 in self._chunks:
+            raise ValueError(f"a shape of {self.shape} in chunks of {self._chunks}")
         self.nbytes = 8 * math.prod(self.shape)
         self.cdata_shape = tuple(-(-n // c) for n, c in zip(self.shape, self._chunks, strict=True))
 

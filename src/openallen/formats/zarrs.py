@@ -231,7 +231,14 @@ class Hierarchy:
             if self.format == 2 and (holds_objects(told) or holds_rows(told)):
                 return ObjectArray(self.chunks, path, told)
             return self._made(path, told)
-        except (ValueError, KeyError, TypeError, ImportError) as error:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            ImportError,
+        ) as error:
             raise CorruptError(
                 "invalid metadata of this array",
                 address=f"{self.name}/{path}",

@@ -145,7 +145,8 @@ class Atlas:
     @property
     def orientation(self) -> str:
         """Where the axes point to: ``PIR``, or ``PIL`` for the sagittal space."""
-        return ORIENTATIONS.get(int(self._told.get("reference_space_id") or 0), "PIR")
+        told = self._told.get("reference_space_id")
+        return ORIENTATIONS.get(told, "PIR") if isinstance(told, int) else "PIR"
 
     @functools.cached_property
     def structures(self) -> Structures:

@@ -222,12 +222,12 @@ def read_brainglobe(brainglobe: Any) -> tuple[str, dict[str, xr.DataArray], Stru
         raise UsageError(
             "an atlas of another orientation", why=f"{brainglobe.orientation}, not asr"
         )
-    name = str(brainglobe.metadata.get("name", ""))
     try:
+        name = str(brainglobe.metadata["name"])
         rows = _structures(brainglobe.structures_list)
         spacing = tuple(float(step) for step in brainglobe.resolution)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise CorruptError("not an atlas of BrainGlobe", address=name, why=repr(error)) from error
+        raise CorruptError("not an atlas of BrainGlobe", why=repr(error)) from error
     about = {"atlas": name, "orientation": "PIR"}
     volumes = {
         kind: label(
