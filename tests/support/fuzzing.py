@@ -260,8 +260,8 @@ class _Worker:
         try:
             self.reader.read(self.input)
             self.read += 1
-        except OpenAllenError as error:
-            wrong = error if _wanted_memory(error) else None
+        except OpenAllenError:
+            pass  # where it stems from memory that was not to be had, none was filled: see below
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the finding
             wrong = error
         faulthandler.cancel_dump_traceback_later()

@@ -124,12 +124,16 @@ def _one(folder: Path) -> Path:
     return files[0] if files else folder / "gone"
 
 
+def _first(folder: Path) -> Path:
+    return next(folder.iterdir(), folder / "gone")
+
+
 def _file(folder: Path) -> object:
     return opened(_one(folder))
 
 
 def _folder(folder: Path) -> object:
-    return opened(next(folder.iterdir()))
+    return opened(_first(folder))
 
 
 for _name, _seeds in {
@@ -209,7 +213,7 @@ def zarrs(folder: Path) -> None:
     from openallen.formats.objects import FolderObjects
     from openallen.formats.zarrs import Hierarchy
 
-    tree = Hierarchy(FolderObjects(next(folder.iterdir())))
+    tree = Hierarchy(FolderObjects(_first(folder)))
     use(tree, 1)
     for name in itertools.islice(tree.members(""), 50):
         attempt(lambda name=name: tree.attrs(name))
@@ -322,7 +326,7 @@ def release_tables(folder: Path) -> None:
 
 @reader(fuzzseeds.asset_folder)
 def asset_folder(folder: Path) -> None:
-    found = opened(next(folder.iterdir()))
+    found = opened(_first(folder))
     use(found.record)
     for content in found.contents():
         attempt(functools.partial(found.open, content.path))
@@ -355,7 +359,7 @@ def names(folder: Path) -> None:
 def catalogue(folder: Path) -> None:
     from openallen.sources.assets.catalogues import Catalogue
 
-    found = Catalogue(next(folder.iterdir()))
+    found = Catalogue(_first(folder))
     use(found, 1)
     attempt(found.count)
     attempt(lambda: list(found.select([])))
@@ -391,7 +395,7 @@ def archive_folder(folder: Path) -> None:
     """A folder that ``openallen serve`` is told to serve."""
     from openallen.archive.holdings import Holdings
 
-    use(Holdings(next(folder.iterdir())), 1)
+    use(Holdings(_first(folder)), 1)
 
 
 # --- what the store keeps -------------------------------------------------------------------------
@@ -402,7 +406,7 @@ def store_index(folder: Path) -> None:
     from openallen.store import Index, digest_of
     from openallen.store.checked import verify_remembered
 
-    root = next(folder.iterdir())
+    root = _first(folder)
     with Index(root) as index:
         _ = list(index.everything()), list(verify_remembered(root, index))
         new = root / "new.txt"
@@ -415,7 +419,7 @@ def store_index(folder: Path) -> None:
 def blocks(folder: Path) -> None:
     from openallen.store.blocks import Blocks
 
-    place = next(folder.iterdir())
+    place = _first(folder)
     memory = Blocks(place, fuzzseeds.BLOCKS_URL, 64)
     for number in range(-1, 12):
         found = memory.get(number)
@@ -431,7 +435,7 @@ def parts(folder: Path) -> None:
     """Leases and parts that other processes left."""
     from openallen.store import Leases, Leftovers, Part
 
-    target = next(folder.iterdir()) / "a.nwb"
+    target = _first(folder) / "a.nwb"
     leases = Leases(beat_s=0.05, stale_s=0.1)
     try:
         leases.holder(target)
@@ -452,7 +456,7 @@ def parts(folder: Path) -> None:
 def cached_listing(folder: Path) -> None:
     from openallen.sources.buckets.listing_cache import CachedListings
 
-    CachedListings(next(folder.iterdir())).get("http://x", "", "a/")
+    CachedListings(_first(folder)).get("http://x", "", "a/")
 
 
 @reader(fuzzseeds.settings, writes=True)

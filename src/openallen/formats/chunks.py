@@ -24,7 +24,7 @@ _LOG: Final = logging.getLogger("openallen.formats")
 
 _BROKEN: Final = (
     ValueError, RuntimeError, OSError, TypeError, LookupError, EOFError, AttributeError,
-    ArithmeticError, ImportError, struct.error, zlib.error, lzma.LZMAError,
+    ArithmeticError, ImportError, MemoryError, struct.error, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What codecs, pickles and Zarr libraries raise over bytes that are not what they should be."""
 

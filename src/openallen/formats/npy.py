@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["check_texts", "read_npy", "read_npz"]
 
 _LAST_POINT: Final = 0x10FFFF
+_HALVES: Final = (0xD800, 0xDFFF)
+"""Halves of characters, which no text has by themselves."""
 _BROKEN: Final = (
     ValueError, TypeError, LookupError, AttributeError, SyntaxError, ArithmeticError, RuntimeError,
     EOFError, OSError, MemoryError, tokenize.TokenError, zipfile.BadZipFile,
@@ -91,7 +93,7 @@ def check_texts(found: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]
     Raises
     ------
     CorruptError
-        If a character of it is beyond Unicode.
+        If a character of it is none of Unicode.
     """
     import numpy as np
 
@@ -100,6 +102,7 @@ def check_texts(found: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]
         check_texts(found[name], where)
     if kind.kind == "U" and found.size and kind.itemsize:
         letters = np.ascontiguousarray(found).view(np.dtype(np.uint32).newbyteorder(kind.byteorder))
-        if int(letters.max()) > _LAST_POINT:
+        halves = (letters >= _HALVES[0]) & (letters <= _HALVES[1])
+        if int(letters.max()) > _LAST_POINT or halves.any():
             raise CorruptError("text of characters that do not exist", address=where)
     return found

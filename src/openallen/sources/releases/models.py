@@ -287,7 +287,7 @@ class Manifest:
         """
         try:
             return _READERS[project.form](document, project)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
             if isinstance(error, OpenAllenError):
                 error.address = error.address or address
                 raise
