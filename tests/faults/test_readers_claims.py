@@ -16,6 +16,7 @@ from openallen.formats.npy import check_texts, read_npy, read_npz
 from openallen.json_text import load_json
 from openallen.sources.recordings.recording import Recording
 from openallen.sources.releases.models import Version
+from openallen.store import Leases
 
 
 def test_an_array_that_claims_more_than_the_file_holds_is_refused_before_memory_is_taken(tmp_path):
@@ -115,6 +116,32 @@ def test_a_recording_that_contradicts_itself_is_refused(given, why):
 def test_what_is_no_version_is_refused(text):
     with pytest.raises(AddressError):
         Version(text)
+
+
+@pytest.mark.parametrize("pid", [10**30, -1, 0, True, 2.5, [1], None])
+@pytest.mark.parametrize("started", [[], {}, 5, "", None])
+def test_a_lease_of_a_process_that_cannot_be_is_left_to_age(tmp_path, pid, started):
+    target, leases = tmp_path / "a.nwb", Leases()
+    lease = leases.take(target)
+    told = json.loads(lease.path.read_bytes()) | {"pid": pid, "started": started}
+    lease.path.unlink()
+    lease.path.write_text(json.dumps(told))
+    other = Leases()
+    assert other.take(target) is None
+    leases.close()
+    other.close()
+
+
+@pytest.mark.parametrize("name", ["9" * 5000, "9" * 20])
+def test_an_id_of_thousands_of_digits_is_no_id(name):
+    with pytest.raises(AddressError):
+        oa.show(f"file:{name}")
+
+
+@pytest.mark.parametrize("text", ["a=\udcff", "a__in=1,\ud800"])
+def test_a_filter_with_half_a_character_is_none(text):
+    with pytest.raises(AddressError):
+        oa.list("stack:", text, source="sample")
 
 
 @pytest.mark.parametrize("text", ["release:\udcff", "http://h/\udcff.nwb", "asset:a/\ud800"])
