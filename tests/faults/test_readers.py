@@ -15,7 +15,7 @@ from fuzzing import Failure, fuzz, replay
 from fuzzreaders import READERS
 
 CORPUS = Path(__file__).parent / "corpus"
-SECONDS = 2.0
+SECONDS = 1.5
 """How long each reader is fuzzed where nothing is said: all of them in two minutes on two cores."""
 ELSEWHERE: dict[str, tuple[str, ...]] = {}
 """By reader, beginnings of failures that libraries below us are known for, each with its reason."""

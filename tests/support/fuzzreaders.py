@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fuzzseeds
+import fuzzservices
 from fuzzseeds import Seeds
 
 from openallen.errors import OpenAllenError
@@ -233,7 +234,7 @@ def _decoded(array: Any, name: str) -> Any:
 # --- services -------------------------------------------------------------------------------------
 
 
-@reader(fuzzseeds.answers)
+@reader(fuzzservices.answers)
 def answers(folder: Path) -> None:
     from openallen.brainmap.answers import read_answer
 
@@ -243,7 +244,7 @@ def answers(folder: Path) -> None:
     read_answer(body, form, url="http://x", model=path.stem)
 
 
-@reader(fuzzseeds.model_descriptions)
+@reader(fuzzservices.model_descriptions)
 def model_descriptions(folder: Path) -> None:
     from openallen.brainmap.schema import Schema
     from openallen.errors import AnswerError
@@ -256,7 +257,7 @@ def model_descriptions(folder: Path) -> None:
     Schema.from_enumerate(told).to_compact()
 
 
-@reader(fuzzseeds.schema_hints)
+@reader(fuzzservices.schema_hints)
 def schema_hints(folder: Path) -> None:
     """The description that a refresh left in the store."""
     import shutil
@@ -276,16 +277,16 @@ def schema_hints(folder: Path) -> None:
         schema.cache_clear()
 
 
-@reader(fuzzseeds.service)
+@reader(fuzzservices.service)
 def service(folder: Path) -> None:
     """Answers of brain-map.org, as stacks, grids and rows are made of them."""
-    fuzzseeds.SERVICE.ask(folder)
+    fuzzservices.SERVICE.ask(folder)
 
 
-@reader(fuzzseeds.listings)
+@reader(fuzzservices.listings)
 def listings(folder: Path) -> None:
     """Listings of S3, through a bucket."""
-    fuzzseeds.LISTINGS.ask(folder)
+    fuzzservices.LISTINGS.ask(folder)
 
 
 @reader(fuzzseeds.manifests)
