@@ -33,9 +33,11 @@ _HINTS: Final = {
 def codecs_of(told: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the codecs of numcodecs an array needs, by its metadata."""
     if "codecs" in told:
-        names = [str(c.get("name", "")) for c in told["codecs"] or () if isinstance(c, dict)]
+        listed = told["codecs"] if isinstance(told["codecs"], list) else ()
+        names = [str(c.get("name", "")) for c in listed if isinstance(c, dict)]
         return tuple(n.removeprefix("numcodecs.") for n in names if n.startswith("numcodecs."))
-    given = [told.get("compressor"), *(told.get("filters") or [])]
+    filters = told.get("filters")
+    given = [told.get("compressor"), *(filters if isinstance(filters, list) else ())]
     return tuple(str(codec["id"]) for codec in given if isinstance(codec, dict) and "id" in codec)
 
 
@@ -97,6 +99,8 @@ class ObjectArray:
         self._told = told
         self.shape = tuple(int(n) for n in told["shape"])
         self._chunks = tuple(int(n) for n in told["chunks"])
+        if min((*self.shape, *self._chunks), default=1) < 0 or 0 in self._chunks:
+            raise ValueError(f"a shape of {self.shape} in chunks of {self._chunks}")
         self.nbytes = 8 * math.prod(self.shape)
         if min(*self.shape, *self._chunks, 1) < 0 or math.prod(self.shape) > _MOST_OBJECTS:
             raise ValueError(f"{math.prod(self.shape):,} texts or other objects")

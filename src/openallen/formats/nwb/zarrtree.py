@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from openallen.errors import CorruptError, NotFoundError, RefusedError, requiring
 from openallen.formats.chunks import decoding
+from openallen.formats.npy import check_texts
 from openallen.formats.nwb.links import Beside, Link, Linked, file_beside
 from openallen.formats.nwb.values import TimeSeriesReference, plain, referred
 from openallen.formats.objects import FolderObjects, Objects
@@ -105,7 +106,8 @@ class ZarrTree(Linked):
         import numpy as np
 
         with decoding("this file cannot be read", self.name):
-            return _decoded(np.asarray(self.lazy_at(at)[...]), self._fields(at))
+            found = check_texts(np.asarray(self.lazy_at(at)[...]), self.name)
+            return _decoded(found, self._fields(at))
 
     def part_at(self, at: str, key: Any) -> np.ndarray[Any, Any]:
         """Return part of an array."""
@@ -115,7 +117,7 @@ class ZarrTree(Linked):
         whole = not isinstance(key, tuple) or not hasattr(data, "oindex")
         with decoding("part of this file is damaged", self.name):
             found = np.asarray(data[key] if whole else data.oindex[key])
-            return _decoded(found, self._fields(at))
+            return _decoded(check_texts(found, self.name), self._fields(at))
 
     def _fields(self, at: str) -> tuple[str, ...]:
         """Name the fields of a compound type; none where an array has none."""

@@ -127,7 +127,7 @@ def read_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
         sampled = str(first.get("type") or "").lower().startswith(_SAMPLED)
         levels = _levels(first, axes, notes, sampled=sampled)
         name = str(first.get("name") or "")
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"not an OME-Zarr image{f' of version {version[:20]} as read here' * bool(version)}"
         why = str(error) if type(error) is ValueError else repr(error)
         raise CorruptError(said, address=where, why=why[:200]) from error

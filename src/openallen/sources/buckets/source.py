@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from openallen.address import Address, Condition
 from openallen.display import bytes_text, count_text
 from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
+from openallen.paths import existing
 from openallen.sources.base import Facts, Place, Row, Rows, Source
 
 if TYPE_CHECKING:
@@ -300,8 +301,10 @@ class BucketSource(Source):
         if remote is False:
             self._fetch_now(root, address)
         # A folder that is here may lack files: only a fetch, or being offline, lets it count.
-        counts = remote is False or here.is_file() or self.context.settings.offline
-        if remote is not True and counts and here.exists():
+        there = existing(here)  # None also for a name that no disk takes
+        is_file = there is not None and there.is_file()
+        counts = remote is False or is_file or self.context.settings.offline
+        if remote is not True and counts and there is not None:
             return self.context.place(here)
         try:
             return self._remote_place(root, address)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openallen.errors import CorruptError, NotFoundError, StatusError, requiring
 from openallen.formats.chunks import decoding
+from openallen.formats.npy import check_texts, read_npy, read_npz
 from openallen.json_text import load_json
 
 if TYPE_CHECKING:
@@ -69,30 +70,13 @@ class InFolder:
 
     def array(self, path: str) -> np.ndarray[Any, Any] | None:
         """Return an array; None where there is none."""
-        import numpy as np
-
         body = self._place.get(f"{path}.npy")
-        if body is None:
-            return None
-        with decoding("this array is damaged", f"{self.name}/{path}.npy"):
-            found: np.ndarray[Any, Any] = np.load(io.BytesIO(body), allow_pickle=False)
-        return found
+        return None if body is None else read_npy(body, f"{self.name}/{path}.npy")
 
     def archive(self, path: str) -> dict[str, np.ndarray[Any, Any]] | None:
         """Return the arrays of an ``.npz``; None where there is none."""
-        import zipfile
-
-        import numpy as np
-
         body = self._place.get(f"{path}.npz")
-        if body is None:
-            return None
-        with decoding("this archive is damaged", f"{self.name}/{path}.npz"):
-            try:
-                with np.load(io.BytesIO(body), allow_pickle=False) as packed:
-                    return {name: packed[name] for name in packed.files}
-            except (zipfile.BadZipFile, NotImplementedError) as error:
-                raise ValueError(str(error)) from error
+        return None if body is None else read_npz(body, f"{self.name}/{path}.npz")
 
     def table(self, path: str) -> pd.DataFrame | None:
         """Return a table; None where there is none."""
@@ -172,7 +156,7 @@ class InZarr:
         except NotFoundError:
             return None
         with decoding("a chunk is damaged", f"{self.name}/{path}"):
-            return np.asarray(array[...])
+            return check_texts(np.asarray(array[...]), f"{self.name}/{path}")
 
     def table(self, path: str) -> pd.DataFrame | None:
         """Return a table; None where there is none."""
