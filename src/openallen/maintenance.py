@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from openallen.transfer import Observer
 
 __all__ = [
-    "RANGES",
+    "CACHES",
     "Target",
     "adopt",
-    "clear_ranges",
+    "clear_cache",
     "held",
     "prune",
     "repair",
@@ -42,6 +42,8 @@ __all__ = [
 
 RANGES: Final = "ranges"
 """The folder of the store that caches what was read remotely, by ranges and chunks."""
+CACHES: Final = {RANGES: "remote reads", "overviews": "small pictures of planes"}
+"""Folders of the store with what can be had or made again, and what that is."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,15 @@ def held(settings: Settings | None = None) -> Rows:
             for kind in source_classes()
             for row in kind(context).held()
         ]
-        cached = sum(file_sizes(context.settings.store / RANGES).values())
+        cached = {name: sum(file_sizes(context.settings.store / name).values()) for name in CACHES}
     shared = "files with two names (shared by versions) are counted once in each row"
     notes = [shared] if rows else []
-    if cached:
-        notes.append(
-            f"{bytes_text(cached)} of remote reads are cached; "
-            f"openallen store prune {RANGES} removes them"
-        )
+    notes += (
+        f"{bytes_text(size)} of {CACHES[name]} are cached; "
+        f"openallen store prune {name} removes them"
+        for name, size in cached.items()
+        if size
+    )
     return Rows(
         rows, ("address", "files", "size", "folder"), id_column="address", noun="item", notes=notes
     )
@@ -310,18 +313,20 @@ def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None 
     ).loaded()
 
 
-def clear_ranges(*, dry_run: bool, settings: Settings | None = None) -> dict[str, Any]:
-    """Clear the cache of remote reads; what is wanted again is read again.
+def clear_cache(name: str, *, dry_run: bool, settings: Settings | None = None) -> dict[str, Any]:
+    """Clear a cache; what is wanted again is read or made again.
 
     Parameters
     ----------
+    name
+        One of `CACHES`.
     dry_run
         Whether to remove nothing.
     settings
         Settings to use; loaded from the environment and files if None.
     """
     chosen = settings or Settings.load()
-    folder = chosen.store / RANGES
+    folder = chosen.store / name
     sizes = file_sizes(folder)
     if not dry_run:
         shutil.rmtree(folder, ignore_errors=True)

@@ -99,7 +99,7 @@ class Channel:
 class StackVisual(Visual):
     """Planes of one size, one behind the other: x to the right, y down, z away from the viewer.
 
-    Either `jpeg` or `region` is given.
+    At least one of `jpeg` and `region` is given.
 
     Parameters
     ----------
@@ -110,22 +110,34 @@ class StackVisual(Visual):
     planes
         Returns the planes; asked again while they are still being fetched.
     jpeg
-        Returns the JPEG of a plane by its index.
+        Returns the JPEG of a plane by its index, at full size.
     region
         Returns pixels: of a plane, of a channel, at a level (each half the size of the one
-        before), within ``(top, left, bottom, right)`` of that level; uint8 or uint16, shape (y, x).
+        before, rounded up), within ``(top, left, bottom, right)`` of that level. Shape (y, x), or
+        (y, x, 3) in colour; any type of numbers.
+    stored
+        Returns a tile of 512 pixels a side as JPEG where it is stored as such, else None: of a
+        plane, at a level, of a column and a row of tiles. Tiles at the edges may be padded.
     levels
-        Number of levels that `region` has.
+        Number of levels that are stored; others are computed.
     colour
-        Whether the JPEGs are in colour.
+        Whether pictures are in colour.
     channels
-        Channels; empty where there is one only.
+        Channels; empty where there is one only, with values of 8 bits.
     overviews
         Folder where small pictures of the planes are cached; None for memory only.
     cell
         Name of the view of the same thing that has the reconstruction in the frame of the planes.
     simulated
         Whether the pixels are made up.
+    address
+        What names the thing, for people.
+    z_label
+        What people call a plane.
+    coming
+        Returns whether planes are still being fetched.
+    far
+        Whether planes are read over a network: only those that are looked at are.
     """
 
     kind: ClassVar[str] = "stack"
@@ -135,12 +147,17 @@ class StackVisual(Visual):
     planes: Callable[[], Sequence[PlaneKey]]
     jpeg: Callable[[int], bytes] | None = None
     region: Callable[[int, int, int, tuple[int, int, int, int]], NDArray[Any]] | None = None
+    stored: Callable[[int, int, int, int], bytes | None] | None = None
     levels: int = 1
     colour: bool = False
     channels: tuple[Channel, ...] = ()
     overviews: Path | None = None
     cell: str | None = None
     simulated: bool = False
+    address: str = ""
+    z_label: str = "plane"
+    coming: Callable[[], bool] = bool
+    far: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openallen.errors import CorruptError, TruncatedError, requiring
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["JpegCheck", "JpegFacts", "decode", "decode_into", "inspect"]
+__all__ = ["JpegCheck", "JpegFacts", "Keeper", "decode", "decode_into", "inspect"]
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
@@ -154,6 +154,28 @@ def _frame(marker: int, at: int, body: bytes) -> JpegFacts:
     return JpegFacts(width, height, components, marker in {0xC2, 0xC6, 0xCA, 0xCE})
 
 
+class Keeper(Protocol):
+    """Keeps what a check has decoded; must not fail."""
+
+    def factor(self, facts: JpegFacts) -> int:
+        """Return how many times smaller the pixels should be: 1, 2, 4 or 8."""
+        ...
+
+    def keep(self, data: Buffer, facts: JpegFacts, pixels: NDArray[np.uint8] | None) -> None:
+        """Keep pixels of a picture.
+
+        Parameters
+        ----------
+        data
+            All bytes of the file.
+        facts
+            What its head tells.
+        pixels
+            uint8, shape (y, x, 1 or 3); None where no decoder is installed.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class JpegCheck:
     """Looks at a downloaded JPEG before it gets its name; a `openallen.plans.Check`.
@@ -164,11 +186,14 @@ class JpegCheck:
         What the size should be; None for any.
     tolerance_px
         How far off it may be: services round odd sizes each in their own way.
+    keeper
+        Is given the pixels of a picture that passed; decoding them once more would take as long.
     """
 
     width_px: int | None = None
     height_px: int | None = None
     tolerance_px: int = 0
+    keeper: Keeper | None = None
 
     def __call__(self, path: Path) -> Mapping[str, Any]:
         """Check structure and size, and the coded data where it can be decoded.
@@ -184,7 +209,13 @@ class JpegCheck:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 facts = inspect(data)
                 self._compare(facts)
-                _decodes(data)
+                if self.keeper is None:
+                    _decoded(data, facts, 8, colour=False)
+                else:
+                    colour = facts.components == 3
+                    factor = self.keeper.factor(facts)
+                    pixels = _decoded(data, facts, factor, colour=colour)
+                    self.keeper.keep(data, facts, pixels)
         return {"width_px": facts.width_px, "height_px": facts.height_px}
 
     def _compare(self, facts: JpegFacts) -> None:
@@ -198,18 +229,26 @@ class JpegCheck:
                 )
 
 
-def _decodes(data: mmap.mmap) -> None:
-    """Decode at an eighth of the size: every coded bit is read, little memory is used."""
+def _decoded(
+    data: mmap.mmap, facts: JpegFacts, factor: int, *, colour: bool
+) -> NDArray[np.uint8] | None:
+    """Decode at a part of the size: every coded bit is read, little memory is used."""
     try:
         import simplejpeg
     except ImportError:
-        return
+        return None
     try:
-        simplejpeg.decode_jpeg(
-            data, colorspace="GRAY", min_height=1, min_width=1, min_factor=1, strict=True
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data,
+            colorspace="RGB" if colour else "GRAY",
+            min_height=-(-facts.height_px // factor),
+            min_width=-(-facts.width_px // factor),
+            min_factor=1,
+            strict=True,
         )
     except ValueError as error:
         raise CorruptError("the picture does not decode", why=str(error)) from error
+    return pixels
 
 
 def decode(data: bytes, *, gray: bool = False) -> NDArray[np.uint8]:

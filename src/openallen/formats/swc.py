@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from openallen.visuals import Visual
+
 __all__ = ["NODE_TYPES", "Morphology", "Node", "SwcCheck", "read_swc"]
 
 NODE_TYPES: Final = {1: "soma", 2: "axon", 3: "basal dendrite", 4: "apical dendrite"}
@@ -343,6 +345,11 @@ class Morphology:
             f'<svg xmlns="http://www.w3.org/2000/svg" height="{height_px}"'
             f' viewBox="0 0 {width:.1f} {height:.1f}">{drawn}</svg>'
         )
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.visuals import CellVisual
+
+        return (CellVisual(name="cell", title="Reconstruction", swc=self.to_swc),)
 
     def _facts(self) -> dict[str, object]:
         kinds = sorted({node.type for node in self.nodes})

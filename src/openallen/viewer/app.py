@@ -24,7 +24,7 @@ from openallen.settings import Settings
 from openallen.viewer.answers import Answer, Query, json_answer
 from openallen.viewer.assets import assets
 from openallen.viewer.items import Items, from_key
-from openallen.viewer.kinds import Kinds
+from openallen.viewer.kinds import Kind, Kinds
 from openallen.viewer.pages import (
     Document,
     error_page,
@@ -45,6 +45,7 @@ _ROWS: Final = 100
 _MOST_ROWS: Final = 10_000
 _DECODES: Final = 2
 _WORKERS: Final = 6
+_SLOW: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,7 @@ class Viewer:
         # Pages and small answers never wait for pictures that are being decoded.
         self._heavy = Gate(_DECODES, newest_first=True)
         self._light = Gate(_WORKERS)
+        self._slow = Gate(_SLOW)  # these wait in threads that others need too
 
     # --- pages ------------------------------------------------------------------------------------
 
@@ -189,13 +191,18 @@ class Viewer:
 
         try:
             visual, kind = await asyncio.to_thread(found)
-            gate = self._heavy if kind.heavy else self._light
-            answer = await gate.run(
+            answer = await self._gate(kind, given["path"]).run(
                 request, lambda gone: kind.answer(visual, given["path"], query, gone)
             )
         except (OpenAllenError, BusyError, GoneError) as error:
             return self._failed(request, error, as_json=True)
         return _response(request, answer)
+
+    def _gate(self, kind: Kind, path: str) -> Gate:
+        """Return where a request waits: small answers never wait for those that decode."""
+        weight = getattr(kind, "weight", None)
+        told = weight(path) if weight is not None else "heavy" if kind.heavy else "light"
+        return {"light": self._light, "slow": self._slow}.get(told, self._heavy)
 
     async def thumbnail(self, request: Request) -> Response:
         """Return a small picture of a thing; an empty one where it has none."""

@@ -17,6 +17,7 @@ from openallen.errors import NotFoundError, OpenAllenError
 from openallen.settings import Settings
 from openallen.sources.facts import Facts
 from openallen.sources.opened import facts_of_opened
+from openallen.viewer.pictures import visuals_of_picture
 from openallen.visuals import Visual, visuals_of
 
 __all__ = ["Item", "Items", "from_key", "to_key"]
@@ -116,7 +117,9 @@ class Items:
                     self._open.move_to_end(what)
                     return self._open[what]
             thing = self._opened(what)
-            item = Item(what, thing, visuals_of(thing))
+            item = Item(what, thing, visuals_of(thing) or visuals_of_picture(thing, what))
+            if not item.visuals:
+                return item  # there may be more to see the next time: a stack that begins to come
             with self._lock:
                 self._open[what] = item
                 while len(self._open) > _OPEN:

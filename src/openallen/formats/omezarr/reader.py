@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
+    from openallen.visuals import Visual
+
 __all__ = ["OmeZarr"]
 
 
@@ -237,6 +239,11 @@ class OmeZarr:
         if not self._hierarchy.has(name):
             raise NotFoundError(f"no {function} {axes} projection", address=self.place)
         return self._array(name)[...]
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.formats.omezarr.looks import visuals_of_image
+
+        return visuals_of_image(self)
 
     def _facts(self) -> dict[str, object]:
         first = self.levels[0]

@@ -19,8 +19,9 @@ from openallen.errors import (
     StoreError,
     UnreachableError,
 )
-from openallen.formats.jpeg import inspect
-from openallen.plans import Outcome, Plan, Report
+from openallen.formats.jpeg import JpegCheck, inspect
+from openallen.plans import Outcome, Plan, RemoteFile, Report
+from openallen.sources.stacks.coming import Coming
 from openallen.sources.stacks.manifest import (
     Entry,
     FileEntry,
@@ -36,6 +37,7 @@ from openallen.sources.stacks.manifest import (
 )
 from openallen.sources.stacks.models import CITATION, TERMS, Plane, Projection, StackFacts
 from openallen.sources.stacks.options import Options
+from openallen.sources.stacks.overviews import KeepOverview, overviews_folder, plane_key, tidy
 from openallen.sources.stacks.plan import (
     morphology_files,
     plan_stack,
@@ -174,13 +176,33 @@ class StackJob:
         Interrupted
             On Ctrl-C; the manifest is written first.
         """
+        to = self.plan.to
+        nothing = Report(plan=self.plan, outcomes=())
+        coming = Coming(to, lambda: _Draft(self, nothing, _known(to)).manifest())
+        overviews = overviews_folder(means.index.root, to)
         try:
-            report = means.run(self.plan)
+            report = means.run(self._watched(coming, overviews))
         except Interrupted as interrupted:
             self._write(interrupted.report)
+            coming.done()
             raise
         self._write(report)
+        coming.done()
+        if report.fetched:
+            tidy(overviews, _keys(to))
         return report
+
+    def _watched(self, coming: Coming, overviews: Path) -> Plan:
+        """Return the plan with checks that keep what they decode of planes."""
+        places = {f"planes/{plane.file_name}": plane.position for plane in self.facts.planes}
+
+        def watched(file: RemoteFile) -> RemoteFile:
+            if file.path not in places or not isinstance(file.check, JpegCheck):
+                return file
+            keeper = KeepOverview(overviews, places[file.path], coming.arrived)
+            return replace(file, check=replace(file.check, keeper=keeper))
+
+        return replace(self.plan, files=tuple(map(watched, self.plan.files)))
 
     def result(self) -> ImageStack:
         """Open the packaged stack."""
@@ -228,6 +250,13 @@ def _known(to: Path) -> Manifest | None:
         return None
     except IntegrityError:
         return None  # a damaged manifest vouches for nothing; it is replaced
+
+
+def _keys(to: Path) -> list[str]:
+    """Return the keys of the planes that are here."""
+    known = _known(to)
+    planes = known.planes if known else ()
+    return [plane_key(p.position, p.sha256) for p in planes if p.path and p.sha256]
 
 
 class _Draft:

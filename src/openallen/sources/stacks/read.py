@@ -15,6 +15,7 @@ import msgspec
 from openallen.display import bytes_text, card, count_text, facts_text
 from openallen.errors import NotFoundError, requiring
 from openallen.plans import safe_path
+from openallen.sources.stacks.coming import read_draft, with_arrived
 from openallen.sources.stacks.manifest import Entry, Manifest, read_manifest
 from openallen.sources.stacks.planes import PlaneImage, Planes, thumbnail
 
@@ -51,7 +52,10 @@ class ImageStack:
     Parameters
     ----------
     folder
-        Folder of the ``manifest.json``.
+        Folder of the ``manifest.json``. While the stack is being fetched for the first time, what
+        is there so far is opened by the draft of the manifest.
+    overviews
+        Folder where small pictures of its planes are cached; None for nowhere.
 
     Raises
     ------
@@ -61,9 +65,10 @@ class ImageStack:
         If the manifest cannot be read.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, *, overviews: Path | None = None) -> None:
         self.folder = Path(folder)
-        self.manifest: Manifest = read_manifest(self.folder)
+        self.overviews = overviews
+        self.manifest: Manifest = _read(self.folder)
 
     @property
     def address(self) -> str:
@@ -293,3 +298,13 @@ class ImageStack:
             image=thumbnail(self._best_projection()),
             note=self.manifest.citation,
         )
+
+
+def _read(folder: Path) -> Manifest:
+    try:
+        return read_manifest(folder)
+    except NotFoundError:
+        draft = read_draft(folder)
+        if draft is None:
+            raise
+        return with_arrived(draft, folder)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openallen.plans import Report
     from openallen.sources.stacks.models import StackFacts
     from openallen.sources.stacks.read import ImageStack
+    from openallen.sources.tables import Row
     from openallen.store.checked import Checked
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
@@ -161,11 +162,9 @@ class StackSource(Source):
 
     def open(self, address: Address, **options: Any) -> ImageStack:
         """Open a stack that was fetched into the store."""
-        from openallen.sources.stacks.read import ImageStack
-
         self.no_options(options, address)
         try:
-            return ImageStack(self.context.folder(address))
+            return self._opened(self.context.folder(address))
         except NotFoundError as error:
             raise self.not_here(address, error) from error
 
@@ -175,17 +174,23 @@ class StackSource(Source):
         folder = place.path.parent if place.path and place.file == _MANIFEST else place.path
         if folder is None or not (place.is_folder or place.file == _MANIFEST):
             return 0
+        from openallen.sources.stacks.coming import read_draft
         from openallen.sources.stacks.manifest import looks_like_stack
 
-        return SURE if looks_like_stack(folder) else 0
+        here = looks_like_stack(folder) or (place.is_folder and read_draft(folder) is not None)
+        return SURE if here else 0
 
     def open_place(self, place: Place, **options: Any) -> ImageStack:
         """Open a folder that was fetched, whole or in part."""
-        from openallen.sources.stacks.read import ImageStack
-
         self.no_options(options, place.name)
         assert place.path is not None
-        return ImageStack(place.path.parent if place.file else place.path)
+        return self._opened(place.path.parent if place.file else place.path)
+
+    def _opened(self, folder: Path) -> ImageStack:
+        from openallen.sources.stacks.overviews import overviews_folder
+        from openallen.sources.stacks.read import ImageStack
+
+        return ImageStack(folder, overviews=overviews_folder(self.context.settings.store, folder))
 
     # --- what is here -----------------------------------------------------------------------------
 
@@ -202,6 +207,16 @@ class StackSource(Source):
 
         source = read_manifest(folder).source
         return repair_job(self.context.client_of(source), folder)
+
+    def prune(self, address: Address, *, dry_run: bool) -> Row:
+        """Remove a stack from the store, and the small pictures of its planes."""
+        from openallen.sources.stacks.overviews import forget_overviews
+
+        folder = self.context.folder(address)
+        found = super().prune(address, dry_run=dry_run)
+        if not dry_run:
+            forget_overviews(self.context.settings.store, folder)
+        return found
 
 
 def _some(note: str) -> tuple[str, ...]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openallen.errors import NotFoundError, StoreError
+from openallen.errors import NotFoundError, OpenAllenError, StoreError
+from openallen.sources.stacks.coming import DRAFT_NAME, is_coming, read_draft
+from openallen.sources.stacks.manifest import MANIFEST_NAME, Manifest, PlaneEntry, read_manifest
+from openallen.sources.stacks.overviews import kept_keys, plane_key
+from openallen.sources.stacks.planes import PlaneImage
+from openallen.sources.stacks.recorded import facts_of
 from openallen.visuals import CellVisual, PlaneKey, StackVisual, Visual
 
 if TYPE_CHECKING:
-    from openallen.sources.stacks.manifest import PlaneEntry
     from openallen.sources.stacks.read import ImageStack
 
 __all__ = ["visuals_of_stack"]
@@ -30,29 +39,150 @@ def visuals_of_stack(stack: ImageStack) -> tuple[Visual, ...]:
 
 
 def _planes(stack: ImageStack, cell: CellVisual | None) -> StackVisual | None:
-    here = list(stack.planes)
-    if not here:
+    here = _Here(stack)
+    if not any(plane.key for plane in here.planes()):
         return None
-    first = here[0].entry
+    first = here.first()
     um = stack.resolution_um_per_px
-    by_position = {image.entry.position: image for image in here}
     return StackVisual(
         name="planes",
         title="Planes",
-        width_px=first.file_width_px or first.width_px,
-        height_px=first.file_height_px or first.height_px,
+        address=stack.address,
+        z_label="section",
+        width_px=first.entry.file_width_px or first.entry.width_px,
+        height_px=first.entry.file_height_px or first.entry.height_px,
         pixel_um=(um, um),
-        planes=lambda: [_key(e, e.position in by_position) for e in stack.manifest.planes],
-        jpeg=lambda position: by_position[position].jpeg(),
+        planes=here.planes,
+        jpeg=here.jpeg,
+        colour=_in_colour(first),
         cell=cell.name if cell else None,
         simulated=stack.manifest.simulated,
-        overviews=stack.folder / "overviews",
+        overviews=stack.overviews,
+        coming=lambda: is_coming(stack.folder),
     )
 
 
-def _key(entry: PlaneEntry, here: bool) -> PlaneKey:
-    key = f"{entry.position}-{(entry.sha256 or '')[:16]}" if here else None
-    return PlaneKey(label=f"section {entry.section_number}", z_um=entry.z_um, key=key)
+def _in_colour(plane: PlaneImage) -> bool:
+    """Return whether planes show colour: the services store gray ones in three channels too."""
+    from openallen.formats.jpeg import inspect
+    from openallen.formats.overview import is_coloured, scaled_jpeg
+
+    try:
+        data = plane.jpeg()
+        return inspect(data).components == 3 and is_coloured(scaled_jpeg(data, 8, gray=False))
+    except OpenAllenError:
+        return False  # said where it is looked at
+
+
+class _Here:
+    """The planes that are here, looked up anew where the folder has changed.
+
+    Parameters
+    ----------
+    stack
+        The stack.
+    """
+
+    def __init__(self, stack: ImageStack) -> None:
+        self._stack = stack
+        self._folder = stack.folder
+        self._lock = threading.Lock()
+        self._seen: object = None
+        self._planes: list[PlaneKey] = []
+        self._images: dict[int, PlaneImage] = {}
+
+    def planes(self) -> Sequence[PlaneKey]:
+        """Return all planes of the stack; those not here have no key."""
+        with self._lock:
+            seen = self._times()
+            if seen != self._seen:
+                self._look()
+                self._seen = seen
+            return self._planes
+
+    def jpeg(self, index: int) -> bytes:
+        """Return the JPEG of a plane by its index."""
+        return self._image(index).jpeg()
+
+    def first(self) -> PlaneImage:
+        """Return the first plane that is here."""
+        with self._lock:
+            return self._images[min(self._images)]
+
+    def _image(self, index: int) -> PlaneImage:
+        self.planes()
+        with self._lock:
+            if index not in self._images:
+                raise NotFoundError("a plane is missing", address=self._stack.address)
+            return self._images[index]
+
+    def _times(self) -> object:
+        """Return what changes when a file of the folder comes or goes."""
+        found: list[int] = []
+        for name in (MANIFEST_NAME, DRAFT_NAME, "planes"):
+            try:
+                found.append((self._folder / name).stat().st_mtime_ns)
+            except OSError:
+                found.append(0)
+        return found
+
+    def _look(self) -> None:
+        manifest = self._manifest()
+        names = {plane.position: plane.file_name for plane in facts_of(manifest).planes}
+        entries = sorted(manifest.planes, key=lambda entry: entry.position)
+        present = _files(self._folder / "planes")
+        unsure = any(e.path is None and names[e.position] in present for e in entries)
+        kept = kept_keys(self._stack.overviews) if unsure and self._stack.overviews else {}
+        self._planes, self._images = [], {}
+        for index, entry in enumerate(entries):
+            name = (entry.path or "").removeprefix("planes/") or names[entry.position]
+            key = _key(entry, present.get(name), kept.get(entry.position))
+            if key is not None:
+                self._images[index] = self._opened(entry, name)
+            label = f"section {entry.section_number}"
+            self._planes.append(PlaneKey(label=label, z_um=entry.z_um, key=key))
+
+    def _manifest(self) -> Manifest:
+        """Return the draft of a fetch that is under way, else the manifest, else the one opened."""
+        draft = read_draft(self._folder)
+        if draft is not None:
+            return draft
+        with suppress(OpenAllenError):
+            return read_manifest(self._folder)
+        return self._stack.manifest
+
+    def _opened(self, entry: PlaneEntry, name: str) -> PlaneImage:
+        from openallen.plans import safe_path
+
+        path = safe_path(entry.path or f"planes/{name}")
+        known = [p.entry for p in self._stack.planes[:1]]
+        if known and not entry.file_width_px:
+            from msgspec.structs import replace
+
+            size = known[0]
+            entry = replace(
+                entry, file_width_px=size.file_width_px, file_height_px=size.file_height_px
+            )
+        return PlaneImage(entry, self._folder / path)
+
+
+def _files(folder: Path) -> Mapping[str, os.stat_result]:
+    try:
+        with os.scandir(folder) as found:
+            return {entry.name: entry.stat() for entry in found if entry.is_file()}
+    except OSError:
+        return {}
+
+
+def _key(entry: PlaneEntry, found: os.stat_result | None, kept: str | None) -> str | None:
+    """Return what names a plane and its bytes; None where it is not here."""
+    if found is None:
+        return None
+    if entry.path and entry.sha256:
+        return plane_key(entry.position, entry.sha256)
+    if entry.path is None and kept is not None:
+        return kept  # the digest of a plane that has just come is known by its overview only
+    return f"{entry.position}-{found.st_size:x}-{found.st_mtime_ns:x}"
 
 
 def _cell(stack: ImageStack) -> CellVisual | None:

@@ -33,7 +33,8 @@ class Kind(Protocol):
     Attributes
     ----------
     heavy
-        Whether its answers decode pictures, which is done for a few requests at once.
+        Whether its answers decode pictures, which is done for a few requests at once. A kind with a
+        method ``weight(path)`` says so of each: ``light``, ``heavy``, or ``slow`` where it waits.
     """
 
     heavy: bool
