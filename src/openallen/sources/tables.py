@@ -63,6 +63,9 @@ class Rows(Sequence[Row]):
         Sentences people should read beside them, or what makes them once the rows are read.
     empty
         Makes the error that says why there are none; called only if there are none.
+    address
+        Returns the address of what a row is of; None for a row that is of no single thing. Rows
+        with a column ``address`` need none.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Rows(Sequence[Row]):
         total: int | None = None,
         notes: Sequence[str] | Callable[[], Sequence[str]] = (),
         empty: Callable[[], NotFoundError] | None = None,
+        address: Callable[[Row], str | None] | None = None,
     ) -> None:
         self._rest = iter(rows)
         self._read: list[Row] = []
@@ -84,6 +88,7 @@ class Rows(Sequence[Row]):
         self.total = total
         self._notes = notes
         self.empty = empty
+        self._address = address
 
     # --- a sequence -------------------------------------------------------------------------------
 
@@ -115,6 +120,19 @@ class Rows(Sequence[Row]):
     @notes.setter
     def notes(self, notes: Sequence[str]) -> None:
         self._notes = tuple(notes)
+
+    def address_of(self, row: Row) -> str | None:
+        """Return the address of what a row is of; None where it is of no single thing.
+
+        Parameters
+        ----------
+        row
+            One of the rows.
+        """
+        told = row.get("address")
+        if isinstance(told, str) and told:
+            return told
+        return self._address(row) if self._address is not None else None
 
     def _all(self) -> list[Row]:
         self.loaded()

@@ -124,6 +124,11 @@ class AssetSource(BucketSource):
 
     # --- list -------------------------------------------------------------------------------------
 
+    @classmethod
+    def lists(cls, address: Address) -> tuple[Address, ...]:
+        """Return the catalogue, or the files of an asset."""
+        return () if address.path else (Address(address.scheme, address.name),)
+
     def rows(
         self,
         address: Address,
