@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from openallen.errors import NotFoundError
+    from openallen.visuals import Visual
 
 __all__ = ["Row", "Rows", "cell_text", "row_limit"]
 
@@ -211,6 +212,18 @@ class Rows(Sequence[Row]):
         """How many there are, in words: ``50 rows of 2,686``."""
         more = f" of {self.total:,}" if self.total is not None and self.total > len(self) else ""
         return count_text(len(self), self.noun) + more
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.visuals import TableVisual
+
+        return (
+            TableVisual(
+                name="rows",
+                title=f"{self.noun}s".capitalize(),
+                table=lambda: [{name: row.get(name) for name in self.columns} for row in self],
+                address=lambda row: self.address_of(dict(row)),
+            ),
+        )
 
     def __repr__(self) -> str:
         if not self:
