@@ -27,7 +27,9 @@ interface Job {
 
 const BUSY = new Set(['planning', 'fetching', 'verifying', 'repairing', 'pausing']);
 const WORDS: Record<string, string> = { asks: 'needs a yes' };
+const OVER = new Set(['done', 'incomplete', 'failed', 'cancelled', 'paused', 'asks']);
 const SHOWN = 5;
+const LOOK_MS = 5000;
 // A screen reader is told of a quarter of the files, not of each.
 const QUARTERS = 4;
 
@@ -60,22 +62,39 @@ export function bytesText(bytes: number): string {
 /** Keep the list of jobs in `root` as the server tells it. */
 export function mount(root: HTMLElement, get: Get, _state: State): View {
   const list = new List(root);
-  // The list is asked for once: what the page has may be older than the page, which a browser kept.
-  get('jobs.json')
-    .then((answer) => answer.json())
-    .then((told) => (told as { jobs: Job[] }).jobs.reverse().forEach((job) => list.show(job)))
-    .catch((error: unknown) => list.say(reason(error)));
-  const events = new EventSource('/events');
-  events.addEventListener('job', (event) => list.show(JSON.parse((event as MessageEvent<string>).data) as Job));
-  events.addEventListener('error', () => root.toggleAttribute('data-lost', events.readyState !== EventSource.OPEN));
-  events.addEventListener('open', () => root.removeAttribute('data-lost'));
+  let events: EventSource | null = null;
+  // Browsers open six connections to a server in all: one is taken only while something happens.
+  const follow = (): void => {
+    if (!list.busy) {
+      events?.close();
+      events = null;
+    }
+    if (events || !list.busy) return;
+    const now = (events = new EventSource('/events'));
+    now.addEventListener('job', (event) => list.show(JSON.parse((event as MessageEvent<string>).data) as Job));
+    now.addEventListener('error', () => root.toggleAttribute('data-lost', now.readyState !== EventSource.OPEN));
+    now.addEventListener('open', () => root.removeAttribute('data-lost'));
+  };
+  list.onchange = follow;
+  const look = (): void => {
+    if (events || document.hidden) return;
+    get('jobs.json')
+      .then((answer) => answer.json())
+      .then((told) => (told as { jobs: Job[] }).jobs.reverse().forEach((job) => list.show(job)))
+      .then(() => root.removeAttribute('data-lost'))
+      .catch(() => root.setAttribute('data-lost', ''));
+  };
+  // What a browser kept of the page may be old, and jobs begin on other pages too.
+  look();
+  const looking = setInterval(look, LOOK_MS);
   const submit = (event: SubmitEvent): void => list.submitted(event);
   document.addEventListener('submit', submit);
-  const leave = (): void => events.close();
+  const leave = (): void => events?.close();
   addEventListener('pagehide', leave);
   return {
     destroy() {
-      events.close();
+      clearInterval(looking);
+      events?.close();
       document.removeEventListener('submit', submit);
       removeEventListener('pagehide', leave);
     },
@@ -88,12 +107,20 @@ class List {
   readonly #live: HTMLElement;
   readonly #only: string;
   readonly #told = new Map<string, string>();
+  readonly #shown = new Map<string, string>();
+  readonly #states = new Map<string, string>();
+  onchange = (): void => {};
 
   constructor(root: HTMLElement) {
     this.#root = root;
     this.#list = root.querySelector('ul') ?? root.appendChild(el('ul', { 'aria-label': 'Jobs' }));
     this.#live = root.querySelector('.spoken') ?? root.appendChild(el('p', { class: 'spoken', role: 'status' }));
     this.#only = root.dataset['only'] ?? '';
+  }
+
+  /** Whether something is going on that is worth a connection. */
+  get busy(): boolean {
+    return [...this.#states.values()].some((state) => !OVER.has(state));
   }
 
   say(text: string): void {
@@ -118,6 +145,11 @@ class List {
 
   show(job: Job): void {
     if (this.#only && job.address.split('?')[0] !== this.#only) return;
+    this.#states.set(job.id, job.state);
+    this.onchange();
+    const told = JSON.stringify(job);
+    if (this.#shown.get(job.id) === told) return;
+    this.#shown.set(job.id, told);
     const old = this.#item(job.id);
     const focus = old?.contains(document.activeElement) ? document.activeElement?.getAttribute('data-action') : null;
     const made = this.#made(job);
@@ -195,7 +227,7 @@ function counts(job: Job): string {
   const parts = [];
   if (job.files) {
     const of = job.files === job.files_done ? '' : ` of ${grouped(job.files)}`;
-    parts.push(`${grouped(job.files_done)}${of} files`);
+    parts.push(`${grouped(job.files_done)}${of} ${job.files === 1 ? 'file' : 'files'}`);
   }
   if (job.bytes_done) parts.push(bytesText(job.bytes_done) + (job.bytes ? ` of about ${bytesText(job.bytes)}` : ''));
   if (job.rate) parts.push(`${bytesText(job.rate)}/s`);

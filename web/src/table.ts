@@ -21,6 +21,8 @@ interface Page {
 
 const PAGE = 50;
 const TYPED_MS = 200;
+// So few rows need neither a search nor pages.
+const FEW = 8;
 const SIGNS: Record<string, string> = { '<': '__lt', '<=': '__le', '>': '__gt', '>=': '__ge', '!=': '__ne', '=': '' };
 
 /** What is typed into the filter of a column, as filters of the server: `>5`, `2..7`, `=Vip`, part of a text. */
@@ -45,6 +47,7 @@ class Table {
   readonly #state: State;
   readonly #leave: () => void;
   readonly #linked: boolean;
+  readonly #frame = el('div', { class: 'rows' });
   readonly #head = el('thead');
   readonly #body = el('tbody');
   readonly #count = el('span', { class: 'dim', role: 'status', 'aria-live': 'polite' });
@@ -69,12 +72,13 @@ class Table {
     this.#before = el('button', { type: 'button', class: 'button', text: 'Previous', onclick: () => this.#turn(-1) });
     this.#after = el('button', { type: 'button', class: 'button', text: 'Next', onclick: () => this.#turn(1) });
     const clear = el('button', { type: 'button', class: 'button', text: 'Clear', title: 'Show all rows', onclick: () => this.#clear() });
-    this.#leave = stage(root, el('div', { class: 'rows' },
+    this.#frame.append(
       el('div', { class: 'group', role: 'group', 'aria-label': `${title}: search and pages` },
         this.#search, clear, this.#count, this.#before, this.#after),
       this.#wrong,
       el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `${title}: rows` },
-        el('table', {}, this.#head, this.#body))));
+        el('table', {}, this.#head, this.#body)));
+    this.#leave = stage(root, this.#frame);
     void this.#load();
   }
 
@@ -139,6 +143,7 @@ class Table {
 
   #draw(page: Page): void {
     this.#wrong.hidden = true;
+    this.#frame.classList.toggle('few', page.all <= FEW && page.total === page.all);
     const [sort, desc] = [this.#state.get('sort'), this.#state.get('desc')];
     for (const title of this.#head.querySelectorAll<HTMLElement>('th')) {
       if (title.dataset['field'] === sort) title.setAttribute('aria-sort', desc ? 'descending' : 'ascending');

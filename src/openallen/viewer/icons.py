@@ -37,7 +37,7 @@ def icon(kind: str) -> Answer:
     """
     path = _DRAWINGS.get(kind, _DRAWINGS[""])
     body = (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 36" width="192" height="144">'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-36 -27 120 90" width="240" height="180">'
         f'<path d="{path}" fill="none" stroke="#7b8790" stroke-width="1.2" stroke-linejoin="round" '
         'stroke-linecap="round"/></svg>'
     )

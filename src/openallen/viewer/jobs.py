@@ -382,12 +382,15 @@ class Jobs:
     def _reported(job: Job, report: Report) -> None:
         here = count_text(len(report.here), "file")
         got = f"{count_text(len(report.fetched), 'file')}, {bytes_text(report.fetched_bytes)}"
-        told = f"fetched {got}; {here} already here" if report.fetched else f"{here} already here"
+        told = f"fetched {got}" if report.fetched else ""
+        if report.here:
+            told += f"{'; ' if told else ''}{here} already here"
         if report.ok:
             job.told("done", told)
             return
         failed = count_text(len(report.failed), "file")
-        job.told("incomplete", f"{failed} of {len(report.outcomes):,} could not be fetched; {told}")
+        wrong = f"{failed} of {len(report.outcomes):,} could not be fetched"
+        job.told("incomplete", f"{wrong}; {told}" if told else wrong)
 
     def _verify(self, job: Job) -> None:
         counts: Counter[str] = Counter()

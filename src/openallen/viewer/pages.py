@@ -81,10 +81,15 @@ def _environment() -> Environment:
         "item_path": item_path,
         "linked": linked,
         "outside": outside,
+        "sentence": _sentence,
         "bytes": bytes_text,
     }
     made.globals |= {"asset": assets().address}
     return made
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def rendered(document: Document, *, token: Token, path: str) -> str:

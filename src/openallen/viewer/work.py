@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen import maintenance, verbs
@@ -17,6 +16,7 @@ from openallen.address import Address
 from openallen.errors import RefusedError, UsageError
 from openallen.json_text import load_json
 from openallen.settings import Settings
+from openallen.sources.context import Context
 from openallen.sources.registry import SCHEMES
 from openallen.viewer.answers import json_answer
 from openallen.viewer.forms import given_options, read_form
@@ -140,15 +140,14 @@ class Work:
         if self.jobs.busy_with(address):
             raise RefusedError("it is being fetched or verified", address=address, hint="/jobs")
         root = self._settings.store.resolve()
-        for row in maintenance.held(self._settings):
-            folder = Path(str(row["folder"]))
-            if row["address"] == address and not folder.resolve().is_relative_to(root):
-                raise RefusedError(
-                    "not in the store itself, so not removed from a page",
-                    address=address,
-                    why=f"it was adopted in place: {folder}",
-                    hint=f"openallen store prune {address}",
-                )
+        with Context(self._settings) as context:
+            folder = context.folder(Address.parse(address))
+        if not folder.resolve().is_relative_to(root):
+            raise RefusedError(
+                "not in the store itself, so not removed from a page",
+                address=address,
+                why=f"it was adopted in place: {folder}",
+            )
         rows = maintenance.prune([address], dry_run=not sure, settings=self._settings)
         if sure:
             self._after(address)

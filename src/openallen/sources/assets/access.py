@@ -13,6 +13,7 @@ from openallen.errors import OpenAllenError, UsageError
 from openallen.plans import safe_name
 from openallen.settings import Settings
 from openallen.sources.assets.catalogues import Catalogue
+from openallen.sources.assets.options import SIDECARS
 from openallen.sources.assets.read import Asset
 from openallen.sources.assets.record import PUBLIC_BUCKET
 from openallen.sources.assets.search import DOCDB_URL, Places, load_catalogue
@@ -115,7 +116,7 @@ def open_asset(name: str, settings: Settings | None = None) -> Asset:
         with http_for(chosen) as http:
             yield bucket_for(http, chosen)
 
-    found = Asset(name, connect, Store(chosen.store).root / "assets" / "sidecars" / name)
+    found = Asset(name, connect, Store(chosen.store).root / "assets" / SIDECARS / name)
     found.opening = functools.partial(_open_part, name, chosen)
     found.looking = functools.partial(_objects, name, chosen)
     found.kin = functools.partial(kin_of, name, chosen)

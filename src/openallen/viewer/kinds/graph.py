@@ -18,7 +18,7 @@ from openallen.visuals import GraphVisual, Link, Node
 
 __all__ = ["GraphKind", "Placed", "curve", "layers_of", "placed"]
 
-_CHAR_PX: Final = 6.8
+_CHAR_PX: Final = 7.4
 _WIDEST: Final = 44
 _HEIGHT_PX: Final = 46
 _GAP_X_PX: Final = 72

@@ -137,7 +137,11 @@ def _plain(visual: TableVisual) -> _Table:
         return _Table(columns, rows, [None] * len(rows))
     asked = [dict(zip(names, row, strict=True)) for row in values]
     addresses = [visual.address(row) for row in asked]
-    return _Table(columns, rows, [item_path(a) if a else None for a in addresses])
+    links = [item_path(a) if a else None for a in addresses]
+    if any(links) and "address" in fields:  # what the link says already
+        columns = tuple(column for column in columns if column.field != "address")
+        rows = [{k: v for k, v in row.items() if k != "address"} for row in rows]
+    return _Table(columns, rows, links)
 
 
 def _field(name: str, place: int, names: Sequence[str]) -> str:
