@@ -165,7 +165,7 @@ def _get(
     return {
         "summary": summary,
         "parameters": list(parameters),
-        "responses": _answers("200", schema, ("400", "403", "404", "500", "502")),
+        "responses": _answers("200", schema, ("400", "403", "404", "422", "500", "502")),
     }
 
 

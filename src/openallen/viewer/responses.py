@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from openallen.errors import (
     ExitCode,
+    IntegrityError,
     NotFoundError,
     OpenAllenError,
     RefusedError,
@@ -109,6 +110,8 @@ def status_of(error: OpenAllenError) -> int:
         return 400
     if isinstance(error, RefusedError):
         return 403
+    if isinstance(error, IntegrityError):
+        return 422  # damaged, or a name that could lead out of the store
     if isinstance(error, ServiceError) or error.exit_code is ExitCode.OFFLINE:
         return 502
     return 500
