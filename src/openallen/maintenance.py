@@ -37,6 +37,7 @@ __all__ = [
     "prune",
     "repair",
     "targets",
+    "under_way",
     "verify",
 ]
 
@@ -110,6 +111,37 @@ def held(settings: Settings | None = None) -> Rows:
     return Rows(
         rows, ("address", "files", "size", "folder"), id_column="address", noun="item", notes=notes
     )
+
+
+def under_way(settings: Settings | None = None) -> list[Row]:
+    """Return what other processes are fetching into the store now, as far as a glance tells.
+
+    Parameters
+    ----------
+    settings
+        Settings to use; loaded from the environment and files if None.
+
+    Returns
+    -------
+    list of dict
+        ``address``, ``folder``, ``files`` being written, and ``holder`` in words.
+    """
+    from openallen.store.leases import leased_by_others
+
+    root = (settings or Settings.load()).store
+    schemes = {kind.folder: kind.scheme for kind in source_classes() if kind.folder}
+    found: dict[tuple[str, str], Row] = {}
+    for path, holder in leased_by_others(root):
+        system, name = [*path.relative_to(root).parts, "", ""][:2]
+        if system not in schemes:
+            continue
+        address = str(Address(schemes[system], name))
+        row = found.setdefault(
+            (address, holder),
+            {"address": address, "folder": str(root / system / name), "files": 0, "holder": holder},
+        )
+        row["files"] += 1
+    return list(found.values())
 
 
 def targets(context: Context, what: Sequence[str | Path]) -> Iterator[Target]:

@@ -452,8 +452,9 @@ def sortings(folder: Path) -> Seeds:
 
 
 def sample(do: Callable[[str], Any]) -> Any:
-    from openallen.archive.app import archive_app
     from openallen.archive.server import serving
+
+    from openallen.archive.app import archive_app
 
     with serving(archive_app("sample")) as url:
         return do(url)

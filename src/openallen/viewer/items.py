@@ -91,7 +91,7 @@ class Items:
     def __init__(self, settings: Settings, places: Mapping[str, Path] | None = None) -> None:
         self.settings = settings
         self.places = dict(places or {})
-        self._here = replace(settings, offline=True)
+        self.here = replace(settings, offline=True)
         self._open: OrderedDict[str, Item] = OrderedDict()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -127,19 +127,36 @@ class Items:
             return item
 
     def forget(self, what: str) -> None:
-        """Forget a thing whose files have changed: it is opened anew when it is next asked for.
+        """Forget a thing whose files have changed, and its parts: they are opened anew.
 
         Parameters
         ----------
         what
             As for `get`.
         """
+        own = _thing(what)
         with self._lock:
-            self._open.pop(what, None)
+            for other in [key for key in self._open if _thing(key) == own]:
+                self._open.pop(other)
+
+    def named(self, what: str) -> Address | Path:
+        """Return what may be looked at: an address of a scheme, or a place; no other path.
+
+        Parameters
+        ----------
+        what
+            As for `get`.
+
+        Raises
+        ------
+        OpenAllenError
+            If it is neither.
+        """
+        return self._path(what) if what.startswith(_PLACE) else _checked(what)
 
     def _opened(self, what: str) -> Any:
         if what.startswith(_PLACE):
-            return verbs.open(self._path(what), settings=self._here)
+            return verbs.open(self._path(what), settings=self.here)
         address = _checked(what)
         return self._nearest(lambda settings: verbs.open(address, settings=settings))
 
@@ -171,11 +188,18 @@ class Items:
     def _nearest(self, ask: Callable[[Settings], Any]) -> Any:
         """Return the answer by what is here; where that is not enough, the one of the service."""
         try:
-            return ask(self._here)
+            return ask(self.here)
         except OpenAllenError:
             if self.settings.offline:
                 raise
         return ask(self.settings)
+
+
+def _thing(what: str) -> str:
+    """Return what an address is part of: ``release:NAME`` of ``release:NAME@1/table``."""
+    if what.startswith(_PLACE):
+        return what
+    return what.partition("?")[0].partition("/")[0].partition("@")[0]
 
 
 def _checked(what: str) -> Address:

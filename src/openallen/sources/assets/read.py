@@ -23,6 +23,8 @@ from openallen.transport.s3 import Listed
 
 if TYPE_CHECKING:
     from openallen.sources.assets.content import Content
+    from openallen.sources.assets.provenance import Family
+    from openallen.visuals import Visual
 
 __all__ = ["Asset", "Connect"]
 
@@ -62,6 +64,7 @@ class Asset:
         self.notes: list[str] = []
         self.opening: Callable[..., Any] | None = None
         self.looking: Callable[[], Levelled] | None = None
+        self.kin: Callable[[], Family] | None = None
 
     # --- metadata -------------------------------------------------------------------------------
 
@@ -241,6 +244,11 @@ class Asset:
                 hint=f"oa.open('asset:{self.name}')",
             )
         return given
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.assets.visuals import visuals_of_asset
+
+        return visuals_of_asset(self)
 
     def __repr__(self) -> str:
         return facts_text(f"asset {self.name}", self._facts())

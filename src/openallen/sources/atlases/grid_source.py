@@ -118,6 +118,7 @@ class GridSource(Source):
             noun="section data set",
             total=None if limit is None else client.count(asked),
             empty=lambda: no_grids(client, wanted),
+            address=lambda row: f"grid:{row['id']}",
         )
 
     # --- show -------------------------------------------------------------------------------------

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from openallen.address import Address, Condition
 from openallen.display import bytes_text, count_text
-from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
+from openallen.errors import (
+    AddressError,
+    NotFoundError,
+    OfflineError,
+    OpenAllenError,
+    UsageError,
+)
 from openallen.paths import existing
 from openallen.sources.base import Facts, Place, Row, Rows, Source
 
@@ -156,6 +162,7 @@ class BucketSource(Source):
             id_column="path",
             noun="file",
             empty=lambda: self._no_file(root, address, wanted),
+            address=lambda row: _file_address(root, row["path"]),
         )
         return rows
 
@@ -391,3 +398,13 @@ def _nearest(bucket: Listing, prefix: str, below: Sequence[str]) -> tuple[int, s
         near = get_close_matches(part, names, 1)
         return number, near[0] if near else ""
     return max(0, len(below) - 1), ""
+
+
+def _file_address(root: Root, path: str) -> str | None:
+    """Return the address of a file below a root; None for a key that no address can name."""
+    try:
+        return str(
+            replace(root.address, path=(*root.address.path, *path.split("/")), conditions=())
+        )
+    except AddressError:
+        return None

@@ -122,6 +122,14 @@ class ReleaseSource(Source):
 
     # --- list -------------------------------------------------------------------------------------
 
+    @classmethod
+    def lists(cls, address: Address) -> tuple[Address, ...]:
+        """Return the projects; of one its versions and the files of one of them."""
+        whole = Address(address.scheme, address.name)
+        if address.path or not address.name:
+            return () if address.path else (whole,)
+        return (whole, Address(address.scheme, address.name, address.version, ("files",)))
+
     def rows(
         self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
     ) -> Rows:
