@@ -244,6 +244,9 @@ class Track:
         Tracks of one group share an axis: ``dff``, ``running``.
     read
         Returns times in s, ascending, and values; both of one length.
+    part
+        Returns the same from one time to another, in s, where reading all would be too much; then
+        `read` is never called.
     shown
         Whether it is drawn before anybody asks.
     """
@@ -253,6 +256,7 @@ class Track:
     unit: str = ""
     group: str = ""
     read: Callable[[], tuple[NDArray[np.float64], NDArray[Any]]]
+    part: Callable[[float, float], tuple[NDArray[np.float64], NDArray[Any]]] | None = None
     shown: bool = True
 
 
@@ -266,11 +270,14 @@ class IntervalTrack:
         Its name in addresses, and for people.
     read
         Returns starts and stops in s, and labels.
+    table
+        Name of the view of the same thing that has a row for each; empty for none.
     """
 
     name: str
     title: str
     read: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64], Sequence[str]]]
+    table: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,6 +333,8 @@ class TracesVisual(Visual):
         Regions of interest whose tracks are among them; None where there are none.
     axis
         What the axis is, with its unit.
+    longest_s
+        The longest stretch that is drawn at once; None for all of it.
     """
 
     kind: ClassVar[str] = "traces"
@@ -336,6 +345,7 @@ class TracesVisual(Visual):
     events: tuple[EventTrack, ...] = ()
     rois: Rois | None = None
     axis: str = "time (s)"
+    longest_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,8 +360,11 @@ class RasterVisual(Visual):
         Returns a row for each unit, in the order of the rows; ``id`` is among the columns.
     spikes
         Returns the spike times of each unit in s, ascending, in the same order.
-    cache
-        Folder where counts are cached; None for memory only.
+    source
+        What the spikes are of, which changes when they do: counts are cached on disk under it;
+        empty for memory only.
+    events, intervals
+        What the spikes can be aligned to.
     """
 
     kind: ClassVar[str] = "raster"
@@ -359,7 +372,9 @@ class RasterVisual(Visual):
     to_s: float
     units: Callable[[], Sequence[Mapping[str, Any]]]
     spikes: Callable[[], Sequence[NDArray[np.float64]]]
-    cache: Path | None = None
+    source: str = ""
+    events: tuple[EventTrack, ...] = ()
+    intervals: tuple[IntervalTrack, ...] = ()
 
 
 # --- rows and links -------------------------------------------------------------------------------
