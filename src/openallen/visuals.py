@@ -7,10 +7,12 @@ drawn: what costs something is a function.
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +37,11 @@ __all__ = [
     "TracesVisual",
     "Visual",
     "Volume",
+    "channel_tracks",
     "visuals_of",
 ]
+
+_STRETCHES: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,6 +380,73 @@ class RasterVisual(Visual):
     source: str = ""
     events: tuple[EventTrack, ...] = ()
     intervals: tuple[IntervalTrack, ...] = ()
+
+
+class _Stretches:
+    """Reads stretches of samples of many channels: once, where several channels are drawn."""
+
+    def __init__(
+        self, read: Callable[[float, float], tuple[NDArray[np.float64], NDArray[Any]]]
+    ) -> None:
+        self._read = read
+        self._kept: dict[tuple[float, float], tuple[NDArray[np.float64], NDArray[Any]]] = {}
+        self._lock = threading.Lock()
+
+    def channel(
+        self, column: int, from_s: float, to_s: float
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Return times and samples of a channel."""
+        with self._lock:
+            if (from_s, to_s) not in self._kept:
+                while len(self._kept) >= _STRETCHES:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[from_s, to_s] = self._read(from_s, to_s)
+            times, values = self._kept[from_s, to_s]
+        return times, values[:, column]
+
+
+def channel_tracks(
+    titles: Sequence[str],
+    read: Callable[[float, float], tuple[NDArray[np.float64], NDArray[Any]]],
+    *,
+    unit: str = "",
+    group: str = "channels",
+    shown: int = 16,
+    name: str = "channel",
+) -> tuple[Track, ...]:
+    """Return a track for each channel of samples that are read in stretches.
+
+    Parameters
+    ----------
+    titles
+        A title for each channel.
+    read
+        Returns times and samples (times x channels) from one time to another, in s.
+    unit, group
+        As for `Track`.
+    shown
+        How many are drawn before anybody asks, evenly over all.
+    name
+        How their names begin.
+    """
+    stretches = _Stretches(read)
+    every = max(1, -(-len(titles) // shown))
+
+    def one(column: int, title: str) -> Track:
+        def whole() -> tuple[NDArray[np.float64], NDArray[Any]]:
+            return stretches.channel(column, -math.inf, math.inf)
+
+        return Track(
+            name=f"{name}-{column}",
+            title=title,
+            unit=unit,
+            group=group,
+            read=whole,
+            part=lambda from_s, to_s: stretches.channel(column, from_s, to_s),
+            shown=column % every == 0,
+        )
+
+    return tuple(one(n, title) for n, title in enumerate(titles))
 
 
 # --- rows and links -------------------------------------------------------------------------------

@@ -41,7 +41,8 @@ def events_of(all_: NDArray[np.float64] | Stretches, label: str) -> NDArray[np.f
         return all_.starts
     if label not in all_.labels:
         raise NotFoundError("no such label", address=label[:80], hint=", ".join(all_.labels[:6]))
-    return all_.starts[all_.which == all_.labels.index(label)]
+    found: NDArray[np.float64] = all_.starts[all_.which == all_.labels.index(label)]
+    return found
 
 
 def _thinned(count: int, most: int) -> NDArray[np.int64]:

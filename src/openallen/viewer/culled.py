@@ -35,10 +35,11 @@ class Stretches:
         starts, stops = np.asarray(starts, float), np.asarray(stops, float)
         kept = np.flatnonzero(np.isfinite(starts) & np.isfinite(stops) & (stops >= starts))
         kept = kept[np.argsort(starts[kept], kind="stable")]
+        told = [str(labels[i]) for i in kept.tolist()]
         self.starts, self.stops = starts[kept], stops[kept]
-        self.labels = list(dict.fromkeys(str(labels[i]) for i in kept))
+        self.labels = list(dict.fromkeys(told))
         place = {label: n for n, label in enumerate(self.labels)}
-        self.which = np.array([place[str(labels[i])] for i in kept], dtype=np.int64)
+        self.which = np.array([place[label] for label in told], dtype=np.int64)
 
     @property
     def bytes(self) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["Kept"]
 
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class Kept:
     """Values by what they were made of; the ones used least recently go first.
 
     Parameters
@@ -24,7 +24,7 @@ class Kept(Generic[T]):
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._bytes = 0
-        self._values: OrderedDict[Hashable, tuple[Any, T, int]] = OrderedDict()
+        self._values: OrderedDict[Hashable, tuple[Any, Any, int]] = OrderedDict()
         self._locks: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -55,7 +55,8 @@ class Kept(Generic[T]):
                 # The owner is held by its entry: its id cannot be that of another meanwhile.
                 if key in self._values:
                     self._values.move_to_end(key)
-                    return self._values[key][1]
+                    found: T = self._values[key][1]
+                    return found
             made = make()
             with self._lock:
                 self._values[key] = (owner, made, size(made))

@@ -93,7 +93,9 @@ class Pyramid:
             return Seen(self.times_s[part], values, values)
         starts, stops = edges[:-1], edges[1:]
         some = stops > starts
-        middles = from_s + (np.flatnonzero(some) + 0.5) * ((to_s - from_s) / px)
+        middles: NDArray[np.float64] = from_s + (np.flatnonzero(some) + 0.5) * (
+            (to_s - from_s) / px
+        )
         return Seen(middles, *self.extremes(starts[some], stops[some]))
 
     def extremes(

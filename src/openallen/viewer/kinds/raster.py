@@ -1,4 +1,4 @@
-"""Spikes of many units: counts from afar, the spikes themselves from close, a table of the units."""
+"""Spikes of many units: counts from afar, single spikes from close, a table of the units."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from openallen.viewer.counts import Counts, counts_of, load_counts, save_counts
 from openallen.viewer.culled import Stretches
 from openallen.viewer.kept import Kept
 from openallen.viewer.kinds.traces import around, event_times, window_of
-from openallen.visuals import RasterVisual
+from openallen.visuals import IntervalTrack, RasterVisual
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ class RasterKind:
     heavy = True
 
     def __init__(self, cache: Path | None = None) -> None:
-        self._kept: Kept[Any] = Kept(_KEPT_BYTES)
+        self._kept: Kept = Kept(_KEPT_BYTES)
         self._cache = cache
 
     def answer(
@@ -175,14 +175,12 @@ class RasterKind:
                 return event_times(event)
         for interval in visual.intervals:
             if interval.name == name:
-                found = self._kept.get(
-                    visual,
-                    ("intervals", name),
-                    lambda: Stretches(*interval.read()),
-                    lambda s: s.bytes,
-                )
-                return events_of(found, label)
+                return events_of(self._stretches(visual, interval), label)
         raise NotFoundError("no such events", address=name[:80])
+
+    def _stretches(self, visual: RasterVisual, track: IntervalTrack) -> Stretches:
+        name = ("intervals", track.name)
+        return self._kept.get(visual, name, lambda: Stretches(*track.read()), lambda s: s.bytes)
 
     # --- pictures ---------------------------------------------------------------------------------
 

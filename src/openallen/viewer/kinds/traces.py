@@ -26,6 +26,7 @@ _LONGEST_AROUND_S: Final = 3_600.0
 _DRAWN: Final = 12
 
 T = TypeVar("T", Track, IntervalTrack, EventTrack)
+M = TypeVar("M")
 
 
 class Window(NamedTuple):
@@ -42,7 +43,7 @@ class TracesKind:
     heavy = True
 
     def __init__(self) -> None:
-        self._kept: Kept[Any] = Kept(_KEPT_BYTES)
+        self._kept: Kept = Kept(_KEPT_BYTES)
 
     def answer(
         self, visual: TracesVisual, path: str, query: Query, gone: Callable[[], bool]
@@ -94,7 +95,7 @@ class TracesKind:
         """Return times of events, ascending."""
         return self._once(visual, ("events", track.name), lambda: event_times(track))
 
-    def _once(self, visual: Any, name: tuple[str, str], make: Callable[[], Any]) -> Any:
+    def _once(self, visual: Any, name: tuple[str, str], make: Callable[[], M]) -> M:
         return self._kept.get(
             visual, name, make, lambda v: int(getattr(v, "bytes", getattr(v, "nbytes", 64)))
         )
@@ -175,9 +176,10 @@ class TracesKind:
     def _mask(self, visual: TracesVisual, rois: Rois) -> NDArray[np.uint16]:
         import numpy as np
 
-        return self._once(
-            visual, ("rois", "labels"), lambda: np.ascontiguousarray(rois.labels(), dtype="<u2")
-        )
+        def read() -> NDArray[np.uint16]:
+            return np.ascontiguousarray(rois.labels(), dtype="<u2")
+
+        return self._once(visual, ("rois", "labels"), read)
 
     def _labels(self, visual: TracesVisual, _: Query) -> Answer:
         if visual.rois is None:
