@@ -6,6 +6,8 @@ The files are those of the Allen Cell Types Database (NWB 1) and of others with 
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,8 +97,8 @@ class Sweep:
             return None
         edges = np.flatnonzero(np.diff(values) != 0) + 1
         bounds = np.concatenate([[0], edges, [len(values)]])
-        flat = [(b - a, a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-                if values[a] != values[0]]  # fmt: skip
+        runs = itertools.pairwise(bounds.tolist())
+        flat = [(b - a, a, b) for a, b in runs if values[a] != values[0]]
         if not flat:
             return None
         _, first, last = max(flat)
@@ -110,7 +112,7 @@ class Sweep:
         place = f"{self.stimulus}/aibs_stimulus_amplitude_pa"
         if self.tree.has(place):
             told = float(self.tree.value(place))
-            if told == told:
+            if not math.isnan(told):
                 return told
         unit = str(self.tree.attrs(f"{self.stimulus}/data").get("unit", "")).casefold()
         return height * 1e12 if unit.startswith("a") and abs(height) < 1e-6 else height

@@ -153,7 +153,8 @@ def behavior_events(session: BehaviorSession) -> tuple[EventTrack, ...]:
 
 
 def _times(table: pd.DataFrame) -> np.ndarray[Any, Any]:
-    return table["timestamps"].to_numpy("float64")
+    found: np.ndarray[Any, Any] = table["timestamps"].to_numpy("float64")
+    return found
 
 
 def behavior_intervals(session: BehaviorSession) -> tuple[IntervalTrack, ...]:
@@ -189,7 +190,7 @@ Stretches = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]", "list[str]"]
 
 def _presentations(session: BehaviorSession) -> Stretches:
     table = session.stimulus_presentations
-    names = [str(n) for n in (table["stimulus_name"] if "stimulus_name" in table else table.index)]
+    names = [str(n) for n in table.get("stimulus_name", table.index)]
     images = table["image_name"] if "image_name" in table else [None] * len(table)
     labels = [
         image if isinstance(image, str) and image else name

@@ -93,9 +93,8 @@ class Pyramid:
             return Seen(self.times_s[part], values, values)
         starts, stops = edges[:-1], edges[1:]
         some = stops > starts
-        middles: NDArray[np.float64] = from_s + (np.flatnonzero(some) + 0.5) * (
-            (to_s - from_s) / px
-        )
+        middles = np.flatnonzero(some).astype(np.float64)
+        middles = from_s + (middles + 0.5) * np.float64((to_s - from_s) / px)
         return Seen(middles, *self.extremes(starts[some], stops[some]))
 
     def extremes(
