@@ -4,7 +4,8 @@ import type { Want } from './tiles.js';
 
 export interface Plane {
   label: string;
-  z_um: number;
+  /** Depth; null where it is not known. */
+  z_um: number | null;
   /** Names the plane's bytes; null while it has not been fetched. */
   key: string | null;
 }
@@ -26,6 +27,17 @@ export interface StackMeta {
   channels: readonly { name: string; window: readonly [number, number] }[];
   cell: string | null;
   complete: boolean;
+}
+
+/** The answer of `meta.json`, with what an older server leaves out. */
+export function readMeta(answer: unknown): StackMeta {
+  const meta = answer as StackMeta;
+  const tile_px = meta.tile_px || 512;
+  const levels = Math.ceil(Math.log2(Math.max(1, Math.max(meta.width_px, meta.height_px) / tile_px))) + 1;
+  return {
+    ...meta, tile_px, levels: meta.levels || levels, overviews: meta.overviews ?? [], channels: meta.channels ?? [],
+    address: meta.address || meta.title || 'stack', z_label: meta.z_label || 'plane',
+  };
 }
 
 export type Reduction = 'min' | 'max' | 'mean';
@@ -120,4 +132,44 @@ export function around(plane: number, count: number, direction: number): number[
       if (other >= 0 && other < count) found.push(other);
     }
   return found;
+}
+
+// Coarse pictures of as many planes as fit in this are held, so that the slider never waits.
+const AHEAD_BYTES = 96e6;
+
+/**
+ * What the reader is likely to want next: the planes beside those `seen` as these are shown, and all others coarsely;
+ * only coarse ones while the reader is in a hurry.
+ */
+export function ahead(
+  meta: StackMeta, seen: readonly Seen[], direction: number, camera: Camera, canvas: readonly [number, number], hurried: boolean,
+): Want[] {
+  const scale = meta.overviews[0];
+  const others = around(seen[0]?.plane ?? 0, meta.planes.length, direction);
+  const at = (planes: readonly number[], of: (one: Seen) => Want[]): Want[] =>
+    planes.flatMap((plane) => seen.flatMap((one) => of({ ...one, plane, projection: null })));
+  const coarse = (planes: readonly number[]): Want[] => at(planes, (one) => overviews(meta, one));
+  const each = scale ? (meta.width_px * meta.height_px * (meta.colour ? 4 : 1) * 4) / 3 / scale ** 2 : Infinity;
+  const most = Math.floor(AHEAD_BYTES / each / seen.length);
+  const beside = hurried || seen[0]?.projection ? [] : at(others.slice(0, 2), (one) => wants(meta, one, camera, canvas));
+  return [...coarse(others.slice(0, 8)), ...beside, ...coarse(others.slice(8, most))];
+}
+
+/** The answer of `focus.json`: how sharp each plane is; null where nobody knows yet. */
+export interface Focus {
+  focus: readonly (number | null)[];
+}
+
+/** The sharpest plane, or -1. */
+export function sharpest(focus: Focus | null): number {
+  const known = (focus?.focus ?? []).map((value) => value ?? -Infinity);
+  const best = Math.max(...known);
+  return Number.isFinite(best) ? known.indexOf(best) : -1;
+}
+
+/** Usual distance between planes, in µm. */
+export function spacing({ planes }: StackMeta): number {
+  const depths = planes.flatMap(({ z_um }) => z_um ?? []);
+  const steps = depths.slice(1).map((depth, i) => Math.abs(depth - (depths[i] ?? 0)));
+  return steps.sort((a, b) => a - b)[steps.length >> 1] || 1;
 }
