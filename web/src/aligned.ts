@@ -1,8 +1,8 @@
 /** Responses to events: a signal, or the spikes of a unit, around each of them and on the mean. Times in s. */
 import uPlot from 'uplot';
-import { choose, el, framed, labelled } from './dom.js';
+import { choose, clamp, el, framed, labelled } from './dom.js';
 import { aborted, reason, type Get } from './get.js';
-import type { State } from './state.js';
+import { numbers, type State } from './state.js';
 import { colour, GRAY, type NamedMeta, type Stretches } from './traces-meta.js';
 
 interface Found {
@@ -37,6 +37,7 @@ export class Aligned {
   readonly #title = el('h3', { text: 'Responses' });
   readonly #watch: ResizeObserver;
   readonly #intervals: ReadonlySet<string>;
+  readonly #first: string;
   #events: string;
   #label: string;
   #around: [number, number];
@@ -55,8 +56,9 @@ export class Aligned {
     const told = state.get('align');
     this.#events = all.some(({ name }) => name === told) ? told ?? '' : first?.name ?? '';
     this.#label = state.get('label') ?? '';
-    const [before = START[0], after = START[1]] = (state.get('around') ?? '').split(',').map(Number).filter((n) => n >= 0 && n <= 600);
+    const [before = START[0], after = START[1]] = numbers(state.get('around'), 2)?.map((n) => clamp(n, 0, 600)) ?? [];
     this.#around = [before, after];
+    this.#first = first?.name ?? '';
     const list = choose(all.map(({ name, title }) => [name, title] as const), this.#events, (name) => {
       this.#events = name;
       this.#label = '';
@@ -124,7 +126,7 @@ export class Aligned {
     const subject = this.#subject;
     this.#title.textContent = subject ? `Responses of ${subject.title}` : 'Responses';
     if (!subject || !this.#events) return;
-    this.#state.set('align', this.#events);
+    this.#state.set('align', this.#events === this.#first ? null : this.#events);
     this.#state.set('label', this.#label || null);
     this.#state.set('around', this.#around.join() === START.join() ? null : this.#around.join());
     const [before, after] = this.#around;

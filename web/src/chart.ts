@@ -12,6 +12,9 @@ const LANE_PX = 30;
 const LINE_PX = 104;
 const AXIS_PX = 40;
 const MOST_PX = 520;
+// Lines rest in the lower part of their lane, and so do the names beside them.
+const REST_AT = 0.4;
+const LABEL_AT = 0.3;
 
 export interface Said {
   (time: number | null, text: string): void;
@@ -118,7 +121,7 @@ export class Chart {
       legend: { show: false },
       cursor: { y: false, points: { show: false }, sync: { key: this.#sync }, drag: { x: true, y: false, setScale: false, dist: 4 } },
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
-      scales: { x: { time: false }, y: this.#lanes ? { range: () => [-this.#tracks.length + 0.5 - 0.55, 1.05] } : {} },
+      scales: { x: { time: false }, y: this.#lanes ? { range: () => [-this.#tracks.length + 0.3, 0.9] } : {} },
       series: [{}, ...this.#tracks.map((track, i): uPlot.Series => ({
         label: track.title, stroke: colour(i), width: 1, points: { show: false }, spanGaps: false,
       }))],
@@ -129,7 +132,7 @@ export class Chart {
             values: (_, ticks) => ticks.map((tick) => tick.toLocaleString('en-US', { maximumFractionDigits: 6 })) },
         {
           stroke: ink, font, size: GUTTER_PX - 18, gap: 6, ticks: { show: false }, grid: { stroke: grid, width: 1, show: !this.#lanes },
-          label: unit ? `${title} (${unit})` : title, labelFont: font, labelSize: 18, labelGap: 0,
+          label: unit && unit !== title ? `${title} (${unit})` : title, labelFont: font, labelSize: 18, labelGap: 0,
           ...(this.#lanes ? this.#laneAxis() : { space: 24 }),
         },
       ],
@@ -147,8 +150,8 @@ export class Chart {
   #laneAxis(): Partial<uPlot.Axis> {
     const every = Math.max(1, Math.ceil((this.#tracks.length * 14) / this.#height));
     return {
-      splits: () => this.#tracks.map((_, i) => -i).filter((_, i) => i % every === 0),
-      values: (_, splits) => splits.map((at) => short(this.#tracks[Math.round(-at)]?.title ?? '')),
+      splits: () => this.#tracks.map((_, i) => -i - LABEL_AT).filter((_, i) => i % every === 0),
+      values: (_, splits) => splits.map((at) => short(this.#tracks[Math.round(-at - LABEL_AT)]?.title ?? '')),
       filter: (_, splits) => splits,
     };
   }
@@ -163,7 +166,7 @@ export class Chart {
       const [xs, ys] = columns(data);
       if (!this.#lanes) return [xs, ys];
       const base = this.#extents.get(track.name)?.[0] ?? 0;
-      return [xs, ys.map((value) => (value === null ? null : -lane - 0.4 + (value - base) / this.#step))];
+      return [xs, ys.map((value) => (value === null ? null : -lane - REST_AT + (value - base) / this.#step))];
     });
     plot.setData(uPlot.join(tables), false);
     // Both at once: the scales are those of the window, whatever the data cover.

@@ -21,7 +21,7 @@ export class Rois {
     this.#canvas = el('canvas', { role: 'img', 'aria-label': `Maximum projection with ${meta.ids.length} cells; choose them in the list below` });
     this.#canvas.style.aspectRatio = `${meta.width_px} / ${meta.height_px}`;
     const clear = el('button', { type: 'button', text: 'All', title: 'Show the first cells again', onclick: () => this.#choose(0) });
-    this.element.append(el('h3', { text: 'Cells' }), this.#canvas, this.#said, el('div', { class: 'group' }, clear), this.#list);
+    this.element.append(el('div', { class: 'group' }, el('h3', { text: 'Cells' }), clear), this.#canvas, this.#said, this.#list);
     for (const id of meta.ids)
       this.#list.append(el('li', {}, el('button', { type: 'button', 'aria-pressed': 'false', 'data-id': id, text: String(id), onclick: () => this.#choose(id) })));
     this.#canvas.addEventListener('click', (event) => {

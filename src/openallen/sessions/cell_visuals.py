@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["experiment_visuals"]
 
 _SHOWN: Final = 12
+_TITLES: Final = {"dff": "ΔF/F", "events": "detected events"}
 _KINDS: Final = (
     ("dff", "dff_traces", "dff", "ΔF/F", "processing/ophys/dff/traces"),
     ("events", "events", "events", "ΔF/F", "processing/ophys/event_detection"),
@@ -78,7 +79,7 @@ def _tracks(
             name=f"{group}-{roi}",
             title=f"cell {name}",
             unit=unit,
-            group=group,
+            group=_TITLES[group],
             read=reader(roi),
             shown=group == "dff" and n < _SHOWN,
         )

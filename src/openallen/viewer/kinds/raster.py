@@ -14,7 +14,7 @@ from openallen.sources.tables import cell_text
 from openallen.viewer.aligned import counted, events_of
 from openallen.viewer.answers import Answer, Query, json_answer, no_such, packed
 from openallen.viewer.counts import Counts, counts_of, load_counts, save_counts
-from openallen.viewer.culled import Stretches
+from openallen.viewer.culled import Stretches, stretches_drawn
 from openallen.viewer.kept import Kept
 from openallen.viewer.kinds.traces import around, event_times, window_of
 from openallen.visuals import IntervalTrack, RasterVisual
@@ -46,7 +46,8 @@ class RasterKind:
     ) -> Answer:
         """Return ``meta.json``, ``view.bin``, …; see `openallen.viewer.kinds.Kind.answer`.
 
-        Also ``spikes.json``, ``units.json``, ``aligned.json`` and ``picture.png``.
+        Also ``spikes.json``, ``units.json``, ``aligned.json``, ``intervals/NAME.json`` and
+        ``picture.png``.
         """
         del gone
         known: dict[str, Callable[[RasterVisual, Query], Answer]] = {
@@ -57,9 +58,13 @@ class RasterKind:
             "aligned.json": self._aligned,
             "picture.png": self._picture,
         }
-        if path not in known:
-            raise no_such(path)
-        return known[path](visual, query)
+        if path in known:
+            return known[path](visual, query)
+        for track in visual.intervals:
+            if path == f"intervals/{track.name}.json":
+                found = self._stretches(visual, track)
+                return json_answer(stretches_drawn(found, *window_of(visual, query)))
+        raise no_such(path)
 
     # --- what is read, once -----------------------------------------------------------------------
 
