@@ -132,7 +132,7 @@ export class Chart {
             values: (_, ticks) => ticks.map((tick) => tick.toLocaleString('en-US', { maximumFractionDigits: 6 })) },
         {
           stroke: ink, font, size: GUTTER_PX - 18, gap: 6, ticks: { show: false }, grid: { stroke: grid, width: 1, show: !this.#lanes },
-          label: unit && unit !== title ? `${title} (${unit})` : title, labelFont: font, labelSize: 18, labelGap: 0,
+          label: unit && unit !== title ? `${brief(title)} (${unit})` : brief(title), labelFont: font, labelSize: 18, labelGap: 0,
           ...(this.#lanes ? this.#laneAxis() : { space: 24 }),
         },
       ],
@@ -272,6 +272,12 @@ function near(data: TrackData | undefined, time: number): number | null {
   const [least, most] = [data.lo?.[at], data.hi?.[at]];
   return least === undefined || least === null || most === undefined || most === null ? null : (least + most) / 2;
 }
+
+/** What fits beside a chart: the end of a path says more than its beginning. */
+const brief = (title: string): string => {
+  const text = title.split('/').at(-1) ?? title;
+  return text.length > 15 ? `${text.slice(0, 14)}…` : text;
+};
 
 /** What tells a track from the others of its group, where there is little room. */
 const short = (title: string): string => {

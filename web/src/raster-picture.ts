@@ -200,7 +200,7 @@ interface Look {
 }
 
 function axis(to: CanvasRenderingContext2D, box: Box, span: Span, x: (time: number) => number, look: Look): void {
-  const raw = span.length / Math.max(2, box.width / 90);
+  const raw = span.length / Math.max(2, box.width / 64);
   const size = 10 ** Math.floor(Math.log10(raw));
   const step = ([1, 2, 5, 10].find((n) => n * size >= raw) ?? 10) * size;
   const bottom = box.top + box.height;

@@ -13,6 +13,7 @@ import { groupsOf, type Points, type Stretches, type TrackData, type TrackMeta, 
 
 const WAIT_MS = 60;
 const MOST_PX = 4096;
+const MOST_SWITCHES = 5;
 const SHARED_AXIS = 'time (s)';
 
 /** Show the series that `get` answers for. */
@@ -139,14 +140,16 @@ class Traces {
       if (this.#groups.size > 1) made.push(el('label', {}, box, ` ${group}`));
       if (tracks.length > 1) made.push(this.#menu(group, tracks));
     }
-    return made;
+    if (this.#groups.size <= MOST_SWITCHES) return made;
+    return [el('details', { class: 'pop' }, el('summary', { class: 'button', text: `${this.#groups.size} groups` }), el('div', { class: 'switches' }, ...made))];
   }
 
   #menu(group: string, tracks: readonly TrackMeta[]): HTMLElement {
     const list = el('div', { class: 'checks' });
     const menu = el('details', { class: 'pop' }, el('summary', { class: 'button', text: `${grouped(tracks.length)} tracks` }), el('div', {}, list));
     menu.querySelector('summary')?.setAttribute('aria-label', `Which tracks of ${group}`);
-    menu.addEventListener('toggle', () => {
+    menu.addEventListener('toggle', (event) => {
+      event.stopPropagation();
       if (!menu.open) return;
       // Made when it is looked at: a probe has hundreds.
       const shown = new Set(this.#shown(group).map(({ name }) => name));

@@ -69,10 +69,17 @@ class Sweep:
         series = read_series(self.tree, self.response, scaled=False)
         values = series.to_numpy().astype(float)
         told = float(self.tree.attrs(f"{self.response}/data").get("conversion", 1.0))
-        middle = abs(float(np.nanmedian(values))) if values.size else 0.0
-        scale = next((s for s in (told, 1.0, 1e-3) if 0.01 <= middle * s <= 0.2), told)
+        scale = told
+        if self.is_current_clamp and values.size:
+            middle = abs(float(np.nanmedian(values)))
+            scale = next((s for s in (told, 1.0, 1e-3) if 0.01 <= middle * s <= 0.2), told)
         times = series["time"].to_numpy()
         return times - (times[0] if len(times) else 0.0), values * scale
+
+    def response_drawn(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return times in s from the beginning of the sweep, and the response in mV or pA."""
+        times, values = self.volts()
+        return times, values * (1e3 if self.is_current_clamp else 1e12)
 
     @cached_property
     def is_current_clamp(self) -> bool:
@@ -166,14 +173,14 @@ def sweep_visuals(tree: Tree, series: Mapping[str, str]) -> tuple[Visual, ...]:
     tracks: list[Track] = []
     longest = 0.0
     for n, sweep in enumerate(sweeps):
-        unit = "V" if sweep.is_current_clamp else "A"
+        unit = "mV" if sweep.is_current_clamp else "pA"
         tracks.append(
             Track(
                 name=f"sweep-{n}",
                 title=f"sweep {sweep.number}",
                 unit=unit,
-                group=f"response ({unit})",
-                read=sweep.volts,
+                group="response",
+                read=sweep.response_drawn,
                 shown=n % every == 0,
             )
         )
