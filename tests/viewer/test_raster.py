@@ -315,8 +315,9 @@ def until(page, expression: str, arg=None) -> None:
 COLOURS = """() => {
   const canvas = document.querySelector('.raster .view canvas');
   const { width, height } = canvas;
-  const data = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, width, height).data.buffer);
-  return new Set(data).size;
+  const copy = new OffscreenCanvas(width, height).getContext('2d');
+  copy.drawImage(canvas, 0, 0);
+  return new Set(new Uint32Array(copy.getImageData(0, 0, width, height).data.buffer)).size;
 }"""
 
 

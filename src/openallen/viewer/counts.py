@@ -9,6 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -159,7 +160,8 @@ def save_counts(counts: Counts, folder: Path, source: str) -> None:
         draft.replace(path)
     except OSError as error:
         _LOG.info("counts are not kept in %s: %s", folder, error)
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def load_counts(folder: Path, source: str) -> Counts | None:
