@@ -2,12 +2,9 @@
 import uPlot from 'uplot';
 import { el, framed } from './dom.js';
 import type { Span } from './span.js';
-import { timeGestures, timeText, timeTouch } from './span.js';
+import { GUTTER_PX, MARGIN_PX, timeGestures, timeText, timeTouch } from './span.js';
 import { colour, columns, extent, labelColour, type Stretches, type TrackData, type TrackMeta } from './traces-meta.js';
 
-/** Width of what stands left of the lines, the same for all that share the axis, in px. */
-export const GUTTER_PX = 104;
-export const MARGIN_PX = 12;
 const LANE_PX = 30;
 const LINE_PX = 104;
 const AXIS_PX = 40;
@@ -43,11 +40,7 @@ export class Chart {
     this.#sync = sync;
     this.#say = say;
     this.element = el('div', { class: 'chart', 'data-group': group });
-    const part = (x: number): number => {
-      const box = this.element.getBoundingClientRect();
-      return Math.min(1, Math.max(0, (x - box.left - GUTTER_PX) / Math.max(1, box.width - GUTTER_PX - MARGIN_PX)));
-    };
-    this.#ends.push(timeGestures(this.element, span, part), timeTouch(this.element, span, part));
+    this.#ends.push(timeGestures(this.element, span), timeTouch(this.element, span));
   }
 
   get tracks(): readonly TrackMeta[] {
@@ -123,7 +116,7 @@ export class Chart {
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
       scales: { x: { time: false }, y: this.#lanes ? { range: () => [-this.#tracks.length + 0.3, 0.9] } : {} },
       series: [{}, ...this.#tracks.map((track, i): uPlot.Series => ({
-        label: track.title, stroke: colour(i), width: 1, points: { show: false }, spanGaps: false,
+        label: track.title, stroke: colour(i), width: 1, points: { size: 4, space: 12 }, spanGaps: false,
       }))],
       axes: [
         this.#axis === null

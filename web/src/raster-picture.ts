@@ -1,9 +1,8 @@
 /** Draws spikes: counts as colours from afar, single spikes from close, one row for each unit. */
-import { GUTTER_PX, MARGIN_PX } from './chart.js';
 import { lut } from './colours.js';
 import { clamp, el, fitCanvas } from './dom.js';
 import type { Counts, Spikes } from './raster-meta.js';
-import type { Span } from './span.js';
+import { GUTTER_PX, MARGIN_PX, partOf, type Span } from './span.js';
 import { labelColour, PALETTE, type Stretches } from './traces-meta.js';
 
 const AXIS_PX = 40;
@@ -36,10 +35,7 @@ export class RasterPicture {
   }
 
   /** Which part of the window a place on screen is. */
-  readonly part = (clientX: number): number => {
-    const box = this.canvas.getBoundingClientRect();
-    return clamp((clientX - box.left - GUTTER_PX) / Math.max(1, box.width - GUTTER_PX - MARGIN_PX), 0, 1);
-  };
+  readonly part = partOf(this.canvas);
 
   /** The unit at a place on screen. */
   unit(clientY: number): number | null {

@@ -151,8 +151,8 @@ class Raster {
   }
 
   #listen(): void {
-    const { canvas, part } = this.#picture;
-    this.#ends.push(timeGestures(canvas, this.#span, part), timeTouch(canvas, this.#span, part));
+    const { canvas } = this.#picture;
+    this.#ends.push(timeGestures(canvas, this.#span), timeTouch(canvas, this.#span));
     this.#span.on(() => {
       this.#moved();
       this.#picture.draw();

@@ -26,7 +26,7 @@ export class SpanList {
       el('div', { class: 'group' }, el('h3', { text: 'Go to' }), labelled('', list)),
       el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Stretches of time' },
         el('table', {},
-          el('thead', {}, el('tr', {}, ...['', 'start (s)', 'length (s)', ''].map((text) => el('th', { scope: 'col', text })))), this.#body)),
+          el('thead', {}, el('tr', {}, ...['#', 'start (s)', 'length (s)', 'what'].map((text) => el('th', { scope: 'col', text })))), this.#body)),
       this.#said);
     list.setAttribute('aria-label', 'Which stretches of time');
     void this.#load(first.name);

@@ -3,6 +3,9 @@ import type { Bus } from './bus.js';
 import { clamp } from './dom.js';
 import type { State } from './state.js';
 
+/** Width of what stands left of the time, the same for all that share the axis, and right of it, in px. */
+export const GUTTER_PX = 104;
+export const MARGIN_PX = 12;
 const LEAST = 1e-7;
 const WRITE_DECIMALS = 4;
 
@@ -95,10 +98,19 @@ export class Span {
   }
 }
 
-/** Wheel and keys on an element that shows time; `part` says where along the window a place on screen is. */
-export function timeGestures(on: HTMLElement, span: Span, part: (clientX: number) => number): () => void {
+/** Which part of the window, from 0 to 1, a place on an element is. */
+export const partOf = (on: HTMLElement) => (clientX: number): number => {
+  const box = on.getBoundingClientRect();
+  return clamp((clientX - box.left - GUTTER_PX) / Math.max(1, box.width - GUTTER_PX - MARGIN_PX), 0, 1);
+};
+
+/** Wheel and keys on an element that shows time. */
+export function timeGestures(on: HTMLElement, span: Span): () => void {
   const end = new AbortController();
+  const part = partOf(on);
   on.addEventListener('wheel', (event) => {
+    // Over the names at the left, the page scrolls.
+    if (event.clientX < on.getBoundingClientRect().left + GUTTER_PX) return;
     event.preventDefault();
     const scale = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : 33;
     if (Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey)
@@ -128,8 +140,9 @@ export function timeGestures(on: HTMLElement, span: Span, part: (clientX: number
 }
 
 /** Fingers on an element that shows time: one moves, two zoom. A mouse is left to what the view makes of it. */
-export function timeTouch(on: HTMLElement, span: Span, part: (clientX: number) => number): () => void {
+export function timeTouch(on: HTMLElement, span: Span): () => void {
   const end = new AbortController();
+  const part = partOf(on);
   const down = new Map<number, number>();
   on.style.touchAction = 'pan-y';
   on.addEventListener('pointerdown', (event) => {

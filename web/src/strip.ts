@@ -1,7 +1,7 @@
 /** Rows of stretches and of events above the lines, on the same axis of time. */
-import { GUTTER_PX, MARGIN_PX, type Said } from './chart.js';
+import { type Said } from './chart.js';
 import { el, fitCanvas } from './dom.js';
-import { timeGestures, timeText, timeTouch, type Span } from './span.js';
+import { GUTTER_PX, MARGIN_PX, partOf, timeGestures, timeText, timeTouch, type Span } from './span.js';
 import { labelColour, type NamedMeta, type Points, type Stretches } from './traces-meta.js';
 
 const ROW_PX = 20;
@@ -27,11 +27,8 @@ export class Strip {
     this.#canvas.style.height = `${rows * ROW_PX + 4}px`;
     this.#canvas.setAttribute('aria-label', [...intervals, ...events].map(({ title }) => title).join(', '));
     this.element.append(this.#canvas);
-    const part = (x: number): number => {
-      const box = this.#canvas.getBoundingClientRect();
-      return Math.min(1, Math.max(0, (x - box.left - GUTTER_PX) / Math.max(1, box.width - GUTTER_PX - MARGIN_PX)));
-    };
-    this.#ends = [timeGestures(this.element, span, part), timeTouch(this.element, span, part)];
+    const part = partOf(this.#canvas);
+    this.#ends = [timeGestures(this.element, span), timeTouch(this.element, span)];
     this.#canvas.addEventListener('pointermove', (event) => this.#hover(event, part));
     this.#canvas.addEventListener('pointerleave', () => this.#say(null, ''));
     this.#canvas.addEventListener('click', (event) => this.#go(event, part));

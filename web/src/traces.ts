@@ -1,11 +1,11 @@
 /** The view of series over time: lines by group, stretches and events on one axis, cells on their image, responses. */
 import { Aligned } from './aligned.js';
 import { busOf, type Bus } from './bus.js';
-import { Chart, GUTTER_PX, MARGIN_PX } from './chart.js';
+import { Chart } from './chart.js';
 import { el, framed, grouped, onScheme, stage } from './dom.js';
 import { aborted, reason, type Get } from './get.js';
 import { Rois } from './rois.js';
-import { Span, timeText } from './span.js';
+import { GUTTER_PX, MARGIN_PX, Span, timeText } from './span.js';
 import { SpanList } from './span-list.js';
 import type { State, View } from './state.js';
 import { Strip } from './strip.js';
