@@ -56,7 +56,7 @@ export class Strip {
       const top = row * ROW_PX + 2;
       to.fillStyle = style.getPropertyValue('--dim');
       to.textAlign = 'right';
-      to.fillText(title.length > 15 ? `${title.slice(0, 14)}…` : title, GUTTER_PX - 8, top + ROW_PX / 2);
+      to.fillText(title.length > 14 ? `${title.slice(0, 13)}…` : title, GUTTER_PX - 8, top + ROW_PX / 2);
       to.save();
       to.beginPath();
       to.rect(GUTTER_PX, top, right - GUTTER_PX, ROW_PX);
