@@ -125,7 +125,7 @@ export class Chart {
             values: (_, ticks) => ticks.map((tick) => tick.toLocaleString('en-US', { maximumFractionDigits: 6 })) },
         {
           stroke: ink, font, size: GUTTER_PX - 18, gap: 6, ticks: { show: false }, grid: { stroke: grid, width: 1, show: !this.#lanes },
-          label: unit && unit !== title ? `${brief(title)} (${unit})` : brief(title), labelFont: font, labelSize: 18, labelGap: 0,
+          label: this.#lanes && this.#tracks.length < 4 ? '' : titled(title, unit), labelFont: font, labelSize: 18, labelGap: 0,
           ...(this.#lanes ? this.#laneAxis() : { space: 24 }),
         },
       ],
@@ -270,6 +270,12 @@ function near(data: TrackData | undefined, time: number): number | null {
 const brief = (title: string): string => {
   const text = title.split('/').at(-1) ?? title;
   return text.length > 15 ? `${text.slice(0, 14)}…` : text;
+};
+
+/** A title with its unit, where both fit. */
+const titled = (title: string, unit: string): string => {
+  const both = unit && unit !== title ? `${brief(title)} (${unit})` : brief(title);
+  return both.length > 18 ? brief(title) : both;
 };
 
 /** What tells a track from the others of its group, where there is little room. */
