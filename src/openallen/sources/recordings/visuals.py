@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.errors import OpenAllenError
 from openallen.visuals import RasterVisual, TableVisual, TracesVisual, Visual, channel_tracks
 
 if TYPE_CHECKING:
@@ -29,7 +31,11 @@ def visuals_of_recording(recording: Recording) -> tuple[Visual, ...]:
         The recording.
     """
     segments = range(min(len(recording.segments), _MOST_SEGMENTS))
-    found = [_segment(recording, n) for n in segments if recording.segments[n].shape[0]]
+    found = []
+    for n in segments:
+        # A segment whose times are damaged costs no other, and not the channels.
+        with suppress(OpenAllenError):
+            found += [_segment(recording, n)] if recording.segments[n].shape[0] else []
     table = TableVisual(name="channels", title="Channels", table=lambda: _channels(recording))
     return (*found, *_truth(recording), table)
 
