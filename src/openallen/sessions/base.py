@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pynwb import NWBFile
 
     from openallen.formats.nwb import Tree
+    from openallen.visuals import Visual
 
 __all__ = ["NwbSession", "Opener"]
 
@@ -116,6 +117,9 @@ class NwbSession:
 
     def _picture(self) -> str:
         return ""
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        return ()
 
     def _told(self) -> dict[str, object]:
         try:

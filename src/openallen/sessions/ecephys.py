@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from openallen.formats.nwb import Tree
+    from openallen.visuals import Visual
 
 __all__ = ["BehaviorEcephysSession"]
 
@@ -339,6 +340,11 @@ class BehaviorEcephysSession(BehaviorSession):
                 tree.close()
         self._lfp_trees.clear()
         super().close()
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sessions.unit_visuals import ecephys_visuals
+
+        return ecephys_visuals(self)
 
     def _facts(self) -> dict[str, object]:
         told = super()._facts()

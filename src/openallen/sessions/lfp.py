@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from openallen.formats.nwb import Tree
+    from openallen.visuals import Visual
 
 __all__ = ["ProbeLfp", "csd_array", "lfp_array", "lfp_probe"]
 
@@ -272,6 +273,11 @@ class ProbeLfp(NwbSession):
     def _session_id(self) -> int | None:
         found = re.search(r"_lfp_(\d+)\.nwb$", self.path.name if self.path else self.name)
         return int(found[1]) if found else None
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sessions.unit_visuals import lfp_visuals
+
+        return lfp_visuals(self)
 
     def _facts(self) -> dict[str, object]:
         told, shape = self.metadata, self.tree.shape(f"{_place(self.probe_id)}/data")

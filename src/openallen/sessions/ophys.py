@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from openallen.visuals import Visual
+
 __all__ = ["BehaviorOphysExperiment", "Image"]
 
 _LOG = logging.getLogger("openallen.sessions")
@@ -462,6 +464,16 @@ class BehaviorOphysExperiment(BehaviorSession):
             "duration": self._duration_text(),
             "file": self.name,
         }
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sessions.cell_visuals import experiment_visuals
+
+        if not self.tree.has(_CELLS):
+            return super()._visuals()
+        cells = self._all_cells
+        rows = cells["valid_roi"].to_numpy(bool) if self._only_valid else slice(None)
+        masks = [n for n, shown in enumerate(cells["valid_roi"]) if shown or not self._only_valid]
+        return experiment_visuals(self, cells[rows], f"{_CELLS}/image_mask", masks)
 
     def _picture(self) -> str:
         from openallen.sessions.arrays import thumbnail

@@ -102,7 +102,7 @@ class Viewer:
     def __init__(self, settings: Settings, options: ViewerOptions) -> None:
         self.settings = settings
         self.items = Items(settings, options.places)
-        self.kinds = Kinds()
+        self.kinds = Kinds(settings.store / "views")
         self.listings = Listings(settings)
         token = Token(read_only=options.read_only)
         # Pages and small answers never wait for pictures that are being decoded.

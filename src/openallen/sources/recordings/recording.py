@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from openallen.visuals import Visual
+
 __all__ = ["Recording", "Segment", "Spikes"]
 
 
@@ -395,6 +397,11 @@ class Recording:
             for axis, low, high in zip("xyz", places.min(0), places.max(0), strict=False)
         ]
         return f"channel locations known ({', '.join(spans)})"
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.recordings.visuals import visuals_of_recording
+
+        return visuals_of_recording(self)
 
     def __repr__(self) -> str:
         return facts_text(self._title, self._more())
