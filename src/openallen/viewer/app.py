@@ -27,6 +27,7 @@ from openallen.viewer.items import Items, from_key
 from openallen.viewer.kinds import Kinds
 from openallen.viewer.pages import (
     Document,
+    compare_page,
     error_page,
     home_page,
     item_page,
@@ -93,6 +94,8 @@ def viewer_app(settings: Settings | None = None, options: ViewerOptions | None =
         Route("/list/{scheme}", viewer.listing),
         Route("/item/{what:path}", viewer.item),
         Route("/place/{what:path}", viewer.place),
+        Route("/compare", viewer.compare),
+        Route("/compare.json", viewer.compare),
         Route("/v/{key}/{name}/{path:path}", viewer.data),
         Route("/thumb/{key}", viewer.thumbnail),
         Route("/static/{version}/{name}", viewer.static),
@@ -163,6 +166,17 @@ class Viewer:
         """Return the page of a folder named on the command line."""
         what, as_json = _split(request.path_params["what"])
         return await self._item(request, f"place/{what}", as_json=as_json)
+
+    async def compare(self, request: Request) -> Response:
+        """Return the page of several grids side by side: ``/compare?of=ADDRESS&of=ADDRESS``."""
+
+        def made(_: Callable[[], bool]) -> Document:
+            each = request.query_params.getlist("of")
+            what = self.items.together(each)
+            return compare_page(what, each, self.items.get(what), self.kinds)
+
+        as_json = request.url.path.endswith(".json")
+        return await self._page(request, made, "", as_json=as_json)
 
     async def _item(self, request: Request, what: str, *, as_json: bool) -> Response:
         def made(_: Callable[[], bool]) -> Document:

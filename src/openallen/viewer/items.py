@@ -6,23 +6,26 @@ import base64
 import binascii
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from openallen import verbs
 from openallen.address import Address
-from openallen.errors import NotFoundError, OpenAllenError
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.settings import Settings
 from openallen.sources.facts import Facts
 from openallen.sources.opened import facts_of_opened
+from openallen.viewer.compared import compared
 from openallen.visuals import Visual, visuals_of
 
 __all__ = ["Item", "Items", "from_key", "to_key"]
 
 _OPEN: Final = 10
 _PLACE: Final = "place/"
+_COMPARED: Final = "compare/"
+_MOST_COMPARED: Final = 6
 
 
 def to_key(what: str) -> str:
@@ -115,8 +118,7 @@ class Items:
                 if what in self._open:
                     self._open.move_to_end(what)
                     return self._open[what]
-            thing = self._opened(what)
-            item = Item(what, thing, visuals_of(thing))
+            item = self._item(what)
             with self._lock:
                 self._open[what] = item
                 while len(self._open) > _OPEN:
@@ -133,6 +135,35 @@ class Items:
         """
         with self._lock:
             self._open.pop(what, None)
+
+    def _item(self, what: str) -> Item:
+        if what.startswith(_COMPARED):
+            each = what.removeprefix(_COMPARED).split(" ")
+            return Item(what, None, (compared([(one, self.get(one).visuals) for one in each]),))
+        thing = self._opened(what)
+        return Item(what, thing, visuals_of(thing))
+
+    @staticmethod
+    def together(each: Sequence[str]) -> str:
+        """Return what names several things that are compared.
+
+        Parameters
+        ----------
+        each
+            Their addresses.
+
+        Raises
+        ------
+        UsageError
+            If there are too few or too many.
+        """
+        if not 2 <= len(each) <= _MOST_COMPARED:
+            raise UsageError(
+                f"two to {_MOST_COMPARED} things are compared",
+                why=f"{len(each)} given",
+                hint="/compare?of=grid:69855739&of=grid:71587929",
+            )
+        return _COMPARED + " ".join(str(_checked(one)) for one in each)
 
     def _opened(self, what: str) -> Any:
         if what.startswith(_PLACE):

@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
     from openallen.sources.facts import Facts
 
-__all__ = ["Document", "error_page", "home_page", "item_page", "list_page", "rendered"]
+__all__ = [
+    "Document",
+    "compare_page",
+    "error_page",
+    "home_page",
+    "item_page",
+    "list_page",
+    "rendered",
+]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _SIDE: Final = frozenset({"cell"})
@@ -205,6 +213,29 @@ def item_page(what: str, facts: Facts, item: Item | None, why: str, kinds: Kinds
         "here": item is not None,
     }
     return Document(template="item.html", title=facts.address, data=data, shown=shown)
+
+
+def compare_page(what: str, each: Sequence[str], item: Item, kinds: Kinds) -> Document:
+    """Return the page of several things side by side.
+
+    Parameters
+    ----------
+    what
+        What names them together.
+    each
+        Their addresses.
+    item
+        Them, opened.
+    kinds
+        The kinds of views.
+    """
+    views = list(_views(what, item, kinds))
+    data = {
+        "of": list(each),
+        "visuals": [{k: view[k] for k in ("kind", "name", "title", "base")} for view in views],
+    }
+    shown = {"views": views, "each": [(one, item_path(one)) for one in each]}
+    return Document(template="compare.html", title=" and ".join(each), data=data, shown=shown)
 
 
 def _views(what: str, item: Item, kinds: Kinds) -> Iterator[dict[str, Any]]:

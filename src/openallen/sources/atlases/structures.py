@@ -453,6 +453,11 @@ class Structures(Collection[Structure]):
             "leaves": count_text(sum(s.id not in self._children for s in self._rows), "structure"),
         }
 
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.atlases.visuals import visuals_of_structures
+
+        return visuals_of_structures(self)
+
     def __repr__(self) -> str:
         return facts_text(f"ontology {self.graph_id}", self._facts())
 
