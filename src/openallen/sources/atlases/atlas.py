@@ -230,7 +230,7 @@ class Atlas:
             return self.volume(part)
         return self._read(part, self._files[part])
 
-    def part_of(self, volume: xr.DataArray) -> str:
+    def part_of(self, volume: Any) -> str:
         """Return what a volume that was read here is called; empty for one made from others."""
         return next((part for part, read in self._volumes.items() if read is volume), "")
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from openallen.visuals import Visual
+
 __all__ = ["Structure", "StructureLike", "Structures"]
 
 _COLOR: Final = re.compile(r"#?([0-9A-Fa-f]{6})")

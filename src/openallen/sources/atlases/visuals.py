@@ -257,7 +257,7 @@ def visuals_of_expression(grid: ExpressionGrid) -> tuple[Visual, ...]:
 
     def volumes(kinds: Sequence[str]) -> Iterator[Volume]:
         for kind in kinds:
-            yield _of_kind(grid, kind, lambda kind=kind: grid.volume(kind), grid.path_of(kind))
+            yield _of_kind(grid, kind, functools.partial(grid.volume, kind), grid.path_of(kind))
 
     made = (_of_data_set(grid, f, kinds, volumes(kinds)) for f, kinds in frames.items())
     return tuple(made)
@@ -279,7 +279,7 @@ def visuals_of_connectivity(grid: ConnectivityGrid) -> tuple[Visual, ...]:
 
     def volumes(parts: Sequence[tuple[str, int, Path]]) -> Iterator[Volume]:
         for kind, um, path in parts:
-            yield _of_kind(grid, kind, lambda k=kind, u=um: grid.volume(k, u or None), path)
+            yield _of_kind(grid, kind, functools.partial(grid.volume, kind, um or None), path)
 
     ordered = sorted(frames.items(), key=lambda item: -item[0][1][0])
     return tuple(

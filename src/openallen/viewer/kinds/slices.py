@@ -7,7 +7,8 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -224,7 +225,7 @@ class SlicesKind:
         return kept
 
     def _number(self, visual: SlicesVisual, kept: _Kept) -> None:
-        """Number the ids of all labels of a view, and pack them while they are in hand."""
+        """Find the ids of all labels of a view, and pack the labels while they are in hand."""
         import numpy as np
 
         labels = [volume for volume in visual.volumes if volume.labels]
@@ -331,10 +332,9 @@ def _remember(visual: SlicesVisual, volume: Volume, ids: Any, made: Packed) -> N
         try:
             with os.fdopen(file, "wb") as out:
                 out.write(_MARK + struct.pack("<I", zlib.crc32(body)) + body)
-            os.replace(name, path)
+            Path(name).replace(path)
         except OSError:
-            with suppress(OSError):
-                os.unlink(name)
+            Path(name).unlink(missing_ok=True)
 
 
 def _recalled(
@@ -366,8 +366,6 @@ def _recalled(
 
 
 def _with_middles(found: Packed, shape: tuple[int, int, int]) -> Packed:
-    from dataclasses import replace
-
     import numpy as np
 
     planes: Iterator[Any] = found.planes(shape)

@@ -193,7 +193,7 @@ def packed(
     """
     import numpy as np
 
-    read = volume.read() if values is None else values
+    read: NDArray[Any] = volume.read() if values is None else values
     if read.shape != visual.shape:
         raise UsageError("the volume has another shape", why=f"{read.shape}, not {visual.shape}")
     planes = numbered(read, ids) if volume.labels else (values_of(plane) for plane in read)
@@ -204,7 +204,7 @@ def packed(
     press = zlib.compressobj(level, wbits=31)
     parts, seen = [], _Seen(visual.shape, labels=volume.labels)
     for n, plane in enumerate(planes):
-        parts.append(press.compress(np.ascontiguousarray(plane)))
+        parts.append(press.compress(plane.tobytes()))
         seen.add(n, plane)
     body = b"".join([*parts, press.flush()])
     return Packed(body=body, dtype=dtype.name, range=seen.range, middles=seen.middles())
