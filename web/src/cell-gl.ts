@@ -27,7 +27,7 @@ void main(){gl_Position=m*vec4(ball.xyz+at*max(ball.w,3.*px*(m*vec4(ball.xyz,1.)
 const LINE = `in vec3 at;in vec3 colour;uniform mat4 m;out vec3 normal,tint;out float deep;
 void main(){gl_Position=m*vec4(at,1.);normal=vec3(.4,.6,.8);tint=colour;deep=gl_Position.w;}`;
 const SOLID = `in vec3 normal,tint;in float deep;uniform vec2 fog;uniform vec3 ground;out vec4 o;
-void main(){vec3 n=normalize(normal);float light=.45+.55*max(0.,dot(n,normalize(vec3(.4,.6,.8))))+.12*max(0.,-n.y);
+void main(){vec3 n=normalize(normal);float light=.58+.42*max(0.,dot(n,normalize(vec3(.4,.6,.8))))+.12*max(0.,-n.y);
 o=vec4(mix(tint*light,ground,clamp((deep-fog.x)/(fog.y-fog.x),0.,.62)),1.);}`;
 const SHEET = `in vec2 corner;uniform vec3 low,high;uniform mat4 m;void main(){gl_Position=m*vec4(mix(low,high,vec3(corner,0.)),1.);}`;
 const FLAT = `uniform vec4 colour;out vec4 o;void main(){o=vec4(colour.rgb*colour.a,colour.a);}`;

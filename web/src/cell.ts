@@ -2,7 +2,7 @@
 import { busOf, type Bus } from './bus.js';
 import { extentOf, onCanvas, project, turned, type Extent, type Orbit, type Projection } from './cell-camera.js';
 import { CellPainter, type Sheet } from './cell-gl.js';
-import { clamp, cssColour, el, fitCanvas, framed, grouped, onScheme } from './dom.js';
+import { clamp, cssColour, el, fitCanvas, framed, grouped, onScheme, stage } from './dom.js';
 import { aborted, reason, type Get } from './get.js';
 import { context, survive } from './gl.js';
 import { numbers, type State, type View } from './state.js';
@@ -64,7 +64,7 @@ class Cell {
     if (this.#gl) this.#painter = new CellPainter(this.#gl, nodes, this.#extent);
     else this.#said.textContent = 'This browser has no WebGL2: the reconstruction is drawn as lines, which turn more slowly.';
     root.dataset['painter'] = this.#gl ? 'webgl' : 'flat';
-    root.replaceChildren(el('div', { class: 'cell' }, this.#canvas), this.#key(), this.#said);
+    this.#ends.push(stage(root, el('div', { class: 'cell' }, this.#canvas, this.#key(), this.#said)));
     this.#listen();
     this.#ends.push(this.#bus.on('plane', (plane) => {
       this.#sheet = plane;
@@ -240,7 +240,6 @@ class Cell {
     this.#end.abort();
     for (const end of this.#ends) end();
     this.#gl?.getExtension('WEBGL_lose_context')?.loseContext();
-    this.#root.replaceChildren();
   }
 }
 

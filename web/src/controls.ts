@@ -15,7 +15,7 @@ export interface Doings {
 const LONG: readonly (readonly [Reduction, string])[] = [['min', 'minimum'], ['max', 'maximum'], ['mean', 'mean']];
 
 export class Controls {
-  readonly tools = el('div', { class: 'tools', role: 'toolbar', 'aria-label': 'How the stack is shown' });
+  readonly tools = el('div', { class: 'tools stack-tools', role: 'toolbar', 'aria-label': 'How the stack is shown' });
   /** Which projection the sides show; stands in the corner between them. */
   readonly corner = el('div', { class: 'corner' });
   readonly #settings: Settings;
@@ -41,7 +41,7 @@ export class Controls {
     this.#black = level(0);
     this.#white = level(1);
     const button = (text: string, title: string, onclick: () => void): HTMLElement =>
-      el('button', { type: 'button', class: 'btn', title, text, onclick });
+      el('button', { type: 'button', class: 'button', title, text, onclick });
     const left = el('div', { class: 'group' });
     if (meta.simulated) left.append(el('span', { class: 'tag warn', text: 'simulated' }));
     if (meta.planes.length > 1) left.append(this.#view(then));
@@ -90,7 +90,8 @@ export class Controls {
         settings.flat = how !== 'plane';
         if (settings.flat) settings.reduction = how as Reduction;
       })());
-    return labelled('Show', this.#show);
+    this.#show.setAttribute('aria-label', 'What is shown');
+    return this.#show;
   }
 
   #channels(then: (change: () => void) => () => void): HTMLElement {
@@ -118,12 +119,12 @@ export class Controls {
       for (const input of inputs) input.value = '0';
     });
     const offset = el('details', { class: 'pop' },
-      el('summary', { class: 'btn', text: 'Offset' }),
+      el('summary', { class: 'button', text: 'Offset' }),
       el('div', {},
         el('p', { text: 'Where the reconstruction’s origin lies in the stack is not published. Move it until its branches lie on those of the picture.' }),
         el('div', { class: 'group' },
           ...inputs.map((input, i) => labelled(['x', 'y', 'z'][i] ?? '', input)), 'µm',
-          el('button', { type: 'button', class: 'btn', text: 'Zero', onclick: zero }))));
+          el('button', { type: 'button', class: 'button', text: 'Zero', onclick: zero }))));
     offset.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') offset.open = false;
     });

@@ -18,6 +18,14 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
+/** Put a live view where the server's words and pictures are; returns what brings these back. */
+export function stage(root: HTMLElement, view: HTMLElement): () => void {
+  const fallback = root.querySelector(':scope > .fallback');
+  if (fallback) fallback.replaceWith(view);
+  else root.append(view);
+  return () => (fallback ? view.replaceWith(fallback) : view.remove());
+}
+
 /** A label around a control. */
 export const labelled = (text: string, control: HTMLElement): HTMLLabelElement => el('label', {}, `${text} `, control);
 

@@ -18,7 +18,7 @@ export class Slider {
     this.#meta = meta;
     this.#range = el('input', {
       type: 'range', min: 0, max: Math.max(0, meta.planes.length - 1), step: 1,
-      'aria-label': `${meta.z_label || 'Plane'}; the line above shows how sharp each one is`,
+      'aria-label': `${meta.z_label}; the line above shows how sharp each one is`,
       oninput: () => go(this.#range.valueAsNumber),
     });
     this.element = el('div', { class: 'slider' },
@@ -43,8 +43,8 @@ export class Slider {
     const { planes, z_label } = this.#meta;
     const at = planes[plane];
     this.#range.value = String(plane);
-    const what = (z_label || 'plane').toLowerCase();
-    const depth = at && Number.isFinite(at.z_um) && planes.length > 1 ? ` · ${at.z_um.toFixed(2)} µm` : '';
+    const what = z_label.toLowerCase();
+    const depth = at?.z_um != null && planes.length > 1 ? ` · ${at.z_um.toFixed(2)} µm` : '';
     const text = `${what} ${plane + 1} of ${planes.length}${depth}${at?.key === null ? ' · not here yet' : ''}`;
     this.#where.textContent = text;
     this.#range.setAttribute('aria-valuetext', text);

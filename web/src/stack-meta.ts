@@ -4,7 +4,8 @@ import type { Want } from './tiles.js';
 
 export interface Plane {
   label: string;
-  z_um: number;
+  /** Depth; null where it is not known. */
+  z_um: number | null;
   /** Names the plane's bytes; null while it has not been fetched. */
   key: string | null;
 }
@@ -26,6 +27,17 @@ export interface StackMeta {
   channels: readonly { name: string; window: readonly [number, number] }[];
   cell: string | null;
   complete: boolean;
+}
+
+/** The answer of `meta.json`, with what an older server leaves out. */
+export function readMeta(answer: unknown): StackMeta {
+  const meta = answer as StackMeta;
+  const tile_px = meta.tile_px || 512;
+  const levels = Math.ceil(Math.log2(Math.max(1, Math.max(meta.width_px, meta.height_px) / tile_px))) + 1;
+  return {
+    ...meta, tile_px, levels: meta.levels || levels, overviews: meta.overviews ?? [], channels: meta.channels ?? [],
+    address: meta.address || meta.title || 'stack', z_label: meta.z_label || 'plane',
+  };
 }
 
 export type Reduction = 'min' | 'max' | 'mean';

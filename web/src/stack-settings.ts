@@ -63,6 +63,12 @@ export class Settings {
     };
   }
 
+  /** The sides show one channel, in gray where the plane shows several. */
+  get sideLook(): Look {
+    const look = this.look(this.active);
+    return this.channel === null ? { ...look, map: 'gray' } : look;
+  }
+
   /** Write down what differs from the start. */
   save(): void {
     const put = (name: string, value: string, start: string): void => this.#state.set(name, value === start ? null : value);

@@ -1,16 +1,17 @@
 /** The view of an image stack: one plane to zoom into, a slider through the others, and the stack's sides. */
 import { busOf, type Bus } from './bus.js';
 import { Controls } from './controls.js';
-import { clamp, cssColour, el, fitCanvas, framed, onScheme } from './dom.js';
+import { clamp, cssColour, el, framed, onScheme, stage } from './dom.js';
+import { Eye } from './eye.js';
 import { aborted, reason, type Get } from './get.js';
 import { gestures } from './gestures.js';
 import { FlatPainter } from './paint-2d.js';
 import { GlPainter } from './paint-gl.js';
 import { composed, download, scaleBar, type Bar } from './picture.js';
 import { Projections, type Cross } from './projections.js';
-import { autoWindow, type Camera, type Layer, type Painter, type Placed, type Scene } from './scene.js';
+import { autoWindow, type Layer, type Painter, type Placed, type Scene } from './scene.js';
 import { Slider } from './slider.js';
-import { around, aspect, fetched, fitting, leftovers, levelAt, overviews, tiles, wants, type Seen, type StackMeta } from './stack-meta.js';
+import { around, fetched, leftovers, levelAt, overviews, readMeta, wants, type Seen, type StackMeta } from './stack-meta.js';
 import { Settings } from './stack-settings.js';
 import { numbers, type State, type View } from './state.js';
 import { readSwc, segments } from './swc.js';
@@ -21,7 +22,6 @@ const HELD_BYTES = { webgl: 256e6, flat: 192e6 };
 const AHEAD_BYTES = 96e6;
 const POLL_MS = 3000;
 const START_WAIT_MS = 300;
-const MOST_ZOOM = 32;
 const CANVAS_LABEL = 'A plane of the stack. Arrow keys change the plane, plus and minus zoom, zero shows all, shift and arrows move';
 
 /** Show the stack that `get` answers for. */
@@ -30,7 +30,7 @@ export function mount(root: HTMLElement, get: Get, state: State): View {
   let stack: Stack | null = null;
   const start = async (): Promise<void> => {
     const focus = get('focus.json', { signal: end.signal }).then((answer) => answer.json() as Promise<Focus>).catch(() => null);
-    const meta = (await (await get('meta.json', { signal: end.signal })).json()) as StackMeta;
+    const meta = readMeta(await (await get('meta.json', { signal: end.signal })).json());
     const soon = state.get('plane') ? null : await Promise.race([focus, new Promise<null>((then) => setTimeout(then, START_WAIT_MS, null))]);
     if (end.signal.aborted) return;
     stack = new Stack(root, get, state, meta, soon);
@@ -64,6 +64,7 @@ class Stack {
   readonly #bar = el('div', { class: 'scale', 'aria-hidden': 'true' }, el('i'), el('b'));
   readonly #notice = el('p', { class: 'notice', role: 'status', hidden: true });
   readonly #lines = [el('i', { class: 'cross across', hidden: true }), el('i', { class: 'cross down', hidden: true })] as const;
+  readonly #eye: Eye;
   readonly #painter: Painter;
   readonly #tiles: Tiles;
   readonly #slider: Slider;
@@ -71,8 +72,6 @@ class Stack {
   readonly #ends: (() => void)[] = [];
   readonly #draw = framed(() => this.#paint());
   #meta: StackMeta;
-  #camera: Camera = { x: 0, y: 0, sx: 0, sy: 0 };
-  #fitted = true;
   #plane: number;
   #direction = 1;
   /** What was last painted; stays until something of what is wanted is here. */
@@ -92,6 +91,10 @@ class Stack {
     this.#bus = busOf(root);
     const settings = (this.#settings = new Settings(meta, state));
     this.#plane = this.#first(focus);
+    this.#eye = new Eye(this.#canvas, meta, state, () => {
+      this.#touched = true;
+      this.#ask();
+    });
     const [x, y] = numbers(state.get('cross'), 2) ?? [];
     this.#cross = { x: x ?? meta.width_px / 2, y: y ?? meta.height_px / 2, plane: this.#plane };
     const gl = GlPainter.on(this.#canvas, meta.colour, () => this.#tiles.forget());
@@ -101,7 +104,7 @@ class Stack {
     this.#slider = new Slider(meta, (plane) => this.#go(plane));
     this.#sides = new Projections(meta, get, this.#draw, (to) => this.#point(to));
     const controls = new Controls(meta, settings, {
-      changed: () => this.#changed(), auto: () => this.#auto(controls), fit: () => this.#fit(), save: () => void this.#save(),
+      changed: () => this.#changed(), auto: () => this.#auto(controls), fit: () => this.#eye.fit(), save: () => void this.#save(),
     });
     this.#build(controls);
     this.#listen();
@@ -117,7 +120,7 @@ class Stack {
     const asked = Number(this.#state.get('plane'));
     if (asked) return clamp(Math.round(asked) - 1, 0, Math.max(0, planes.length - 1));
     const best = sharpest(focus);
-    if (best >= 0) return best;
+    if (best >= 0 && best < planes.length) return best;
     const here = planes.flatMap((plane, i) => (plane.key === null ? [] : [i]));
     return here[here.length >> 1] ?? planes.length >> 1;
   }
@@ -125,20 +128,20 @@ class Stack {
   #build(controls: Controls): void {
     this.#place.append(this.#bar, this.#notice, ...this.#lines);
     const single = this.#meta.planes.length < 2;
-    const views = el('div', { class: single ? 'views single' : 'views' }, this.#place);
-    if (!single) views.append(this.#sides.canvases.yz, this.#sides.canvases.xz, controls.corner);
-    this.#root.replaceChildren(el('div', { class: 'stack' }, controls.tools, views, this.#slider.element));
-    this.#restore();
+    const panes = el('div', { class: single ? 'panes single' : 'panes' }, this.#place);
+    if (!single) panes.append(this.#sides.canvases.yz, this.#sides.canvases.xz, controls.corner);
+    this.#ends.push(stage(this.#root, el('div', { class: 'stack' }, panes, this.#slider.element)));
+    this.#ends.push(this.#putTools(controls.tools));
+    this.#eye.restore();
+    this.#background = cssColour(this.#place, '--pic');
   }
 
-  #restore(): void {
-    const [zoom] = numbers(this.#state.get('zoom'), 1) ?? [];
-    const at = numbers(this.#state.get('at'), 2);
-    this.#size();
-    if (!zoom || !at) return;
-    this.#fitted = false;
-    const sx = zoom * this.#dense;
-    this.#camera = { x: at[0] ?? 0, y: at[1] ?? 0, sx, sy: sx * aspect(this.#meta) };
+  /** Above the stack; in the page's own bar where the stack has the page to itself, which leaves more for the picture. */
+  #putTools(tools: HTMLElement): () => void {
+    const bar = this.#root.matches('.views > .visual:only-child') && document.querySelector('header.top > .tools');
+    if (bar) bar.prepend(tools);
+    else this.#place.parentElement?.before(tools);
+    return () => tools.remove();
   }
 
   #listen(): void {
@@ -152,34 +155,23 @@ class Stack {
       onScheme(() => (this.#size(), this.#slider.draw(), this.#draw())),
       this.#bus.on('branch', ({ x_um, y_um, z_um }) => this.#toBranch(x_um, y_um, z_um)),
       gestures(this.#canvas, {
-        pan: (dx, dy) => this.#move({ ...this.#camera, x: this.#camera.x - (dx * this.#dense) / this.#camera.sx, y: this.#camera.y - (dy * this.#dense) / this.#camera.sy }),
-        zoom: (factor, x, y) => this.#zoom(factor, x, y),
-        fit: () => this.#fit(),
+        pan: (dx, dy) => this.#eye.pan(dx, dy),
+        zoom: (factor, x, y) => this.#eye.zoom(factor, x, y),
+        fit: () => this.#eye.fit(),
         step: (by) => this.#go(this.#plane + by),
         end: (which) => this.#go(which ? this.#meta.planes.length - 1 : 0),
-        tap: (x, y) => this.#point(this.#under(x, y)),
-        hover: (x, y) => this.#over(x, y),
+        tap: (x, y) => this.#point(this.#eye.under(x, y)),
+        hover: (x, y) => {
+          this.#hover = x === null || y === null ? null : this.#eye.under(x, y);
+          this.#draw();
+        },
       }),
     );
   }
 
-  /** Device pixels for a CSS pixel. */
-  get #dense(): number {
-    return this.#canvas.width / Math.max(1, this.#canvas.clientWidth);
-  }
-
-  get #room(): readonly [number, number] {
-    return [this.#canvas.width, this.#canvas.height];
-  }
-
   #size(): void {
-    const before = this.#dense;
     this.#background = cssColour(this.#place, '--pic');
-    if (fitCanvas(this.#canvas) && !this.#fitted && before !== this.#dense) {
-      const by = this.#dense / before;
-      this.#camera = { ...this.#camera, sx: this.#camera.sx * by, sy: this.#camera.sy * by };
-    }
-    if (this.#fitted) this.#camera = fitting(this.#meta, ...this.#room);
+    this.#eye.size();
     // At once, not in the next frame: a canvas is blank once its size has changed.
     this.#paint();
   }
@@ -194,42 +186,6 @@ class Stack {
     this.#state.set('plane', String(next + 1));
     this.#tell();
     this.#ask();
-  }
-
-  #move(camera: Camera, fitted = false): void {
-    const { width_px, height_px } = this.#meta;
-    this.#touched = true;
-    this.#fitted = fitted;
-    this.#camera = { ...camera, x: clamp(camera.x, 0, width_px), y: clamp(camera.y, 0, height_px) };
-    this.#state.set('zoom', fitted ? null : String(Number((camera.sx / this.#dense).toPrecision(4))));
-    this.#state.set('at', fitted ? null : `${Math.round(this.#camera.x)},${Math.round(this.#camera.y)}`);
-    this.#ask();
-  }
-
-  #fit(): void {
-    this.#move(fitting(this.#meta, ...this.#room), true);
-  }
-
-  #zoom(factor: number, x = this.#canvas.clientWidth / 2, y = this.#canvas.clientHeight / 2): void {
-    const { camera: now, dense } = { camera: this.#camera, dense: this.#dense };
-    const least = Math.min(fitting(this.#meta, ...this.#room).sx / 2, dense);
-    const sx = clamp(now.sx * factor, least, MOST_ZOOM * dense);
-    const [dx, dy] = [x * dense - this.#room[0] / 2, y * dense - this.#room[1] / 2];
-    const sy = sx * aspect(this.#meta);
-    this.#move({ x: now.x + dx / now.sx - dx / sx, y: now.y + dy / now.sy - dy / sy, sx, sy });
-  }
-
-  #under(x: number, y: number): { x: number; y: number } {
-    const { camera, dense } = { camera: this.#camera, dense: this.#dense };
-    return {
-      x: (x * dense - this.#room[0] / 2) / camera.sx + camera.x,
-      y: (y * dense - this.#room[1] / 2) / camera.sy + camera.y,
-    };
-  }
-
-  #over(x: number | null, y: number | null): void {
-    this.#hover = x === null || y === null ? null : this.#under(x, y);
-    this.#draw();
   }
 
   /** Put the crosshair somewhere. */
@@ -247,16 +203,16 @@ class Stack {
     const { pixel_um, planes } = this.#meta;
     if (!pixel_um) return;
     const [ox, oy, oz] = this.#settings.offset_um;
-    const off = planes.map((plane) => Math.abs(plane.z_um - z_um - oz));
+    const off = planes.map((plane) => Math.abs((plane.z_um ?? Infinity) - z_um - oz));
     this.#point({ x: (x_um + ox) / pixel_um[0], y: (y_um + oy) / pixel_um[1], plane: off.indexOf(Math.min(...off)) });
-    if (!this.#fitted) this.#move({ ...this.#camera, x: this.#cross.x, y: this.#cross.y });
+    if (!this.#eye.fitted) this.#eye.centre(this.#cross.x, this.#cross.y);
   }
 
   /** Tell the cell beside which plane is shown, in its own frame. */
   #tell(): void {
     const { pixel_um, planes, width_px, height_px } = this.#meta;
     const plane = planes[this.#plane];
-    if (!pixel_um || !plane) return;
+    if (!pixel_um || plane?.z_um == null) return;
     const [x, y, z] = this.#settings.offset_um;
     this.#bus.emit('plane', {
       z_um: plane.z_um - z, rect_um: [-x, -y, width_px * pixel_um[0] - x, height_px * pixel_um[1] - y],
@@ -281,7 +237,7 @@ class Stack {
   }
 
   #wants(channel: number): Want[] {
-    return wants(this.#meta, this.#seen(channel), this.#camera, this.#room);
+    return wants(this.#meta, this.#seen(channel), this.#eye.camera, this.#eye.room);
   }
 
   /** What the reader is likely to want next: the planes beside this one as they are shown, and all others coarsely. */
@@ -294,14 +250,14 @@ class Stack {
     const coarse = (planes: readonly number[]): Want[] =>
       planes.flatMap((plane) => channels.flatMap((channel) => overviews(meta, this.#seen(channel, plane, false))));
     const beside = others.slice(0, 2).flatMap((plane) =>
-      channels.flatMap((channel) => wants(meta, this.#seen(channel, plane, false), this.#camera, this.#room)));
+      channels.flatMap((channel) => wants(meta, this.#seen(channel, plane, false), this.#eye.camera, this.#eye.room)));
     const most = Math.floor(AHEAD_BYTES / each / channels.length);
     return [...coarse(others.slice(0, 8)), ...(this.#settings.flat ? [] : beside), ...coarse(others.slice(8, most))];
   }
 
   #pictures(seen: Seen): Placed[] {
-    const all = wants(this.#meta, seen, this.#camera, this.#room);
-    const old = leftovers(this.#meta, seen, this.#camera, this.#room);
+    const all = wants(this.#meta, seen, this.#eye.camera, this.#eye.room);
+    const old = leftovers(this.#meta, seen, this.#eye.camera, this.#eye.room);
     const ordered = [...all.filter((want) => want.whole), ...old, ...all.filter((want) => !want.whole)];
     return ordered.flatMap((want) => this.#tiles.held(want) ?? []);
   }
@@ -319,41 +275,39 @@ class Stack {
   #scene(): Scene {
     const { pixel_um, planes } = this.#meta;
     const { offset_um, reconstruction } = this.#settings;
-    const scene: Scene = { camera: this.#camera, layers: this.#layers(), overlay: null, background: this.#background };
+    const scene: Scene = { camera: this.#eye.camera, layers: this.#layers(), overlay: null, background: this.#background };
     const shown = planes[this.#shown?.plane ?? this.#plane];
-    if (!this.#cell || !reconstruction || !pixel_um || !shown) return scene;
+    if (!this.#cell || !reconstruction || !pixel_um || shown?.z_um == null) return scene;
     const depth_um = this.#shown?.flat ? 1e9 : 3 * spacing(this.#meta);
     return { ...scene, overlay: { segments: this.#cell, pixel_um, offset_um, z_um: shown.z_um, depth_um } };
   }
 
   #paint(): void {
-    if (!this.#canvas.clientWidth || !this.#camera.sx) return;
+    if (!this.#canvas.clientWidth || !this.#eye.camera.sx) return;
     this.#painter.paint(this.#scene());
     const cross = { ...this.#cross, ...this.#hover };
-    this.#sides.draw({ camera: this.#camera, canvas: this.#room, look: this.#settings.look(this.#settings.active), cross });
+    this.#sides.draw({ camera: this.#eye.camera, canvas: this.#eye.room, look: this.#settings.sideLook, cross });
     const bar = this.#scale();
     (this.#bar.firstChild as HTMLElement).style.width = `${bar.length_px}px`;
     (this.#bar.lastChild as HTMLElement).textContent = bar.text;
     this.#crosshair();
-    this.#slider.say(this.#cursor(cross), percent(this.#camera.sx / this.#dense));
+    this.#slider.say(this.#cursor(cross), percent(this.#eye.scale));
     this.#status();
   }
 
   #scale(): Bar {
-    const image_px = this.#dense / this.#camera.sx;
+    const image_px = 1 / this.#eye.scale;
     const { pixel_um } = this.#meta;
     return scaleBar(pixel_um && pixel_um[0] * image_px, image_px, 120);
   }
 
   #crosshair(): void {
-    const { camera, dense } = { camera: this.#camera, dense: this.#dense };
     const set = this.#state.get('cross') !== null;
-    const x = ((this.#cross.x - camera.x) * camera.sx + this.#room[0] / 2) / dense;
-    const y = ((this.#cross.y - camera.y) * camera.sy + this.#room[1] / 2) / dense;
+    const [x, y] = this.#eye.over(this.#cross.x, this.#cross.y).map((px) => Math.round(px / this.#eye.dense));
     const [across, down] = this.#lines;
     across.hidden = down.hidden = !set;
-    across.style.transform = `translateY(${Math.round(y)}px)`;
-    down.style.transform = `translateX(${Math.round(x)}px)`;
+    across.style.transform = `translateY(${y ?? 0}px)`;
+    down.style.transform = `translateX(${x ?? 0}px)`;
   }
 
   #cursor({ x, y }: Cross): string {
@@ -371,7 +325,7 @@ class Stack {
     if (this.#notice.textContent !== (text ?? '')) this.#notice.textContent = text ?? '';
     const first = this.#shown?.plane === this.#plane && this.#shown.flat === this.#settings.flat;
     this.#root.dataset['plane'] = String(this.#plane + 1);
-    this.#root.dataset['level'] = String(levelAt(this.#camera, this.#meta));
+    this.#root.dataset['level'] = String(levelAt(this.#eye.camera, this.#meta));
     this.#root.dataset['state'] = !here ? 'gap' : !first ? 'loading' : this.#tiles.settled ? 'whole' : 'first';
   }
 
@@ -384,7 +338,7 @@ class Stack {
   sharpness({ focus }: Focus): void {
     this.#slider.focus = focus;
     const best = sharpest({ focus });
-    if (this.#touched || this.#state.get('plane') || best < 0 || best === this.#plane) return;
+    if (this.#touched || this.#state.get('plane') || best < 0 || best >= this.#meta.planes.length || best === this.#plane) return;
     this.#go(best);
     this.#state.set('plane', null);
     this.#touched = false;
@@ -405,7 +359,7 @@ class Stack {
     this.#ends.push(() => clearInterval(timer));
     const again = async (): Promise<void> => {
       if (document.hidden) return;
-      const meta = (await (await this.#get('meta.json')).json()) as StackMeta;
+      const meta = readMeta(await (await this.#get('meta.json')).json());
       if (meta.complete) clearInterval(timer);
       if (fetched(meta) === fetched(this.#meta) || meta.planes.length !== this.#meta.planes.length) return;
       this.#meta = this.#slider.meta = meta;
@@ -416,17 +370,9 @@ class Stack {
 
   /** Black and white from what is on screen, for each channel shown. */
   #auto(controls: Controls): void {
-    const { camera } = this.#camera.sx ? { camera: this.#camera } : { camera: fitting(this.#meta, ...this.#room) };
-    const [w, h] = this.#room;
-    const edge = (at: number, middle: number, scale: number, room: number): number =>
-      clamp(Math.round((at - middle) * scale + room / 2), 0, room);
-    const rect = [
-      edge(0, camera.x, camera.sx, w), edge(0, camera.y, camera.sy, h),
-      edge(this.#meta.width_px, camera.x, camera.sx, w), edge(this.#meta.height_px, camera.y, camera.sy, h),
-    ] as const;
     const scene = this.#scene();
     scene.layers.forEach((layer, i) => {
-      const window = autoWindow(this.#painter.histogram(scene, layer, rect));
+      const window = autoWindow(this.#painter.histogram(scene, layer, this.#eye.visible));
       const channel = this.#settings.channels[i];
       if (window && channel !== undefined) this.#settings.windows[channel] = window;
     });
@@ -440,11 +386,11 @@ class Stack {
     const at = planes[this.#plane];
     const where = this.#settings.flat
       ? `${this.#settings.reduction} of ${fetched(this.#meta)} planes`
-      : `plane ${this.#plane + 1} of ${planes.length}, ${at?.z_um.toFixed(2) ?? '?'} µm`;
-    const middle = this.#cursor({ ...this.#camera, plane: this.#plane });
-    const pixel = pixel_um ? `, ${pixel_um[0]} µm a pixel` : '';
+      : `plane ${this.#plane + 1} of ${planes.length}${at?.z_um == null ? '' : `, ${at.z_um.toFixed(2)} µm`}`;
+    const middle = this.#cursor({ ...this.#eye.camera, plane: this.#plane });
+    const pixel = pixel_um ? `, ${Number(pixel_um[0].toPrecision(4))} µm a pixel` : '';
     this.#paint(); // WebGL keeps a picture only until the browser has shown it
-    const picture = composed(this.#canvas, this.#dense, this.#scale(), [
+    const picture = composed(this.#canvas, this.#eye.dense, this.#scale(), [
       `${address}${simulated ? ' (simulated)' : ''} · ${where}`, `middle at ${middle}${pixel} · ${this.#settings.map}`,
     ]);
     await download(picture, `${address}-plane-${this.#plane + 1}`).catch((error: unknown) => this.#came(reason(error)));
@@ -457,7 +403,6 @@ class Stack {
     this.#sides.destroy();
     this.#tiles.destroy();
     this.#painter.destroy();
-    this.#root.replaceChildren();
   }
 }
 
@@ -469,7 +414,8 @@ function sharpest(focus: Focus | null): number {
 
 /** Usual distance between planes, in µm. */
 function spacing({ planes }: StackMeta): number {
-  const steps = planes.slice(1).map((plane, i) => Math.abs(plane.z_um - (planes[i]?.z_um ?? 0)));
+  const depths = planes.flatMap(({ z_um }) => z_um ?? []);
+  const steps = depths.slice(1).map((depth, i) => Math.abs(depth - (depths[i] ?? 0)));
   return steps.sort((a, b) => a - b)[steps.length >> 1] || 1;
 }
 
