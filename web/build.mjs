@@ -12,7 +12,7 @@ const source = join(here, 'src');
 const target = join(here, '..', 'src', 'openallen', 'viewer', 'static');
 
 // One ES module for each kind of view; what several share goes into chunks beside them.
-const KINDS = ['page', 'stack', 'cell', 'slices', 'traces', 'raster', 'table', 'graph', 'jobs'];
+const KINDS = ['page', 'stack', 'cell', 'slices', 'traces', 'raster', 'table', 'graph', 'tree', 'jobs'];
 // These must stand in one file, since they are loaded from a string (the notebook) and can import nothing.
 const ALONE = ['widget'];
 

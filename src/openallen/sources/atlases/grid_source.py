@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -186,6 +187,7 @@ class GridSource(Source):
 
     def open(self, address: Address, **options: Any) -> Grid:
         """Open a grid that was fetched into the store; `include` and `resolution` must be in it."""
+        from openallen.sources.atlases.atlas import Atlas
         from openallen.sources.atlases.grids import open_grid
         from openallen.sources.atlases.models import OUTLINED
 
@@ -200,7 +202,7 @@ class GridSource(Source):
         grid.cache = self.context.settings.store / "views"
         space = OUTLINED.get(grid.data_set.reference_space_id or 0) if grid.data_set else None
         if space:
-            grid.outlines = self.context.folder(Address("atlas", space))
+            grid.outlines = partial(Atlas, self.context.folder(Address("atlas", space)))
         return grid
 
     @classmethod

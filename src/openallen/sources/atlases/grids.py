@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from openallen.sources.atlases.atlas import Atlas
     from openallen.visuals import Visual
 
 __all__ = ["ConnectivityGrid", "ExpressionGrid", "facts_name", "grid_name", "open_grid"]
@@ -56,8 +57,8 @@ class _Grid:
         self.files = tuple(files)
         ids = {m["id"] for p in files if (m := _NAME.fullmatch(p.name))}
         self.data_set_id = int(next(iter(ids))) if len(ids) == 1 else None
-        # The folder of the atlas of its reference space, and where views keep what they made.
-        self.outlines: Path | None = None
+        # Opens the atlas of its reference space; and where views keep what they made.
+        self.outlines: Callable[[], Atlas] | None = None
         self.cache: Path | None = None
 
     @functools.cached_property

@@ -202,7 +202,7 @@ class AtlasSource(Source):
     def open(self, address: Address, **options: Any) -> Atlas | xr.DataArray:
         """Open an atlas that was fetched into the store, or one volume of it."""
         from openallen.sources.atlases.atlas import Atlas
-        from openallen.sources.atlases.visuals import look_of_part
+        from openallen.sources.atlases.looks import look_of_part
 
         _, plain = self.options(NoOptions, address, options)
         folder = self.context.folder(plain)
@@ -235,8 +235,8 @@ class AtlasSource(Source):
     def open_place(self, place: Place, **options: Any) -> Atlas | xr.DataArray:
         """Open a folder that was fetched, or the volume of one file."""
         from openallen.sources.atlases.atlas import Atlas
+        from openallen.sources.atlases.looks import look_of_volume
         from openallen.sources.atlases.places import open_lone
-        from openallen.sources.atlases.visuals import look_of_volume
 
         self.no_options(options, place.name)
         assert place.path is not None

@@ -21,7 +21,6 @@ from openallen.visuals import (
     TreeVisual,
     Visual,
     Volume,
-    slices_of_volume,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
     from openallen.sources.atlases.structures import Structures
 
 __all__ = [
-    "look_of_part",
-    "look_of_volume",
-    "structures_near",
+    "frame_of",
+    "shown",
+    "slices_of_grid",
     "visuals_of_atlas",
     "visuals_of_connectivity",
     "visuals_of_expression",
@@ -43,7 +42,7 @@ __all__ = [
 ]
 
 _FIRST: Final = ("energy", "projection_density")
-_Frame = tuple[tuple[int, int, int], tuple[float, ...]]
+Frame = tuple[tuple[int, int, int], tuple[float, ...]]
 
 
 # --- structures -----------------------------------------------------------------------------------
@@ -61,28 +60,6 @@ def shown(structures: Structures) -> list[Structure]:
         )
         for one in structures
     ]
-
-
-def structures_near(folder: Path) -> list[Structure]:
-    """Return the ontology in a folder; nothing where there is none, or which is not clear.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    """
-    from openallen.sources.atlases.atlas import Atlas
-    from openallen.sources.atlases.structures import Structures
-
-    try:
-        return shown(Atlas(folder).structures)
-    except OpenAllenError:
-        pass
-    found = sorted(folder.glob("structure_graph_*.json"))
-    try:
-        return shown(Structures.from_graph(found[0].read_bytes())) if len(found) == 1 else []
-    except (OpenAllenError, OSError):
-        return []
 
 
 def visuals_of_structures(structures: Structures) -> tuple[Visual, ...]:
@@ -115,15 +92,16 @@ def visuals_of_atlas(atlas: Atlas) -> tuple[Visual, ...]:
     atlas
         The atlas.
     """
-    grids: dict[_Frame, list[str]] = {}
+    grids: dict[Frame, list[str]] = {}
     for part in atlas.parts:
         if kind_of(part) != "mesh":
-            grids.setdefault(_frame(atlas, part), []).append(part)
+            grids.setdefault(frame_of(atlas, part), []).append(part)
     ordered = sorted(grids.items(), key=lambda item: -item[0][1][0])
-    return tuple(_of_grid(atlas, frame, parts) for frame, parts in ordered)
+    return tuple(slices_of_grid(atlas, frame, parts) for frame, parts in ordered)
 
 
-def _frame(atlas: Atlas, part: str) -> _Frame:
+def frame_of(atlas: Atlas, part: str) -> Frame:
+    """Return the shape of a part and the size of its voxels in µm; only its header is read."""
     path = atlas.file(part)
     if path.suffix == ".zip":
         with Zip(path) as packed:
@@ -139,7 +117,18 @@ def _frame(atlas: Atlas, part: str) -> _Frame:
     return shape, (float(part.rpartition("/")[2]),) * 3
 
 
-def _of_grid(atlas: Atlas, frame: _Frame, parts: Sequence[str]) -> SlicesVisual:
+def slices_of_grid(atlas: Atlas, frame: Frame, parts: Sequence[str]) -> SlicesVisual:
+    """Return the slices of volumes of an atlas that lie on one grid.
+
+    Parameters
+    ----------
+    atlas
+        The atlas.
+    frame
+        Shape of the grid, and size of its voxels in µm.
+    parts
+        The volumes.
+    """
     shape, spacing = frame
     volumes = tuple(_of_part(atlas, part) for part in parts)
     names = {part: volume.name for part, volume in zip(parts, volumes, strict=True)}
@@ -195,50 +184,6 @@ def _stamp(path: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def look_of_part(
-    volume: xr.DataArray, folder: Path, part: str, cache: Path | None
-) -> tuple[Visual, ...]:
-    """Return the views of one volume of an atlas: the grid it is on, with this volume shown.
-
-    Parameters
-    ----------
-    volume
-        The volume.
-    folder
-        Of the atlas; it is opened anew, so that nothing holds `volume`.
-    part
-        What the volume is called there.
-    cache
-        As for `openallen.visuals.SlicesVisual`.
-    """
-    from dataclasses import replace
-
-    from openallen.sources.atlases.atlas import Atlas
-
-    atlas = Atlas(folder)
-    if part not in atlas.parts:  # made from others, as a mask is
-        return (slices_of_volume(volume, lambda: structures_near(folder)),)
-    atlas.cache = cache
-    frame = _frame(atlas, part)
-    beside = [p for p in atlas.parts if kind_of(p) in (*ANNOTATIONS, *TEMPLATES)]
-    parts = [p for p in dict.fromkeys((part, *beside)) if _frame(atlas, p) == frame]
-    visual = _of_grid(atlas, frame, parts)
-    return (replace(visual, title=f"{atlas.name} {part}", first=(part.replace("/", "-"),)),)
-
-
-def look_of_volume(volume: xr.DataArray, folder: Path) -> tuple[Visual, ...]:
-    """Return the slices of a volume that is a file, with the ontology that lies beside it.
-
-    Parameters
-    ----------
-    volume
-        The volume.
-    folder
-        Where its file lies.
-    """
-    return (slices_of_volume(oriented(volume), lambda: structures_near(folder)),)
-
-
 # --- grids ----------------------------------------------------------------------------------------
 
 
@@ -250,7 +195,7 @@ def visuals_of_expression(grid: ExpressionGrid) -> tuple[Visual, ...]:
     grid
         The grid.
     """
-    frames: dict[_Frame, list[str]] = {}
+    frames: dict[Frame, list[str]] = {}
     for kind in grid.kinds:
         (one, two, three), spacing = grid.frame(kind)
         frames.setdefault(((one, two, three), spacing), []).append(kind)
@@ -271,7 +216,7 @@ def visuals_of_connectivity(grid: ConnectivityGrid) -> tuple[Visual, ...]:
     grid
         The grid.
     """
-    frames: dict[_Frame, list[tuple[str, int, Path]]] = {}
+    frames: dict[Frame, list[tuple[str, int, Path]]] = {}
     for (kind, um), path in grid.places.items():
         shape, told = volume_frame(path)
         spacing = (float(um),) * 3 if um else told
@@ -314,7 +259,7 @@ def _of_kind(
 
 def _of_data_set(
     grid: ExpressionGrid | ConnectivityGrid,
-    frame: _Frame,
+    frame: Frame,
     kinds: Sequence[str],
     volumes: Iterator[Volume],
 ) -> SlicesVisual:
@@ -336,17 +281,15 @@ def _of_data_set(
 
 
 def _outlines(
-    folder: Path | None, frame: _Frame
+    atlas_of: Callable[[], Atlas] | None, frame: Frame
 ) -> tuple[tuple[Volume, ...], Callable[[], Sequence[Structure]]]:
     """Return the annotation of an atlas on the very grid of a data set, where it is here."""
-    from openallen.sources.atlases.atlas import Atlas
-
-    if folder is None:
+    if atlas_of is None:
         return (), tuple
     try:
-        atlas = Atlas(folder)
+        atlas = atlas_of()
         parts = [p for p in atlas.parts if kind_of(p) in ANNOTATIONS]
-        found = next((p for p in parts if _frame(atlas, p) == frame), None)
+        found = next((p for p in parts if frame_of(atlas, p) == frame), None)
     except OpenAllenError:
         return (), tuple
     if found is None:
