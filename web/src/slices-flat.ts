@@ -1,7 +1,7 @@
 /** Slices on a 2D canvas, where there is no WebGL2: a picture of a pixel for each voxel, and outlines as lines. */
 import { lut } from './colours.js';
 import { el } from './dom.js';
-import { filled, MISSING, type Look, type Panel, type SlicePainter } from './slices-scene.js';
+import { filled, type Look, type Panel, type SlicePainter } from './slices-scene.js';
 
 const css = (colour: readonly number[], alpha = 1): string =>
   `rgb(${colour.map((part) => Math.round(part * 255)).join(' ')} / ${alpha})`;
@@ -47,10 +47,10 @@ export class FlatSlices implements SlicePainter {
       const index = panel.labels?.data[i] ?? look.outside;
       const share = index === look.outside ? 0 : filled(look, look.palette[index * 4 + 3] ?? 0);
       const value = panel.values?.data[i];
-      const missing = MISSING[((i % width) + Math.floor(i / width)) & 1] ?? 0;
+      const missing = look.missing[((i % width) + Math.floor(i / width)) & 1];
       const place = value === undefined || value !== value ? 0 : Math.round(Math.min(1, Math.max(0, (value - low) / (high - low))) * 255);
       for (let c = 0; c < 3; c++) {
-        const under = value === undefined ? (back[c] ?? 0) : value !== value ? missing * 255 : (map[place * 4 + c] ?? 0);
+        const under = value === undefined ? (back[c] ?? 0) : value !== value ? (missing?.[c] ?? 0) * 255 : (map[place * 4 + c] ?? 0);
         made.data[i * 4 + c] = under + ((look.palette[index * 4 + c] ?? 0) - under) * share;
       }
       made.data[i * 4 + 3] = 255;

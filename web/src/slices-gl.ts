@@ -2,7 +2,7 @@
 import { lut } from './colours.js';
 import { attributes, context, lutTexture, program, survive, texture, vertexArray, type Program } from './gl.js';
 import type { Cut } from './slices-data.js';
-import { MISSING, STRIPE_PX, type Look, type Panel, type SlicePainter } from './slices-scene.js';
+import { STRIPE_PX, type Look, type Panel, type SlicePainter } from './slices-scene.js';
 
 const VERTEX = 'in vec2 corner;void main(){gl_Position=vec4(corner*2.-1.,0.,1.);}';
 
@@ -10,7 +10,7 @@ const VERTEX = 'in vec2 corner;void main(){gl_Position=vec4(corner*2.-1.,0.,1.);
 const FRAGMENT = `precision highp usampler2D;
 uniform sampler2D values,palette,map;uniform usampler2D labels;
 uniform vec2 corner_px,from,stp,size,window;uniform bool has_values,has_labels,smoothed,chosen;
-uniform float fill,lines,dense;uniform uint outside;uniform vec3 back,line,accent;out vec4 o;
+uniform float fill,lines,dense;uniform uint outside;uniform vec3 back,line,accent,none_a,none_b;out vec4 o;
 uint id(vec2 p){return any(lessThan(p,vec2(0)))||any(greaterThanEqual(p,size))?outside:texelFetch(labels,ivec2(p),0).r;}
 vec4 colour(uint i){return texelFetch(palette,ivec2(int(i&255u),int(i>>8)),0);}
 float raw(ivec2 p){return texelFetch(values,clamp(p,ivec2(0),ivec2(size)-1),0).r;}
@@ -27,7 +27,7 @@ void main(){
   if(any(lessThan(p,vec2(0)))||any(greaterThanEqual(p,size))){o=vec4(back,1.);return;}
   if(has_values){float v=value(p);
     if(known(v))c=texture(map,vec2((clamp((v-window.x)/(window.y-window.x),0.,1.)*255.+.5)/256.,.5)).rgb;
-    else c=vec3(mod(floor((at.x+at.y)/(dense*${STRIPE_PX}.)),2.)<1.?${MISSING[0]}:${MISSING[1]});}
+    else c=mod(floor((at.x+at.y)/(dense*${STRIPE_PX}.)),2.)<1.?none_a:none_b;}
   if(has_labels){uint i=id(p);
     if(i!=outside){vec4 s=colour(i);c=mix(c,s.rgb,chosen&&s.a>.999?max(fill,.55):fill*s.a);}
     vec2 w=stp*.5*dense;bool edge=false,rim=false;
@@ -93,6 +93,7 @@ export class GlSlices implements SlicePainter {
     gl.uniform1ui(to.at('outside'), look.outside);
     gl.uniform3f(to.at('back'), ...look.background);
     gl.uniform3f(to.at('line'), ...look.line);
+    look.missing.forEach((colour, i) => gl.uniform3f(to.at(i ? 'none_b' : 'none_a'), ...colour));
     gl.uniform3f(to.at('accent'), ...look.accent);
     this.#bind(2, this.#colours(look.palette));
     this.#bind(3, this.#map(look.map));

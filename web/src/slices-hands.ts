@@ -15,13 +15,14 @@ export interface Meant {
 const NOTCH_PX = 60;
 const FAR = 10;
 
-/** Listen on `on`; returns what ends it. */
-export function hands(on: HTMLElement, meant: Meant): () => void {
+/** Listen on `on`; returns what ends it. Where the view is not `alone` on its page, the wheel scrolls unless it has the focus. */
+export function hands(on: HTMLElement, meant: Meant, alone: boolean): () => void {
   const end = new AbortController();
   const { signal } = end;
-  on.style.touchAction = 'none';
+  // A finger that goes up or down scrolls the page, since slices fill the width of a phone.
+  on.style.touchAction = 'pan-y';
   pointers(on, meant, signal);
-  wheel(on, meant, signal);
+  wheel(on, meant, alone, signal);
   on.addEventListener('keydown', (event) => keys(event, on, meant), { signal });
   return () => end.abort();
 }
@@ -66,9 +67,10 @@ function pinch(before: Place, now: Place, other: Place, meant: Meant): void {
   meant.zoom(apart(now) / apart(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
 }
 
-function wheel(on: HTMLElement, meant: Meant, signal: AbortSignal): void {
+function wheel(on: HTMLElement, meant: Meant, alone: boolean, signal: AbortSignal): void {
   let sum = 0;
   on.addEventListener('wheel', (event) => {
+    if (!alone && document.activeElement !== on && !event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     const delta = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : 33);
     if (event.ctrlKey || event.metaKey) {

@@ -39,7 +39,7 @@ export class Panes {
     for (const end of this.#ends) end();
     this.#ends = [];
     const alone = volumes.length === 1;
-    this.#all = (alone ? PLANES : PLANES).flatMap((plane) => volumes.map((volume) => this.#pane(plane, volume, alone)));
+    this.#all = PLANES.flatMap((plane) => volumes.map((volume) => this.#pane(plane, volume, alone)));
     const [ap, dv, ml] = this.#meta.shape.map((count, axis) => count * (this.#meta.voxel_um[axis] ?? 1)) as [number, number, number];
     this.element.classList.toggle('several', !alone);
     const style = this.element.style;
@@ -69,7 +69,7 @@ export class Panes {
         title.textContent = `${plane.title} · ${AXES[plane.through]} ${(at_um / 1000).toFixed(2)} mm`;
       },
     };
-    this.#ends.push(hands(element, this.#meant(pane)));
+    this.#ends.push(hands(element, this.#meant(pane), this.element.closest('.visual')?.matches(':only-child') ?? false));
     return pane;
   }
 

@@ -32,6 +32,8 @@ export interface Look {
   /** The index of what is outside of all structures. */
   outside: number;
   background: readonly [number, number, number];
+  /** Two colours that stripes have where there is no value. */
+  missing: readonly (readonly [number, number, number])[];
   line: readonly [number, number, number];
   accent: readonly [number, number, number];
 }
@@ -45,6 +47,4 @@ export interface SlicePainter {
 export const filled = (look: Look, alpha: number): number =>
   look.chosen && alpha === 255 ? Math.max(look.fill, 0.55) : (look.fill * alpha) / 255;
 
-/** Two greys that stripes show where there is no value. */
-export const MISSING = [0.42, 0.33] as const;
 export const STRIPE_PX = 4;

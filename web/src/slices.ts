@@ -72,6 +72,7 @@ class Slices {
   #palette!: Uint8Array<ArrayBuffer>;
   #background: [number, number, number] = [0, 0, 0];
   #accent: [number, number, number] = [1, 1, 1];
+  #fg: [number, number, number] = [1, 1, 1];
 
   constructor(root: HTMLElement, get: Get, state: State, meta: SlicesMeta) {
     this.#root = root;
@@ -147,6 +148,7 @@ class Slices {
 
   #colour(): void {
     this.#background = cssColour(this.#panes.element, '--pic');
+    this.#fg = cssColour(this.#panes.element, '--fg');
     this.#accent = cssColour(this.#panes.element, '--accent');
     const { structure } = this.#settings;
     this.#palette = paletteOf(this.#meta.structures, structure && this.#ontology.members(structure));
@@ -194,6 +196,7 @@ class Slices {
     if (voxel.join() === this.#voxel.join()) return;
     this.#voxel = voxel;
     this.#hover = null;
+    this.#root.dataset['voxel'] = voxel.join();
     this.#state.set('at', voxel.join());
     if (tell) this.#bus.emit('crosshair', { from: this.#meta.title, voxel, um: this.#um(voxel) });
     this.#draw();
@@ -277,13 +280,18 @@ class Slices {
     };
   }
 
+  /** The background with a little of the colour of writing. */
+  #tinted(part: number): [number, number, number] {
+    return this.#background.map((back, i) => back + ((this.#fg[i] ?? 0) - back) * part) as [number, number, number];
+  }
+
   #look(): Look {
     const { map, fill, lines, smooth, structure, volumes } = this.#settings;
     const only = volumes.every((volume) => volume.type === 'labels');
     return {
       map, fill, lines, smooth, palette: this.#palette, chosen: structure !== null,
       outside: this.#ontology.find(0)?.index ?? 0xffff,
-      background: this.#background, line: lineOver(map, only), accent: this.#accent,
+      background: this.#background, missing: [this.#tinted(0.07), this.#tinted(0.16)], line: lineOver(map, only), accent: this.#accent,
     };
   }
 

@@ -32,7 +32,7 @@ def compared(each: Sequence[tuple[str, Sequence[Visual]]]) -> SlicesVisual:
         first,
         name="slices",
         title=", ".join(address for address, _ in chosen),
-        volumes=(*_told_apart(volumes), *(v for v in labelled.volumes if v.labels)),
+        volumes=(*volumes, *(v for v in labelled.volumes if v.labels)),
         structures=labelled.structures,
         first=tuple(f"{n}-{_usual(one).name}" for n, (_, one) in enumerate(chosen)),
         simulated=any(one.simulated for _, one in chosen),
@@ -65,15 +65,7 @@ def _usual(one: SlicesVisual) -> Volume:
     return next((volume for volume in values if volume.name in one.first), values[0])
 
 
-def _values(n: int, address: str, one: SlicesVisual) -> Iterator[tuple[str, Volume]]:
+def _values(n: int, address: str, one: SlicesVisual) -> Iterator[Volume]:
     for volume in one.volumes:
         if not volume.labels:
-            yield address, replace(volume, name=f"{n}-{volume.name}")
-
-
-def _told_apart(volumes: Sequence[tuple[str, Volume]]) -> Iterator[Volume]:
-    """Return volumes whose titles differ: two data sets of one gene are called by their address."""
-    titles = [volume.title for _, volume in volumes]
-    for address, volume in volumes:
-        alone = titles.count(volume.title) == 1
-        yield volume if alone else replace(volume, title=f"{volume.title}, {address}")
+            yield replace(volume, name=f"{n}-{volume.name}", title=f"{volume.title}, {address}")

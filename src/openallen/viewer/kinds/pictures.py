@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["label_picture", "value_picture"]
 
 _SIDE_PX: Final = 320
-_MISSING: Final = (120, 70, 70)
+_MISSING: Final = (74, 84, 104)
 
 
 def label_picture(places: NDArray[Any], colours: Sequence[tuple[int, int, int]]) -> bytes:
@@ -32,7 +32,7 @@ def label_picture(places: NDArray[Any], colours: Sequence[tuple[int, int, int]])
 
 
 def value_picture(values: NDArray[Any]) -> bytes:
-    """Return a slice of values as a PNG, gray from its least to its greatest; NaN is reddish.
+    """Return a slice of values as a PNG, gray from its least to its greatest; NaN is bluish.
 
     Parameters
     ----------
