@@ -196,7 +196,7 @@ class SlicesKind:
         kept = self._structured(visual)
         wanted = _with_parts(kept.structures, number)
         volume = next((v for v in visual.volumes if v.labels), None)
-        if volume is None or not wanted:
+        if volume is None or not wanted or number == 0:
             raise NotFoundError("no such structure here", address=str(number))
         member = np.isin(kept.ids, list(wanted))
         count, found = 0, []
