@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from openallen.sources.atlases.atlas import Atlas
+    from openallen.sources.atlases.visuals import AnyAtlas
     from openallen.visuals import Visual
 
 __all__ = ["ConnectivityGrid", "ExpressionGrid", "facts_name", "grid_name", "open_grid"]
@@ -58,7 +58,7 @@ class _Grid:
         ids = {m["id"] for p in files if (m := _NAME.fullmatch(p.name))}
         self.data_set_id = int(next(iter(ids))) if len(ids) == 1 else None
         # Opens the atlas of its reference space; and where views keep what they made.
-        self.outlines: Callable[[], Atlas] | None = None
+        self.outlines: Callable[[], AnyAtlas] | None = None
         self.cache: Path | None = None
 
     @functools.cached_property

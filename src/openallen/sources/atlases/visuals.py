@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openallen.errors import NotFoundError, OpenAllenError
 from openallen.formats.metaimage import parse_header
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from openallen.sources.atlases.atlas import Atlas
-    from openallen.sources.atlases.grids import ConnectivityGrid, ExpressionGrid
-    from openallen.sources.atlases.structures import Structures
+    from openallen.sources.atlases.models import DataSet, Kind
 
 __all__ = [
+    "AnyAtlas",
     "frame_of",
     "shown",
     "slices_of_grid",
@@ -45,10 +44,61 @@ _FIRST: Final = ("energy", "projection_density")
 Frame = tuple[tuple[int, int, int], tuple[float, ...]]
 
 
+# Those who have views import this module, so it knows them by what they can do.
+class _Ontology(Protocol):
+    graph_id: int
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def table(self) -> Any: ...
+
+
+class AnyAtlas(Protocol):
+    """What is asked of an atlas."""
+
+    cache: Path | None
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def parts(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def simulated(self) -> bool: ...  # noqa: D102
+    @property
+    def structures(self) -> Any: ...  # noqa: D102
+    def file(self, part: str) -> Path: ...  # noqa: D102
+    def volume(self, part: str) -> xr.DataArray: ...  # noqa: D102
+    def read(self, part: str) -> xr.DataArray: ...  # noqa: D102
+
+
+class _Grid(Protocol):
+    cache: Path | None
+    outlines: Callable[[], AnyAtlas] | None
+
+    @property
+    def data_set(self) -> DataSet | None: ...
+    @property
+    def simulated(self) -> bool: ...
+    def known(self, kind: str) -> Kind | None: ...
+
+
+class _Expression(_Grid, Protocol):
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+    def frame(self, kind: str) -> tuple[tuple[int, ...], tuple[float, ...]]: ...
+    def path_of(self, kind: str) -> Path: ...
+    def volume(self, kind: str) -> xr.DataArray: ...
+
+
+class _Connectivity(_Grid, Protocol):
+    @property
+    def places(self) -> Mapping[tuple[str, int], Path]: ...
+    def volume(self, kind: str, resolution_um: int | None = None) -> xr.DataArray: ...
+
+
 # --- structures -----------------------------------------------------------------------------------
 
 
-def shown(structures: Structures) -> list[Structure]:
+def shown(structures: _Ontology) -> list[Structure]:
     """Return an ontology as views show it."""
     return [
         Structure(
@@ -62,7 +112,7 @@ def shown(structures: Structures) -> list[Structure]:
     ]
 
 
-def visuals_of_structures(structures: Structures) -> tuple[Visual, ...]:
+def visuals_of_structures(structures: _Ontology) -> tuple[Visual, ...]:
     """Return the views of an ontology: its tree, and its table.
 
     Parameters
@@ -84,7 +134,7 @@ def visuals_of_structures(structures: Structures) -> tuple[Visual, ...]:
 # --- atlases --------------------------------------------------------------------------------------
 
 
-def visuals_of_atlas(atlas: Atlas) -> tuple[Visual, ...]:
+def visuals_of_atlas(atlas: AnyAtlas) -> tuple[Visual, ...]:
     """Return the views of an atlas: the volumes of each voxel grid, the finest last.
 
     Parameters
@@ -100,7 +150,7 @@ def visuals_of_atlas(atlas: Atlas) -> tuple[Visual, ...]:
     return tuple(slices_of_grid(atlas, frame, parts) for frame, parts in ordered)
 
 
-def frame_of(atlas: Atlas, part: str) -> Frame:
+def frame_of(atlas: AnyAtlas, part: str) -> Frame:
     """Return the shape of a part and the size of its voxels in µm; only its header is read."""
     path = atlas.file(part)
     if path.suffix == ".zip":
@@ -117,7 +167,7 @@ def frame_of(atlas: Atlas, part: str) -> Frame:
     return shape, (float(part.rpartition("/")[2]),) * 3
 
 
-def slices_of_grid(atlas: Atlas, frame: Frame, parts: Sequence[str]) -> SlicesVisual:
+def slices_of_grid(atlas: AnyAtlas, frame: Frame, parts: Sequence[str]) -> SlicesVisual:
     """Return the slices of volumes of an atlas that lie on one grid.
 
     Parameters
@@ -147,14 +197,14 @@ def slices_of_grid(atlas: Atlas, frame: Frame, parts: Sequence[str]) -> SlicesVi
     )
 
 
-def _structures_of(atlas: Atlas) -> list[Structure]:
+def _structures_of(atlas: AnyAtlas) -> list[Structure]:
     try:
         return shown(atlas.structures)
     except NotFoundError:
         return []
 
 
-def _of_part(atlas: Atlas, part: str) -> Volume:
+def _of_part(atlas: AnyAtlas, part: str) -> Volume:
     kind = kind_of(part)
     labels = kind in ANNOTATIONS
 
@@ -187,7 +237,7 @@ def _stamp(path: Path) -> str:
 # --- grids ----------------------------------------------------------------------------------------
 
 
-def visuals_of_expression(grid: ExpressionGrid) -> tuple[Visual, ...]:
+def visuals_of_expression(grid: _Expression) -> tuple[Visual, ...]:
     """Return the views of an expression grid: its volumes, with outlines where there is an atlas.
 
     Parameters
@@ -208,7 +258,7 @@ def visuals_of_expression(grid: ExpressionGrid) -> tuple[Visual, ...]:
     return tuple(made)
 
 
-def visuals_of_connectivity(grid: ConnectivityGrid) -> tuple[Visual, ...]:
+def visuals_of_connectivity(grid: _Connectivity) -> tuple[Visual, ...]:
     """Return the views of a connectivity grid: the volumes of each voxel size, coarsest first.
 
     Parameters
@@ -234,7 +284,7 @@ def visuals_of_connectivity(grid: ConnectivityGrid) -> tuple[Visual, ...]:
 
 
 def _of_kind(
-    grid: ExpressionGrid | ConnectivityGrid,
+    grid: _Grid,
     kind: str,
     volume: Callable[[], xr.DataArray],
     path: Path,
@@ -258,7 +308,7 @@ def _of_kind(
 
 
 def _of_data_set(
-    grid: ExpressionGrid | ConnectivityGrid,
+    grid: _Grid,
     frame: Frame,
     kinds: Sequence[str],
     volumes: Iterator[Volume],
@@ -281,7 +331,7 @@ def _of_data_set(
 
 
 def _outlines(
-    atlas_of: Callable[[], Atlas] | None, frame: Frame
+    atlas_of: Callable[[], AnyAtlas] | None, frame: Frame
 ) -> tuple[tuple[Volume, ...], Callable[[], Sequence[Structure]]]:
     """Return the annotation of an atlas on the very grid of a data set, where it is here."""
     if atlas_of is None:

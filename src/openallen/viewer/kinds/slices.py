@@ -190,7 +190,7 @@ class SlicesKind:
         return Answer(body=body, media="image/png")
 
     def _centre(self, visual: SlicesVisual, number: int) -> dict[str, Any]:
-        """Return a voxel in the middle of a structure and its parts, in the larger half."""
+        """Return a voxel in the middle of a structure and its parts, on one side of the brain."""
         import numpy as np
 
         kept = self._structured(visual)
@@ -299,14 +299,14 @@ def _with_parts(structures: list[Structure], number: int) -> set[int]:
 
 
 def _middle(places: NDArray[np.intp], width: int) -> list[int]:
-    """Return the voxel nearest to the centroid, of the half of the brain with more of them.
+    """Return the voxel nearest to the centroid of the right half, or of the left if most is there.
 
     The centroid of both halves of a structure lies between them, outside of it.
     """
     import numpy as np
 
     right = places[:, 2] >= width / 2
-    half = places[right] if right.sum() * 2 >= len(places) else places[~right]
+    half = places[right] if right.sum() * 3 >= len(places) else places[~right]
     off = ((half - half.mean(axis=0)) ** 2).sum(axis=1)
     voxel: list[int] = half[int(np.argmin(off))].tolist()
     return voxel
