@@ -4,12 +4,15 @@
 import { build, context } from 'esbuild';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const source = join(here, 'src');
-const target = join(here, '..', 'src', 'openallen', 'viewer', 'static');
+const committed = join(here, '..', 'src', 'openallen', 'viewer', 'static');
+// `--to FOLDER` builds elsewhere: to compare.
+const to = process.argv.indexOf('--to');
+const target = to < 0 ? committed : process.argv[to + 1];
 
 // One ES module for each kind of view; what several share goes into chunks beside them.
 const KINDS = ['page', 'stack', 'cell', 'slices', 'traces', 'raster', 'table', 'graph', 'tree', 'jobs'];
@@ -40,10 +43,13 @@ const plans = [
 ].filter((plan) => plan.entryPoints.length > 0);
 
 await mkdir(target, { recursive: true });
-for (const name of await readdir(target)) if (/\.(js|css)$/.test(name)) await rm(join(target, name));
 await copyFile(join(source, 'favicon.svg'), join(target, 'favicon.svg'));
 if (process.argv.includes('--watch')) {
   for (const plan of plans) await (await context(plan)).watch();
 } else {
-  for (const plan of plans) await build(plan);
+  const made = new Set();
+  for (const plan of plans)
+    for (const path of Object.keys((await build({ ...plan, metafile: true })).metafile.outputs)) made.add(basename(path));
+  // Chunks of an earlier build; only now, so that one that fails leaves everything as it was.
+  for (const name of await readdir(target)) if (/\.(js|css)$/.test(name) && !made.has(name)) await rm(join(target, name));
 }

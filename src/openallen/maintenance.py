@@ -56,11 +56,30 @@ class Target:
         The folder.
     address
         What names it; its path where it is not in the store.
+    where
+        The address, where it was named by one.
     """
 
     source: Source
     folder: Path
     address: str
+    where: Address | None = None
+
+    def verify(self) -> Iterator[Checked]:
+        """Read the folder through.
+
+        Raises
+        ------
+        NotFoundError
+            If there is nothing to verify, with what fetches it where an address names it.
+        """
+        try:
+            yield from self.source.verify(self.folder)
+        except NotFoundError as error:
+            if self.where is None:
+                raise
+            nothing = NotFoundError("nothing to verify")
+            raise self.source.not_here(self.where, nothing) from error
 
 
 def held(settings: Settings | None = None) -> Rows:
@@ -126,7 +145,11 @@ def _target(context: Context, what: str | Path) -> Target:
     folder = context.folder(where)
     if not folder.exists():
         raise source.not_here(where, NotFoundError("nothing to verify"))
-    return Target(source, folder, str(where))
+    if where.version and f"{where.scheme}:{where.name}@{where.version}" not in {
+        str(row["address"]) for row in source.held()
+    }:
+        raise source.not_here(where, NotFoundError("nothing of this version to verify"))
+    return Target(source, folder, str(where), where)
 
 
 def verify(
@@ -154,7 +177,7 @@ def verify(
     with Context(settings) as context:
         for target in targets(context, what):
             known = False
-            for checked in target.source.verify(target.folder):
+            for checked in target.verify():
                 known = True
                 yield target, checked
             if what and not known:

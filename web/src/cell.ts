@@ -12,6 +12,7 @@ const LABEL = 'The reconstruction in 3D. Drag or use the arrow keys to turn it, 
 const START: Orbit = { yaw: 0.5, pitch: 0.25, near: 1 };
 // Tubes come back when the reader has stopped turning.
 const REST_MS = 180;
+const SHEET_MS = 120;
 const REACH_PX = 12;
 
 /** Show the reconstruction that `get` answers for. */
@@ -51,6 +52,7 @@ class Cell {
   #orbit: Orbit;
   #sheet: Sheet | null = null;
   #turning = 0;
+  #soon = 0;
 
   constructor(root: HTMLElement, state: State, nodes: readonly Node[]) {
     this.#root = root;
@@ -66,10 +68,7 @@ class Cell {
     root.dataset['painter'] = this.#gl ? 'webgl' : 'flat';
     this.#ends.push(stage(root, el('div', { class: 'cell' }, this.#canvas, this.#key(), this.#said)));
     this.#listen();
-    this.#ends.push(this.#bus.on('plane', (plane) => {
-      this.#sheet = plane;
-      this.#draw();
-    }, true));
+    if (this.#gl) this.#ends.push(this.#bus.on('plane', (plane) => this.#planeIs(plane), true));
   }
 
   /** Which colour is what, of the types that are there, with how many nodes. */
@@ -157,12 +156,28 @@ class Cell {
     this.#orbit = orbit;
     const text = [orbit.yaw, orbit.pitch, orbit.near].map((part) => Number(part.toFixed(3))).join();
     this.#state.set('turn', text === `${START.yaw},${START.pitch},${START.near}` ? null : text);
+    this.#quickly(REST_MS);
+  }
+
+  /** Draw lines now, and tubes when nothing has moved for a while. */
+  #quickly(rest_ms: number): void {
     clearTimeout(this.#turning);
     this.#turning = setTimeout(() => {
       this.#turning = 0;
       this.#draw();
-    }, REST_MS) as unknown as number;
+    }, rest_ms) as unknown as number;
     this.#draw();
+  }
+
+  /** The sheet follows the stack a little behind: the plane itself must not wait for this view. */
+  #planeIs(sheet: Sheet): void {
+    const first = !this.#sheet;
+    this.#sheet = sheet;
+    if (first) return this.#draw();
+    this.#soon ||= setTimeout(() => {
+      this.#soon = 0;
+      this.#quickly(3 * REST_MS);
+    }, SHEET_MS) as unknown as number;
   }
 
   get #projection(): Projection {
@@ -196,12 +211,12 @@ class Cell {
       projection: this.#projection, extent: this.#extent, background, sheet: this.#sheet,
       accent: cssColour(canvas.parentElement ?? canvas, '--accent'), quick: this.#turning !== 0,
     });
-    this.#root.dataset['state'] = 'whole';
+    this.#root.dataset['state'] = this.#turning ? 'quick' : 'whole';
   }
 
   /** Without WebGL2: each branch as a line, one path for each type. */
   #flat(background: readonly [number, number, number]): void {
-    const to = this.#canvas.getContext('2d');
+    const to = this.#canvas.getContext('2d', { willReadFrequently: true });
     if (!to) return;
     const { width, height } = this.#canvas;
     const projection = this.#projection;
@@ -237,6 +252,7 @@ class Cell {
   destroy(): void {
     this.#draw.cancel();
     clearTimeout(this.#turning);
+    clearTimeout(this.#soon);
     this.#end.abort();
     for (const end of this.#ends) end();
     this.#gl?.getExtension('WEBGL_lose_context')?.loseContext();

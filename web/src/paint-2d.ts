@@ -12,7 +12,8 @@ export class FlatPainter implements Painter {
   readonly #scratch = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
 
   constructor(canvas: HTMLCanvasElement) {
-    const to = canvas.getContext('2d');
+    // Without WebGL2 there is seldom a graphics card: the processor then paints faster by itself.
+    const to = canvas.getContext('2d', { willReadFrequently: true });
     if (!to) throw new Error('this browser has no canvas to paint on');
     this.#canvas = canvas;
     this.#to = to;

@@ -1,5 +1,6 @@
 /** The scale bar, and the picture that a reader saves. */
 import { el } from './dom.js';
+import { fetched, type Seen, type StackMeta } from './stack-meta.js';
 
 export interface Bar {
   text: string;
@@ -17,6 +18,18 @@ export function scaleBar(um_per_px: number | null, image_px_per_px: number, most
   if (um_per_px === null) return { text: `${digits(value)} px`, length_px: value / per };
   const text = value >= 1000 ? `${digits(value / 1000)} mm` : value < 1 ? `${digits(value * 1000)} nm` : `${digits(value)} µm`;
   return { text, length_px: value / per };
+}
+
+/** What a saved picture says of itself. */
+export function caption(meta: StackMeta, seen: Seen, middle: string, map: string): string[] {
+  const { address, planes, simulated, pixel_um, channels } = meta;
+  const depth = planes[seen.plane]?.z_um;
+  const where = seen.projection
+    ? `${seen.projection} of ${fetched(meta)} planes`
+    : `plane ${seen.plane + 1} of ${planes.length}${depth == null ? '' : `, ${depth.toFixed(2)} µm`}`;
+  const pixel = pixel_um ? ` · ${Number(pixel_um[0].toPrecision(4))} µm a pixel` : '';
+  const channel = channels[seen.channel] ? ` · ${channels[seen.channel]?.name ?? ''}` : '';
+  return [`${address}${simulated ? ' (simulated)' : ''} · ${where}`, `middle at ${middle}${pixel}${channel} · ${map}`];
 }
 
 const FONT = 'system-ui, "Liberation Sans", "DejaVu Sans", sans-serif';

@@ -56,11 +56,11 @@ export class Projections {
   }
 
   /** Load both sides, if they are not those shown. */
-  load(meta: StackMeta, how: Reduction, channel: number): void {
+  load(meta: StackMeta, how: Reduction, channel: number, prepared: number): void {
     this.#meta = meta;
-    if (meta.planes.length < 2) return;
+    if (meta.planes.length < 2 || !prepared) return;
     for (const side of ['xz', 'yz'] as const) {
-      const path = projectionPath(meta, how, side, channel);
+      const path = projectionPath(how, side, channel, prepared);
       if (path !== this.#path[side]) void this.#load(side, path);
     }
   }
@@ -87,7 +87,7 @@ export class Projections {
 
   #draw(side: Side, { camera, canvas: main, cross, look }: SideView): void {
     const canvas = this.canvases[side];
-    const to = canvas.getContext('2d');
+    const to = canvas.getContext('2d', { willReadFrequently: true });
     if (!to || !canvas.clientWidth) return;
     fitCanvas(canvas);
     to.fillStyle = getComputedStyle(canvas).getPropertyValue('--pic');
@@ -121,7 +121,7 @@ export class Projections {
     const held = this.#coloured[side];
     if (held?.look === key) return held.canvas;
     const canvas = el('canvas', { width: raw.width, height: raw.height });
-    const to = canvas.getContext('2d');
+    const to = canvas.getContext('2d', { willReadFrequently: true });
     if (!to) return null;
     to.drawImage(raw, 0, 0);
     const pixels = to.getImageData(0, 0, raw.width, raw.height);

@@ -52,14 +52,14 @@ export class Slider {
   }
 
   /** Say where the cursor is, and how large a pixel is on screen. */
-  say(cursor: string, zoom: string): void {
+  say(cursor: string, scale: number): void {
     this.#cursor.textContent = cursor;
-    this.#zoom.textContent = zoom;
+    this.#zoom.textContent = `${(scale * 100).toFixed(scale < 0.1 ? 1 : 0)} %`;
   }
 
   draw(): void {
     const canvas = this.#curve;
-    const to = canvas.getContext('2d');
+    const to = canvas.getContext('2d', { willReadFrequently: true });
     if (!to || !canvas.clientWidth) return;
     fitCanvas(canvas);
     const dense = canvas.width / canvas.clientWidth;

@@ -48,6 +48,8 @@ export interface Seen {
   channel: number;
   /** Instead of one plane. */
   projection: Reduction | null;
+  /** Of how many planes projections are made so far; they change while a stack is coming. */
+  prepared: number;
 }
 
 /** Height of an image pixel over its width. */
@@ -59,11 +61,12 @@ export function fitting(meta: StackMeta, width: number, height: number): Camera 
   return { x: meta.width_px / 2, y: meta.height_px / 2, sx, sy: sx * aspect(meta) };
 }
 
-/** How many planes are here; goes into addresses whose answers change while a stack is coming. */
+/** How many planes are here. */
 export const fetched = (meta: StackMeta): number => meta.planes.filter((plane) => plane.key !== null).length;
 
-export function projectionPath(meta: StackMeta, how: Reduction, axes: 'xy' | 'xz' | 'yz', channel: number): string {
-  return `projection/${how}_${axes}.jpg?planes=${fetched(meta)}${channel ? `&channel=${channel}` : ''}`;
+export function projectionPath(how: Reduction, axes: 'xy' | 'xz' | 'yz', channel: number, prepared: number): string {
+  // The count does nothing but tell the answers apart.
+  return `projection/${how}_${axes}.jpg?planes=${prepared}${channel ? `&channel=${channel}` : ''}`;
 }
 
 /** The level whose pixels are about as large as those of the screen; 0 is the full size. */
@@ -106,7 +109,8 @@ export function tiles(meta: StackMeta, seen: Seen, camera: Camera, canvas: reado
 
 /** All that this view wants, coarse first, so that something is there at once. */
 export function wants(meta: StackMeta, seen: Seen, camera: Camera, canvas: readonly [number, number]): Want[] {
-  if (seen.projection) return [whole(meta, projectionPath(meta, seen.projection, 'xy', seen.channel), 0)];
+  const { projection, channel, prepared } = seen;
+  if (projection) return prepared ? [whole(meta, projectionPath(projection, 'xy', channel, prepared), 0)] : [];
   const level = levelAt(camera, meta);
   const scale = 2 ** level;
   const coarse = meta.overviews.filter((over, i) => i === 0 || over >= scale).length;
@@ -132,4 +136,53 @@ export function around(plane: number, count: number, direction: number): number[
       if (other >= 0 && other < count) found.push(other);
     }
   return found;
+}
+
+// Coarse pictures of as many planes as fit in this are held, so that the slider never waits.
+const AHEAD_BYTES = 96e6;
+
+/**
+ * What the reader is likely to want next: the planes beside those `seen` as these are shown, and all others coarsely;
+ * only coarse ones while the reader is in a hurry.
+ */
+export function ahead(
+  meta: StackMeta, seen: readonly Seen[], direction: number, camera: Camera, canvas: readonly [number, number], hurried: boolean,
+): Want[] {
+  const scale = meta.overviews[0];
+  const others = around(seen[0]?.plane ?? 0, meta.planes.length, direction);
+  const at = (planes: readonly number[], of: (one: Seen) => Want[]): Want[] =>
+    planes.flatMap((plane) => seen.flatMap((one) => of({ ...one, plane, projection: null })));
+  const coarse = (planes: readonly number[]): Want[] => at(planes, (one) => overviews(meta, one));
+  const each = scale ? (meta.width_px * meta.height_px * (meta.colour ? 4 : 1) * 4) / 3 / scale ** 2 : Infinity;
+  const most = Math.floor(AHEAD_BYTES / each / seen.length);
+  const beside = hurried || seen[0]?.projection ? [] : at(others.slice(0, 2), (one) => wants(meta, one, camera, canvas));
+  return [...coarse(others.slice(0, 8)), ...beside, ...coarse(others.slice(8, most))];
+}
+
+/** What is painted: one plane, or the projection of those that were prepared. */
+export interface Shown {
+  plane: number;
+  flat: boolean;
+  prepared: number;
+}
+
+/** The answer of `focus.json`: how sharp each plane is; null where nobody knows yet. */
+export interface Focus {
+  focus: readonly (number | null)[];
+  /** Whether it is known of all planes that are here. */
+  complete?: boolean;
+}
+
+/** The sharpest plane, or -1. */
+export function sharpest(focus: Focus | null): number {
+  const known = (focus?.focus ?? []).map((value) => value ?? -Infinity);
+  const best = Math.max(...known);
+  return Number.isFinite(best) ? known.indexOf(best) : -1;
+}
+
+/** Usual distance between planes, in µm. */
+export function spacing({ planes }: StackMeta): number {
+  const depths = planes.flatMap(({ z_um }) => z_um ?? []);
+  const steps = depths.slice(1).map((depth, i) => Math.abs(depth - (depths[i] ?? 0)));
+  return steps.sort((a, b) => a - b)[steps.length >> 1] || 1;
 }

@@ -1,26 +1,25 @@
 /** The view of an image stack: one plane to zoom into, a slider through the others, and the stack's sides. */
 import { busOf, type Bus } from './bus.js';
 import { Controls } from './controls.js';
+import { follow } from './coming.js';
 import { clamp, cssColour, el, framed, onScheme, stage } from './dom.js';
 import { Eye } from './eye.js';
 import { aborted, reason, type Get } from './get.js';
 import { gestures } from './gestures.js';
 import { FlatPainter } from './paint-2d.js';
 import { GlPainter } from './paint-gl.js';
-import { composed, download, scaleBar, type Bar } from './picture.js';
+import { caption, composed, download, scaleBar, type Bar } from './picture.js';
 import { Projections, type Cross } from './projections.js';
 import { autoWindow, type Layer, type Painter, type Placed, type Scene } from './scene.js';
 import { Slider } from './slider.js';
-import { around, fetched, leftovers, levelAt, overviews, readMeta, wants, type Seen, type StackMeta } from './stack-meta.js';
+import { ahead, leftovers, levelAt, readMeta, sharpest, spacing, wants, type Focus, type Seen, type Shown, type StackMeta } from './stack-meta.js';
 import { Settings } from './stack-settings.js';
 import { numbers, type State, type View } from './state.js';
 import { readSwc, segments } from './swc.js';
 import { Tiles, type Want } from './tiles.js';
 
 const HELD_BYTES = { webgl: 256e6, flat: 192e6 };
-// Coarse pictures of as many planes as fit in this are held, so that the slider never waits.
-const AHEAD_BYTES = 96e6;
-const POLL_MS = 3000;
+const HURRY_MS = 120;
 const START_WAIT_MS = 300;
 const CANVAS_LABEL = 'A plane of the stack. Arrow keys change the plane, plus and minus zoom, zero shows all, shift and arrows move';
 
@@ -28,14 +27,15 @@ const CANVAS_LABEL = 'A plane of the stack. Arrow keys change the plane, plus an
 export function mount(root: HTMLElement, get: Get, state: State): View {
   const end = new AbortController();
   let stack: Stack | null = null;
+  let unfollow = (): void => {};
   const start = async (): Promise<void> => {
     const focus = get('focus.json', { signal: end.signal }).then((answer) => answer.json() as Promise<Focus>).catch(() => null);
     const meta = readMeta(await (await get('meta.json', { signal: end.signal })).json());
     const soon = state.get('plane') ? null : await Promise.race([focus, new Promise<null>((then) => setTimeout(then, START_WAIT_MS, null))]);
     if (end.signal.aborted) return;
     stack = new Stack(root, get, state, meta, soon);
-    const late = await focus;
-    if (late && !end.signal.aborted) stack.sharpness(late);
+    const made = stack;
+    unfollow = follow(get, meta, focus, { meta: (next) => made.more(next), focus: (next) => made.sharpness(next) });
   };
   start().catch((error: unknown) => {
     if (aborted(error)) return;
@@ -44,13 +44,10 @@ export function mount(root: HTMLElement, get: Get, state: State): View {
   return {
     destroy() {
       end.abort();
+      unfollow();
       stack?.destroy();
     },
   };
-}
-
-interface Focus {
-  focus: (number | null)[];
 }
 
 class Stack {
@@ -61,6 +58,7 @@ class Stack {
   readonly #settings: Settings;
   readonly #canvas = el('canvas', { role: 'img', tabindex: 0, 'aria-label': CANVAS_LABEL });
   readonly #place = el('div', { class: 'plane' }, this.#canvas);
+  readonly #panes = el('div', { class: 'panes' });
   readonly #bar = el('div', { class: 'scale', 'aria-hidden': 'true' }, el('i'), el('b'));
   readonly #notice = el('p', { class: 'notice', role: 'status', hidden: true });
   readonly #lines = [el('i', { class: 'cross across', hidden: true }), el('i', { class: 'cross down', hidden: true })] as const;
@@ -75,10 +73,15 @@ class Stack {
   #plane: number;
   #direction = 1;
   /** What was last painted; stays until something of what is wanted is here. */
-  #shown: { plane: number; flat: boolean } | null = null;
+  #shown: Shown | null = null;
   #cross: Cross;
   #hover: { x: number; y: number } | null = null;
   #touched = false;
+  /** Of how many planes the sides are made. */
+  #prepared = 0;
+  /** When the last two steps were made. */
+  #stepped: [number, number] = [-Infinity, -Infinity];
+  #resting = 0;
   #problem: string | null = null;
   #cell: Float32Array<ArrayBuffer> | null = null;
   #background: [number, number, number] = [0, 0, 0];
@@ -108,9 +111,7 @@ class Stack {
     });
     this.#build(controls);
     this.#listen();
-    if (focus) this.sharpness(focus);
     if (meta.cell) void this.#loadCell(meta.cell);
-    if (!meta.complete) this.#poll();
     this.#slider.show(this.#plane);
     this.#changed();
   }
@@ -127,9 +128,9 @@ class Stack {
 
   #build(controls: Controls): void {
     this.#place.append(this.#bar, this.#notice, ...this.#lines);
-    const single = this.#meta.planes.length < 2;
-    const panes = el('div', { class: single ? 'panes single' : 'panes' }, this.#place);
-    if (!single) panes.append(this.#sides.canvases.yz, this.#sides.canvases.xz, controls.corner);
+    const panes = this.#panes;
+    panes.classList.toggle('single', this.#meta.planes.length < 2);
+    panes.append(this.#place, this.#sides.canvases.yz, this.#sides.canvases.xz, controls.corner);
     this.#ends.push(stage(this.#root, el('div', { class: 'stack' }, panes, this.#slider.element)));
     this.#ends.push(this.#putTools(controls.tools));
     this.#eye.restore();
@@ -180,6 +181,7 @@ class Stack {
     const next = clamp(plane, 0, this.#meta.planes.length - 1);
     this.#touched = true;
     if (next === this.#plane) return;
+    this.#stepped = [this.#stepped[1], performance.now()];
     this.#direction = next > this.#plane ? 1 : -1;
     this.#plane = this.#cross.plane = next;
     this.#slider.show(next);
@@ -221,54 +223,47 @@ class Stack {
 
   #changed(): void {
     this.#settings.save();
-    this.#sides.load(this.#meta, this.#settings.reduction, this.#settings.active);
+    this.#sides.load(this.#meta, this.#settings.reduction, this.#settings.active, this.#prepared);
     this.#tell();
     this.#ask();
   }
 
-  #seen(channel: number, plane = this.#plane, flat = this.#settings.flat): Seen {
-    return { plane, channel, projection: flat ? this.#settings.reduction : null };
+  #seen(channel: number, { plane, flat, prepared } = { plane: this.#plane, flat: this.#settings.flat, prepared: this.#prepared }): Seen {
+    return { plane, channel, projection: flat ? this.#settings.reduction : null, prepared };
   }
 
   #ask(): void {
+    clearTimeout(this.#resting);
+    this.#resting = 0;
+    const seen = this.#settings.channels.map((channel) => this.#seen(channel));
+    const all = seen.flatMap((one) => wants(this.#meta, one, this.#eye.camera, this.#eye.room));
+    const coarse = all.filter((want) => want.whole);
+    // Who drags the slider gets coarse planes; the fine ones are asked for where it comes to rest.
+    const hurried = coarse.length > 0 && performance.now() - this.#stepped[0] < HURRY_MS;
+    if (hurried) this.#resting = setTimeout(() => this.#ask(), HURRY_MS) as unknown as number;
     if (this.#canvas.clientWidth && this.#meta.planes.length)
-      this.#tiles.ask(this.#settings.channels.flatMap((channel) => this.#wants(channel)), this.#ahead());
+      this.#tiles.ask(hurried ? coarse : all, ahead(this.#meta, seen, this.#direction, this.#eye.camera, this.#eye.room, hurried));
     this.#draw();
-  }
-
-  #wants(channel: number): Want[] {
-    return wants(this.#meta, this.#seen(channel), this.#eye.camera, this.#eye.room);
-  }
-
-  /** What the reader is likely to want next: the planes beside this one as they are shown, and all others coarsely. */
-  #ahead(): Want[] {
-    const meta = this.#meta;
-    const scale = meta.overviews[0];
-    const each = scale ? (meta.width_px * meta.height_px * (meta.colour ? 4 : 1) * 4) / 3 / scale ** 2 : Infinity;
-    const channels = this.#settings.channels;
-    const others = around(this.#plane, meta.planes.length, this.#direction);
-    const coarse = (planes: readonly number[]): Want[] =>
-      planes.flatMap((plane) => channels.flatMap((channel) => overviews(meta, this.#seen(channel, plane, false))));
-    const beside = others.slice(0, 2).flatMap((plane) =>
-      channels.flatMap((channel) => wants(meta, this.#seen(channel, plane, false), this.#eye.camera, this.#eye.room)));
-    const most = Math.floor(AHEAD_BYTES / each / channels.length);
-    return [...coarse(others.slice(0, 8)), ...(this.#settings.flat ? [] : beside), ...coarse(others.slice(8, most))];
   }
 
   #pictures(seen: Seen): Placed[] {
     const all = wants(this.#meta, seen, this.#eye.camera, this.#eye.room);
     const old = leftovers(this.#meta, seen, this.#eye.camera, this.#eye.room);
-    const ordered = [...all.filter((want) => want.whole), ...old, ...all.filter((want) => !want.whole)];
-    return ordered.flatMap((want) => this.#tiles.held(want) ?? []);
+    const held = (some: readonly Want[]): Placed[] => some.flatMap((want) => this.#tiles.held(want) ?? []);
+    const [whole, fine] = [held(all.filter((want) => want.whole)), held(all.filter((want) => !want.whole))];
+    // What is covered anyway is not painted: without a graphics card that would take most of the time.
+    if (fine.length && fine.length === all.filter((want) => !want.whole).length) return fine;
+    return [...whole.slice(-1), ...held(old), ...fine];
   }
 
   #layers(): Layer[] {
     const { channels, flat } = this.#settings;
-    const at = (plane: number, over: boolean): Layer[] =>
-      channels.map((channel) => ({ ...this.#settings.look(channel), pictures: this.#pictures(this.#seen(channel, plane, over)) }));
-    const now = at(this.#plane, flat);
-    if (now.some((layer) => layer.pictures.length > 0)) this.#shown = { plane: this.#plane, flat };
-    else if (this.#shown) return at(this.#shown.plane, this.#shown.flat);
+    const at = (what: Shown): Layer[] =>
+      channels.map((channel) => ({ ...this.#settings.look(channel), pictures: this.#pictures(this.#seen(channel, what)) }));
+    const asked = { plane: this.#plane, flat, prepared: this.#prepared };
+    const now = at(asked);
+    if (now.some((layer) => layer.pictures.length > 0)) this.#shown = asked;
+    else if (this.#shown) return at(this.#shown);
     return now;
   }
 
@@ -291,7 +286,7 @@ class Stack {
     (this.#bar.firstChild as HTMLElement).style.width = `${bar.length_px}px`;
     (this.#bar.lastChild as HTMLElement).textContent = bar.text;
     this.#crosshair();
-    this.#slider.say(this.#cursor(cross), percent(this.#eye.scale));
+    this.#slider.say(this.#cursor(cross), this.#eye.scale);
     this.#status();
   }
 
@@ -310,7 +305,7 @@ class Stack {
     down.style.transform = `translateX(${x ?? 0}px)`;
   }
 
-  #cursor({ x, y }: Cross): string {
+  #cursor({ x, y }: { x: number; y: number }): string {
     const { pixel_um } = this.#meta;
     if (!pixel_um) return `x ${Math.round(x)}  y ${Math.round(y)} px`;
     return `x ${(x * pixel_um[0]).toFixed(1)}  y ${(y * pixel_um[1]).toFixed(1)} µm`;
@@ -326,7 +321,7 @@ class Stack {
     const first = this.#shown?.plane === this.#plane && this.#shown.flat === this.#settings.flat;
     this.#root.dataset['plane'] = String(this.#plane + 1);
     this.#root.dataset['level'] = String(levelAt(this.#eye.camera, this.#meta));
-    this.#root.dataset['state'] = !here ? 'gap' : !first ? 'loading' : this.#tiles.settled ? 'whole' : 'first';
+    this.#root.dataset['state'] = !here ? 'gap' : !first ? 'loading' : this.#tiles.settled && !this.#resting ? 'whole' : 'first';
   }
 
   #came(problem: string | null): void {
@@ -334,11 +329,28 @@ class Stack {
     this.#draw();
   }
 
-  /** How sharp each plane is has come; go to the sharpest unless the reader has begun or the address says another. */
-  sharpness({ focus }: Focus): void {
-    this.#slider.focus = focus;
-    const best = sharpest({ focus });
-    if (this.#touched || this.#state.get('plane') || best < 0 || best >= this.#meta.planes.length || best === this.#plane) return;
+  /** More planes are here. */
+  more(meta: StackMeta): void {
+    this.#meta = this.#slider.meta = meta;
+    this.#changed();
+  }
+
+  /**
+   * How sharp planes are has come, and with it the sides. Go to the sharpest plane, unless the reader has begun or the
+   * address says another.
+   */
+  sharpness(focus: Focus): void {
+    const known = focus.focus.filter((value) => value !== null).length;
+    const first = this.#prepared === 0;
+    this.#slider.focus = focus.focus;
+    this.#prepared = known;
+    const whole = focus.complete !== false;
+    // Nobody makes sides of a stack that lies beyond a network: it would have to be read whole.
+    this.#panes.classList.toggle('single', this.#meta.planes.length < 2 || (whole && !known));
+    this.#changed();
+    const best = sharpest(focus);
+    if (this.#touched || this.#state.get('plane') || best < 0 || best >= this.#meta.planes.length) return;
+    if (best === this.#plane || !(first || whole)) return;
     this.#go(best);
     this.#state.set('plane', null);
     this.#touched = false;
@@ -351,21 +363,6 @@ class Stack {
     } catch (error) {
       this.#came(`the reconstruction did not come, ${reason(error)}`);
     }
-  }
-
-  /** A stack that is being fetched: look again until it is whole. */
-  #poll(): void {
-    const timer = setInterval(() => void again().catch(() => {}), POLL_MS);
-    this.#ends.push(() => clearInterval(timer));
-    const again = async (): Promise<void> => {
-      if (document.hidden) return;
-      const meta = readMeta(await (await this.#get('meta.json')).json());
-      if (meta.complete) clearInterval(timer);
-      if (fetched(meta) === fetched(this.#meta) || meta.planes.length !== this.#meta.planes.length) return;
-      this.#meta = this.#slider.meta = meta;
-      this.#changed();
-      this.sharpness((await (await this.#get(`focus.json?planes=${fetched(meta)}`)).json()) as Focus);
-    };
   }
 
   /** Black and white from what is on screen, for each channel shown. */
@@ -382,22 +379,16 @@ class Stack {
   }
 
   async #save(): Promise<void> {
-    const { address, planes, simulated, pixel_um } = this.#meta;
-    const at = planes[this.#plane];
-    const where = this.#settings.flat
-      ? `${this.#settings.reduction} of ${fetched(this.#meta)} planes`
-      : `plane ${this.#plane + 1} of ${planes.length}${at?.z_um == null ? '' : `, ${at.z_um.toFixed(2)} µm`}`;
-    const middle = this.#cursor({ ...this.#eye.camera, plane: this.#plane });
-    const pixel = pixel_um ? `, ${Number(pixel_um[0].toPrecision(4))} µm a pixel` : '';
     this.#paint(); // WebGL keeps a picture only until the browser has shown it
-    const picture = composed(this.#canvas, this.#eye.dense, this.#scale(), [
-      `${address}${simulated ? ' (simulated)' : ''} · ${where}`, `middle at ${middle}${pixel} · ${this.#settings.map}`,
-    ]);
-    await download(picture, `${address}-plane-${this.#plane + 1}`).catch((error: unknown) => this.#came(reason(error)));
+    const middle = this.#cursor(this.#eye.camera);
+    const lines = caption(this.#meta, this.#seen(this.#settings.active), middle, this.#settings.map);
+    const picture = composed(this.#canvas, this.#eye.dense, this.#scale(), lines);
+    await download(picture, `${this.#meta.address}-plane-${this.#plane + 1}`).catch((error: unknown) => this.#came(reason(error)));
   }
 
   destroy(): void {
     this.#draw.cancel();
+    clearTimeout(this.#resting);
     for (const end of this.#ends) end();
     this.#slider.destroy();
     this.#sides.destroy();
@@ -405,18 +396,3 @@ class Stack {
     this.#painter.destroy();
   }
 }
-
-function sharpest(focus: Focus | null): number {
-  const known = (focus?.focus ?? []).map((value) => value ?? -Infinity);
-  const best = Math.max(...known);
-  return Number.isFinite(best) ? known.indexOf(best) : -1;
-}
-
-/** Usual distance between planes, in µm. */
-function spacing({ planes }: StackMeta): number {
-  const depths = planes.flatMap(({ z_um }) => z_um ?? []);
-  const steps = depths.slice(1).map((depth, i) => Math.abs(depth - (depths[i] ?? 0)));
-  return steps.sort((a, b) => a - b)[steps.length >> 1] || 1;
-}
-
-const percent = (scale: number): string => `${(scale * 100).toFixed(scale < 0.1 ? 1 : 0)} %`;

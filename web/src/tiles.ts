@@ -111,8 +111,9 @@ export class Tiles {
       const image = await createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
       if (controller.signal.aborted || this.#ended) return image.close();
       this.#hold(want, image);
-      this.#failed.delete(want.path);
-      this.#changed(null);
+      const again = this.#failed.delete(want.path);
+      // What lies ahead changes nothing on screen.
+      if (again || this.#wants.some((one) => one.path === want.path)) this.#changed(null);
     } catch (error) {
       if (aborted(error) || controller.signal.aborted) return;
       this.#fail(want.path, error);

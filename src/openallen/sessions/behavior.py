@@ -80,7 +80,7 @@ class BehaviorSession(NwbSession):
     @property
     def behavior_session_id(self) -> int:
         """Id of the behavior session."""
-        return int(self.tree.attrs("general/metadata")["behavior_session_id"])
+        return metadata.told_id(self.tree, "behavior_session_id")
 
     @functools.cached_property
     def metadata(self) -> dict[str, Any]:

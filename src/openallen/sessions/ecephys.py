@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.errors import NotFoundError
 from openallen.formats.nwb import frame, ragged
+from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
@@ -75,7 +76,7 @@ class BehaviorEcephysSession(BehaviorSession):
     @property
     def ecephys_session_id(self) -> int:
         """Id of the session."""
-        return int(self.tree.value("identifier"))
+        return whole(self.tree.value("identifier"), "identifier", self.name)
 
     @functools.cached_property
     def metadata(self) -> dict[str, Any]:
@@ -104,8 +105,8 @@ class BehaviorEcephysSession(BehaviorSession):
             told = self.tree.attrs(f"{PROBES}/{name}")
             if "probe_id" not in told:
                 continue
-            rate = float(told.get("lfp_sampling_rate", np.nan))
-            ids.append(int(told["probe_id"]))
+            rate = number(told.get("lfp_sampling_rate", np.nan), "lfp_sampling_rate", self.name)
+            ids.append(whole(told["probe_id"], "probe_id", self.name))
             rows.append(
                 {
                     "name": name,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from openallen.display import seconds_text
 from openallen.errors import CorruptError, NotFoundError
-from openallen.formats.nwb.values import number
+from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import NwbSession, Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
 
@@ -194,7 +194,7 @@ class ProbeLfp(NwbSession):
         for name in self.tree.groups(PROBES) if self.tree.has(PROBES) else ():
             told = self.tree.attrs(f"{PROBES}/{name}")
             if "probe_id" in told:
-                yield name, int(told["probe_id"])
+                yield name, whole(told["probe_id"], "probe_id", name)
 
     @functools.cached_property
     def lfp(self) -> xr.DataArray:

@@ -13,6 +13,7 @@ from openallen.display import card
 from openallen.errors import CorruptError, NotFoundError
 from openallen.formats.nwb import columns
 from openallen.formats.nwb.tables import as_series
+from openallen.formats.nwb.values import whole
 from openallen.sessions import metadata
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
@@ -143,12 +144,12 @@ class BehaviorOphysExperiment(BehaviorSession):
     @property
     def ophys_experiment_id(self) -> int:
         """Id of the experiment: this plane."""
-        return int(self.tree.value("identifier"))
+        return whole(self.tree.value("identifier"), "identifier", self.name)
 
     @property
     def ophys_session_id(self) -> int:
         """Id of the imaging session, which may have several planes."""
-        return int(self.tree.attrs("general/metadata")["ophys_session_id"])
+        return metadata.told_id(self.tree, "ophys_session_id")
 
     @functools.cached_property
     def metadata(self) -> dict[str, Any]:

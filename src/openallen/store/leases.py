@@ -335,6 +335,7 @@ def _started(pid: int) -> str:
 
 
 def _is_alive(pid: object, started: object) -> bool:
-    if not isinstance(pid, int):
+    # What no process has, or is no word, was not written by a holder.
+    if type(pid) is not int or not 0 < pid < 1 << 31 or not isinstance(started, str | None):
         return True  # unknown: leave it to the heartbeat
     return is_alive(pid) and (not started or _started(pid) in {"", started})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
-from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
+from openallen.errors import AnswerError, NotFoundError, SpaceError, StoreError, UsageError
 from openallen.formats.kinds import STORE
 from openallen.json_text import load_json
 from openallen.sources.assets.names import AssetName, parse_name
@@ -112,7 +112,7 @@ class Asset:
             if "-" not in entry.etag and _md5(body) != entry.etag:
                 return None
             if kept is not None:
-                with suppress(StoreError):
+                with suppress(StoreError, SpaceError):
                     write_whole(kept, body)
         try:
             data = load_json(body)

@@ -154,7 +154,8 @@ class Atlas:
     @property
     def orientation(self) -> str:
         """Where the axes point to: ``PIR``, or ``PIL`` for the sagittal space."""
-        return ORIENTATIONS.get(int(self._told.get("reference_space_id") or 0), "PIR")
+        told = self._told.get("reference_space_id")
+        return ORIENTATIONS.get(told, "PIR") if isinstance(told, int) else "PIR"
 
     @functools.cached_property
     def structures(self) -> Structures:
@@ -168,7 +169,7 @@ class Atlas:
         told = self._told.get("graph_id")
         found = sorted(self.folder.glob("structure_graph_*.json"))
         if told is not None:
-            found = [path for path in found if path.name == graph_name(int(told))]
+            found = [path for path in found if path.name == f"structure_graph_{told}.json"]
         if len(found) != 1:
             raise NotFoundError(
                 "no ontology in this folder",
