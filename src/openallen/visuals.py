@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +34,15 @@ __all__ = [
     "StackVisual",
     "Structure",
     "TableVisual",
-    "Track",
     "TracesVisual",
+    "Track",
+    "TreeVisual",
     "Visual",
     "Volume",
     "channel_tracks",
+    "is_labels",
+    "look",
+    "slices_of_volume",
     "visuals_of",
 ]
 
@@ -216,7 +221,11 @@ class Volume:
     unit
         Unit of the values; empty for none.
     read
-        Returns the values, shape (AP, DV, ML): ids, or floats with NaN where there is none.
+        Returns the values, shape (AP, DV, ML): ids, or floats with NaN where there is none. Asked
+        anew each time, so that nothing large is held for a page that was closed.
+    stamp
+        What changes when the values do; empty where that is not known, and nothing is cached on
+        disk.
     """
 
     name: str
@@ -224,6 +233,7 @@ class Volume:
     labels: bool
     unit: str = ""
     read: Callable[[], NDArray[Any]]
+    stamp: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +249,13 @@ class SlicesVisual(Visual):
     volumes
         The volumes.
     structures
-        Returns the structures that labels mean.
+        Returns the structures that labels mean; labels that it leaves out are shown by their id.
+    first
+        Names of the volumes that are shown before anybody chooses; the first one where empty.
+    cache
+        Folder where numbered labels are cached; None for memory only.
+    simulated
+        Whether the values are made up.
     """
 
     kind: ClassVar[str] = "slices"
@@ -247,6 +263,26 @@ class SlicesVisual(Visual):
     voxel_um: tuple[float, float, float]
     volumes: tuple[Volume, ...]
     structures: Callable[[], Sequence[Structure]] = tuple
+    first: tuple[str, ...] = ()
+    cache: Path | None = None
+    simulated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeVisual(Visual):
+    """An ontology: structures, and what is part of what.
+
+    Parameters
+    ----------
+    structures
+        Returns the structures.
+    address
+        Returns the address of a structure by its id, where it has one.
+    """
+
+    kind: ClassVar[str] = "tree"
+    structures: Callable[[], Sequence[Structure]]
+    address: Callable[[int], str | None] | None = None
 
 
 # --- time -----------------------------------------------------------------------------------------
@@ -547,8 +583,28 @@ class Seen(Protocol):
     def _visuals(self) -> tuple[Visual, ...]: ...
 
 
+_LOOKS: dict[int, tuple[weakref.ref[Any], Callable[[Any], tuple[Visual, ...]]]] = {}
+
+
+def look(opened: Any, how: Callable[[Any], tuple[Visual, ...]]) -> None:
+    """Say what an object of another library looks like, which can have no ``_visuals``.
+
+    Parameters
+    ----------
+    opened
+        The object. It is not kept alive, so `how` must not hold it either.
+    how
+        Returns its views; called with the object.
+    """
+    number = id(opened)
+    _LOOKS[number] = weakref.ref(opened, lambda _: _LOOKS.pop(number, None)), how
+
+
 def visuals_of(opened: Any) -> tuple[Visual, ...]:
-    """Return what an opened thing looks like; a table of pandas is a table; else nothing.
+    """Return what an opened thing looks like.
+
+    A table of pandas is a table, a labelled volume of xarray its slices; what else has not said
+    what it looks like is nothing.
 
     Parameters
     ----------
@@ -557,6 +613,68 @@ def visuals_of(opened: Any) -> tuple[Visual, ...]:
     """
     if isinstance(opened, Seen) and not isinstance(opened, type):
         return opened._visuals()  # noqa: SLF001 - the protocol of this module
-    if type(opened).__module__.partition(".")[0] == "pandas" and hasattr(opened, "columns"):
+    known, how = _LOOKS.get(id(opened), (None, None))
+    if known is not None and how is not None and known() is opened:
+        return how(opened)
+    library = type(opened).__module__.partition(".")[0]
+    if library == "pandas" and hasattr(opened, "columns"):
         return (TableVisual(name="rows", title="Rows", table=lambda: opened),)
+    if library == "xarray" and "spacing_um" in getattr(opened, "attrs", ()):
+        return (slices_of_volume(opened),)
     return ()
+
+
+_AXES = ("AP", "DV", "ML")
+
+
+def slices_of_volume(volume: Any, structures: Callable[[], Sequence[Structure]] = tuple) -> Visual:
+    """Return the slices of one labelled volume.
+
+    Parameters
+    ----------
+    volume
+        A DataArray with the axes AP, DV, ML, and ``spacing_um`` among its attributes.
+    structures
+        Returns the structures that its labels mean.
+    """
+    whole = volume.transpose(*_AXES)
+    steps = [float(step) for step in volume.attrs["spacing_um"]]
+    told = volume.attrs.get("units")
+    name = str(volume.name or "volume")
+    one = Volume(
+        name="volume",
+        title=str(volume.attrs.get("long_name") or name),
+        labels=is_labels(whole.dtype, name, told),
+        unit="" if told is None else str(told),
+        read=whole.to_numpy,
+    )
+    return SlicesVisual(
+        name="slices",
+        title=name,
+        shape=(whole.shape[0], whole.shape[1], whole.shape[2]),
+        voxel_um=(steps[0], steps[1], steps[2]),
+        volumes=(one,),
+        structures=structures,
+        simulated=bool(volume.attrs.get("simulated")),
+    )
+
+
+def is_labels(dtype: Any, name: str, units: str | None) -> bool:
+    """Return whether values are ids of structures: said so, or whole numbers called so.
+
+    Whole numbers of 32 bits are ids too: no camera has as many grey levels.
+
+    Parameters
+    ----------
+    dtype
+        Type of the values.
+    name
+        What the volume is called.
+    units
+        Their unit; None where it is not said.
+    """
+    if dtype.kind not in "iu":
+        return False
+    if units is not None:
+        return str(units) == "structure id"
+    return "annotation" in name.casefold() or int(dtype.itemsize) >= 4

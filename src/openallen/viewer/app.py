@@ -18,7 +18,7 @@ from openallen.settings import Settings
 from openallen.viewer.answers import Answer, Query, json_answer
 from openallen.viewer.assets import assets
 from openallen.viewer.icons import NO_PICTURE, icon
-from openallen.viewer.item_pages import Around, item_page
+from openallen.viewer.item_pages import Around, compare_page, item_page
 from openallen.viewer.items import Item, Items, from_key
 from openallen.viewer.kinds import Kind, Kinds
 from openallen.viewer.lists import Asked, Listings, built, list_page
@@ -125,6 +125,8 @@ class Viewer:
             Route("/list/{what:path}", self.listing),
             Route("/item/{what:path}", self.item),
             Route("/place/{what:path}", self.place),
+            Route("/compare", self.compare),
+            Route("/compare.json", self.compare),
             Route("/v/{key}/{name}/{path:path}", self.data),
             Route("/thumb/{key}", self.thumbnail),
             Route("/picture/{key}/{name:path}", self.picture),
@@ -195,6 +197,17 @@ class Viewer:
         """Return the page of a folder named on the command line."""
         what, as_json = split_json(request.path_params["what"])
         return await self._item(request, f"place/{what}", as_json=as_json)
+
+    async def compare(self, request: Request) -> Response:
+        """Return the page of several grids side by side: ``/compare?of=ADDRESS&of=ADDRESS``."""
+
+        def made(_: Callable[[], bool]) -> Document:
+            each = request.query_params.getlist("of")
+            what = self.items.together(each)
+            return compare_page(what, each, self.items.get(what), self.kinds)
+
+        as_json = request.url.path.endswith(".json")
+        return await self._respond.page(request, made, "", as_json=as_json)
 
     async def _item(self, request: Request, what: str, *, as_json: bool) -> Response:
         def made(_: Callable[[], bool]) -> Document:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from openallen.plans import Plan
     from openallen.sources.facts import Facts, Field
 
-__all__ = ["Around", "item_page", "plan_page", "remove_page"]
+__all__ = ["Around", "compare_page", "item_page", "plan_page", "remove_page"]
 
 _SIDE: Final = frozenset({"cell"})
 _PLACE: Final = "place/"
@@ -130,6 +130,29 @@ def _views(what: str, item: Item, kinds: Kinds) -> Iterator[dict[str, Any]]:
         except OpenAllenError as error:  # one view that cannot be drawn does not cost the page
             told = {"text": str(error)}
         yield {**empty, **told, **view}
+
+
+def compare_page(what: str, each: Sequence[str], item: Item, kinds: Kinds) -> Document:
+    """Return the page of several things side by side.
+
+    Parameters
+    ----------
+    what
+        What names them together.
+    each
+        Their addresses.
+    item
+        Them, opened.
+    kinds
+        The kinds of views.
+    """
+    views = list(_views(what, item, kinds))
+    data = {
+        "of": list(each),
+        "visuals": [{k: view[k] for k in ("kind", "name", "title", "base")} for view in views],
+    }
+    shown = {"views": views, "each": [(one, item_path(one)) for one in each]}
+    return Document(template="compare.html", title=" and ".join(each), data=data, shown=shown)
 
 
 def plan_page(address: str, plan: Plan, options: Mapping[str, str], limit_bytes: int) -> Document:

@@ -24,6 +24,7 @@ _KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "traces": "openallen.viewer.kinds.traces:TracesKind",
         "raster": "openallen.viewer.kinds.raster:RasterKind",
         "table": "openallen.viewer.kinds.table:TableKind",
+        "tree": "openallen.viewer.kinds.tree:TreeKind",
         "graph": "openallen.viewer.kinds.graph:GraphKind",
     }
 )

@@ -1,1 +1,0 @@
-var r=class{#e=new Map;#n=new Map;emit(e,n){this.#n.set(e,n);for(let s of this.#e.get(e)??[])s(n)}on(e,n,s=!1){let o=this.#e.get(e)??new Set;return this.#e.set(e,o.add(n)),s&&this.#n.has(e)&&n(this.#n.get(e)),()=>{o.delete(n)}}},a=new WeakMap;function u(t){let e=t.closest("[data-bus]")??t.ownerDocument.documentElement,n=a.get(e)??new r;return a.set(e,n),n}export{u as a};
