@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -25,8 +26,48 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy")
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the random schedules of ``tests/faults`` run for longer, or one of them again."""
+    group = parser.getgroup("faults", "fetches under faults (tests/faults)")
+    group.addoption(
+        "--faults-minutes",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="run each random schedule with new seeds for N minutes",
+    )
+    group.addoption(
+        "--faults-seed", type=int, metavar="SEED", help="run each random schedule with this seed"
+    )
+    group.addoption(
+        "--fuzz-minutes",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="open mutated input for N minutes in all, from a new seed, which is printed",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that are told to run for minutes may."""
+    if minutes := config.getoption("--faults-minutes"):
+        for item in items:
+            if "seeds" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.timeout(600 + 60 * minutes))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"fuzz seed: {os.environ[FUZZ_SEED]} ({FUZZ_SEED} repeats it)"
+
+
+FUZZ_SEED = "OPENALLEN_TEST_FUZZ_SEED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Take Ctrl-C even where whoever started the tests ignores it, as ``sh -c '... &'`` does."""
+    # Processes of pytest-xdist inherit it: all of a run have one seed.
+    new = secrets.token_hex(4) if config.getoption("fuzz_minutes", 0.0) else "0"
+    os.environ.setdefault(FUZZ_SEED, new)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

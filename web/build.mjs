@@ -15,7 +15,7 @@ const to = process.argv.indexOf('--to');
 const target = to < 0 ? committed : process.argv[to + 1];
 
 // One ES module for each kind of view; what several share goes into chunks beside them.
-const KINDS = ['page', 'stack', 'cell', 'slices', 'traces', 'raster', 'table', 'graph', 'jobs'];
+const KINDS = ['page', 'stack', 'cell', 'slices', 'traces', 'raster', 'table', 'graph', 'tree', 'jobs'];
 // These must stand in one file, since they are loaded from a string (the notebook) and can import nothing.
 const ALONE = ['widget'];
 

@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote
 from openallen.errors import AddressError
 from openallen.sources.registry import SCHEMES, find, source_classes
 from openallen.web_address import WebAddress, is_web
+from openallen.whole_numbers import whole_number
 
 __all__ = ["OPERATORS", "SCHEMES", "Address", "AddressLike", "Condition", "path_text"]
 
@@ -103,6 +104,7 @@ class Condition:
                 f"a filter is text, not {type(text).__name__}",
                 hint="FIELD=VALUE, for example id=5",
             )
+        _whole_characters(text)
         match = _CONDITION.fullmatch(text)
         if match is None:
             name = text.strip()
@@ -216,6 +218,7 @@ class Address:
         if not isinstance(text, str):
             raise AddressError(_not_text(text), hint=_example(text))
         text = text.strip()
+        _whole_characters(text)
         if is_web(text):
             return _from_web(text)
         scheme, colon, rest = text.partition(":")
@@ -244,7 +247,10 @@ class Address:
         known = SCHEMES[self.scheme]
         if not (known.numeric and self.name):
             raise AddressError(f"'{self}' does not name a single item", hint=known.show_command())
-        return int(self.name)
+        found = whole_number(self.name)
+        if found is None:
+            raise AddressError(f"'{self.scheme}:' has ids of at most 19 digits")
+        return found
 
     def option(self, name: str) -> str | None:
         """Return the value of ``name=value`` among the conditions, the last one if repeated."""
@@ -273,6 +279,13 @@ def path_text(path: Iterable[str]) -> str:
 @functools.lru_cache(maxsize=1 << 12)
 def _quote(text: str, safe: str) -> str:
     return quote(text, safe=safe)
+
+
+def _whole_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise AddressError("half a character", address=repr(text)[:200]) from error
 
 
 def _not_text(value: object) -> str:

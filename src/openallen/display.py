@@ -5,6 +5,7 @@ HTML is escaped, carries no script and no remote asset, and follows light and da
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
@@ -55,7 +56,7 @@ def count_text(count: int, noun: str, plural: str = "") -> str:
 
 def seconds_text(duration_s: float) -> str:
     """Write a duration the way people say it: ``0.4 s``, ``12 s``, ``3 min 20 s``."""
-    if duration_s < 10:
+    if duration_s < 10 or not math.isfinite(duration_s):
         return f"{duration_s:.1f} s"
     whole = round(duration_s)
     if whole < 120:

@@ -29,19 +29,22 @@ if TYPE_CHECKING:
     from openallen.transfer import Observer
 
 __all__ = [
-    "RANGES",
+    "CACHES",
     "Target",
     "adopt",
-    "clear_ranges",
+    "clear_cache",
     "held",
     "prune",
     "repair",
     "targets",
+    "under_way",
     "verify",
 ]
 
 RANGES: Final = "ranges"
 """The folder of the store that caches what was read remotely, by ranges and chunks."""
+CACHES: Final = {RANGES: "remote reads", "overviews": "small pictures of planes"}
+"""Folders of the store with what can be had or made again, and what that is."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,30 @@ class Target:
         The folder.
     address
         What names it; its path where it is not in the store.
+    where
+        The address, where it was named by one.
     """
 
     source: Source
     folder: Path
     address: str
+    where: Address | None = None
+
+    def verify(self) -> Iterator[Checked]:
+        """Read the folder through.
+
+        Raises
+        ------
+        NotFoundError
+            If there is nothing to verify, with what fetches it where an address names it.
+        """
+        try:
+            yield from self.source.verify(self.folder)
+        except NotFoundError as error:
+            if self.where is None:
+                raise
+            nothing = NotFoundError("nothing to verify")
+            raise self.source.not_here(self.where, nothing) from error
 
 
 def held(settings: Settings | None = None) -> Rows:
@@ -77,17 +99,49 @@ def held(settings: Settings | None = None) -> Rows:
             for kind in source_classes()
             for row in kind(context).held()
         ]
-        cached = sum(file_sizes(context.settings.store / RANGES).values())
+        cached = {name: sum(file_sizes(context.settings.store / name).values()) for name in CACHES}
     shared = "files with two names (shared by versions) are counted once in each row"
     notes = [shared] if rows else []
-    if cached:
-        notes.append(
-            f"{bytes_text(cached)} of remote reads are cached; "
-            f"openallen store prune {RANGES} removes them"
-        )
+    notes += (
+        f"{bytes_text(size)} of {CACHES[name]} are cached; "
+        f"openallen store prune {name} removes them"
+        for name, size in cached.items()
+        if size
+    )
     return Rows(
         rows, ("address", "files", "size", "folder"), id_column="address", noun="item", notes=notes
     )
+
+
+def under_way(settings: Settings | None = None) -> list[Row]:
+    """Return what other processes are fetching into the store now, as far as a glance tells.
+
+    Parameters
+    ----------
+    settings
+        Settings to use; loaded from the environment and files if None.
+
+    Returns
+    -------
+    list of dict
+        ``address``, ``folder``, ``files`` being written, and ``holder`` in words.
+    """
+    from openallen.store.leases import leased_by_others
+
+    root = (settings or Settings.load()).store
+    schemes = {kind.folder: kind.scheme for kind in source_classes() if kind.folder}
+    found: dict[tuple[str, str], Row] = {}
+    for path, holder in leased_by_others(root):
+        system, name = [*path.relative_to(root).parts, "", ""][:2]
+        if system not in schemes:
+            continue
+        address = str(Address(schemes[system], name))
+        row = found.setdefault(
+            (address, holder),
+            {"address": address, "folder": str(root / system / name), "files": 0, "holder": holder},
+        )
+        row["files"] += 1
+    return list(found.values())
 
 
 def targets(context: Context, what: Sequence[str | Path]) -> Iterator[Target]:
@@ -126,7 +180,11 @@ def _target(context: Context, what: str | Path) -> Target:
     folder = context.folder(where)
     if not folder.exists():
         raise source.not_here(where, NotFoundError("nothing to verify"))
-    return Target(source, folder, str(where))
+    if where.version and f"{where.scheme}:{where.name}@{where.version}" not in {
+        str(row["address"]) for row in source.held()
+    }:
+        raise source.not_here(where, NotFoundError("nothing of this version to verify"))
+    return Target(source, folder, str(where), where)
 
 
 def verify(
@@ -154,7 +212,7 @@ def verify(
     with Context(settings) as context:
         for target in targets(context, what):
             known = False
-            for checked in target.source.verify(target.folder):
+            for checked in target.verify():
                 known = True
                 yield target, checked
             if what and not known:
@@ -287,18 +345,20 @@ def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None 
     ).loaded()
 
 
-def clear_ranges(*, dry_run: bool, settings: Settings | None = None) -> dict[str, Any]:
-    """Clear the cache of remote reads; what is wanted again is read again.
+def clear_cache(name: str, *, dry_run: bool, settings: Settings | None = None) -> dict[str, Any]:
+    """Clear a cache; what is wanted again is read or made again.
 
     Parameters
     ----------
+    name
+        One of `CACHES`.
     dry_run
         Whether to remove nothing.
     settings
         Settings to use; loaded from the environment and files if None.
     """
     chosen = settings or Settings.load()
-    folder = chosen.store / RANGES
+    folder = chosen.store / name
     sizes = file_sizes(folder)
     if not dry_run:
         shutil.rmtree(folder, ignore_errors=True)

@@ -459,12 +459,14 @@ class Report:
             raise stopped
         if len(self.outcomes) == 1 and errors:
             raise errors[0]
+        # Another try helps unless each was refused for the same reason.
+        hints = {"" if e.retryable else e.hint for e in errors}
         raise IncompleteError(
             f"{count_text(len(failed), 'file')} of {len(self.outcomes):,} could not be fetched",
             report=self,
             address=self.plan.address,
             why=f"first: {errors[0].what}" if errors else "the run was interrupted",
-            hint=self.plan.command,
+            hint=hints.pop() if len(hints) == 1 and all(hints) else self.plan.command,
         )
 
     def _facts(self, written: Mapping[str, object] = _NOTHING) -> dict[str, object]:

@@ -28,6 +28,7 @@ from openallen.paths import expanded
 
 __all__ = ["Settings", "parse_bytes", "project_file", "untrusted", "user_file"]
 
+_PREFIX: Final = "OPENALLEN_"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40, "pi": 2**50}
 
@@ -60,9 +61,18 @@ _MOST: Final = 1_000_000
 """The most of anything but bytes: what is larger is a slip, and libcurl and clocks refuse it."""
 
 
+def _number(kind: Callable[[Any], Any], value: object) -> Any:
+    try:
+        return kind(str(value).strip())
+    except (ValueError, OverflowError):  # whose texts are about Python's own numbers
+        said = repr(str(value)[:40])
+        what = "whole number" if kind is int else "number"
+        raise ValueError(f"{said} is not a {what}") from None
+
+
 def _positive(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def read(value: object) -> object:
-        number = kind(value)
+        number = _number(kind, value)
         if not number > 0:
             raise ValueError(f"{value} is not more than zero")
         if number > _MOST:
@@ -73,7 +83,7 @@ def _positive(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _speed(value: object) -> int:
-    number = int(str(value))
+    number = int(_number(int, value))
     if not 0 <= number < 1 << 31:
         raise ValueError(f"{value} is not between 0 and {(1 << 31) - 1:,}")
     return number
@@ -169,9 +179,10 @@ class Settings:
         """
         found = _in_user_file() | _in_project_file()
         for name in _READERS:
-            variable = f"OPENALLEN_{name.upper()}"
+            variable = f"{_PREFIX}{name.upper()}"
             if variable in os.environ:
                 found[name] = (os.environ[variable], f"environment {variable}")
+        _refuse_unknown_variables()
         found |= {k: (v, "argument") for k, v in arguments.items() if v is not None}
         values = {name: _read(name, value, origin) for name, (value, origin) in found.items()}
         origins = dict.fromkeys(_READERS, "default") | {k: o for k, (_, o) in found.items()}
@@ -202,6 +213,19 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "projects": _tables,
     }
 )
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse variables that set nothing: what they were meant for would be ignored silently."""
+    known = {name.upper() for name in _READERS}
+    for variable in os.environ:
+        name = variable.removeprefix(_PREFIX)
+        if name != variable and name not in known and not name.startswith("TEST_"):
+            near = get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"unknown setting '{variable}' in the environment",
+                hint=f"{_PREFIX}{near[0]}" if near else "one of " + ", ".join(_READERS),
+            )
 
 
 def user_file() -> Path:

@@ -28,7 +28,7 @@ from openallen.web_address import is_web
 if TYPE_CHECKING:
     from openallen.plans import Plan, Report
     from openallen.sources.base import Source, View
-    from openallen.transfer import Observer
+    from openallen.transfer import Interruption, Observer
     from openallen.transfer.job import Job
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "listing",
     "open",
     "options_of",
+    "picture",
     "plan",
     "preparing",
     "search",
@@ -189,6 +190,38 @@ def show(
         return replace(facts, notes=(*facts.notes, f"picture: {drawn}"))
 
 
+def picture(
+    what: AddressLike | Path,
+    path: Path | str,
+    *,
+    name: str = "",
+    settings: Settings | None = None,
+) -> Path:
+    """Draw a picture of a thing into a file, and return its path.
+
+    Parameters
+    ----------
+    what
+        As for `show`.
+    path
+        The file: png, svg or pdf.
+    name
+        Which of the pictures `show` names; the first where empty.
+    settings
+        Settings to use; loaded from the environment and files if None.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such thing.
+    UsageError
+        If there is no such picture of it.
+    """
+    picture_path(path, str(what))
+    with Context(settings) as context:
+        return _facts(context, what, {}, picture=True).save_picture(path, name)
+
+
 def _facts(
     context: Context, what: AddressLike | Path, options: Mapping[str, Any], *, picture: bool
 ) -> Facts:
@@ -265,20 +298,26 @@ class Prepared:
         """What it would take, with what is here already; looked at once."""
         return self.context.plan(self.job)
 
-    def run(self, observer: Observer | None = None) -> Report:
+    def run(
+        self, observer: Observer | None = None, interruption: Interruption | None = None
+    ) -> Report:
         """Fetch it; failures are in the report.
 
         Parameters
         ----------
         observer
             Receives progress.
+        interruption
+            Ends the run from another thread; what is here by then stays, and a later run goes on.
 
         Raises
         ------
         SpaceError
             If the disk cannot hold what is missing.
+        Interrupted
+            On Ctrl-C, or when `interruption` is asked for.
         """
-        return self.context.run(self.job, observer, self.plan)
+        return self.context.run(self.job, observer, self.plan, interruption)
 
     def written(self, report: Report) -> dict[str, Path]:
         """Return files that were written beside the fetched ones, by what they are.

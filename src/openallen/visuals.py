@@ -7,10 +7,13 @@ drawn: what costs something is a function.
 
 from __future__ import annotations
 
+import math
+import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +34,19 @@ __all__ = [
     "StackVisual",
     "Structure",
     "TableVisual",
-    "Track",
     "TracesVisual",
+    "Track",
+    "TreeVisual",
     "Visual",
     "Volume",
+    "channel_tracks",
+    "is_labels",
+    "look",
+    "slices_of_volume",
     "visuals_of",
 ]
+
+_STRETCHES: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +221,11 @@ class Volume:
     unit
         Unit of the values; empty for none.
     read
-        Returns the values, shape (AP, DV, ML): ids, or floats with NaN where there is none.
+        Returns the values, shape (AP, DV, ML): ids, or floats with NaN where there is none. Asked
+        anew each time, so that nothing large is held for a page that was closed.
+    stamp
+        What changes when the values do; empty where that is not known, and nothing is cached on
+        disk.
     """
 
     name: str
@@ -219,6 +233,7 @@ class Volume:
     labels: bool
     unit: str = ""
     read: Callable[[], NDArray[Any]]
+    stamp: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +249,13 @@ class SlicesVisual(Visual):
     volumes
         The volumes.
     structures
-        Returns the structures that labels mean.
+        Returns the structures that labels mean; labels that it leaves out are shown by their id.
+    first
+        Names of the volumes that are shown before anybody chooses; the first one where empty.
+    cache
+        Folder where numbered labels are cached; None for memory only.
+    simulated
+        Whether the values are made up.
     """
 
     kind: ClassVar[str] = "slices"
@@ -242,6 +263,26 @@ class SlicesVisual(Visual):
     voxel_um: tuple[float, float, float]
     volumes: tuple[Volume, ...]
     structures: Callable[[], Sequence[Structure]] = tuple
+    first: tuple[str, ...] = ()
+    cache: Path | None = None
+    simulated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeVisual(Visual):
+    """An ontology: structures, and what is part of what.
+
+    Parameters
+    ----------
+    structures
+        Returns the structures.
+    address
+        Returns the address of a structure by its id, where it has one.
+    """
+
+    kind: ClassVar[str] = "tree"
+    structures: Callable[[], Sequence[Structure]]
+    address: Callable[[int], str | None] | None = None
 
 
 # --- time -----------------------------------------------------------------------------------------
@@ -261,6 +302,9 @@ class Track:
         Tracks of one group share an axis: ``dff``, ``running``.
     read
         Returns times in s, ascending, and values; both of one length.
+    part
+        Returns the same from one time to another, in s, where reading all would be too much; then
+        `read` is never called.
     shown
         Whether it is drawn before anybody asks.
     """
@@ -270,6 +314,7 @@ class Track:
     unit: str = ""
     group: str = ""
     read: Callable[[], tuple[NDArray[np.float64], NDArray[Any]]]
+    part: Callable[[float, float], tuple[NDArray[np.float64], NDArray[Any]]] | None = None
     shown: bool = True
 
 
@@ -283,11 +328,14 @@ class IntervalTrack:
         Its name in addresses, and for people.
     read
         Returns starts and stops in s, and labels.
+    table
+        Name of the view of the same thing that has a row for each; empty for none.
     """
 
     name: str
     title: str
     read: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64], Sequence[str]]]
+    table: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,6 +391,8 @@ class TracesVisual(Visual):
         Regions of interest whose tracks are among them; None where there are none.
     axis
         What the axis is, with its unit.
+    longest_s
+        The longest stretch that is drawn at once; None for all of it.
     """
 
     kind: ClassVar[str] = "traces"
@@ -353,6 +403,7 @@ class TracesVisual(Visual):
     events: tuple[EventTrack, ...] = ()
     rois: Rois | None = None
     axis: str = "time (s)"
+    longest_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,8 +418,11 @@ class RasterVisual(Visual):
         Returns a row for each unit, in the order of the rows; ``id`` is among the columns.
     spikes
         Returns the spike times of each unit in s, ascending, in the same order.
-    cache
-        Folder where counts are cached; None for memory only.
+    source
+        What the spikes are of, which changes when they do: counts are cached on disk under it;
+        empty for memory only.
+    events, intervals
+        What the spikes can be aligned to.
     """
 
     kind: ClassVar[str] = "raster"
@@ -376,7 +430,76 @@ class RasterVisual(Visual):
     to_s: float
     units: Callable[[], Sequence[Mapping[str, Any]]]
     spikes: Callable[[], Sequence[NDArray[np.float64]]]
-    cache: Path | None = None
+    source: str = ""
+    events: tuple[EventTrack, ...] = ()
+    intervals: tuple[IntervalTrack, ...] = ()
+
+
+class _Stretches:
+    """Reads stretches of samples of many channels: once, where several channels are drawn."""
+
+    def __init__(
+        self, read: Callable[[float, float], tuple[NDArray[np.float64], NDArray[Any]]]
+    ) -> None:
+        self._read = read
+        self._kept: dict[tuple[float, float], tuple[NDArray[np.float64], NDArray[Any]]] = {}
+        self._lock = threading.Lock()
+
+    def channel(
+        self, column: int, from_s: float, to_s: float
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Return times and samples of a channel."""
+        with self._lock:
+            if (from_s, to_s) not in self._kept:
+                while len(self._kept) >= _STRETCHES:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[from_s, to_s] = self._read(from_s, to_s)
+            times, values = self._kept[from_s, to_s]
+        return times, values[:, column]
+
+
+def channel_tracks(
+    titles: Sequence[str],
+    read: Callable[[float, float], tuple[NDArray[np.float64], NDArray[Any]]],
+    *,
+    unit: str = "",
+    group: str = "channels",
+    shown: int = 16,
+    name: str = "channel",
+) -> tuple[Track, ...]:
+    """Return a track for each channel of samples that are read in stretches.
+
+    Parameters
+    ----------
+    titles
+        A title for each channel.
+    read
+        Returns times and samples (times x channels) from one time to another, in s.
+    unit, group
+        As for `Track`.
+    shown
+        How many are drawn before anybody asks, evenly over all.
+    name
+        How their names begin.
+    """
+    stretches = _Stretches(read)
+    every = max(1, -(-len(titles) // shown))
+
+    def one(column: int, title: str) -> Track:
+        def whole() -> tuple[NDArray[np.float64], NDArray[Any]]:
+            return stretches.channel(column, -math.inf, math.inf)
+
+        return Track(
+            name=f"{name}-{column}",
+            title=title,
+            unit=unit,
+            group=group,
+            read=whole,
+            part=lambda from_s, to_s: stretches.channel(column, from_s, to_s),
+            shown=column % every == 0,
+        )
+
+    return tuple(one(n, title) for n, title in enumerate(titles))
 
 
 # --- rows and links -------------------------------------------------------------------------------
@@ -460,8 +583,28 @@ class Seen(Protocol):
     def _visuals(self) -> tuple[Visual, ...]: ...
 
 
+_LOOKS: dict[int, tuple[weakref.ref[Any], Callable[[Any], tuple[Visual, ...]]]] = {}
+
+
+def look(opened: Any, how: Callable[[Any], tuple[Visual, ...]]) -> None:
+    """Say what an object of another library looks like, which can have no ``_visuals``.
+
+    Parameters
+    ----------
+    opened
+        The object. It is not kept alive, so `how` must not hold it either.
+    how
+        Returns its views; called with the object.
+    """
+    number = id(opened)
+    _LOOKS[number] = weakref.ref(opened, lambda _: _LOOKS.pop(number, None)), how
+
+
 def visuals_of(opened: Any) -> tuple[Visual, ...]:
-    """Return what an opened thing looks like; a table of pandas is a table; else nothing.
+    """Return what an opened thing looks like.
+
+    A table of pandas is a table, a labelled volume of xarray its slices; what else has not said
+    what it looks like is nothing.
 
     Parameters
     ----------
@@ -470,6 +613,68 @@ def visuals_of(opened: Any) -> tuple[Visual, ...]:
     """
     if isinstance(opened, Seen) and not isinstance(opened, type):
         return opened._visuals()  # noqa: SLF001 - the protocol of this module
-    if type(opened).__module__.partition(".")[0] == "pandas" and hasattr(opened, "columns"):
+    known, how = _LOOKS.get(id(opened), (None, None))
+    if known is not None and how is not None and known() is opened:
+        return how(opened)
+    library = type(opened).__module__.partition(".")[0]
+    if library == "pandas" and hasattr(opened, "columns"):
         return (TableVisual(name="rows", title="Rows", table=lambda: opened),)
+    if library == "xarray" and "spacing_um" in getattr(opened, "attrs", ()):
+        return (slices_of_volume(opened),)
     return ()
+
+
+_AXES = ("AP", "DV", "ML")
+
+
+def slices_of_volume(volume: Any, structures: Callable[[], Sequence[Structure]] = tuple) -> Visual:
+    """Return the slices of one labelled volume.
+
+    Parameters
+    ----------
+    volume
+        A DataArray with the axes AP, DV, ML, and ``spacing_um`` among its attributes.
+    structures
+        Returns the structures that its labels mean.
+    """
+    whole = volume.transpose(*_AXES)
+    steps = [float(step) for step in volume.attrs["spacing_um"]]
+    told = volume.attrs.get("units")
+    name = str(volume.name or "volume")
+    one = Volume(
+        name="volume",
+        title=str(volume.attrs.get("long_name") or name),
+        labels=is_labels(whole.dtype, name, told),
+        unit="" if told is None else str(told),
+        read=whole.to_numpy,
+    )
+    return SlicesVisual(
+        name="slices",
+        title=name,
+        shape=(whole.shape[0], whole.shape[1], whole.shape[2]),
+        voxel_um=(steps[0], steps[1], steps[2]),
+        volumes=(one,),
+        structures=structures,
+        simulated=bool(volume.attrs.get("simulated")),
+    )
+
+
+def is_labels(dtype: Any, name: str, units: str | None) -> bool:
+    """Return whether values are ids of structures: said so, or whole numbers called so.
+
+    Whole numbers of 32 bits are ids too: no camera has as many grey levels.
+
+    Parameters
+    ----------
+    dtype
+        Type of the values.
+    name
+        What the volume is called.
+    units
+        Their unit; None where it is not said.
+    """
+    if dtype.kind not in "iu":
+        return False
+    if units is not None:
+        return str(units) == "structure id"
+    return "annotation" in name.casefold() or int(dtype.itemsize) >= 4

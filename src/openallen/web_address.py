@@ -75,6 +75,7 @@ class WebAddress:
         if _SCHEME.match(plain) is None:
             raise AddressError(f"'{text}' is not a web address")
         try:
+            plain.encode()
             url = urlsplit(plain)
             _ = url.port
         except ValueError as error:

@@ -570,3 +570,16 @@ def test_the_doors_are_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_asset_that_was_only_looked_at_is_not_in_the_store(bucket):
+    from openallen import maintenance
+
+    oa.show("asset:ecephys_625749_2022-08-03_15-15-06", source="live")
+    assert [row["address"] for row in maintenance.held()] == []
+
+
+def test_files_of_an_asset_have_addresses(bucket):
+    name = "asset:ecephys_625749_2022-08-03_15-15-06"
+    rows = oa.list(f"{name}/behavior/**", source="live")
+    assert rows.address_of(rows[0]).startswith(f"{name}/behavior/")

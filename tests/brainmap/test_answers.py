@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -221,6 +224,9 @@ XML = (
         (XML.format("²", 1), "xml", ""),
         (XML.format("1_0", 1), "xml", ""),
         (f"id\n{HUGE}\n", "csv", "Gene"),
+        (XML.format(1, "1e999"), "xml", "Gene"),
+        ("<!DOCTYPE r [<!ENTITY e '5'>]>" + XML.format(1, "&e;"), "xml", ""),
+        (XML.format(1, "<a>" * 70 + "</a>" * 70), "xml", ""),
         (json.dumps(GOOD | {"total_rows": HUGE}), "json", ""),
         (json.dumps(GOOD | {"total_rows": "²"}), "json", ""),
         (json.dumps(GOOD).replace('"total_rows": ', f'"total_rows": {HUGE}'), "json", ""),
@@ -240,3 +246,41 @@ def test_numbers_and_nesting_that_python_refuses(body, form, model):
 def test_xml_is_utf_8_whatever_it_says(encoding):
     head = f'<?xml version="1.0" encoding="{encoding}"?>'
     assert read_answer((head + XML.format(1, 7)).encode(), "xml").rows == [{"id": 7}]
+
+
+def test_a_number_too_large_for_any_column_stays_text_where_no_type_is_known():
+    for body, form in ((XML.format(1, "-1e999"), "xml"), ("id\n-1e999\n", "csv")):
+        assert read_answer(body.encode(), form).rows == [{"id": "-1e999"}]
+
+
+MANY = """
+import resource, sys
+from openallen.brainmap.answers import read_answer
+from openallen.errors import AnswerError
+good = b"<Response success='true'><genes><gene><id>1</id></gene></genes></Response>"
+assert read_answer(good, 'xml').rows == [{'id': 1}]
+limit = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (600 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+bodies = (
+    b"<a/>" * 10_000_000, b"<a>" * 10_000_000, b"a<b/>" * 500_000, b"x" * (100 << 20),
+    b"".join(b"<a%d/>" % n for n in range(1_000_000)),
+)
+for body in bodies:
+    try:
+        print(len(read_answer(b"<Response success='true'>" + body + b"</Response>", 'xml').rows))
+    except AnswerError as error:
+        print(error.what, error.why)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+def test_an_answer_of_millions_of_elements_takes_a_few_hundred_megabytes_at_most():
+    done = subprocess.run(
+        [sys.executable, "-c", MANY], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 0, done.stderr[-800:]
+    many, deep, mixed, text, names = done.stdout.splitlines()
+    assert many == "the answer is too large 2,000,001 elements of 2 names"
+    assert deep.endswith("nested too deeply")
+    assert (mixed, text) == ("0", "0")
+    assert names.endswith("of 10,001 names")

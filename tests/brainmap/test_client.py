@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import threading
@@ -268,3 +269,20 @@ def test_an_archive_says_what_it_is_and_another_service_nothing(loopback):
         assert (told.notes, told.simulated) == (("half of it",), True)
         assert connect(http, silent.url, silent.url).notes == ()
         assert connect(http, "https://api.brain-map.org", "live").notes == ()
+
+
+def test_an_answer_without_end_is_given_up_and_says_how_to_ask(loopback):
+    """A few hundred kilobytes that decompress to 200 MB."""
+    packed = gzip.compress(b'{"msg": [' + b"1," * (100 << 20), 1)
+    server = loopback(
+        {
+            "/api/v2/data/query.json": lambda q, r: r.send(
+                packed, headers={"Content-Encoding": "gzip"}
+            )
+        }
+    )
+    with Http(silence_timeout_s=5) as http:
+        client = Client(http=http, base_url=server.url, source="x", retry=Retry(attempts=1))
+        with pytest.raises(AnswerError, match="response too large") as caught:
+            client.answer(EVERYTHING)
+    assert "num_rows" in caught.value.hint

@@ -1,8 +1,10 @@
 """Sizes that come from outside are looked at before memory is taken: in processes that have little."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import struct
 import subprocess
@@ -144,3 +146,80 @@ def test_gzip_is_no_longer_than_it_says():
 
     with pytest.raises(CorruptError):
         inflate(gzip.compress(bytes(50_000_000)), 1000)
+
+
+ARRAY = """
+import resource, sys
+import numpy, zarr
+from pathlib import Path
+from openallen.errors import OpenAllenError
+from openallen.formats.chunks import decoding
+from openallen.formats.objects import FolderObjects
+from openallen.formats.zarrs import Hierarchy
+limit = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (400 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for path in sys.argv[1:]:
+    try:
+        with decoding('read', path):
+            print('read', Hierarchy(FolderObjects(Path(path))).array('a')[...].shape)
+    except OpenAllenError as error:
+        print(type(error).__name__, error)
+"""
+ZEROS = bytes(1 << 20)
+BOMBS = {
+    "gzip": gzip.compress(ZEROS) * 900,
+    "zlib": zlib.compress(ZEROS) * 900,
+    "bz2": bz2.compress(ZEROS) * 900,
+    "lzma": lzma.compress(ZEROS) * 900,
+    "zstd": b"\x28\xb5\x2f\xfd\x00\x38" + b"\x02\x00\x10a" * 7200 + b"\x03\x00\x10a",
+    "lz4": struct.pack("<I", 900 << 20) + bytes(9000),
+}
+"""Chunks of some kilobytes that come to 900 MB."""
+TEXTS = [{"id": "vlen-utf8"}]
+
+
+def zarr_array(folder, body, **told):
+    (folder / "a").mkdir(parents=True)
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    usual = {
+        "zarr_format": 2, "shape": [1000], "chunks": [1000], "dtype": "<i4", "order": "C",
+        "fill_value": None, "compressor": None, "filters": None,
+    }  # fmt: skip
+    (folder / "a" / ".zarray").write_text(json.dumps(usual | told))
+    (folder / "a" / "0").write_bytes(body)
+    return folder
+
+
+def read_arrays(*folders):
+    done = subprocess.run(
+        [sys.executable, "-c", ARRAY, *map(str, folders)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-800:]
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_chunk_of_zarr_comes_to_no_more_than_its_array_can_hold(tmp_path, name):
+    codec, body = {"id": name}, BOMBS[name]
+    folders = [
+        zarr_array(tmp_path / "compressor", body, compressor=codec),
+        zarr_array(tmp_path / "filter", body, filters=[codec]),
+        zarr_array(tmp_path / "texts", body, compressor=codec, filters=TEXTS, dtype="|O"),
+        zarr_array(tmp_path / "both", body, filters=[*TEXTS, codec], dtype="|O"),
+    ]
+    told = read_arrays(*folders)
+    assert len(told) == 4
+    assert all(line.startswith("CorruptError") and "damaged" in line for line in told), told
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+@pytest.mark.parametrize("shape", [10**8, 10**13])
+def test_an_array_that_claims_more_than_there_is_memory_for_is_an_error_of_ours(tmp_path, shape):
+    told = read_arrays(
+        zarr_array(tmp_path / "numbers", b"1234", shape=[shape], chunks=[shape]),
+        zarr_array(tmp_path / "texts", b"1234", shape=[shape], dtype="|O", filters=TEXTS),
+    )
+    assert len(told) == 2
+    assert all(line.startswith("CorruptError") for line in told), told

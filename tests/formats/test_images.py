@@ -116,6 +116,48 @@ def test_what_version_6_says_beyond_that_is_refused_by_its_version(tmp_path, cha
         oa.open(write(tmp_path, image, [(4, 8, 8), (4, 4, 4)], version=3))
 
 
+MATRIX = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+SCALE = {"type": "scale", "scale": [8.0, 4.0, 4.0]}
+UNREAD = {
+    "affine": {"affine": MATRIX},
+    "rotation": {"rotation": [row[:3] for row in MATRIX]},
+    "mapAxis": {"mapAxis": [2, 1, 0]},
+    "displacements": {"path": "field"},
+    "bijection": {"forward": SCALE, "inverse": SCALE},
+}
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a sequence"])
+@pytest.mark.parametrize("kind", UNREAD)
+def test_a_place_that_is_not_read_is_refused_by_its_name(tmp_path, kind, inside):
+    image = newer()
+    step = {"type": kind, **UNREAD[kind]}
+    if inside:
+        step = {"type": "sequence", "transformations": [SCALE, step]}
+    image["datasets"][1]["coordinateTransformations"] = [step | {"output": "physical"}]
+    with pytest.raises(CorruptError, match=f"placed by '{kind}': only scale and translation"):
+        oa.open(write(tmp_path, image, [(4, 8, 8), (4, 4, 4)], version=3))
+
+
+def test_levels_in_several_coordinate_systems_are_refused_by_their_names(tmp_path):
+    image = newer(output="elsewhere")
+    image["coordinateSystems"].append(image["coordinateSystems"][0] | {"name": "elsewhere"})
+    with pytest.raises(CorruptError, match="'elsewhere', 'physical'"):
+        oa.open(write(tmp_path, image, [(4, 8, 8), (4, 4, 4)], version=3))
+
+
+def test_other_coordinate_systems_of_an_image_are_told(tmp_path):
+    image = newer()
+    image["coordinateSystems"].append(image["coordinateSystems"][0] | {"name": "atlas"})
+    step = {"type": "affine", "affine": MATRIX, "input": "physical", "output": "atlas"}
+    image["coordinateTransformations"] = [step]
+    opened = oa.open(write(tmp_path, image, [(4, 8, 8), (4, 4, 4)], version=3))
+    assert opened.notes == [
+        "2 coordinate systems: 'physical' is read, 'affine' to others is not applied"
+    ]
+    assert opened.scales_um[0] == pytest.approx((0.008, 0.004, 0.004))
+
+
 def test_chunks_in_folders_though_the_array_does_not_say_so(tmp_path, caplog):
     meta = {"version": "0.4", "axes": ZYX, "datasets": [scaled("0", 1, 1, 1)]}
     write(tmp_path, meta, [(4, 8, 8)])

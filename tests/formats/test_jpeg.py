@@ -72,6 +72,14 @@ def test_padding_behind_the_end_is_fine_and_a_second_picture_is_not():
         inspect(data + data)
 
 
+@pytest.mark.parametrize("behind", [b"", b"\n<html>", b"\xff\xd8\xff\xe0"])
+def test_much_padding_behind_the_end_is_an_answer_that_did_not_end(behind):
+    data = picture()
+    assert inspect(data + bytes(4096)).width_px == 97
+    with pytest.raises(CorruptError, match="after the end"):
+        inspect(data + bytes(4097) + behind)
+
+
 def write(tmp_path: Path, data: bytes) -> Path:
     path = tmp_path / "a.jpg"
     path.write_bytes(data)

@@ -6,6 +6,7 @@ import bz2
 import contextlib
 import gzip
 import json
+import lzma
 import struct
 import subprocess
 import sys
@@ -20,8 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openallen.errors import CorruptError, IntegrityError
+from openallen.formats import wavpack
 from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects
+from openallen.formats.sized import compare, decoded
+from openallen.formats.wavpack_encode import encode
 from openallen.formats.zarrs import Hierarchy
 
 VALUES = (np.arange(4096, dtype="<i4") // 3).reshape(64, 64)
@@ -33,6 +37,8 @@ COMPRESSORS = {
     "gzip": numcodecs.GZip(3),
     "zlib": numcodecs.Zlib(3),
     "bz2": numcodecs.BZ2(3),
+    "lzma": numcodecs.LZMA(preset=1),
+    "lzma-raw": numcodecs.LZMA(format=3, filters=[{"id": lzma.FILTER_LZMA2, "preset": 1}]),
 }
 CODECS = {
     "blosc": zarr.codecs.BloscCodec(cname="lz4", shuffle="shuffle"),
@@ -126,7 +132,7 @@ def test_the_chunk_that_ends_the_interpreter_is_an_error(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, "named"), done.stderr
 
 
-@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("zlib", zlib.compress), ("bz2", bz2.compress)])  # fmt: skip
+@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("zlib", zlib.compress), ("bz2", bz2.compress), ("lzma", lzma.compress)])  # fmt: skip
 def test_all_members_are_read(tmp_path, name, pack):
     chunk = made(tmp_path, name, version=2)
     raw = VALUES.tobytes()
@@ -164,3 +170,76 @@ def test_filters_that_change_the_type_are_counted(tmp_path):
     (tmp_path / "a/0").write_bytes(numcodecs.Blosc().encode(np.ones(100, "<i8")))
     with pytest.raises(CorruptError, match="claims 800 bytes, not 200"):
         read(tmp_path)
+
+
+STREAM = b"wvpk" + struct.pack("<IHBBIIIII", 24, 0x410, 0, 0, 10**6, 0, 0, 1, 0)
+"""One block without samples, of a stream that claims a million."""
+
+
+def flac(samples, *, channels=1, bits=16, more=b""):
+    packed = 48_000 << 44 | channels - 1 << 41 | bits - 1 << 36 | samples
+    info = bytes(10) + packed.to_bytes(8, "big") + bytes(16)
+    return b"fLaC" + bytes([0 if more else 128]) + (34).to_bytes(3, "big") + info + more
+
+
+def test_flac_is_read_only_where_it_tells_the_size_of_its_chunk():
+    compare("flac", flac(64, channels=2), 256, "a")
+    compare("flac", flac(64, bits=24), 256, "a")
+    padded = flac(64, channels=2, more=b"\x81\0\0\2\0\0")
+    compare("flac", padded + bytes(100), 256, "a")
+    twice = flac(64, channels=2, more=b"\x80" + flac((1 << 36) - 1)[5:])
+    for body in (flac((1 << 36) - 1), flac(0), twice, flac(64)[:30], b"", b"ID3" + flac(128)):
+        with pytest.raises(CorruptError, match="damaged chunk"):
+            compare("flac", body, 256, "a")
+    with pytest.raises(CorruptError, match="claims"):
+        compare("flac", flac(1 << 35), None, "a")
+
+
+@pytest.mark.skipif(not wavpack.available(), reason="no libwavpack")
+@pytest.mark.parametrize("dtype", ["i1", "<i2", "<i4"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 7])
+def test_blocks_of_wavpack_count_what_they_hold(dtype, channels):
+    values = (np.arange(300 * channels) % 101 - 50).reshape(300, channels).astype(dtype)
+    body = encode(values)
+    assert wavpack.wavpack_bytes(body) == values.nbytes
+    assert np.array_equal(wavpack.decode(body), values)
+    compare("wavpack", body, values.nbytes, "a")
+    more = bytearray(body)
+    more[12:16] = struct.pack("<I", 10**6)  # samples in all, which memory is taken for
+    with pytest.raises(IntegrityError):
+        wavpack.decode(bytes(more))
+    for wrong in (body + body, body[:-1] + b"wvpk", body + b"x", STREAM):
+        with pytest.raises(CorruptError):
+            compare("wavpack", wrong, values.nbytes, "a")
+
+
+def untold(blocks: int) -> bytes:
+    """Write a frame of zstd that does not say what it comes to: 128 KiB in every four bytes."""
+    one = (1 << 1 | 1 << 20).to_bytes(3, "little") + b"a"
+    last = (1 | 1 << 1 | 1 << 20).to_bytes(3, "little") + b"a"
+    return b"\x28\xb5\x2f\xfd\x00\x38" + one * (blocks - 1) + last
+
+
+def test_zstd_that_tells_no_size_is_bounded_by_its_blocks():
+    assert len(decoded("zstd", untold(4), 4 << 17, "a")) == 4 << 17
+    assert len(decoded("zstd", untold(4), None, "a", most_bytes=4 << 17)) == 4 << 17
+    skipped = b"\x50\x2a\x4d\x18" + struct.pack("<I", 3) + b"abc"
+    assert len(decoded("zstd", untold(2) + skipped + untold(1), None, "a")) == 3 << 17
+    small = numcodecs.Zstd().encode(b"x" * 100)
+    for body, size in (
+        (untold(8), 4 << 17), (untold(2), 4 << 17), (untold(9000), None),
+        (small + untold(9000), None), (small + untold(9000), 100), (untold(9)[:-2], None),
+    ):  # fmt: skip
+        with pytest.raises(CorruptError):
+            decoded("zstd", body, size, "a")
+
+
+def test_lzma_takes_no_more_memory_than_it_may(tmp_path):
+    big = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]
+    with pytest.raises(CorruptError):
+        decoded("lzma", b"x", 4, "a", options={"format": 3, "filters": big})
+    body = bytearray(lzma.compress(b"abcd", format=lzma.FORMAT_ALONE))
+    assert bytes(decoded("lzma", body, 4, "a", options={"format": 2})) == b"abcd"
+    body[1:5] = struct.pack("<I", 1 << 31)
+    with pytest.raises(CorruptError):
+        decoded("lzma", body, 4, "a", options={"format": 2})

@@ -82,6 +82,39 @@ def test_an_unknown_name_in_a_file_is_told_the_nearest(tmp_path):
     assert caught.value.hint == "attempts"
 
 
+def test_an_unknown_variable_is_told_the_nearest(monkeypatch):
+    monkeypatch.setenv("OPENALLEN_TEST_ANYTHING", "1")
+    Settings.load()
+    monkeypatch.setenv("OPENALLEN_SORE", "/data")
+    with pytest.raises(UsageError, match="unknown setting 'OPENALLEN_SORE'") as caught:
+        Settings.load()
+    assert caught.value.hint == "OPENALLEN_STORE"
+    monkeypatch.delenv("OPENALLEN_SORE")
+    monkeypatch.setenv("OPENALLEN_FOO", "")
+    with pytest.raises(UsageError, match="OPENALLEN_FOO") as caught:
+        Settings.load()
+    assert caught.value.hint.startswith("one of store, ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("connections", "many", "'many' is not a whole number"),
+        ("connections", "2.5", "'2.5' is not a whole number"),
+        ("attempts", "", "'' is not a whole number"),
+        ("attempts", "9" * 5000, "is not a whole number"),
+        ("silence_timeout_s", "soon", "'soon' is not a number"),
+        ("least_bytes_per_s", "1 kB", "'1 kB' is not a whole number"),
+    ],
+)
+def test_numbers_that_are_none_are_told_in_plain_words(monkeypatch, name, value, says):
+    monkeypatch.setenv(f"OPENALLEN_{name.upper()}", value)
+    with pytest.raises(UsageError) as caught:
+        Settings.load()
+    assert says in caught.value.why
+    assert "literal" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["attempts = ", "a = " + "[" * 3000, "a = " + "9" * 5000])
 def test_a_file_that_is_no_toml_is_named(tmp_path, text):
     path = write(tmp_path / "openallen.toml", text)

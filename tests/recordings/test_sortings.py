@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from farstores import unpacked
 import openallen as oa
 from openallen.errors import CorruptError, IntegrityError, NotFoundError, UsageError
 from openallen.sources.recordings import Analyzer, Sorting, open_sorting
+from openallen.transport import Http, Retry
+from openallen.transport.objects import RemoteObjects
+from openallen.transport.s3 import Bucket
 
 DATA = Path(__file__).parents[1] / "data" / "ephys" / "sortings.tar.xz"
 SORTINGS = ["numpy", "npz", "sorting.zarr", "analyzer/sorting", "analyzer.zarr/sorting"]
@@ -82,6 +86,41 @@ def test_an_analyzer_has_templates_and_metrics(made, truth, place):
     with pytest.raises(NotFoundError, match="no templates"):
         found.templates("median")
     assert "quality_metrics" in repr(found)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("place", ["numpy", "analyzer/sorting"])
+def test_properties_of_a_remote_folder_are_those_of_the_one_here(
+    made, loopback, caplog, place, listed
+):
+    here = oa.open(made / place)
+    files = {p.relative_to(made).as_posix(): p for p in (made / place).rglob("*") if p.is_file()}
+
+    def level(request, reply):
+        inside = unquote(request.target.rpartition("prefix=")[2])
+        entries = "".join(
+            f"<Contents><Key>{key}</Key><Size>{path.stat().st_size}</Size></Contents>"
+            for key, path in sorted(files.items())
+            if key.startswith(inside) and "/" not in key.removeprefix(inside)
+        )
+        status = "200 OK" if listed else "403 Forbidden"
+        reply.send(f"<ListBucketResult>{entries}</ListBucketResult>".encode(), status)
+
+    server = loopback({"/b/": level})
+    for key, path in files.items():
+        server.routes[f"/b/{key}"] = lambda _, reply, path=path: reply.send(path.read_bytes())
+    with Http() as http:
+        bucket = Bucket(http=http, name="b", endpoint=server.url, retry=Retry(attempts=1))
+        there = open_sorting(RemoteObjects(bucket, f"{place}/"))
+        for unit in IDS:
+            assert np.array_equal(there.samples(unit), here.samples(unit))
+        if not listed:
+            assert there.properties == {}
+            assert "not listed" in caplog.text
+            return
+        assert there.properties.keys() == here.properties.keys() != set()
+        for name, values in here.properties.items():
+            assert np.array_equal(there.properties[name], values)
 
 
 def test_what_there_is_not(made):

@@ -964,3 +964,33 @@ def test_tables_need_pandas_and_say_so(release, monkeypatch):
     with pytest.raises(MissingExtraError):
         oa.open(f"{NAME}@1.0.0/ophys_experiment_table")
     assert len(oa.list(f"{NAME}@1.0.0/ophys_experiment_table")) == 27
+
+
+def test_comparing_versions_does_not_change_the_one_in_use(bucket):
+    assert str(oa.open(f"{NAME}@1.0.0").version) == "1.0.0"
+    command = [sys.executable, "-m", "openallen", "diff", f"{NAME}@0.1.0", "0.2.0", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(done.stdout)
+    assert oa.plan(NAME).title.endswith("version 1.0.0")
+    assert str(oa.open(f"{NAME}@0.1.0").version) == "0.1.0"  # who opens one uses it
+    assert oa.plan(NAME).title.endswith("version 0.1.0")
+
+
+def test_a_version_that_was_never_fetched_is_said_to_be_missing_when_verified(bucket):
+    def verified(address):
+        with pytest.raises(NotFoundError) as caught:
+            list(maintenance.verify([address]))
+        assert caught.value.what == "not in the store"
+        assert caught.value.hint == f"openallen fetch {address}"
+
+    for address in (NAME, f"{NAME}@0.1.0"):
+        verified(address)
+    oa.show(NAME)  # leaves a folder without any release in it, or only a manifest
+    verified(f"{NAME}@0.1.0")
+    oa.fetch(f"{NAME}@1.0.0/behavior_session_table")
+    verified(f"{NAME}@0.1.0")
+    assert [c.status for _, c in maintenance.verify([f"{NAME}@1.0.0"])] == ["intact"]
+
+
+def test_a_plan_says_which_service_it_is_from(bucket):
+    assert oa.plan(f"{NAME}/behavior_session_table").source == bucket.endpoint

@@ -170,24 +170,25 @@ def test_references_to_another_store_name_it(tmp_path):
     assert oa.open(store.folder).tree.attrs("units")["target"] == "../raw.nwb.zarr/a"
 
 
+class Far:
+    """What a bucket offers, without a folder that can be looked at."""
+
+    def __init__(self, folder: FolderObjects) -> None:
+        self.folder_of = folder
+        self.name = folder.name
+
+    def __getattr__(self, name: str):
+        return getattr(self.folder_of, name)
+
+    def within(self, path: str):
+        return Far(self.folder_of.within(path))
+
+
 def test_far_stores_follow_links_in_their_own_folder(tmp_path):
     """Objects of a bucket are those of a folder here: what is around them is given."""
     zarr_links(tmp_path / "x.nwb.zarr", ("theirs", "/acquisition/own", "../raw.nwb.zarr"),
                ("dead", "/acquisition/own", "../none.nwb.zarr"))  # fmt: skip
     Store(tmp_path / "raw.nwb.zarr").series("acquisition/own", OTHER, TIMES)
-
-    class Far:
-        """What a bucket offers, without a folder that can be looked at."""
-
-        def __init__(self, folder: FolderObjects) -> None:
-            self.folder_of = folder
-            self.name = folder.name
-
-        def __getattr__(self, name: str):
-            return getattr(self.folder_of, name)
-
-        def within(self, path: str):
-            return Far(self.folder_of.within(path))
 
     around = Far(FolderObjects(tmp_path))
     tree = open_zarr(around.within("x.nwb.zarr"), "x", around=around)
@@ -197,6 +198,39 @@ def test_far_stores_follow_links_in_their_own_folder(tmp_path):
     alone = open_zarr(around.within("x.nwb.zarr"), "x")
     with pytest.raises(NotFoundError, match=r"raw\.nwb\.zarr"):
         alone.array("acquisition/theirs/data")
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("../../raw/deep/raw.nwb.zarr", OTHER),
+        ("../raw/deep/raw.nwb.zarr", OTHER),  # from the folder the store lies in
+        ("/where/it/was/beside.nwb.zarr", TIMES),
+        ("../beside.nwb.zarr", TIMES),
+        ("../../nwb/x.nwb.zarr", OWN),
+        ("../../../asset/raw/deep/raw.nwb.zarr", None),
+        ("../../../other/raw.nwb.zarr", None),
+        ("/where/it/was/raw.nwb.zarr", None),
+        ("s3://bucket/asset/raw/deep/raw.nwb.zarr", None),
+        ("../..", None),
+        ("../../raw", None),
+    ],
+)
+def test_far_stores_follow_links_anywhere_in_their_asset_and_no_further(tmp_path, source, found):
+    asset = tmp_path / "asset"
+    zarr_links(asset / "nwb" / "x.nwb.zarr", ("theirs", "/acquisition/own", source))
+    Store(asset / "raw" / "deep" / "raw.nwb.zarr").series("acquisition/own", OTHER, TIMES)
+    Store(asset / "nwb" / "beside.nwb.zarr").series("acquisition/own", TIMES, TIMES)
+    Store(tmp_path / "other" / "raw.nwb.zarr").series("acquisition/own", OTHER, TIMES)
+    around = Far(FolderObjects(asset))
+    at = "nwb/x.nwb.zarr"
+    tree = open_zarr(around.within(at), "x", around=around, at=at)
+    assert tree.array("acquisition/own/data").tolist() == OWN.tolist()
+    if found is None:
+        with pytest.raises(NotFoundError, match="acquisition/theirs"):
+            tree.array("acquisition/theirs/data")
+    else:
+        assert tree.array("acquisition/theirs/data").tolist() == found.tolist()
 
 
 def test_a_link_to_the_root_is_not_walked_again(tmp_path):

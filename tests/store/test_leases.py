@@ -77,6 +77,29 @@ def foreign(target: Path, beat: int = 0) -> None:
     lease_path(target).write_text(json.dumps(state))
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_dead_process_that_nobody_has_collected_loses_its_lease_too(tmp_path, leases):
+    """As in a container whose first process waits for none: its id stays taken for good."""
+    target = tmp_path / "a"
+    code = "import sys; from pathlib import Path; from openallen.store import Leases\n"
+    code += "Leases().take(Path(sys.argv[1])); print('held', flush=True); input()"
+    pipe = subprocess.PIPE
+    child = subprocess.Popen([sys.executable, "-c", code, str(target)], stdin=pipe, stdout=pipe)
+    assert child.stdout
+    assert child.stdin
+    assert child.stdout.readline() == b"held\n"
+    assert leases.take(target) is None
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        taken = leases.take(target)
+        assert taken is not None
+        assert taken.inherited
+        assert not taken.asleep
+    finally:
+        child.communicate()
+
+
 def test_a_lease_of_another_host_is_kept_while_its_heart_beats(tmp_path, leases):
     target = tmp_path / "a.jpg"
     for beat in range(8):

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -287,3 +288,54 @@ def test_a_file_that_somebody_removes_at_once_is_fetched_again_or_named(tmp_path
     assert all(isinstance(o.error, OpenAllenError) for o in report.failed)
     assert again.ok
     assert bodies_in(tmp_path / "to") == {str(i): body_of(i) for i in range(count)}
+
+
+@pytest.mark.parametrize("connections", [8, 48])
+def test_what_is_under_way_where_the_rest_is_left_is_asked_for_once(
+    tmp_path, loopback, fetch, connections
+):
+    """Many failures end the lane; files that are coming meanwhile come to their end."""
+    bodies = {f"/{i}": file_handler(body_of(i)) for i in range(60)}
+
+    def broken(q: Request, r: Reply) -> None:
+        if q.number > 1:
+            bodies[q.target](q, r)
+        else:
+            r.send(b"", "500 Internal Server Error")
+
+    def slow(q: Request, r: Reply) -> None:
+        time.sleep(0.5)
+        bodies[q.target](q, r)
+
+    server = loopback({p: broken if i % 2 else slow for i, p in enumerate(bodies)})
+    report = fetch(plan_of(tmp_path, [remote(server.url, i) for i in range(60)], connections))
+    assert report.ok
+    asked = Counter(q.target for q in server.seen)
+    assert [asked[f"/{i}"] for i in range(0, 60, 2)] == [1] * 30
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_a_file_that_is_published_empty_is_fetched_and_vouched_for(
+    tmp_path, loopback, fetch, count
+):
+    names = range(count)
+    bodies = {i: b"" if i % 2 else body_of(i) for i in names}
+    server = loopback({f"/{i}": file_handler(bodies[i]) for i in names})
+    files = [
+        remote(server.url, i, len(bodies[i]), digest=f"md5:{hashlib.md5(bodies[i]).hexdigest()}")
+        for i in names
+    ]
+    report = fetch(plan_of(tmp_path / "to", files))
+    assert [o.error for o in report.outcomes] == [None] * count
+    assert {i: (tmp_path / f"to/f/{i}").read_bytes() for i in names} == bodies
+    again = fetch(plan_of(tmp_path / "to", files))
+    assert len(again.here) == count
+    assert len(server.seen) == count
+
+
+def test_an_empty_answer_is_no_file_where_something_was_published(tmp_path, loopback, fetch):
+    server = loopback({f"/{i}": file_handler(b"") for i in range(2)})
+    digests = [f"md5:{hashlib.md5(b'x').hexdigest()}", ""]
+    files = [remote(server.url, i, size_bytes=None, digest=d) for i, d in enumerate(digests)]
+    report = fetch(plan_of(tmp_path, files))
+    assert [type(o.error) for o in report.outcomes] == [TruncatedError] * 2

@@ -23,7 +23,7 @@ from openallen.errors import (
 from openallen.plans import IncompleteError, Plan, RemoteFile
 from openallen.store import Index, Leases
 from openallen.store.leases import lease_path
-from openallen.transfer import Interrupted, run, with_status
+from openallen.transfer import Interrupted, Interruption, run, with_status
 from openallen.transfer.rate_limiter import RateLimiter
 from openallen.transport import Http, Retry
 
@@ -507,6 +507,48 @@ def test_a_destination_that_is_a_file_is_refused_before_anything(tmp_path, loopb
 def test_hostile_paths_never_make_a_plan(path):
     with pytest.raises(IntegrityError):
         RemoteFile(address="file:1", url="http://x/", path=path, kind="files")
+
+
+@pytest.mark.parametrize("count", [12, 300])  # by one thread each, and many by one thread
+def test_another_thread_interrupts_a_run_and_the_next_one_goes_on(tmp_path, loopback, fetch, count):
+    stalls = threading.Event()
+    stalls.set()
+
+    def handle(q: Request, r: Reply) -> None:
+        if stalls.is_set() and int(q.target[1:]) >= 4:
+            r.stall()
+        else:
+            r.send(b"x")
+
+    server = loopback({f"/{i}": handle for i in range(count)})
+    plan = plan_of(tmp_path / "to", *(remote(server, str(i)) for i in range(count)))
+    interruption = Interruption()
+
+    def when_stalled() -> None:
+        while not all((tmp_path / "to/files" / f"{i}").exists() for i in range(4)):
+            time.sleep(0.02)
+        time.sleep(0.3)
+        interruption.ask()
+        interruption.ask()  # twice is once
+
+    threading.Thread(target=when_stalled, daemon=True).start()
+    with pytest.raises(Interrupted) as caught:
+        fetch(plan, silence_s=600, interruption=interruption)
+    statuses = [o.status for o in caught.value.report.outcomes]
+    assert statuses == ["fetched"] * 4 + ["not tried"] * (count - 4)
+    assert not list((tmp_path / "to").rglob("*.lease"))
+    stalls.clear()
+    report = fetch(plan)
+    assert [o.status for o in report.outcomes] == ["here"] * 4 + ["fetched"] * (count - 4)
+
+
+def test_a_run_that_was_interrupted_before_it_began_fetches_nothing(tmp_path, loopback, fetch):
+    server = loopback({"/a": file_handler(b"x")})
+    interruption = Interruption()
+    interruption.ask()
+    with pytest.raises(Interrupted):
+        fetch(plan_of(tmp_path / "to", remote(server, "a")), interruption=interruption)
+    assert server.seen == []
 
 
 def test_interrupting_leaves_finished_files_and_says_so(tmp_path, loopback, fetch, monkeypatch):

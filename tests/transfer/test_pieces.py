@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
+import time
 
 import pytest
 
@@ -107,6 +108,31 @@ def test_pieces_that_break_off_go_on_where_they_broke(loopback, tmp_path):
     assert (tmp_path / "big").read_bytes() == BODY
     assert sum(last - first + 1 for first, last in served.asked) < 2 * len(BODY)
     assert any((first % 100_000) for first, _ in served.asked)
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_page_in_place_of_a_piece_costs_no_more_than_what_came_behind_it(
+    loopback, tmp_path, pages
+):
+    """As a proxy's sign-in page: what is whole from the start on is kept, and gone on with."""
+    page = b"<!DOCTYPE html><html>sign in</html>"
+    at = 1_900_000
+
+    def sign_in(server, reply, number, first, last):
+        if first == at and last < at + 100_000:
+            while server.busy > 1 or len({f for f, _ in server.asked if f < at}) < 19:
+                time.sleep(0.01)
+        whole = (at, len(BODY) - 1)
+        if first == at and (last < whole[1] or server.asked.count(whole) < pages):
+            reply.send(page)
+            return True
+        return False
+
+    served = Ranged(trouble=sign_in)
+    fetch(loopback({"/big": served}), tmp_path).raise_if_failed()
+    assert (tmp_path / "big").read_bytes() == BODY
+    assert served.asked[-pages:] == [(at, len(BODY) - 1)] * pages
+    assert not list(tmp_path.glob("*.part*"))
 
 
 def test_a_service_without_ranges_is_taken_as_it_is(loopback, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,22 @@ def view() -> Iterator[Callable[..., str]]:
             return stack.enter_context(serving(app, lifespan=True))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A session file of each kind; cut from published ones, see tests/data/nwb."""
+    folder = tmp_path_factory.mktemp("sessions")
+    packed = Path(__file__).parents[1] / "data" / "nwb" / "sessions.tar.xz"
+    with tarfile.open(packed) as archive:
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **safe)
+    return {
+        "behavior": folder / "setA" / "behavior_session_883986743.nwb",
+        "ophys": folder / "setA" / "behavior_ophys_experiment_957759562.nwb",
+        "ecephys": folder / "setA" / "ecephys_session_1053941483.nwb",
+        "lfp": folder / "setA" / "probe_probeA_lfp_1053941483.nwb",
+    }
 
 
 @pytest.fixture(scope="session")

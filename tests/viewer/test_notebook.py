@@ -262,6 +262,16 @@ def test_an_opened_thing_and_what_goes_wrong_in_it(notebook, page, settings):
         widget._channel.hear(odd)
 
 
+def test_a_table_is_live_too(notebook, page):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"id": range(200), "name": [f"row {n}" for n in range(200)]})
+    notebook.show(oa.view(table))
+    notebook.wait(
+        "() => document.querySelector('.openallen tbody tr td')?.textContent.trim() === '0'"
+    )
+    assert page.locator(".openallen section[data-kind=table] tbody tr").count() >= 50
+
+
 # --- without --------------------------------------------------------------------------------------
 
 

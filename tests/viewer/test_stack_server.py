@@ -25,14 +25,19 @@ from PIL import Image
 import openallen as oa
 from openallen import maintenance
 from openallen.formats.focus import focus_measure
+from openallen.formats.objects import FolderObjects
+from openallen.formats.omezarr import OmeZarr
 from openallen.formats.overview import Sides, overview_factor, read_overview, scaled_jpeg
 from openallen.settings import Settings
 from openallen.sources.stacks import ImageStack
 from openallen.sources.stacks.coming import DRAFT_NAME
 from openallen.sources.stacks.overviews import overviews_folder
 from openallen.viewer import app as viewer_module
+from openallen.viewer.answers import Query
 from openallen.viewer.items import to_key
+from openallen.viewer.kinds.stack import StackKind
 from openallen.viewer.planes import PlanePool
+from openallen.visuals import visuals_of
 
 STACK = "stack:313862022"
 BASE = f"/v/{to_key(STACK)}/planes/"
@@ -71,6 +76,15 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings.load(store=store, source="sample")
     oa.fetch(STACK, settings=settings, downsample=2, planes=slice(10, 16))
     return store
+
+
+def focus_of(base: str) -> list[float | None]:
+    """Return the focus of each plane once all are prepared."""
+    for _ in range(60):
+        told = document(base + "focus.json")
+        if told["complete"]:
+            return told["focus"]
+    raise AssertionError("planes are not prepared")
 
 
 def planes_of(store: Path) -> list[Path]:
@@ -130,17 +144,16 @@ def test_tiles_are_parts_of_planes_at_each_level(view, wide):
 def test_focus_and_projections_are_those_of_the_overviews(view, wide):
     base = view(wide) + BASE
     meta = document(base + "meta.json")
-    told = document(base + "focus.json")
-    assert told["complete"] is True
+    focus = focus_of(base)
     small = {
         n: pixels(get(f"{base}over/2/0/{plane['key']}.jpg")[2])
         for n, plane in enumerate(meta["planes"])
         if plane["key"]
     }
-    assert [v is not None for v in told["focus"]] == [n in small for n in range(50)]
+    assert [v is not None for v in focus] == [n in small for n in range(50)]
     luminance = {n: np.asarray(Image.fromarray(p).convert("L")) for n, p in small.items()}
     for n, one in luminance.items():
-        assert told["focus"][n] == pytest.approx(focus_measure(one), rel=0.05)
+        assert focus[n] == pytest.approx(focus_measure(one), rel=0.05)
     block = np.zeros((50, *small[10].shape), np.uint8)
     for n, one in small.items():
         block[n] = one
@@ -201,7 +214,7 @@ def test_every_picture_of_the_page_without_script_is_there(view, wide):
         "over/2/0/nothing.jpg",
         "over/2/0/..%2f..%2fmanifest.jpg",
         "over/2/0/KEY.png",
-        "over/99999999999999999999/0/KEY.jpg",
+        "over/4294967296/0/KEY.jpg",
         "tile/0/KEY/3/0_0.jpg",
         "tile/0/KEY/-1/0_0.jpg",
         "tile/0/KEY/0/3_0.jpg",
@@ -273,7 +286,7 @@ def kinds(monkeypatch) -> list[Any]:
     return found
 
 
-def leave(url: str, paths: list[str], after_s: float = 0.02) -> None:
+def leave(url: str, paths: list[str], after_s: float = 0.001) -> None:
     """Ask for each path on a connection of its own, and be gone before the answer."""
     host, port = url.removeprefix("http://").split(":")
     for path in paths:
@@ -293,8 +306,7 @@ def test_a_dragged_slider_decodes_few_planes(view, large, kinds):
     assert pixels(body).shape == (512, 512)
     gates = kinds[0]._heavy.dropped + kind.pool.dropped
     assert gates > 0
-    assert kind.pool.decoded < 45
-    assert gates + kind.pool.decoded >= 20
+    assert kind.pool.decoded <= 30
     assert len(kind.pool) <= 4
     assert kind.pool.size_bytes <= 136 << 20
 
@@ -418,7 +430,7 @@ def test_a_read_only_store_is_shown_from_memory(view, wide, frozen):
     keys = here(document(base + "meta.json"))
     assert len(keys) == 6
     assert get(f"{base}over/2/0/{keys[0]}.jpg")[0] == 200
-    assert document(base + "focus.json")["complete"] is True
+    assert focus_of(base)
     assert get(f"{base}projection/min_xz.jpg")[0] == 200
     assert not (root / "overviews").exists()
 
@@ -427,13 +439,11 @@ def test_a_read_only_store_is_shown_from_memory(view, wide, frozen):
 
 
 def test_a_stack_still_coming_shows_what_is_there(view, archive, tmp_path):
-    url = archive("delay=0.25@image_download")
+    url = archive("delay=0.6@image_download")
     store = tmp_path / "store"
     settings = Settings.load(store=store, source=url)
     work = threading.Thread(
-        target=lambda: oa.fetch(
-            STACK, settings=settings, downsample=3, planes=slice(0, 40), connections=1
-        )
+        target=lambda: oa.fetch(STACK, settings=settings, downsample=3, planes=slice(0, 40))
     )
     base = view(store, source=url) + BASE
     work.start()
@@ -458,8 +468,7 @@ def test_a_stack_still_coming_shows_what_is_there(view, archive, tmp_path):
     meta = document(base + "meta.json")
     assert meta["complete"] is True
     assert len(here(meta)) == 40
-    focus = document(base + "focus.json")["focus"]
-    assert sum(value is not None for value in focus) == 40
+    assert sum(value is not None for value in focus_of(base)) == 40
     assert not (store / "stacks" / "313862022" / DRAFT_NAME).exists()
 
 
@@ -528,7 +537,7 @@ def test_a_conversion_is_shown_like_the_stack_it_is_of(view, wide, tmp_path):
         for level, whole in enumerate(levels):
             body = get(f"{base}tile/0/{key}/{level}/0_0.jpg")[2]
             assert far_off(pixels(body), whole[:512, :512]) < 3, level
-        assert document(base + "focus.json")["complete"] is True
+        assert focus_of(base)
         assert get(f"{base}projection/min_yz.jpg")[0] == 200
 
 
@@ -539,14 +548,8 @@ def test_tiles_stored_as_jpeg_are_sent_as_they_are(view, wide, tmp_path):
     for entry in manifest["planes"]:
         if entry.get("path"):
             path = folder / entry["path"]
-            path.write_bytes(
-                simplejpeg.encode_jpeg(
-                    np.ascontiguousarray(scaled_jpeg(path.read_bytes(), 1, gray=True)[..., None]),
-                    90,
-                    "GRAY",
-                    "Gray",
-                )  # fmt: skip
-            )
+            gray = np.ascontiguousarray(scaled_jpeg(path.read_bytes(), 1, gray=True)[..., None])
+            path.write_bytes(simplejpeg.encode_jpeg(gray, 90, "GRAY", "Gray"))
             entry["sha256"] = None
             entry["size_bytes"] = path.stat().st_size
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -626,6 +629,39 @@ def test_images_of_other_axes_and_types(view, tmp_path, axes, shape, dtype):
     assert ("first of 2 along t" in meta["title"]) == ("t" in axes)
 
 
+class Far:
+    """A store beyond a network, as far as a reader can tell; knows what was read of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = FolderObjects(folder)
+        self.name = "s3://bucket/it.ome.zarr"
+        self.read: list[str] = []
+
+    def get(self, key: str, *given: Any, **more: Any) -> bytes | None:
+        self.read.append(key)
+        return self._files.get(key, *given, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+
+def test_of_an_image_far_away_only_what_is_looked_at_is_read(tmp_path):
+    values = np.random.default_rng(8).integers(0, 256, (4, 300, 300), dtype=np.uint8)
+    folder = make(tmp_path / "it.ome.zarr", [values], "zyx", chunks=(1, 300, 300))
+    far = Far(folder)
+    (visual,) = visuals_of(OmeZarr(far))
+    kind, nobody = StackKind(), (lambda: False)
+    assert (
+        json.loads(kind.answer(visual, "focus.json", Query(), nobody).body)["focus"] == [None] * 4
+    )
+    assert kind.thumbnail(visual) is None
+    meta = json.loads(kind.answer(visual, "meta.json", Query(), nobody).body)
+    assert not [key for key in far.read if "/c/" in key]
+    tile = kind.answer(visual, f"tile/0/{here(meta)[2]}/0/0_0.jpg", Query(), nobody)
+    assert far_off(pixels(tile.body), values[2]) < 12
+    assert [key for key in far.read if "/c/" in key] == ["0/c/2/0/0"]
+
+
 def test_a_damaged_chunk_is_an_error_of_ours(view, tmp_path):
     values = np.arange(512 * 512, dtype=np.uint16).reshape(1, 512, 512)
     folder = make(
@@ -658,7 +694,7 @@ def test_a_single_picture_is_a_stack_of_one_plane(view, tmp_path, mode):
 
 
 def test_a_reconstruction_alone_is_a_cell(view, data):
-    path = sorted(data.rglob("*.swc"))[0]
+    path = min(data.rglob("*.swc"))
     url = view(path.parent / "no-store", places={"it": path})
     base = f"{url}/v/{to_key('place/it')}/cell/"
     assert document(base + "meta.json")["nodes"] == len(oa.read_swc(path))
@@ -686,5 +722,6 @@ def test_pages_work_while_planes_are_decoded(view, large):
     line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
     line.request("GET", BASE + "meta.json")
     assert line.getresponse().status == 200
+    line.close()
     for thread in threads:
         thread.join()

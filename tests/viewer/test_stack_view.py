@@ -3,7 +3,7 @@
 import io
 import time
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -49,7 +49,9 @@ def query(page, *names: str) -> dict[str, str]:
     until = time.monotonic() + 20
     time.sleep(0.4)
     while True:
-        found = {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
+        found = {
+            k: v[0] for k, v in parse_qs(page.evaluate("() => location.search.slice(1)")).items()
+        }
         if set(names) <= set(found) or time.monotonic() > until:
             return found
         time.sleep(0.05)
@@ -119,7 +121,7 @@ def test_zoom_loads_tiles_and_stays_in_the_address(opened):
     said = page.locator(".zoom").inner_text()
     page.reload()
     settled(page)
-    assert page.locator(".zoom").inner_text() == said
+    assert page.locator(".zoom").inner_text() == said != "100 %"
     page.locator(".plane canvas").focus()
     page.keyboard.press("0")
     settled(page)
@@ -199,7 +201,7 @@ def test_contrast_from_what_is_seen_and_by_hand(opened):
     assert 0 < low < high < 100
     assert pixels(page).std() > before
     page.locator('select:has(option[value="inverted"])').select_option("inverted")
-    assert query(page, "colours")["colours"] == "inverted"
+    wait(page, "() => location.search.includes('colours=inverted')", 20)
     page.get_by_label("What is shown").select_option("max")
     settled(page)
     told = query(page, "view", "projection")

@@ -5,8 +5,8 @@ export interface Events {
   plane: { z_um: number; rect_um: readonly [number, number, number, number] };
   /** A place on a reconstruction was clicked, in its own frame. */
   branch: { x_um: number; y_um: number; z_um: number };
-  /** A place in a volume, in voxels [AP, DV, ML]; `from` is the visual's title. */
-  crosshair: { from: string; voxel: readonly [number, number, number] };
+  /** A place in a volume, in voxels and in µm from its corner, [AP, DV, ML]; `from` is the visual's title. */
+  crosshair: { from: string; voxel: readonly [number, number, number]; um: readonly [number, number, number] };
   /** A region of interest was chosen; its traces are the tracks named. */
   roi: { id: number | string; tracks: readonly string[] };
   /** A stretch of time was chosen. */

@@ -67,7 +67,7 @@ export class Eye {
     const { width_px, height_px } = this.#meta;
     this.#fitted = fitted;
     this.camera = { ...camera, x: clamp(camera.x, 0, width_px), y: clamp(camera.y, 0, height_px) };
-    this.#state.set('zoom', fitted ? null : String(Number(this.scale.toPrecision(4))));
+    this.#state.set('zoom', fitted ? null : String(Number(this.scale.toPrecision(6))));
     this.#state.set('at', fitted ? null : `${Math.round(this.camera.x)},${Math.round(this.camera.y)}`);
     this.#moved();
   }

@@ -75,6 +75,11 @@ function render({ model, el: host }: { model: Model; el: HTMLElement }): () => v
       el('h2', { text: title }), el('div', { class: 'fallback' }, el('p', { class: 'note', text: WAITING })));
   });
   root.append(el('div', { class: 'shown' }, ...sections));
+  // Pages of other things are served by the web view, not by the notebook.
+  root.addEventListener('click', (event) => {
+    const link = event.target instanceof Element ? event.target.closest('a') : null;
+    if (link?.getAttribute('href')?.startsWith('/')) event.preventDefault();
+  });
   host.append(root);
   const alive = sections.map((section, i) => mounted(section, visuals[i] as Visual, channel));
   const unthemed = themed(root);

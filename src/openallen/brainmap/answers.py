@@ -23,13 +23,20 @@ from openallen.errors import AnswerError
 from openallen.transport.sniff import describe, sniff
 from openallen.whole_numbers import whole_number
 
-__all__ = ["Answer", "Row", "Types", "read_answer", "types_of"]
+__all__ = ["FEWER", "Answer", "Row", "Types", "read_answer", "types_of"]
+
+FEWER: Final = "ask for fewer rows at once (num_rows), or fewer columns (only)"
+"""What helps where an answer is too large."""
 
 Row = dict[str, Any]
 Types = Callable[[str], str]
 """Returns the type of a column by its name, empty where it is not known."""
 
 _MOST_DIGITS: Final = 4300
+_INFINITE: Final = (float("inf"), float("-inf"))
+_MOST_DEPTH: Final = 60
+_MOST_ELEMENTS: Final = 2_000_000
+_MOST_NAMES: Final = 10_000
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
@@ -171,7 +178,12 @@ def _typed(text: str, kind: str) -> object:
             if kind:
                 raise AnswerError("the answer holds a number of too many digits")
             return text
-        return int(text) if whole else float(text)
+        found = int(text) if whole else float(text)
+        if found in _INFINITE:
+            if kind:
+                raise AnswerError("the answer holds a number that is too large")
+            return text
+        return found
     return text
 
 
@@ -192,12 +204,20 @@ def _from_xml(body: bytes, url: str, model: str) -> Answer:
     )
 
 
-@dataclass(slots=True)
+_NONE: Final[list[_Element]] = []
+_NO_ATTRIBUTES: Final[dict[str, str]] = {}
+
+
 class _Element:
-    name: str
-    attributes: dict[str, str]
-    children: list[_Element]
-    text: str = ""
+    """An element; one that holds nothing takes little memory, as there may be millions."""
+
+    __slots__ = ("attributes", "children", "name", "text")
+
+    def __init__(self, name: str, attributes: dict[str, str]) -> None:
+        self.name = name
+        self.attributes = attributes or _NO_ATTRIBUTES
+        self.children = _NONE
+        self.text = ""
 
 
 class _XmlTree:
@@ -205,7 +225,10 @@ class _XmlTree:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._stack = [_Element("", {}, [])]
+        self._stack = [_Element("", {})]
+        self._text: list[str] = []
+        self._count = 0
+        self._names: set[str] = set()
 
     def read(self, body: bytes) -> _Element:
         from xml.parsers import expat
@@ -215,31 +238,39 @@ class _XmlTree:
         parser.StartDoctypeDeclHandler = self._doctype
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._data
+        parser.CharacterDataHandler = self._text.append
         try:
             parser.Parse(body, True)
         except expat.ExpatError as error:
             _wrong("the answer is not valid XML", self._url, str(error))
         root = self._stack[0].children[0]
         if root.name != "Response":
-            _wrong("the answer is not an RMA envelope", self._url, f"<{root.name}>")
+            _wrong("the answer is not an RMA envelope", self._url, f"<{root.name[:80]}>")
         return root
 
     def _doctype(self, *_: object) -> None:
         _wrong("the answer declares a document type", self._url, "RMA answers do not")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if len(self._stack) > 60:
+        if len(self._stack) > _MOST_DEPTH:
             _wrong("the answer is not an RMA envelope", self._url, "nested too deeply")
-        element = _Element(name, attributes, [])
-        self._stack[-1].children.append(element)
+        self._count += 1
+        self._names.add(name)
+        if self._count > _MOST_ELEMENTS or len(self._names) > _MOST_NAMES:
+            why = f"{self._count:,} elements of {len(self._names):,} names"
+            raise AnswerError("the answer is too large", address=self._url, why=why, hint=FEWER)
+        self._text.clear()  # between the elements of an answer there are blanks only
+        element, parent = _Element(name, attributes), self._stack[-1]
+        if parent.children is _NONE:
+            parent.children = []
+        parent.children.append(element)
         self._stack.append(element)
 
     def _end(self, _: str) -> None:
-        self._stack.pop()
-
-    def _data(self, text: str) -> None:
-        self._stack[-1].text += text
+        element = self._stack.pop()
+        if not element.children:
+            element.text = "".join(self._text)
+        self._text.clear()
 
 
 def _row(element: _Element, model: Model | None) -> Row:

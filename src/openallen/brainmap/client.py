@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
-from openallen.brainmap.answers import Answer, Row, read_answer
+from openallen.brainmap.answers import FEWER, Answer, Row, read_answer
 from openallen.brainmap.language import Format, ModelStage, Order, Query, ServiceStage
 from openallen.brainmap.paging import Paging, Short, final
 from openallen.brainmap.schema import schema
@@ -26,6 +26,8 @@ __all__ = ["LIVE_URL", "PAGE_ROWS", "Client", "connect"]
 LIVE_URL: Final = "https://api.brain-map.org"
 PAGE_ROWS: Final = 2000
 """Rows asked for at a time: the lowest limit reported of the service."""
+_ANSWER_BYTES: Final = 128 << 20
+"""Rows take some twenty times the memory of their text at worst."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,11 @@ class Client:
 
     def _body(self, url: str) -> bytes:
         with self.http.get(url, compressed=True) as response:
-            return response.read()
+            try:
+                return response.read(_ANSWER_BYTES)
+            except AnswerError as error:
+                error.hint = error.hint or (FEWER if "too large" in error.what else "")
+                raise
 
     def rows(
         self, query: Query, limit: int | None = None, *, short: Short = "error"

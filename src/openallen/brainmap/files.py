@@ -66,14 +66,15 @@ class WellKnownFile:
         AnswerError
             If it has no numeric id.
         """
-        nested = row.get("well_known_file_type") or {}
+        told = row.get("well_known_file_type")
+        nested = told if isinstance(told, Mapping) else {}
         if not isinstance(row.get("id"), int):
             raise AnswerError("a well-known file without an id", why=repr(dict(row))[:120])
         return cls(
             id=row["id"],
             type_id=row.get("well_known_file_type_id") or nested.get("id"),
-            type_name=nested.get("name") or "",
-            path=row.get("path") or "",
+            type_name=str(nested.get("name") or ""),
+            path=str(row.get("path") or ""),
             attached_to=row.get("attachable_id"),
         )
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from openallen.brainmap.naming import model_of, plural, snake
 from openallen.errors import AnswerError
+from openallen.json_text import load_json
 from openallen.settings import Settings
 
 __all__ = ["Association", "Field", "Model", "Schema", "refreshed_file", "schema"]
@@ -124,13 +125,16 @@ class Schema:
         try:
             for entry in answer["msg"]:
                 for name, described in entry.get("DataDescription", entry).items():
-                    fields = (Field(f["name"], _plain(f["type"])) for f in described["fields"])
+                    fields = (
+                        Field(_word(f["name"]), _plain(_word(f["type"])))
+                        for f in described["fields"]
+                    )
                     relations = (
-                        Association(a["name"], _kind(a["type"]), a["class"])
+                        Association(_word(a["name"]), _kind(_word(a["type"])), _word(a["class"]))
                         for a in described["associations"]
                     )
-                    models.append(_model(name, described["table"], fields, relations))
-        except (KeyError, TypeError, AttributeError) as error:
+                    models.append(_model(name, _word(described["table"]), fields, relations))
+        except (LookupError, TypeError, AttributeError) as error:
             raise AnswerError("this does not describe models", why=repr(error)) from error
         return cls(models)
 
@@ -203,6 +207,13 @@ def refreshed_file(store: Path | None = None) -> Path:
     return (store or Settings.load().store) / "brainmap" / "schema-hints.json"
 
 
+def _word(told: object) -> str:
+    """Return a text; what should be one and is something else is a TypeError."""
+    if not isinstance(told, str):
+        raise TypeError(f"{repr(told)[:40]} is not a word")
+    return told
+
+
 @functools.cache
 def schema() -> Schema:
     """Return the hints that come with the package, updated by a refresh if there was one."""
@@ -210,7 +221,7 @@ def schema() -> Schema:
     shipped = Schema.from_compact(json.loads(file.read_text("utf-8")))
     refreshed = refreshed_file()
     try:
-        return shipped.joined(Schema.from_compact(json.loads(refreshed.read_text("utf-8"))))
+        return shipped.joined(Schema.from_compact(load_json(refreshed.read_text("utf-8"))))
     except FileNotFoundError:
         return shipped
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -51,7 +51,8 @@ EXAMPLES = (
     "--jobs",
     type=click.IntRange(0),
     default=0,
-    help="Planes converted in parallel.  [default: one per core, within 1 GB of memory]",
+    help="Planes converted in parallel; 0 for one per core, within 1 GB of memory.",
+    show_default=True,
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
 @common

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import click
 
-from openallen import verbs
 from openallen.address import Address
 from openallen.cli.app import ExampleCommand
 from openallen.cli.options import Call, common
 from openallen.display import bytes_text
 from openallen.errors import UsageError
+from openallen.sources.context import Context
 
 __all__ = ["command"]
 
@@ -44,10 +44,11 @@ def command(call: Call, older: str, newer: str) -> int:
             address=older if not where.version else newer,
             hint=f"openallen list {where.scheme}:{where.name}",
         )
-    opened = verbs.open(where, settings=call.settings)
-    if not hasattr(opened, "compare"):
-        raise UsageError("versions cannot be compared", address=str(where))
-    compared = opened.compare(other.version)
+    with Context(call.settings) as context:
+        compare = getattr(context.source(where), "compare", None)
+        if compare is None:
+            raise UsageError("versions cannot be compared", address=str(where))
+        compared = compare(where, other.version)
     call.out.document(
         compared.to_dict(), str(compared), ids=(change.path for change in compared.changes)
     )

@@ -38,7 +38,8 @@ def command(
     path prints its folder, ls its contents. verify compares every file with its digest; repair
     fetches damaged and missing files again, with the options they were fetched with. prune removes
     an address, or one version of a release (release:NAME@VERSION) except for bytes that other
-    versions share; prune ranges clears the cache of remote reads. adopt imports a cache folder of
+    versions share; prune ranges clears the cache of remote reads, prune overviews that of small
+    pictures of planes. adopt imports a cache folder of
     AllenSDK without downloading anything.
     """
     if what == "path":
@@ -61,8 +62,8 @@ def command(
 
 
 def _prune(call: Call, given: tuple[str, ...], *, dry_run: bool, yes: bool) -> int:
-    if given == (maintenance.RANGES,):
-        cleared = maintenance.clear_ranges(dry_run=dry_run, settings=call.settings)
+    if len(given) == 1 and given[0] in maintenance.CACHES:
+        cleared = maintenance.clear_cache(given[0], dry_run=dry_run, settings=call.settings)
         would = "would be " if dry_run else ""
         text = f"{bytes_text(cleared['freed_bytes'])} {would}freed"
         call.out.document(cleared, text, ids=(cleared["folder"],))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import lzma
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ _LOG: Final = logging.getLogger("openallen.formats")
 
 _BROKEN: Final = (
     ValueError, RuntimeError, OSError, TypeError, LookupError, EOFError, AttributeError,
-    ImportError, zlib.error, lzma.LZMAError,
+    ArithmeticError, ImportError, MemoryError, struct.error, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What codecs, pickles and Zarr libraries raise over bytes that are not what they should be."""
 

@@ -14,7 +14,7 @@ from numcodecs.registry import get_codec
 from openallen.errors import MissingExtraError
 from openallen.formats import pickles, wavpack
 from openallen.formats.chunks import decoding
-from openallen.formats.sized import SizedCodec
+from openallen.formats.sized import SizedCodec, most_bytes_of, sized_filters
 
 if TYPE_CHECKING:
     from openallen.formats.chunks import Chunks
@@ -23,6 +23,7 @@ __all__ = ["ObjectArray", "check_count", "codecs_of", "holds_objects", "need_cod
 
 _PACKAGES: Final = {"flac": "flac-numcodecs", "wavpack": "wavpack-numcodecs"}
 """Packages that bring codecs numcodecs does not have itself."""
+_MOST_OBJECTS: Final = 1 << 27
 _HINTS: Final = {
     "flac": "pip install flac-numcodecs",
     "wavpack": "apt install libwavpack1 (or brew install wavpack)",
@@ -32,9 +33,11 @@ _HINTS: Final = {
 def codecs_of(told: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the codecs of numcodecs an array needs, by its metadata."""
     if "codecs" in told:
-        names = [str(c.get("name", "")) for c in told["codecs"] or () if isinstance(c, dict)]
+        listed = told["codecs"] if isinstance(told["codecs"], list) else ()
+        names = [str(c.get("name", "")) for c in listed if isinstance(c, dict)]
         return tuple(n.removeprefix("numcodecs.") for n in names if n.startswith("numcodecs."))
-    given = [told.get("compressor"), *(told.get("filters") or [])]
+    filters = told.get("filters")
+    given = [told.get("compressor"), *(filters if isinstance(filters, list) else ())]
     return tuple(str(codec["id"]) for codec in given if isinstance(codec, dict) and "id" in codec)
 
 
@@ -96,7 +99,11 @@ class ObjectArray:
         self._told = told
         self.shape = tuple(int(n) for n in told["shape"])
         self._chunks = tuple(int(n) for n in told["chunks"])
+        if min((*self.shape, *self._chunks), default=1) < 0 or 0 in self._chunks:
+            raise ValueError(f"a shape of {self.shape} in chunks of {self._chunks}")
         self.nbytes = 8 * math.prod(self.shape)
+        if min(*self.shape, *self._chunks, 1) < 0 or math.prod(self.shape) > _MOST_OBJECTS:
+            raise ValueError(f"{math.prod(self.shape):,} texts or other objects")
         self.cdata_shape = tuple(-(-n // c) for n, c in zip(self.shape, self._chunks, strict=True))
 
     def chunk_key(self, at: tuple[int, ...]) -> str:
@@ -119,17 +126,21 @@ class ObjectArray:
     def _decoded(self, body: bytes) -> np.ndarray[Any, Any]:
         where = f"{self._source.name}/{self._path}"
         with decoding("objects in this store cannot be read", where):
+            # Nothing in the metadata says how much a chunk of objects should come to.
+            most = most_bytes_of(0, 0, len(body))
             if compressor := self._told.get("compressor"):
-                body = bytes(SizedCodec(get_codec(compressor), None, where).decode(body))
+                body = bytes(SizedCodec(get_codec(compressor), None, where, most).decode(body))
             found: Any = body
             count = math.prod(self._chunks)
-            for codec in reversed(self._told.get("filters") or []):
+            for codec in reversed(sized_filters(self._told.get("filters"), where, most) or []):
                 found = _unfiltered(codec, found, count)
             order = "F" if self._told.get("order") == "F" else "C"
             return np.asarray(found, dtype=object).reshape(self._chunks, order=order)  # type: ignore[call-overload,no-any-return]
 
 
-def _unfiltered(codec: Mapping[str, Any], body: Any, count: int) -> Any:
+def _unfiltered(codec: Any, body: Any, count: int) -> Any:
+    if isinstance(codec, SizedCodec):
+        return bytes(codec.decode(body))
     if codec.get("id") == "pickle":
         return pickles.values(bytes(body))
     if str(codec.get("id")).startswith("vlen-"):

@@ -70,9 +70,9 @@ def read_document(
             return _csv(place, key, columns, nrows)
         body = _whole(place, key)
         if low.endswith(".npy"):
-            import numpy as np
+            from openallen.formats.npy import read_npy
 
-            return np.load(io.BytesIO(body), allow_pickle=False)
+            return read_npy(body, where)
         if low.endswith(".swc"):
             from openallen.formats.swc import read_swc
 

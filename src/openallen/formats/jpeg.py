@@ -52,6 +52,7 @@ class JpegFacts:
     progressive: bool
 
 
+_MOST_PADDING_BYTES: Final = 4096
 _MOST_PIXELS_A_BYTE: Final = 512
 """Each block of 8 x 8 pixels takes a bit at least, so that a few bytes cannot ask for gigabytes."""
 
@@ -137,9 +138,10 @@ def _marker_in_scan(data: Buffer, start: int) -> int | None:
 
 
 def _nothing_behind(data: Buffer, end: int) -> None:
-    # Some encoders pad with zeros or a line break; anything else is a sign of two files in one.
-    rest = bytes(data[end : end + 4096]).strip(b"\x00\r\n\xff\xd9")
-    if rest:
+    # Some encoders pad with zeros or a line break; anything else is a sign of two files in one, or
+    # of an answer that did not end where the picture did.
+    rest = bytes(data[end : end + _MOST_PADDING_BYTES]).strip(b"\x00\r\n\xff\xd9")
+    if rest or len(data) - end > _MOST_PADDING_BYTES:
         raise CorruptError("bytes after the end of the JPEG", why=f"{len(data) - end:,} at {end:,}")
 
 

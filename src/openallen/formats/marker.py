@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -50,7 +50,7 @@ def read_markers(source: Path | bytes | str) -> list[Marker]:
     data = source.read_bytes() if isinstance(source, Path) else source
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     markers: list[Marker] = []
-    for number, fields in enumerate(csv.reader(io.StringIO(text)), 1):
+    for number, fields in enumerate(_lines(text, name), 1):
         if not fields or fields[0].lstrip().startswith("#"):
             continue
         try:
@@ -60,6 +60,13 @@ def read_markers(source: Path | bytes | str) -> list[Marker]:
                 "not a marker file", address=name, why=f"line {number}: {error}"
             ) from error
     return markers
+
+
+def _lines(text: str, name: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(text))
+    except csv.Error as error:
+        raise CorruptError("not a marker file", address=name, why=str(error)) from error
 
 
 def _marker(fields: list[str]) -> Marker:

@@ -260,7 +260,7 @@ def beside(folder: Path) -> Callable[[str], bytes]:
             raise CorruptError("data files in other folders are not supported", why=repr(file))
         try:
             return (folder / file).read_bytes()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL, or half a character
             raise CorruptError("the data file is missing", why=f"{file}: {error}") from error
 
     return read

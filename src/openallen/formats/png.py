@@ -1,4 +1,4 @@
-"""PNG: whether the bytes are whole, and small gray pictures for notebooks; nothing is decoded."""
+"""PNG: whether the bytes are whole, and small pictures, gray or in colour; nothing is decoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from openallen.errors import CorruptError, TruncatedError
 
-__all__ = ["PngCheck", "gray_png", "inspect_png"]
+__all__ = ["PngCheck", "gray_png", "inspect_png", "rgb_png"]
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -69,11 +69,25 @@ def gray_png(rows: Sequence[bytes]) -> bytes:
     rows
         Its rows from the top, a byte for each pixel, all of one length.
     """
+    return _png(rows, width_px=len(rows[0]), colour=0)
 
+
+def rgb_png(rows: Sequence[bytes]) -> bytes:
+    """Write a picture in colour.
+
+    Parameters
+    ----------
+    rows
+        Its rows from the top, three bytes (red, green, blue) for each pixel, all of one length.
+    """
+    return _png(rows, width_px=len(rows[0]) // 3, colour=2)
+
+
+def _png(rows: Sequence[bytes], *, width_px: int, colour: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = zlib.crc32(kind + data)
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
 
-    head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width_px, len(rows), 8, colour, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row for row in rows))
     return _SIGNATURE + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")

@@ -8,6 +8,7 @@ samples out.
 from __future__ import annotations
 
 import ctypes
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, MissingExtraError, TruncatedError
@@ -16,10 +17,12 @@ from openallen.formats import wavpack_library
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["available", "decode", "register"]
+__all__ = ["available", "decode", "register", "wavpack_bytes"]
 
 _MODE_FLOAT: Final = 0x8
 _ERROR_BYTES: Final = 80
+_BLOCK: Final = struct.Struct("<4sIHBBIIIII")
+_MONO: Final = 1 << 2
 
 
 class _Memory:
@@ -66,6 +69,28 @@ def available() -> bool:
     return wavpack_library.library() is not None
 
 
+def wavpack_bytes(data: bytes | memoryview, where: str = "") -> int:
+    """Return the size in bytes that the blocks of a WavPack stream decode to.
+
+    Counted from the headers of all blocks: the total in the first one bounds nothing.
+
+    Raises
+    ------
+    CorruptError
+        If it is not WavPack data.
+    """
+    view = memoryview(data)
+    at = total = 0
+    while at < len(view):
+        if len(view) - at < _BLOCK.size or bytes(view[at : at + 4]) != b"wvpk":
+            raise CorruptError("not WavPack data", address=where, why=f"at byte {at:,}")
+        _, size, *_, samples, flags, _ = _BLOCK.unpack_from(view, at)
+        width = (flags & 3) + 1
+        total += samples * (1 if flags & _MONO else 2) * (width if width < 3 else 4)
+        at += 8 + max(size, _BLOCK.size - 8)
+    return total
+
+
 def decode(data: bytes) -> np.ndarray[Any, Any]:
     """Unpack one WavPack stream.
 
@@ -90,6 +115,7 @@ def decode(data: bytes) -> np.ndarray[Any, Any]:
         missing = MissingExtraError("wavpack", "this recording is compressed with WavPack and")
         missing.why, missing.hint = "the system has no libwavpack", wavpack_library.HINT
         raise missing
+    told_bytes = wavpack_bytes(data)
     memory = _Memory(data)
     told = ctypes.create_string_buffer(_ERROR_BYTES)
     stream = known.WavpackOpenFileInputEx64(ctypes.byref(memory.reader), 1, None, told, 0, 0)
@@ -99,8 +125,10 @@ def decode(data: bytes) -> np.ndarray[Any, Any]:
         channels = known.WavpackGetNumChannels(stream)
         samples = known.WavpackGetNumSamples64(stream)
         width = known.WavpackGetBytesPerSample(stream)
-        if channels <= 0 or samples < 0 or samples * channels > 1 << 31:
-            raise CorruptError("invalid WavPack stream", why=f"{samples}, {channels}")
+        count = samples * channels * (width if width < 3 else 4)
+        if channels <= 0 or samples < 0 or count != told_bytes:
+            why = f"{samples:,} samples of {channels}, {told_bytes:,} bytes in its blocks"
+            raise CorruptError("invalid WavPack stream", why=why)
         values = np.empty((samples, channels), np.int32)
         got = known.WavpackUnpackSamples(stream, values.ctypes.data, samples)
         errors = known.WavpackGetNumErrors(stream)

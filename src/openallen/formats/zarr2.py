@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
-from openallen.formats.sized import SizedCodec, decoded_bytes
+from openallen.formats.sized import SizedCodec, decoded_bytes, filtered_most_bytes, sized_filters
 
 if TYPE_CHECKING:
     from openallen.formats.chunks import Chunks
@@ -22,9 +22,11 @@ def array_of(chunks: Chunks, path: str, told: Mapping[str, Any]) -> Any:
     """Return an array of version 2, by its metadata; sizes of its chunks are compared first."""
     made: Any = zarr.Array  # checked against version 3, whose arrays are made otherwise
     array = made(_Keys(chunks), path=path, read_only=True)
+    where = f"{chunks.name}/{path}".rstrip("/")
+    most = filtered_most_bytes(told)
+    setattr(array, "_filters", sized_filters(array.filters, where, most))  # noqa: B010
     if array.compressor is not None:
-        where = f"{chunks.name}/{path}".rstrip("/")
-        sized = SizedCodec(array.compressor, decoded_bytes(told), where)
+        sized = SizedCodec(array.compressor, decoded_bytes(told), where, most)
         setattr(array, "_compressor", sized)  # noqa: B010 - version 2 offers no other way
     return array
 

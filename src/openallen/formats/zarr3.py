@@ -27,7 +27,17 @@ from zarr.storage import StorePath
 from openallen.errors import CorruptError
 from openallen.formats.chunks import decoding
 from openallen.formats.codecs import check_count
-from openallen.formats.sized import DAMAGED, SizedCodec, compare, decoded, decoded_bytes
+from openallen.formats.sized import (
+    DAMAGED,
+    SIZED,
+    SizedCodec,
+    compare,
+    decoded,
+    decoded_bytes,
+    filtered_most_bytes,
+    most_bytes_of,
+    sized_filters,
+)
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
@@ -50,9 +60,12 @@ def array_of(chunks: Chunks, path: str, told: dict[str, Any]) -> Any:
     where = f"{chunks.name}/{path}".rstrip("/")
     if "codecs" in told:
         told = {**told, "codecs": sized_codecs(told["codecs"], where)}
-    elif isinstance(told.get("compressor"), dict):
-        codec = get_codec(dict(told["compressor"]))
-        told = {**told, "compressor": SizedCodec(codec, decoded_bytes(told), where)}
+    else:
+        size_bytes, most = decoded_bytes(told), filtered_most_bytes(told)
+        packed = told.get("compressor")
+        told = {**told, "filters": sized_filters(told.get("filters"), where, most)}
+        if isinstance(packed, dict):
+            told["compressor"] = SizedCodec(get_codec(dict(packed)), size_bytes, where, most)
     return zarr.Array.from_dict(StorePath(ObjectStore(chunks), path), told)
 
 
@@ -67,16 +80,13 @@ def sized_codecs(told: Sequence[Any], where: str) -> list[Any]:
             given = dict(codec.get("configuration") or {})
             given["codecs"] = sized_codecs(given.get("codecs") or (), where)
             found.append({**codec, "configuration": given})
-        elif name.removeprefix("numcodecs.") in _SIZED:
+        elif name.removeprefix("numcodecs.") in SIZED:
             whole = {"name": codec} if isinstance(codec, str) else codec
             made = get_codec_class(name).from_dict(whole)
             found.append(_Sized(made, name.removeprefix("numcodecs."), at == first, where))
         else:
             found.append(_counted(codec))
     return found
-
-
-_SIZED: Final = frozenset({"blosc", "zstd", "lz4", "gzip", "zlib", "bz2"})
 
 
 def _name(codec: Any) -> str:
@@ -105,12 +115,16 @@ class _Sized(BytesBytesCodec):
         return replace(self, codec=self.codec.evolve_from_array_spec(array_spec))
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
-        size_bytes = math.prod(chunk_spec.shape) * _item_bytes(chunk_spec) if self.first else None
+        count, item_bytes = math.prod(chunk_spec.shape), _item_bytes(chunk_spec)
+        size_bytes = count * item_bytes if self.first else None
         body = chunk_data.as_numpy_array()
-        found = await asyncio.to_thread(decoded, self.name, body, size_bytes, self.where)
+        most = most_bytes_of(item_bytes, count, len(body))
+        asked = (self.name, body, size_bytes, self.where)
+        options = self.to_dict().get("configuration") or {}
+        found = await asyncio.to_thread(decoded, *asked, options=options, most_bytes=most)
         if found is not None:
             return chunk_spec.prototype.buffer.from_array_like(found)
-        compare(self.name, body, size_bytes, self.where)
+        compare(*asked, most)
         made: Buffer
         with decoding(DAMAGED, self.where):
             (made,) = await self.codec.decode([(chunk_data, chunk_spec)])
@@ -126,9 +140,11 @@ class _Sized(BytesBytesCodec):
 
 
 def _item_bytes(spec: ArraySpec) -> int:
+    """Return the size of a value; 0 for texts and other objects."""
     dtype: Any = spec.dtype  # of numpy in zarr 3.0
     native = getattr(dtype, "to_native_dtype", None)
-    return int((dtype if native is None else native()).itemsize)
+    made = dtype if native is None else native()
+    return 0 if made.kind in "OT" else int(made.itemsize)
 
 
 class _Counted:

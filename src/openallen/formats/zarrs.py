@@ -11,6 +11,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -223,6 +224,7 @@ class Hierarchy:
             raise NotFoundError("no such array", address=self.name, why=path)
         if self.format == 2:
             self._compare(path, told)
+        _check_shape(told, f"{self.name}/{path}")
         check_codecs(told, f"{self.name}/{path}")
         flat = self.format == 2 and not told.get("dimension_separator")
         self.chunks.register(path, may_nest=flat)
@@ -231,7 +233,14 @@ class Hierarchy:
             if self.format == 2 and (holds_objects(told) or holds_rows(told)):
                 return ObjectArray(self.chunks, path, told)
             return self._made(path, told)
-        except (ValueError, KeyError, TypeError, ImportError) as error:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            ImportError,
+        ) as error:
             raise CorruptError(
                 "invalid metadata of this array",
                 address=f"{self.name}/{path}",
@@ -292,6 +301,19 @@ class Hierarchy:
             if array.nbytes <= _READY_BYTES and getattr(array, "shards", None) is None:
                 keys += [f"{path}/{k}" for k in self._chunk_keys(path, array.cdata_shape)]
         self._objects.ready(keys[:_READY_CHUNKS], self.chunks.mark)
+
+
+def _check_shape(told: Mapping[str, Any], where: str) -> None:
+    """Check that a shape and chunks are such as arrays can have: libraries compute with them."""
+    grid = _dict(_dict(told.get("chunk_grid")).get("configuration"))
+    shape, chunks = told.get("shape"), told.get("chunks", grid.get("chunk_shape"))
+    for sizes, least in ((shape, 0), (chunks, 1)):
+        if sizes is None and least:
+            continue  # left to the library, which says what is missing
+        numbers = sizes if isinstance(sizes, list) else [None]
+        fine = all(type(n) is int and n >= least for n in numbers)
+        if not fine or math.prod(numbers) >= 1 << 62:
+            raise CorruptError("an array of no valid shape", address=where, why=repr(sizes)[:80])
 
 
 def _dict(told: Any) -> dict[str, Any]:

@@ -89,8 +89,11 @@ def serving(app: App, port: int = 0, *, lifespan: bool = False) -> Iterator[str]
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
+        # A server that is forced to exit does not tell its app: one that wants to know is waited
+        # for, as long as what it does then may take.
+        server.force_exit = not lifespan
+        thread.join(20)
         server.force_exit = True
-        thread.join(10)
         listener.close()
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from openallen.display import card, facts_text
-from openallen.errors import OpenAllenError, RefusedError, hint_line, requiring
+from openallen.errors import CorruptError, OpenAllenError, RefusedError, hint_line, requiring
 
 if TYPE_CHECKING:
     import h5py
     from pynwb import NWBFile
 
     from openallen.formats.nwb import Tree
+    from openallen.visuals import Visual
 
 __all__ = ["NwbSession", "Opener"]
 
@@ -87,6 +88,8 @@ class NwbSession:
         text = f"'{type(self).__name__}' object has no attribute '{name}'"
         if name.startswith("_"):
             raise AttributeError(text)
+        if hasattr(type(self), name):  # it is there: what it reads in the file has no such thing
+            raise CorruptError("this part of the file cannot be read", address=self.name, why=name)
         near = _near(name, [n for n in dir(type(self)) if not n.startswith("_")])
         hint = ", ".join(near) or "list_data_attributes_and_methods()"
         raise AttributeError(f"{text}\n  {hint_line(hint)}")
@@ -114,6 +117,9 @@ class NwbSession:
 
     def _picture(self) -> str:
         return ""
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        return ()
 
     def _told(self) -> dict[str, object]:
         try:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from openallen.visuals import Visual
+
 __all__ = ["BEHAVIOR", "BehaviorSession"]
 
 BEHAVIOR = (
@@ -80,7 +82,7 @@ class BehaviorSession(NwbSession):
     @property
     def behavior_session_id(self) -> int:
         """Id of the behavior session."""
-        return int(self.tree.attrs("general/metadata")["behavior_session_id"])
+        return metadata.told_id(self.tree, "behavior_session_id")
 
     @functools.cached_property
     def metadata(self) -> dict[str, Any]:
@@ -324,6 +326,11 @@ class BehaviorSession(NwbSession):
         age = told["age_in_days"]
         parts = (told["mouse_id"], told["sex"], None if age is None else f"P{age}")
         return ", ".join(str(part) for part in parts if part)
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sessions.visuals import behavior_visuals
+
+        return behavior_visuals(self)
 
     def _duration_text(self) -> str:
         from openallen.display import seconds_text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.errors import NotFoundError
 from openallen.formats.nwb import frame, ragged
+from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from openallen.formats.nwb import Tree
+    from openallen.visuals import Visual
 
 __all__ = ["BehaviorEcephysSession"]
 
@@ -75,7 +77,7 @@ class BehaviorEcephysSession(BehaviorSession):
     @property
     def ecephys_session_id(self) -> int:
         """Id of the session."""
-        return int(self.tree.value("identifier"))
+        return whole(self.tree.value("identifier"), "identifier", self.name)
 
     @functools.cached_property
     def metadata(self) -> dict[str, Any]:
@@ -104,8 +106,8 @@ class BehaviorEcephysSession(BehaviorSession):
             told = self.tree.attrs(f"{PROBES}/{name}")
             if "probe_id" not in told:
                 continue
-            rate = float(told.get("lfp_sampling_rate", np.nan))
-            ids.append(int(told["probe_id"]))
+            rate = number(told.get("lfp_sampling_rate", np.nan), "lfp_sampling_rate", self.name)
+            ids.append(whole(told["probe_id"], "probe_id", self.name))
             rows.append(
                 {
                     "name": name,
@@ -338,6 +340,11 @@ class BehaviorEcephysSession(BehaviorSession):
                 tree.close()
         self._lfp_trees.clear()
         super().close()
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sessions.unit_visuals import ecephys_visuals
+
+        return ecephys_visuals(self)
 
     def _facts(self) -> dict[str, object]:
         told = super()._facts()

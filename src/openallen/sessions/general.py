@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from openallen.visuals import Visual
+
 __all__ = ["NwbTables"]
 
 _LOG: Final = logging.getLogger("openallen.sessions")
@@ -228,6 +230,11 @@ class NwbTables(NwbSession):
         return {
             name: str(self.tree.value(path)) for name, path in _FACTS.items() if self.tree.has(path)
         }
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sessions.general_visuals import general_visuals
+
+        return general_visuals(self, self._found[0], self._found[1])
 
     def _facts(self) -> dict[str, object]:
         told: dict[str, object] = {n: _brief(text) for n, text in self.metadata.items()}

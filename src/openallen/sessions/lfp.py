@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from openallen.display import seconds_text
 from openallen.errors import CorruptError, NotFoundError
-from openallen.formats.nwb.values import number
+from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import NwbSession, Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from openallen.formats.nwb import Tree
+    from openallen.visuals import Visual
 
 __all__ = ["ProbeLfp", "csd_array", "lfp_array", "lfp_probe"]
 
@@ -194,7 +195,7 @@ class ProbeLfp(NwbSession):
         for name in self.tree.groups(PROBES) if self.tree.has(PROBES) else ():
             told = self.tree.attrs(f"{PROBES}/{name}")
             if "probe_id" in told:
-                yield name, int(told["probe_id"])
+                yield name, whole(told["probe_id"], "probe_id", name)
 
     @functools.cached_property
     def lfp(self) -> xr.DataArray:
@@ -272,6 +273,11 @@ class ProbeLfp(NwbSession):
     def _session_id(self) -> int | None:
         found = re.search(r"_lfp_(\d+)\.nwb$", self.path.name if self.path else self.name)
         return int(found[1]) if found else None
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sessions.unit_visuals import lfp_visuals
+
+        return lfp_visuals(self)
 
     def _facts(self) -> dict[str, object]:
         told, shape = self.metadata, self.tree.shape(f"{_place(self.probe_id)}/data")

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import CorruptError
+from openallen.formats.nwb.values import whole
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
 
-__all__ = ["behavior_metadata", "ophys_metadata", "task_parameters"]
+__all__ = ["behavior_metadata", "ophys_metadata", "task_parameters", "told_id"]
 
 _PLACE = "general/metadata"
 _PLANE = "general/optophysiology"
@@ -22,6 +23,17 @@ _WORDS = {
     "stimulus_distribution": {"geometric", "exponential"},
     "task": {"change detection"},
 }
+
+
+def told_id(tree: Tree, name: str) -> int:
+    """Return an id among the metadata of a session.
+
+    Raises
+    ------
+    CorruptError
+        If it is not there, or no whole number.
+    """
+    return whole(tree.attrs(_PLACE).get(name), name, tree.name)
 
 
 def behavior_metadata(tree: Tree) -> dict[str, Any]:
@@ -103,7 +115,7 @@ def ophys_metadata(tree: Tree, *, allensdk_compatible: bool) -> dict[str, Any]:
         "targeted_imaging_depth": told.get("targeted_imaging_depth"),
         "imaging_plane_group": told["imaging_plane_group"] if several else None,
         "imaging_plane_group_count": told["imaging_plane_group_count"] if several else 0,
-        "ophys_experiment_id": int(tree.value("identifier")),
+        "ophys_experiment_id": whole(tree.value("identifier"), "identifier", tree.name),
         "ophys_frame_rate": tree.value(f"{plane}/imaging_rate"),
         "ophys_session_id": told["ophys_session_id"],
         "targeted_structure": tree.value(f"{plane}/location"),

@@ -13,6 +13,7 @@ from openallen.display import card
 from openallen.errors import CorruptError, NotFoundError
 from openallen.formats.nwb import columns
 from openallen.formats.nwb.tables import as_series
+from openallen.formats.nwb.values import whole
 from openallen.sessions import metadata
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
     from matplotlib.figure import Figure
+
+    from openallen.visuals import Visual
 
 __all__ = ["BehaviorOphysExperiment", "Image"]
 
@@ -143,12 +146,12 @@ class BehaviorOphysExperiment(BehaviorSession):
     @property
     def ophys_experiment_id(self) -> int:
         """Id of the experiment: this plane."""
-        return int(self.tree.value("identifier"))
+        return whole(self.tree.value("identifier"), "identifier", self.name)
 
     @property
     def ophys_session_id(self) -> int:
         """Id of the imaging session, which may have several planes."""
-        return int(self.tree.attrs("general/metadata")["ophys_session_id"])
+        return metadata.told_id(self.tree, "ophys_session_id")
 
     @functools.cached_property
     def metadata(self) -> dict[str, Any]:
@@ -461,6 +464,16 @@ class BehaviorOphysExperiment(BehaviorSession):
             "duration": self._duration_text(),
             "file": self.name,
         }
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sessions.cell_visuals import experiment_visuals
+
+        if not self.tree.has(_CELLS):
+            return super()._visuals()
+        cells = self._all_cells
+        rows = cells["valid_roi"].to_numpy(bool) if self._only_valid else slice(None)
+        masks = [n for n, shown in enumerate(cells["valid_roi"]) if shown or not self._only_valid]
+        return experiment_visuals(self, cells[rows], f"{_CELLS}/image_mask", masks)
 
     def _picture(self) -> str:
         from openallen.sessions.arrays import thumbnail

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-__all__ = ["Row", "cell_rows", "draw_rows", "good_units", "name_groups", "row_name", "unit_rows"]
+__all__ = [
+    "Row",
+    "cell_rows",
+    "draw_rows",
+    "good_units",
+    "name_groups",
+    "ordered_units",
+    "row_name",
+    "unit_rows",
+]
 
 _COLOURS: Final = ("#2b4c7e", "#c8553d", "#3b7a57", "#7a4988", "#b07d2b", "#3f7d8c")
 _ROW_PT: Final = 10.0
@@ -67,16 +76,29 @@ def unit_rows(session: Any, units: Sequence[int], most: int | None = None) -> li
     """
     import numpy as np
 
-    ordered = _ordered(session, units)
+    ordered = ordered_units(session, units)
     if most is not None and len(ordered) > most:
         kept = np.linspace(0, len(ordered) - 1, most).round().astype(int)
         ordered = [ordered[at] for at in kept]
-    times = session.spike_times_of([unit for unit, _, _ in ordered])
-    return [Row(unit, times[unit], probe, place) for unit, probe, place in ordered]
+    times = session.spike_times_of([unit for unit, *_ in ordered])
+    return [Row(unit, times[unit], probe, place) for unit, probe, place, _ in ordered]
 
 
-def _ordered(session: Any, units: Sequence[int]) -> list[tuple[int, str, str]]:
-    """Return id, probe and structure of units, in the order they are drawn in."""
+def ordered_units(session: Any, units: Sequence[int]) -> list[tuple[int, str, str, float]]:
+    """Return units in the order they are drawn in: probe after probe, from the surface down.
+
+    Parameters
+    ----------
+    session
+        A `BehaviorEcephysSession`.
+    units
+        Ids.
+
+    Returns
+    -------
+    list
+        Id, probe, structure, and place along the probe in µm; empty, and 0, where unknown.
+    """
     place = "units/peak_channel_id"
     peaks = session.tree.array(place).tolist() if session.tree.has(place) else []
     peak_of = dict(zip(session.tree.array("units/id").tolist(), peaks, strict=False))
@@ -98,7 +120,7 @@ def _ordered(session: Any, units: Sequence[int]) -> list[tuple[int, str, str]]:
         heights.setdefault((probe, acronym), []).append(depth)
     means = {key: sum(depths) / len(depths) for key, depths in heights.items()}
     found.sort(key=lambda u: (u[1], -means[u[1], u[2]], u[2], -u[3], u[0]))
-    return [(unit, probe, acronym) for unit, probe, acronym, _ in found]
+    return found
 
 
 def cell_rows(session: Any, cells: Sequence[int] | None = None) -> list[Row]:

@@ -286,6 +286,18 @@ class Source(ABC):
         del conditions, options, limit
         raise self.cannot("listed", address, self.show_command())
 
+    @classmethod
+    def lists(cls, address: Address) -> tuple[Address, ...]:
+        """Return what `rows` can be asked for of an address: the scheme, or what is in a thing.
+
+        Parameters
+        ----------
+        address
+            The address; makes no request.
+        """
+        listed = cls.rows is not Source.rows and not address.name
+        return (Address(address.scheme),) if listed else ()
+
     def facts(self, address: Address, options: Any) -> Facts:
         """Return what is known of one thing, without fetching it.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from openallen.formats.nwb import H5Tree
     from openallen.plans import Plan, Report
     from openallen.sources.base import Source
-    from openallen.transfer import Observer
+    from openallen.transfer import Interruption, Observer
     from openallen.transfer.job import Job
     from openallen.transport import Http
     from openallen.transport.objects import RemoteObjects
@@ -313,7 +313,13 @@ class Context:
 
         return with_status(work.plan)
 
-    def run(self, work: Job, observer: Observer | None = None, plan: Plan | None = None) -> Report:
+    def run(
+        self,
+        work: Job,
+        observer: Observer | None = None,
+        plan: Plan | None = None,
+        interruption: Interruption | None = None,
+    ) -> Report:
         """Run a job: check the space, fetch, verify.
 
         Parameters
@@ -324,6 +330,8 @@ class Context:
             Receives progress.
         plan
             Its plan with what is here, where that is known already.
+        interruption
+            Ends the run from another thread.
 
         Raises
         ------
@@ -345,6 +353,7 @@ class Context:
                 connections=self.settings.connections,
                 verify=not self.settings.verify_later,
                 processes=self.settings.processes,
+                interruption=interruption,
             )
             return work.run(means)
 

@@ -43,7 +43,9 @@ class Place:
     immutable
         Whether the URL names one version for good.
     around
-        What lies in the folder around a remote folder, of which its links may name others.
+        What lies around a remote folder, in all of its asset: its links may name others of it.
+    at
+        Where in that it lies.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Place:
     url: str = ""
     immutable: bool = False
     around: Objects | None = None
+    at: str = ""
 
     @classmethod
     def here(cls, path: Path) -> Place:

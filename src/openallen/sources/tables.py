@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from openallen.errors import NotFoundError
+    from openallen.visuals import Visual
 
 __all__ = ["Row", "Rows", "cell_text", "row_limit"]
 
@@ -63,6 +64,9 @@ class Rows(Sequence[Row]):
         Sentences people should read beside them, or what makes them once the rows are read.
     empty
         Makes the error that says why there are none; called only if there are none.
+    address
+        Returns the address of what a row is of; None for a row that is of no single thing. Rows
+        with a column ``address`` need none.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Rows(Sequence[Row]):
         total: int | None = None,
         notes: Sequence[str] | Callable[[], Sequence[str]] = (),
         empty: Callable[[], NotFoundError] | None = None,
+        address: Callable[[Row], str | None] | None = None,
     ) -> None:
         self._rest = iter(rows)
         self._read: list[Row] = []
@@ -84,6 +89,7 @@ class Rows(Sequence[Row]):
         self.total = total
         self._notes = notes
         self.empty = empty
+        self._address = address
 
     # --- a sequence -------------------------------------------------------------------------------
 
@@ -115,6 +121,19 @@ class Rows(Sequence[Row]):
     @notes.setter
     def notes(self, notes: Sequence[str]) -> None:
         self._notes = tuple(notes)
+
+    def address_of(self, row: Row) -> str | None:
+        """Return the address of what a row is of; None where it is of no single thing.
+
+        Parameters
+        ----------
+        row
+            One of the rows.
+        """
+        told = row.get("address")
+        if isinstance(told, str) and told:
+            return told
+        return self._address(row) if self._address is not None else None
 
     def _all(self) -> list[Row]:
         self.loaded()
@@ -193,6 +212,18 @@ class Rows(Sequence[Row]):
         """How many there are, in words: ``50 rows of 2,686``."""
         more = f" of {self.total:,}" if self.total is not None and self.total > len(self) else ""
         return count_text(len(self), self.noun) + more
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.visuals import TableVisual
+
+        return (
+            TableVisual(
+                name="rows",
+                title=f"{self.noun}s".capitalize(),
+                table=lambda: [{name: row.get(name) for name in self.columns} for row in self],
+                address=lambda row: self.address_of(dict(row)),
+            ),
+        )
 
     def __repr__(self) -> str:
         if not self:

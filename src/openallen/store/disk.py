@@ -46,7 +46,19 @@ def is_alive(pid: int) -> bool:
         return False
     except OSError:
         return True  # of another user
-    return True
+    return not _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Return whether a process is only an entry that nobody has collected yet, as far as is known.
+
+    In a container whose first process collects none, killed processes stay in the table for good.
+    """
+    try:
+        told = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return told.rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -82,6 +82,10 @@ class Record:
     command: str = ""
 
 
+_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises; the other where its own message quotes damage that is no text."""
+
+
 class Index:
     """The index of a store. Threads may share it; a fetch continues without it where need be.
 
@@ -159,7 +163,7 @@ class Index:
             self._read = _READ if _has_command(db) else _READ_OLD
             db.text_factory = _text
             db.execute(f"{self._read} LIMIT 1").fetchall()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *_ERRORS) as error:
             if db is not None:
                 db.close()
             if _is_damage(error):
@@ -212,7 +216,7 @@ class Index:
             if self._db is not None:
                 try:
                     rows = self._db.execute(f"{self._read}{where}", keys).fetchall()
-                except sqlite3.Error as error:
+                except _ERRORS as error:
                     self._give_up(error)
                     rows = []
                 found = {key: self._record(row) for key, *row in rows if _sound(key, row)}
@@ -234,7 +238,7 @@ class Index:
             return None
         try:
             row = self._db.execute(f"{self._read} WHERE path = ?", (key,)).fetchone()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             self._give_up(error)
             return None
         return self._record(row[1:]) if row and _sound(row[0], row[1:]) else None
@@ -275,7 +279,7 @@ class Index:
             if self._db is not None and not self._read_only:
                 try:
                     self._db.execute("DELETE FROM files WHERE path = ?", (key,))
-                except sqlite3.Error as error:
+                except _ERRORS as error:
                     self._give_up(error)
 
     def _commit(self) -> None:
@@ -293,12 +297,12 @@ class Index:
             self._db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?)", rows)
             self._db.execute("COMMIT")
             self._pending.clear()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             self._give_up(error)
 
-    def _give_up(self, error: sqlite3.Error) -> None:
+    def _give_up(self, error: Exception) -> None:
         if self._db is not None:
             self._db.close()
         self._db = None
@@ -333,7 +337,7 @@ def _is_damage(error: Exception) -> bool:
     """Return whether a database is damaged, not merely locked, full or out of reach."""
     if isinstance(error, sqlite3.OperationalError):
         return str(error).startswith(("no such column", "no such table", "malformed"))
-    return isinstance(error, sqlite3.DatabaseError)
+    return isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError))
 
 
 def _text(data: bytes) -> str:

@@ -18,6 +18,7 @@ import platform
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Final
 from openallen.json_text import load_json
 from openallen.store.disk import disk_error, is_alive
 
-__all__ = ["BEAT_S", "STALE_S", "Lease", "Leases"]
+__all__ = ["BEAT_S", "STALE_S", "Lease", "Leases", "leased_by_others"]
 
 BEAT_S: Final = 10.0
 """Seconds between two heartbeats of a lease."""
@@ -292,6 +293,34 @@ def _self(pid: int) -> str:
     return json.dumps(state)[1:]
 
 
+def leased_by_others(root: Path, *, most: int = 20_000) -> Iterator[tuple[Path, str]]:
+    """Return the files below a folder that other processes write now, and who does.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    most
+        How many files and folders are looked at: this is a glance, not an inventory.
+    """
+    waiting, seen = [root], 0
+    while waiting and seen < most:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError:
+            continue
+        seen += len(entries)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
+            elif entry.name.endswith(".lease"):
+                state = _state(_read(Path(entry.path)))
+                mine = state.get("where") == _where() and state.get("pid") == os.getpid()
+                if state and not mine and not _is_gone(state):
+                    who = f"process {state.get('pid', '?')} on {state.get('host', 'another host')}"
+                    yield Path(entry.path.removesuffix(".lease")), who
+
+
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
@@ -335,6 +364,7 @@ def _started(pid: int) -> str:
 
 
 def _is_alive(pid: object, started: object) -> bool:
-    if not isinstance(pid, int):
+    # What no process has, or is no word, was not written by a holder.
+    if type(pid) is not int or not 0 < pid < 1 << 31 or not isinstance(started, str | None):
         return True  # unknown: leave it to the heartbeat
     return is_alive(pid) and (not started or _started(pid) in {"", started})

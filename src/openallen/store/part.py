@@ -235,7 +235,10 @@ def _read_record(path: Path) -> Progress | None:
     try:
         state = load_json(path.with_name(path.name + ".json").read_text("utf-8"))
         found = Progress(**state)
-        whole = isinstance(found.done_bytes, int) and 0 < found.done_bytes <= path.stat().st_size
+        texts = isinstance(found.url, str) and isinstance(found.validator, str)
+        known = found.size_bytes is None or type(found.size_bytes) is int
+        counted = type(found.done_bytes) is int and 0 < found.done_bytes <= path.stat().st_size
+        whole = texts and known and counted
     except (OSError, ValueError, TypeError):
         return None
     return found if whole else None

@@ -7,6 +7,7 @@ before they get their name.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -43,6 +44,8 @@ _EACH: Final = 8
 _LOOK_S: Final = 0.2
 _PATIENCE: Final = 8
 _FINISHERS: Final = 4
+_DRAIN_S: Final = 5.0
+"""How long what is under way may take where the rest is left: it would only be asked for again."""
 
 
 Settle = Callable[[Arrival, Body], None]
@@ -101,6 +104,7 @@ class Bulk:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._left = 0
+        self._enough_s = math.inf  # when nothing more is begun, as of `time.monotonic`
         self._taken: list[RemoteFile] = []
 
     @property
@@ -148,7 +152,7 @@ class Bulk:
             return
         turn = _Turn(requests, finishers)
         try:
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or time.monotonic() > self._enough_s + _DRAIN_S):
                 self._let_in(turn, -(-self.rate_limiter.limit // threads))
                 if not turn.busy:
                     break
@@ -168,6 +172,8 @@ class Bulk:
         """Ask for as many files as may be under way."""
         while turn.busy < limit:
             with self._lock:
+                if self._enough_s < math.inf:
+                    return
                 self._refill()
                 if not self._todo:
                     return
@@ -270,7 +276,7 @@ class Bulk:
         with self._lock:
             self._left += 1
             if self._left > _PATIENCE + len(self.outcomes) // 10:
-                self._stop.set()
+                self._enough_s = min(self._enough_s, time.monotonic())
 
 
 class _Turn:

@@ -190,11 +190,12 @@ class Download:
         try:
             hasher = self._rehash(handle, start.done_bytes)
             got = work.run(hasher if self._algorithm else None, log.reached)
-        except AnswerError:
-            self._whole = True  # one answer after the other, from the start
-            self._part.discard()
-            raise
-        except OpenAllenError:
+        except (OpenAllenError, OSError) as error:  # also of a full disk: what came is kept
+            if isinstance(error, AnswerError):
+                self._whole = True  # one answer after the other
+            if work.changed:
+                self._part.discard()
+                raise
             with suppress(OSError):
                 log.save()
             raise
@@ -218,6 +219,11 @@ class Download:
         validator = response.headers.get("etag", "") or response.headers.get("last-modified", "")
         size = response.length_bytes
         if response.status != 206:
+            wanted = self._file.size_bytes
+            if offset and None not in {wanted, size} and size != wanted:
+                # A page of a proxy, say: for that, what is here is not thrown away.
+                why = f"{size:,} bytes instead of {wanted:,}"
+                raise AnswerError("unexpected response", address=self._file.address, why=why)
             return Progress(self._file.url, validator, size)
         found = response.content_range
         kept = self._part.progress

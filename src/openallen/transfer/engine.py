@@ -11,6 +11,7 @@ from openallen.errors import SpaceError, StoreError
 from openallen.plans import Outcome, Plan, Report
 from openallen.store import Index, Leases, Leftovers
 from openallen.transfer.fetching import Fetching
+from openallen.transfer.interruption import Interruption
 from openallen.transfer.processes import share_out
 from openallen.transfer.progress import Meter, Observer, Quiet
 from openallen.transfer.rate_limiter import RateLimiter
@@ -23,7 +24,9 @@ __all__ = ["Interrupted", "run"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run. What is there is verified; the next run resumes the rest.
+    """Ctrl-C during a run, or an `Interruption`.
+
+    What is there is verified; the next run resumes the rest.
 
     Attributes
     ----------
@@ -47,6 +50,7 @@ def run(
     leases: Leases | None = None,
     verify: bool = True,
     processes: int | None = None,
+    interruption: Interruption | None = None,
 ) -> Report:
     """Fetch what is missing or damaged of a plan.
 
@@ -77,6 +81,8 @@ def run(
     processes
         Number of processes that share the files; chosen by their size and the processors where
         None: one interpreter fills a fast link with two to four processors, not with more.
+    interruption
+        Ends the run from another thread.
 
     Returns
     -------
@@ -88,7 +94,7 @@ def run(
     StoreError
         If the destination cannot be written to at all.
     Interrupted
-        On Ctrl-C, with the report so far.
+        On Ctrl-C, or when `interruption` is asked for, with the report so far.
     """
     if len(here_by_name(plan)) < len(plan.files):
         prepare(plan.to)
@@ -108,7 +114,8 @@ def run(
         waiting=Waiting(plan.files),
     )
     try:
-        return _Run(work=work, processes=processes).run()
+        stopper = interruption or Interruption()
+        return _Run(work=work, processes=processes, interruption=stopper).run()
     finally:
         if leases is None:
             held.close()
@@ -120,6 +127,7 @@ class _Run:
 
     work: Fetching
     processes: int | None
+    interruption: Interruption
 
     def run(self) -> Report:
         start = time.monotonic()
@@ -128,8 +136,10 @@ class _Run:
         self._settle_known()
         interrupted = False
         try:
-            share_out(work, asked=self.processes)
-            work.run()
+            with self.interruption.calling(self._end):
+                share_out(work, asked=self.processes)
+                work.run()
+            interrupted = self.interruption.asked
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -142,6 +152,10 @@ class _Run:
         if interrupted:
             raise Interrupted(report)
         return report
+
+    def _end(self) -> None:
+        self.work.stop.set()
+        self.work.http.close()  # so that every thread ends at once
 
     def _settle_known(self) -> None:
         """Settle files the index vouches for before any thread starts."""

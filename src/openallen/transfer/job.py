@@ -8,6 +8,7 @@ from typing import Protocol
 from openallen.plans import Plan, Report
 from openallen.store import Index
 from openallen.transfer.engine import run
+from openallen.transfer.interruption import Interruption
 from openallen.transfer.progress import Observer
 from openallen.transport import Http, Retry
 
@@ -34,6 +35,8 @@ class Means:
         Whether published digests are compared while fetching.
     processes
         Number of processes that share the files; chosen by the run where None.
+    interruption
+        Ends the run from another thread.
     """
 
     http: Http
@@ -43,6 +46,7 @@ class Means:
     connections: int | None = None
     verify: bool = True
     processes: int | None = None
+    interruption: Interruption | None = None
 
     def run(self, plan: Plan) -> Report:
         """Run a plan."""
@@ -55,6 +59,7 @@ class Means:
             connections=self.connections,
             verify=self.verify,
             processes=self.processes,
+            interruption=self.interruption,
         )
 
 

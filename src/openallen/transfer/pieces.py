@@ -60,6 +60,13 @@ class Pieces:
         When a piece is requested again.
     stopped
         Whether the run has ended.
+
+    Attributes
+    ----------
+    ranged : bool
+        Whether the service has answered a range with that range.
+    changed : bool
+        Whether an answer was of another version of the object.
     """
 
     http: Http
@@ -73,6 +80,8 @@ class Pieces:
     retry: Retry
     stopped: Callable[[], bool]
     error: Exception | None = None
+    ranged: bool = False
+    changed: bool = False
     wanted: int = 0
     _change: threading.Condition = field(default_factory=threading.Condition)
 
@@ -253,6 +262,10 @@ class _Piece:
         if status >= 400 and status != 416:
             raise refused(status, work.url, headers)
         found = content_range(headers)
+        mark = headers.get("etag", "") or headers.get("last-modified", "")
+        if status == 206 and found is not None:
+            same = mark == (work.validator or mark) and found.total == work.size_bytes
+            work.changed = work.changed or not same
         if (
             status != 206
             or found is None
@@ -267,10 +280,10 @@ class _Piece:
                 address=work.url,
                 why=f"HTTP {status}, {headers.get('content-range', 'whole')}",
             )
-        mark = headers.get("etag", "") or headers.get("last-modified", "")
         work.validator = work.validator or mark
         if mark != work.validator:
             raise AnswerError("the file changed while it was fetched", address=work.url)
+        work.ranged = True
 
     def write(self, data: bytes) -> None:
         """Write the next bytes, never beyond the range."""
@@ -293,12 +306,10 @@ class _Piece:
             self.due_s = 0.0  # what came is kept; the next request goes on after it
             return True
         self._attempts += 1
-        retry = self._work.retry
-        if (
-            self._attempts >= retry.attempts
-            or not error.retryable
-            or isinstance(error, AnswerError)
-        ):
+        work, retry = self._work, self._work.retry
+        # One odd answer among others says nothing about the service or the object.
+        odd = isinstance(error, AnswerError) and (work.changed or not work.ranged)
+        if self._attempts >= retry.attempts or not error.retryable or odd:
             return False
         self.due_s = time.monotonic() + retry.wait_s(self._attempts, error)
         return True

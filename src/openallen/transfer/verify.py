@@ -53,10 +53,11 @@ def verify_bytes(file: RemoteFile, digest: str, size: int) -> None:
     Raises
     ------
     TruncatedError, CorruptError
-        If they differ, or the file is empty.
+        If they differ, or the file is empty and was not published so.
     """
     published = file.size_bytes
-    if size == 0 or (published is not None and size < published):
+    empty = size == 0 and published != 0 and not (digest and digest == file.digest)
+    if empty or (published is not None and size < published):
         raise TruncatedError(
             "too few bytes",
             address=file.address,

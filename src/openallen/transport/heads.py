@@ -8,12 +8,24 @@ import shlex
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from openallen.errors import NotFoundError, OpenAllenError, StatusError
 from openallen.whole_numbers import whole_number
 
-__all__ = ["ContentRange", "Head", "content_range", "log_request", "plain_number", "retry_after_s"]
+__all__ = [
+    "ContentRange",
+    "Head",
+    "content_range",
+    "log_request",
+    "plain_number",
+    "retry_after_s",
+    "status_error",
+]
 
+_DENIED: Final = (
+    "it is private, or not there: buckets that may not be listed answer so for missing keys too"
+)
 _LOG = logging.getLogger("openallen.transport")
 
 
@@ -97,6 +109,24 @@ def retry_after_s(text: str) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def status_error(status: int, url: str, headers: Mapping[str, str], why: str) -> OpenAllenError:
+    """Return the error that a status of 400 or above stands for.
+
+    A bucket that may not be listed answers 403 for keys that are not there, as for private ones.
+    """
+    if status in {404, 410}:
+        return NotFoundError("not found", address=url, why=why)
+    denied = status in {401, 403}
+    return StatusError(
+        "access denied" if denied else "the service returned an error",
+        status=status,
+        retry_after_s=retry_after_s(headers.get("retry-after", "")),
+        address=url,
+        why=why,
+        hint=_DENIED if denied else "",
+    )
 
 
 def log_request(url: str, lines: Iterable[str]) -> None:

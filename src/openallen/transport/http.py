@@ -16,10 +16,8 @@ import pycurl
 
 from openallen.errors import (
     AnswerError,
-    NotFoundError,
     OfflineError,
     OpenAllenError,
-    StatusError,
     UnreachableError,
     UsageError,
 )
@@ -30,7 +28,7 @@ from openallen.transport.heads import (
     content_range,
     log_request,
     plain_number,
-    retry_after_s,
+    status_error,
 )
 from openallen.transport.side_by_side import SideBySide
 from openallen.transport.sniff import describe, sniff
@@ -395,12 +393,4 @@ def _refusal(response: Response) -> OpenAllenError:
         if kind in {"text", "json"}
         else f", {describe(kind)}"
     )
-    if response.status in {404, 410}:
-        return NotFoundError("not found", address=response.url, why=why)
-    return StatusError(
-        "the service returned an error",
-        status=response.status,
-        retry_after_s=retry_after_s(response.headers.get("retry-after", "")),
-        address=response.url,
-        why=why,
-    )
+    return status_error(response.status, response.url, response.headers, why)

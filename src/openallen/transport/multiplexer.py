@@ -18,10 +18,8 @@ import pycurl
 
 from openallen.errors import (
     AnswerError,
-    NotFoundError,
     OpenAllenError,
     StalledError,
-    StatusError,
     UnreachableError,
 )
 from openallen.transport.handles import (
@@ -33,7 +31,7 @@ from openallen.transport.handles import (
     safe_url,
     wait_for,
 )
-from openallen.transport.heads import Head, log_request, retry_after_s
+from openallen.transport.heads import Head, log_request, status_error
 
 __all__ = ["Body", "Multiplexer", "Sink", "refused"]
 
@@ -174,16 +172,8 @@ class _Request:
 def refused(status: int, url: str, headers: Mapping[str, str]) -> OpenAllenError:
     """Return the error that an answer with another status than the one hoped for stands for."""
     why = f"HTTP {status}"
-    if status in {404, 410}:
-        return NotFoundError("not found", address=url, why=why)
     if status >= 400:
-        return StatusError(
-            "the service returned an error",
-            status=status,
-            retry_after_s=retry_after_s(headers.get("retry-after", "")),
-            address=url,
-            why=why,
-        )
+        return status_error(status, url, headers, why)
     return AnswerError("not a plain answer", address=url, why=why)
 
 

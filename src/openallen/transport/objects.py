@@ -8,6 +8,7 @@ objects marked as belonging to one version of a whole are kept between processes
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import weakref
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from openallen.errors import AnswerError, NotFoundError, UnreachableError
+from openallen.errors import AnswerError, NotFoundError, StatusError, UnreachableError
 from openallen.formats.objects import DOCUMENTS
 from openallen.transport.http import Response
 from openallen.transport.s3 import Bucket, Listed
@@ -24,6 +25,7 @@ from openallen.transport.sniff import sniff
 
 __all__ = ["Kept", "RemoteObjects"]
 
+_LOG: Final = logging.getLogger("openallen.transport")
 _BUDGET_BYTES: Final = 128 << 20
 _PIECE_BYTES: Final = 4 << 20
 _STREAMS: Final = 16
@@ -55,6 +57,8 @@ class _Desk:
     held_bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     pool: ThreadPoolExecutor | None = None
+    answered: bool = False
+    denied: bool = False
 
     def threads(self) -> ThreadPoolExecutor:
         with self.lock:
@@ -149,6 +153,8 @@ class RemoteObjects:
         ------
         AnswerError
             If the service gives another part than was asked for, or the object changes meanwhile.
+        StatusError
+            If it is refused; documents of Zarr in a bucket that gave something are then missing.
         UnreachableError, StalledError
             If it cannot be had.
         """
@@ -216,6 +222,10 @@ class RemoteObjects:
             errors = [job.exception() for job in jobs]
         except NotFoundError:
             return None
+        except StatusError as denied:
+            if not self._is_missing(key, denied):
+                raise
+            return None
         for error in errors:
             if isinstance(error, NotFoundError):
                 return None
@@ -228,6 +238,22 @@ class RemoteObjects:
             )
         return b"".join(body for body, _ in found)
 
+    def _is_missing(self, key: str, error: StatusError) -> bool:
+        """Return whether a refusal stands for a document of Zarr that is not there.
+
+        Documents are asked for to find out what there is, and a bucket that may not be listed
+        refuses those that do not exist. Of a chunk this could not be told from a loss, and where
+        nothing was given before, all of it may be private.
+        """
+        if error.status != 403 or not self._desk.answered:
+            return False
+        if key.rpartition("/")[2] not in DOCUMENTS:
+            return False
+        if not self._desk.denied:
+            self._desk.denied = True
+            _LOG.warning("%s: documents that are refused (403) count as not there", self.name)
+        return True
+
     def _one(self, key: str, start: int | None, stop: int | None) -> tuple[bytes, str]:
         """Ask once; give the bytes and the entity tag."""
         url = self.url(key)
@@ -238,6 +264,7 @@ class RemoteObjects:
             with self._bucket.http.get(url, headers=headers) as response:
                 body = _body(response, url)
                 self._desk.count(0, len(body))
+                self._desk.answered = True
                 return _part(response, body, start, stop, url), response.headers.get("etag", "")
 
         return self._bucket.retry.run(ask)

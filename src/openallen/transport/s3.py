@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import quote, unquote_plus
 from xml.parsers import expat
 
-from openallen.errors import AnswerError, NotFoundError, UsageError
+from openallen.errors import AnswerError, NotFoundError, StatusError, UsageError
 from openallen.transport.http import Http
 from openallen.transport.retry import Retry
 from openallen.web_address import WebAddress
@@ -24,6 +24,10 @@ from openallen.whole_numbers import whole_number
 __all__ = ["Bucket", "Listed", "S3Location"]
 
 _LIMIT_BYTES: Final = 64 << 20
+_PAGE_BYTES: Final = 16 << 20
+"""S3 lists a thousand keys of up to 1,024 bytes on a page: at most 4 MB."""
+_PAGE_ELEMENTS: Final = 200_000
+_PAGE_DEPTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,8 @@ class Bucket:
         ------
         NotFoundError
             If the bucket does not exist.
+        StatusError
+            If it may not be listed.
         AnswerError
             If the listing contradicts itself.
         """
@@ -267,12 +273,22 @@ class Bucket:
     def _page(self, url: str) -> _Page:
         try:
             with self.http.get(url, compressed=True) as response:
-                body = response.read(_LIMIT_BYTES)
+                body = response.read(_PAGE_BYTES)
         except NotFoundError as error:
             # S3 lists a prefix that holds nothing; only a bucket that is missing is a 404 with XML.
             if "XML" not in error.why:
                 raise
             raise self._no_bucket(error.why) from error
+        except StatusError as error:
+            if error.status not in {401, 403}:
+                raise
+            raise StatusError(
+                f"bucket {self.name} may not be listed",
+                status=error.status,
+                address=f"s3://{self.name}",
+                why=error.why,
+                hint="it is private, or its objects can be read by their full names only",
+            ) from error
         page = _Page.read(body, url)
         found = len(page.entries) + len(page.folders)
         announced = page.facts.get("KeyCount", "").strip()
@@ -283,6 +299,13 @@ class Bucket:
                 why=f"{announced[:20]} keys announced, {found} received",
             )
         return page
+
+
+_FIELDS: Final = frozenset({"Key", "Size", "LastModified", "ETag", "VersionId", "IsLatest"})
+_FACTS: Final = frozenset({
+    "EncodingType", "IsTruncated", "KeyCount", "KeyMarker",
+    "NextContinuationToken", "NextKeyMarker", "NextVersionIdMarker",
+})  # fmt: skip
 
 
 class _Page:
@@ -296,20 +319,23 @@ class _Page:
         self._path: list[str] = []
         self._text: list[str] = []
         self._fields: dict[str, str] = {}
+        self._elements = 0
 
     @classmethod
     def read(cls, body: bytes, url: str) -> _Page:
         page = cls(url)
         parser = expat.ParserCreate("utf-8")  # S3 knows no other, whatever the text says
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = page._doctype
         parser.StartElementHandler = page._begin
         parser.EndElementHandler = page._end
         parser.CharacterDataHandler = page._text.append
         try:
             parser.Parse(body, True)
         except expat.ExpatError as error:
-            raise AnswerError("not an S3 listing", address=url, why=str(error)) from error
+            raise page._no_listing(str(error)) from error
         if page.facts.get("root") not in {"ListBucketResult", "ListVersionsResult"}:
-            raise AnswerError("not an S3 listing", address=url, why=f"<{page.facts.get('root')}>")
+            raise page._no_listing(f"<{page.facts.get('root', '')[:80]}>")
         page._decode()
         return page
 
@@ -327,10 +353,21 @@ class _Page:
     def truncated(self) -> bool:
         return self.facts.get("IsTruncated", "false").strip() == "true"
 
+    def _no_listing(self, why: str) -> AnswerError:
+        return AnswerError("not an S3 listing", address=self._url, why=why)
+
+    def _doctype(self, *_: object) -> None:
+        raise self._no_listing("it declares a document type, which S3 does not")
+
     def _begin(self, name: str, _: dict[str, str]) -> None:
         local = name.rpartition(":")[2]
         if not self._path:
             self.facts["root"] = local
+        if len(self._path) >= _PAGE_DEPTH:
+            raise self._no_listing("nested too deeply")
+        self._elements += 1
+        if self._elements > _PAGE_ELEMENTS:
+            raise self._no_listing(f"more than {_PAGE_ELEMENTS:,} elements on a page")
         self._path.append(local)
         self._text.clear()
         if local in {"Contents", "Version"}:
@@ -342,13 +379,14 @@ class _Page:
         self._text.clear()
         inside = self._path[-1] if self._path else ""
         if inside in {"Contents", "Version"}:
-            self._fields[local] = text
+            if local in _FIELDS:
+                self._fields[local] = text
         elif local in {"Contents", "Version"}:
             self.entries.append(_listed(self._fields, self._url))
         elif inside == "CommonPrefixes":
             if local == "Prefix":
                 self.folders.append(text)
-        elif len(self._path) == 1:
+        elif len(self._path) == 1 and local in _FACTS:
             self.facts[local] = text
 
 

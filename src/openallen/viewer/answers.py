@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openallen.errors import NotFoundError, UsageError
 from openallen.whole_numbers import whole_number
 
-__all__ = ["Answer", "Query", "json_answer", "no_such", "whole"]
+__all__ = ["Answer", "Query", "json_answer", "no_such", "packed", "whole"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,23 @@ def json_answer(document: Any, *, immutable: bool = False) -> Answer:
         As for `Answer`.
     """
     body = json.dumps(_finite(document), separators=(",", ":"), default=str).encode()
-    if len(body) < 1 << 14:
-        return Answer(body=body, media="application/json", immutable=immutable)
-    packed = gzip.compress(body, 5, mtime=0)
-    return Answer(body=packed, media="application/json", immutable=immutable, encoding="gzip")
+    return packed(Answer(body=body, media="application/json", immutable=immutable))
+
+
+def packed(answer: Answer, level: int = 5) -> Answer:
+    """Return an answer with its bytes compressed, where there are many.
+
+    Parameters
+    ----------
+    answer
+        The answer.
+    level
+        How hard to try, 1 to 9.
+    """
+    if len(answer.body) < 1 << 14:
+        return answer
+    body = gzip.compress(answer.body, level, mtime=0)
+    return replace(answer, body=body, encoding="gzip")
 
 
 def _finite(value: Any) -> Any:

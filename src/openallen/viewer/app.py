@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen import maintenance, verbs
-from openallen.errors import (
-    ExitCode,
-    NotFoundError,
-    OpenAllenError,
-    RefusedError,
-    ServiceError,
-    UsageError,
-    requiring,
-)
-from openallen.serving import App, BusyError, Gate, GoneError, guarded
+from openallen.errors import NotFoundError, OpenAllenError, requiring
+from openallen.serving import App, Gate, guarded
 from openallen.settings import Settings
 from openallen.viewer.answers import Answer, Query, json_answer
 from openallen.viewer.assets import assets
 from openallen.viewer.files import FILES, Files, origin_of
-from openallen.viewer.items import Items, from_key
+from openallen.viewer.icons import NO_PICTURE, icon
+from openallen.viewer.item_pages import Around, compare_page, item_page
+from openallen.viewer.items import Item, Items, from_key
 from openallen.viewer.kinds import Kind, Kinds
-from openallen.viewer.pages import (
-    Document,
-    error_page,
-    home_page,
-    item_page,
-    list_page,
-    rendered,
-)
+from openallen.viewer.lists import Asked, Listings, built, list_page
+from openallen.viewer.openapi import openapi
+from openallen.viewer.pages import Document, Held, home_page
+from openallen.viewer.responses import FAILURES, Responder, response_of, split_json
 from openallen.viewer.security import Token, policy
+from openallen.viewer.work import Work
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -42,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ViewerOptions", "viewer_app"]
 
-_ROWS: Final = 100
-_MOST_ROWS: Final = 10_000
 _DECODES: Final = 2
 _WORKERS: Final = 6
 _SLOW: Final = 2
@@ -89,27 +80,19 @@ def viewer_app(settings: Settings | None = None, options: ViewerOptions | None =
     with requiring("the web view", "web"):
         import jinja2  # noqa: F401 - said now rather than at the first page
         from starlette.applications import Starlette
-        from starlette.routing import Route
     chosen = options or ViewerOptions()
     viewer = Viewer(settings or Settings.load(), chosen)
-    routes = [
-        Route("/", viewer.home),
-        Route("/index.json", viewer.home),
-        Route("/list/{scheme}", viewer.listing),
-        Route("/item/{what:path}", viewer.item),
-        Route("/place/{what:path}", viewer.place),
-        Route("/v/{key}/{name}/{path:path}", viewer.data),
-        Route("/thumb/{key}", viewer.thumbnail),
-        Route("/static/{version}/{name}", viewer.static),
-        Route("/favicon.ico", viewer.icon),
-    ]
-    guest = None
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(viewer.work.close)
+
+    routes, guest = viewer.routes(), None
     if chosen.neuroglancer:
         guest = (FILES, origin_of(chosen.neuroglancer))
-        files = Files(chosen.places, guest[1])
-        methods = ["GET", "HEAD", "OPTIONS"]
-        routes.append(Route(FILES + "{name}/{path:path}", files.answer, methods=methods))
-    app: App = Starlette(routes=routes)
+        routes.append(Files(chosen.places, guest[1]).route())
+    app: App = Starlette(routes=routes, lifespan=lifespan)
     return guarded(app, policy(chosen.allow_hosts, guest))
 
 
@@ -127,12 +110,48 @@ class Viewer:
     def __init__(self, settings: Settings, options: ViewerOptions) -> None:
         self.settings = settings
         self.items = Items(settings, options.places)
-        self.kinds = Kinds()
-        self.token = Token(read_only=options.read_only)
+        self.kinds = Kinds(settings.store / "views")
+        self.listings = Listings(settings)
+        token = Token(read_only=options.read_only)
         # Pages and small answers never wait for pictures that are being decoded.
         self._heavy = Gate(_DECODES, newest_first=True)
         self._light = Gate(_WORKERS)
         self._slow = Gate(_SLOW)  # these wait in threads that others need too
+        self._drawing = threading.Lock()
+        self._respond = Responder(token, self._light)
+        self.work = Work(settings, self.items, token, self._respond, self.listings.forget)
+
+    def routes(self) -> list[Any]:
+        """Return the routes of the app."""
+        from starlette.routing import Route
+
+        work = self.work
+        both = ["GET", "POST"]
+        return [
+            Route("/", self.home),
+            Route("/index.json", self.home),
+            Route("/list/{what:path}", self.listing),
+            Route("/item/{what:path}", self.item),
+            Route("/place/{what:path}", self.place),
+            Route("/compare", self.compare),
+            Route("/compare.json", self.compare),
+            Route("/v/{key}/{name}/{path:path}", self.data),
+            Route("/thumb/{key}", self.thumbnail),
+            Route("/picture/{key}/{name:path}", self.picture),
+            Route("/plan", work.plan, methods=both),
+            Route("/plan.json", work.plan, methods=both),
+            Route("/fetch", work.fetch, methods=["POST"]),
+            Route("/verify", work.verify, methods=["POST"]),
+            Route("/remove", work.remove, methods=both),
+            Route("/jobs", work.list),
+            Route("/jobs.json", work.list),
+            Route("/jobs/{id}", work.list),
+            Route("/jobs/{id}/{action}", work.act, methods=["POST"]),
+            Route("/events", work.events),
+            Route("/openapi.json", self.openapi),
+            Route("/static/{version}/{name}", self.static),
+            Route("/favicon.ico", self.icon),
+        ]
 
     # --- pages ------------------------------------------------------------------------------------
 
@@ -141,52 +160,87 @@ class Viewer:
 
         def made(_: Callable[[], bool]) -> Document:
             held = maintenance.held(self.settings)
-            return home_page(held.to_dicts(), held.notes, request.query_params.get("q", ""))
+            own = self.work.jobs.folders()
+            elsewhere = maintenance.under_way(self.settings)
+            store = Held(
+                rows=held.to_dicts(),
+                notes=held.notes,
+                elsewhere=[row for row in elsewhere if row["folder"] not in own],
+                folder=str(self.settings.store),
+                source=self.settings.source,
+            )
+            return home_page(store, request.query_params.get("q", ""), self.work.jobs.states())
 
         as_json = request.url.path.endswith(".json")
-        return await self._page(request, made, "/index", as_json=as_json)
+        return await self._respond.page(request, made, "/index", as_json=as_json)
 
     async def listing(self, request: Request) -> Response:
         """Return a page of rows."""
-        scheme, as_json = _split(request.path_params["scheme"])
-        given = {k: v for k, v in request.query_params.items() if v != ""}
+        from starlette.responses import RedirectResponse
+
+        what, as_json = split_json(request.path_params["what"])
+        given = dict(request.query_params)
+        filtered = built(given)
+        if filtered is not None:  # the form for a filter: the same page, with that filter's address
+            try:
+                path = Asked.of(what, filtered).path()
+            except OpenAllenError as error:
+                return self._respond.failed(request, error, as_json=as_json)
+            return RedirectResponse(path, 303)
 
         def made(_: Callable[[], bool]) -> Document:
-            limit = Query(given).whole("limit", _ROWS, 1, _MOST_ROWS)
-            filters = {k: v for k, v in given.items() if k != "limit"}
-            rows = verbs.list(f"{scheme}:", limit=limit, settings=self.settings, **filters)
-            whole = rows.total is None or rows.total <= len(rows)
-            query = {**filters, "limit": str(min(_MOST_ROWS, limit * 4))}
-            more = (
-                ""
-                if whole and len(rows) < limit
-                else str(request.url.include_query_params(**query))
-            )
-            return list_page(scheme, rows, filters, more)
+            asked = Asked.of(what, given)
+            return list_page(asked, self.listings.get(asked))
 
-        return await self._page(request, made, f"/list/{scheme}", as_json=as_json)
+        query = f"?{request.url.query}" if request.url.query else ""
+        path = request.url.path.removesuffix(".json").removesuffix(".html")
+        return await self._respond.page(request, made, f"{path}.json{query}", as_json=as_json)
 
     async def item(self, request: Request) -> Response:
         """Return the page of one thing."""
-        what, as_json = _split(request.path_params["what"])
+        what, as_json = split_json(request.path_params["what"])
         return await self._item(request, what, as_json=as_json)
 
     async def place(self, request: Request) -> Response:
         """Return the page of a folder named on the command line."""
-        what, as_json = _split(request.path_params["what"])
+        what, as_json = split_json(request.path_params["what"])
         return await self._item(request, f"place/{what}", as_json=as_json)
+
+    async def compare(self, request: Request) -> Response:
+        """Return the page of several grids side by side: ``/compare?of=ADDRESS&of=ADDRESS``."""
+
+        def made(_: Callable[[], bool]) -> Document:
+            each = request.query_params.getlist("of")
+            what = self.items.together(each)
+            return compare_page(what, each, self.items.get(what), self.kinds)
+
+        as_json = request.url.path.endswith(".json")
+        return await self._respond.page(request, made, "", as_json=as_json)
 
     async def _item(self, request: Request, what: str, *, as_json: bool) -> Response:
         def made(_: Callable[[], bool]) -> Document:
-            why = ""
+            facts = self.items.facts(what)
+            opened: Item | OpenAllenError
             try:
-                item = self.items.get(what)
+                opened = self.items.get(what)
             except OpenAllenError as error:
-                item, why = None, str(error)
-            return item_page(what, self.items.facts(what), item, why, self.kinds)
+                opened = error
+            return item_page(what, facts, opened, self.kinds, self._around(what))
 
         path = request.url.path.removesuffix(".json")
-        return await self._page(request, made, path, as_json=as_json)
+        return await self._respond.page(request, made, path, as_json=as_json)
+
+    def _around(self, what: str) -> Around:
+        if what.startswith("place/"):
+            return Around()
+        own = what.partition("?")[0].partition("/")[0]
+        rows = [
+            row
+            for row in maintenance.held(self.settings)
+            if row["address"] == own or str(row["address"]).startswith(f"{own}@")
+        ]
+        jobs = [job for job in self.work.jobs.states() if job["address"].partition("?")[0] == what]
+        return Around(held=rows, jobs=jobs[:1])
 
     # --- what views ask for -----------------------------------------------------------------------
 
@@ -204,9 +258,9 @@ class Viewer:
             answer = await self._gate(kind, given["path"]).run(
                 request, lambda gone: kind.answer(visual, given["path"], query, gone)
             )
-        except (OpenAllenError, BusyError, GoneError) as error:
-            return self._failed(request, error, as_json=True)
-        return _response(request, answer)
+        except FAILURES as error:
+            return self._respond.failed(request, error, as_json=True)
+        return response_of(request, answer)
 
     def _gate(self, kind: Kind, path: str) -> Gate:
         """Return where a request waits: small answers never wait for those that decode."""
@@ -215,101 +269,58 @@ class Viewer:
         return {"light": self._light, "slow": self._slow}.get(told, self._heavy)
 
     async def thumbnail(self, request: Request) -> Response:
-        """Return a small picture of a thing; an empty one where it has none."""
+        """Return a small picture of a thing; a drawing of its kind where it has none."""
 
         def made(_: Callable[[], bool]) -> Answer:
-            for visual in self.items.get(from_key(request.path_params["key"])).visuals:
+            visuals = self.items.get(from_key(request.path_params["key"])).visuals
+            for visual in visuals:
                 found = self.kinds[visual.kind].thumbnail(visual)
                 if found is not None:
                     return found
-            return Answer(body=_NO_PICTURE, media="image/svg+xml")
+            return icon(visuals[0].kind if visuals else "")
 
         try:
-            return _response(request, await self._heavy.run(request, made))
-        except (OpenAllenError, BusyError, GoneError):
-            return _response(request, Answer(body=_NO_PICTURE, media="image/svg+xml"))
+            return response_of(request, await self._heavy.run(request, made))
+        except FAILURES:
+            return response_of(request, icon(""))
+
+    async def picture(self, request: Request) -> Response:
+        """Return a picture that is drawn of a thing, as PNG."""
+        given = request.path_params
+
+        def made(_: Callable[[], bool]) -> Answer:
+            if not given["name"].endswith(".png"):
+                raise NotFoundError("no such picture", address=given["name"][:80])
+            what, name = from_key(given["key"]), given["name"].removesuffix(".png")
+            # Only what is here is drawn: a picture of what is not fetches what it needs.
+            self.items.get(what)
+            # matplotlib is not made for several threads at once.
+            with self._drawing, TemporaryDirectory() as folder:
+                path = verbs.picture(
+                    self.items.named(what),
+                    Path(folder, "picture.png"),
+                    name=name,
+                    settings=self.items.here,
+                )
+                return Answer(body=path.read_bytes(), media="image/png")
+
+        try:
+            return response_of(request, await self._light.run(request, made))
+        except FAILURES as error:
+            return self._respond.failed(request, error, as_json=True)
+
+    async def openapi(self, request: Request) -> Response:
+        """Return the description of the JSON routes."""
+        return response_of(request, json_answer(openapi()))
 
     async def static(self, request: Request) -> Response:
         """Return a file of the front end."""
         try:
-            return _response(request, assets().answer(request.path_params["name"]))
+            return response_of(request, assets().answer(request.path_params["name"]))
         except OpenAllenError as error:
-            return self._failed(request, error, as_json=True)
+            return self._respond.failed(request, error, as_json=True)
 
     async def icon(self, request: Request) -> Response:
         """Return the icon, where browsers look for it."""
-        body = assets().files.get("favicon.svg", _NO_PICTURE)
-        return _response(request, Answer(body=body, media="image/svg+xml"))
-
-    # --- answers ----------------------------------------------------------------------------------
-
-    async def _page(
-        self,
-        request: Request,
-        made: Callable[[Callable[[], bool]], Document],
-        path: str,
-        *,
-        as_json: bool,
-    ) -> Response:
-        try:
-            document = await self._light.run(request, made)
-        except (OpenAllenError, BusyError, GoneError) as error:
-            return self._failed(request, error, as_json=as_json)
-        return self._shown(request, document, path, as_json=as_json)
-
-    def _shown(self, request: Request, document: Document, path: str, *, as_json: bool) -> Response:
-        from starlette.responses import HTMLResponse
-
-        if as_json:
-            return _response(request, json_answer(document.data), document.status)
-        text = rendered(document, token=self.token, path=path)
-        return HTMLResponse(text, document.status, headers={"cache-control": "no-store"})
-
-    def _failed(self, request: Request, error: Exception, *, as_json: bool) -> Response:
-        from starlette.responses import Response
-
-        if isinstance(error, GoneError):
-            return Response(status_code=499)
-        if isinstance(error, BusyError):
-            return Response("busy", 503, headers={"retry-after": "1"}, media_type="text/plain")
-        if not isinstance(error, OpenAllenError):
-            raise error
-        return self._shown(request, error_page(error, _status(error)), "", as_json=as_json)
-
-
-_NO_PICTURE: Final = (
-    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 3" width="160" height="120"></svg>'
-)
-
-
-def _split(path: str) -> tuple[str, bool]:
-    """Return what a path names, and whether its JSON is wanted."""
-    if path.endswith(".json"):
-        return path.removesuffix(".json"), True
-    return path.removesuffix(".html"), False
-
-
-def _status(error: OpenAllenError) -> int:
-    if isinstance(error, NotFoundError):
-        return 404
-    if isinstance(error, UsageError):
-        return 400
-    if isinstance(error, RefusedError):
-        return 403
-    if isinstance(error, ServiceError) or error.exit_code is ExitCode.OFFLINE:
-        return 502
-    return 500
-
-
-def _response(request: Request, answer: Answer, status: int = 200) -> Response:
-    from starlette.responses import Response
-
-    accepted = request.headers.get("accept-encoding", "")
-    if answer.encoding and answer.encoding not in accepted:
-        answer = replace(answer, body=gzip.decompress(answer.body), encoding="")
-
-    kept = "max-age=31536000, immutable" if answer.immutable else "no-cache"
-    headers = {"cache-control": kept if status == 200 else "no-store"}
-    if answer.encoding:
-        headers["content-encoding"] = answer.encoding
-    return Response(answer.body, status, headers=headers, media_type=answer.media)
+        body = assets().files.get("favicon.svg", NO_PICTURE)
+        return response_of(request, Answer(body=body, media="image/svg+xml"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from openallen.errors import UsageError
@@ -109,6 +109,13 @@ class Files:
             "access-control-expose-headers": "accept-ranges, content-length, content-range, etag",
             "vary": "origin",
         }
+
+    def route(self) -> Any:
+        """Return the route of all files."""
+        from starlette.routing import Route
+
+        methods = ["GET", "HEAD", "OPTIONS"]
+        return Route(FILES + "{name}/{path:path}", self.answer, methods=methods)
 
     async def answer(self, request: Request) -> Response:
         """Return a file, or a part of it; whether the viewer may ask, where a browser asks that."""

@@ -6,17 +6,18 @@ import base64
 import binascii
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from openallen import verbs
 from openallen.address import Address
-from openallen.errors import NotFoundError, OpenAllenError
+from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.settings import Settings
 from openallen.sources.facts import Facts
 from openallen.sources.opened import facts_of_opened
+from openallen.viewer.compared import compared
 from openallen.viewer.pictures import visuals_of_picture
 from openallen.visuals import Visual, visuals_of
 
@@ -24,6 +25,8 @@ __all__ = ["Item", "Items", "from_key", "to_key"]
 
 _OPEN: Final = 10
 _PLACE: Final = "place/"
+_COMPARED: Final = "compare/"
+_MOST_COMPARED: Final = 6
 
 
 def to_key(what: str) -> str:
@@ -91,7 +94,7 @@ class Items:
     def __init__(self, settings: Settings, places: Mapping[str, Path] | None = None) -> None:
         self.settings = settings
         self.places = dict(places or {})
-        self._here = replace(settings, offline=True)
+        self.here = replace(settings, offline=True)
         self._open: OrderedDict[str, Item] = OrderedDict()
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -116,8 +119,7 @@ class Items:
                 if what in self._open:
                     self._open.move_to_end(what)
                     return self._open[what]
-            thing = self._opened(what)
-            item = Item(what, thing, visuals_of(thing) or visuals_of_picture(thing, what))
+            item = self._item(what)
             if not item.visuals:
                 return item  # there may be more to see the next time: a stack that begins to come
             with self._lock:
@@ -127,19 +129,65 @@ class Items:
             return item
 
     def forget(self, what: str) -> None:
-        """Forget a thing whose files have changed: it is opened anew when it is next asked for.
+        """Forget a thing whose files have changed, and its parts: they are opened anew.
 
         Parameters
         ----------
         what
             As for `get`.
         """
+        own = _thing(what)
         with self._lock:
-            self._open.pop(what, None)
+            for other in [key for key in self._open if _thing(key) == own]:
+                self._open.pop(other)
+
+    def named(self, what: str) -> Address | Path:
+        """Return what may be looked at: an address of a scheme, or a place; no other path.
+
+        Parameters
+        ----------
+        what
+            As for `get`.
+
+        Raises
+        ------
+        OpenAllenError
+            If it is neither.
+        """
+        return self._path(what) if what.startswith(_PLACE) else _checked(what)
+
+    def _item(self, what: str) -> Item:
+        if what.startswith(_COMPARED):
+            each = what.removeprefix(_COMPARED).split(" ")
+            return Item(what, None, (compared([(one, self.get(one).visuals) for one in each]),))
+        thing = self._opened(what)
+        return Item(what, thing, visuals_of(thing) or visuals_of_picture(thing, what))
+
+    @staticmethod
+    def together(each: Sequence[str]) -> str:
+        """Return what names several things that are compared.
+
+        Parameters
+        ----------
+        each
+            Their addresses.
+
+        Raises
+        ------
+        UsageError
+            If there are too few or too many.
+        """
+        if not 2 <= len(each) <= _MOST_COMPARED:
+            raise UsageError(
+                f"two to {_MOST_COMPARED} things are compared",
+                why=f"{len(each)} given",
+                hint="/compare?of=grid:69855739&of=grid:71587929",
+            )
+        return _COMPARED + " ".join(str(_checked(one)) for one in each)
 
     def _opened(self, what: str) -> Any:
         if what.startswith(_PLACE):
-            return verbs.open(self._path(what), settings=self._here)
+            return verbs.open(self._path(what), settings=self.here)
         address = _checked(what)
         return self._nearest(lambda settings: verbs.open(address, settings=settings))
 
@@ -171,11 +219,18 @@ class Items:
     def _nearest(self, ask: Callable[[Settings], Any]) -> Any:
         """Return the answer by what is here; where that is not enough, the one of the service."""
         try:
-            return ask(self._here)
+            return ask(self.here)
         except OpenAllenError:
             if self.settings.offline:
                 raise
         return ask(self.settings)
+
+
+def _thing(what: str) -> str:
+    """Return what an address is part of: ``release:NAME`` of ``release:NAME@1/table``."""
+    if what.startswith(_PLACE):
+        return what
+    return what.partition("?")[0].partition("/")[0].partition("@")[0]
 
 
 def _checked(what: str) -> Address:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from typing import Final
 from urllib.parse import quote
 
+from openallen.address import Address
 from openallen.errors import OpenAllenError
-from openallen.sources.registry import SCHEMES, find
+from openallen.sources.registry import SCHEMES
 
-__all__ = ["address_of_row", "data_path", "item_path", "linked", "list_path"]
+__all__ = ["data_path", "item_path", "linked", "list_path", "outside"]
+
+_WEB: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?(/[^\s\"'<>\\]*)?")
+_LONGEST: Final = 1000
 
 
 def item_path(what: str) -> str:
@@ -19,9 +23,10 @@ def item_path(what: str) -> str:
     return f"{path}.html" if path.endswith((".json", ".html")) else path
 
 
-def list_path(scheme: str) -> str:
-    """Return the page that lists a scheme."""
-    return f"/list/{quote(scheme, safe='')}"
+def list_path(what: str) -> str:
+    """Return the page of the rows of a scheme, or of what is in a thing: of ``grid:``."""
+    path = "/list/" + quote(what.removesuffix(":"), safe="/:@,+=~!$'()*;")
+    return f"{path}.html" if path.endswith((".json", ".html")) else path
 
 
 def data_path(key: str, name: str) -> str:
@@ -29,34 +34,19 @@ def data_path(key: str, name: str) -> str:
     return f"/v/{key}/{name}/"
 
 
-def address_of_row(scheme: str, row: Mapping[str, Any], id_column: str) -> str | None:
-    """Return the address of a listed row; None where it is not known.
-
-    Parameters
-    ----------
-    scheme
-        The scheme that was listed.
-    row
-        The row.
-    id_column
-        The column that names it.
-    """
-    told = row.get("address")
-    if isinstance(told, str) and told:
-        return told
-    try:
-        source = find(scheme)
-    except OpenAllenError:
-        return None
-    name = row.get(id_column)
-    if source is None or not source.numeric or isinstance(name, bool) or not isinstance(name, int):
-        return None
-    return f"{scheme}:{name}"
-
-
 def linked(text: str) -> str | None:
     """Return the page of what a text names, if it is an address of one of our schemes."""
     scheme, colon, rest = text.partition(":")
     if not colon or not rest or scheme not in SCHEMES or any(c.isspace() for c in text):
         return None
-    return item_path(text)
+    try:
+        where = Address.parse(text)
+    except OpenAllenError:
+        return None
+    return item_path(text) if where.name else list_path(text)
+
+
+def outside(text: str) -> str | None:
+    """Return a web address as a link that leaves the view; None for any other text."""
+    plain = _WEB.fullmatch(text) is not None
+    return text if plain and len(text) < _LONGEST else None

@@ -5,31 +5,32 @@ Templates escape everything; control characters from elsewhere are spelled out, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
+from openallen.address import Address
+from openallen.display import bytes_text
 from openallen.errors import OpenAllenError, requiring
 from openallen.harmless import harmless
-from openallen.sources.registry import source_classes
-from openallen.sources.tables import Rows, cell_text
+from openallen.sources.registry import SCHEMES, source_classes
+from openallen.sources.tables import cell_text
 from openallen.viewer.assets import assets
-from openallen.viewer.items import Item, to_key
-from openallen.viewer.kinds import Kinds
-from openallen.viewer.links import address_of_row, data_path, item_path, linked, list_path
+from openallen.viewer.items import to_key
+from openallen.viewer.links import item_path, linked, list_path, outside
 from openallen.viewer.security import Token
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from openallen.sources.facts import Facts
+    from openallen.sources.base import Source
 
-__all__ = ["Document", "error_page", "home_page", "item_page", "list_page", "rendered"]
+__all__ = ["Document", "Held", "error_page", "home_page", "jobs_page", "rendered"]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
-_SIDE: Final = frozenset({"cell"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +76,20 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"cell": cell_text, "item_path": item_path, "linked": linked}
+    made.filters |= {
+        "cell": cell_text,
+        "item_path": item_path,
+        "linked": linked,
+        "outside": outside,
+        "sentence": _sentence,
+        "bytes": bytes_text,
+    }
     made.globals |= {"asset": assets().address}
     return made
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def rendered(document: Document, *, token: Token, path: str) -> str:
@@ -97,125 +109,124 @@ def rendered(document: Document, *, token: Token, path: str) -> str:
         title=document.title,
         token=token.value,
         read_only=token.read_only,
-        json_path=f"{path.removesuffix('.html')}.json" if path else "",
+        json_path=json_path(path),
         data=document.data,
         **document.shown,
     )
 
 
-def home_page(held: Sequence[Mapping[str, Any]], notes: Sequence[str], query: str) -> Document:
-    """Return the front page: what the store holds, and what else there is.
+def json_path(path: str) -> str:
+    """Return where the JSON of a page is; empty where it has none.
 
     Parameters
     ----------
-    held
-        A row for each thing in the store.
-    notes
-        Sentences to read beside them.
+    path
+        The path of the page; one that is of JSON already stays as it is.
+    """
+    if not path or path.partition("?")[0].endswith(".json"):
+        return path
+    return f"{path.removesuffix('.html')}.json"
+
+
+def home_page(store: Held, query: str, jobs: Sequence[Mapping[str, Any]]) -> Document:
+    """Return the front page: what the store holds, what is being fetched, what else there is.
+
+    Parameters
+    ----------
+    store
+        What the store holds.
     query
-        What is searched for among them; empty for all.
+        What is searched for among it; empty for all.
+    jobs
+        The jobs of this server.
     """
     words = query.casefold().split()
-    found = [row for row in held if all(w in str(row["address"]).casefold() for w in words)]
-    schemes = [
-        {"scheme": kind.scheme, "title": kind.title, "path": list_path(kind.scheme)}
-        for kind in source_classes()
-    ]
+    found = [row for row in store.rows if _has(row, words)]
+    schemes = [_scheme(kind) for kind in source_classes()]
     systems = []
     for scheme in schemes:
         rows = [r for r in found if str(r["address"]).partition(":")[0] == scheme["scheme"]]
-        cards = [
-            {**row, "path": item_path(row["address"]), "thumb": f"/thumb/{to_key(row['address'])}"}
-            for row in rows
-        ]
-        if cards:
-            systems.append({**scheme, "cards": cards})
-    data = {"held": found, "notes": list(notes), "schemes": schemes}
-    shown = {"systems": systems, "schemes": schemes, "query": query, "total": len(held)}
+        size = bytes_text(sum(int(r["size_bytes"]) for r in rows))
+        if rows:
+            systems.append({**scheme, "cards": [_card(row) for row in rows], "size": size})
+    total_bytes = sum(int(row["size_bytes"]) for row in store.rows)
+    data = {
+        "held": found,
+        "total_bytes": total_bytes,
+        "folder": store.folder,
+        "jobs": list(jobs),
+        "elsewhere": list(store.elsewhere),
+        "notes": list(store.notes),
+        "schemes": schemes,
+    }
+    shown = {
+        "systems": systems,
+        "schemes": schemes,
+        "query": query,
+        "total": len(store.rows),
+        "size": bytes_text(total_bytes),
+        "files": sum(int(row["files"]) for row in store.rows),
+        "jobs": jobs,
+        "elsewhere": store.elsewhere,
+        "folder": store.folder,
+        "source": store.source,
+    }
     return Document(template="home.html", title="openallen", data=data, shown=shown)
 
 
-def list_page(scheme: str, rows: Rows, filters: Mapping[str, str], more: str) -> Document:
-    """Return a page of rows.
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What the store holds.
 
     Parameters
     ----------
-    scheme
-        What is listed.
     rows
-        The rows.
-    filters
-        The filters that are set.
-    more
-        The path of the page with more of them; empty where all are here.
+        A row for each thing.
+    notes
+        Sentences to read beside them.
+    elsewhere
+        What other processes are fetching.
+    folder
+        The folder of the store.
+    source
+        Where more comes from, in words.
     """
-    columns = list(rows.shown)
-    lines = []
-    for row in rows:
-        address = address_of_row(scheme, row, rows.id_column)
-        cells = [cell_text(row.get(name)) for name in columns]
-        lines.append({"path": item_path(address) if address else "", "cells": cells})
-    data = {
-        "scheme": scheme,
-        "total": rows.total,
-        "rows": rows.to_dicts(),
-        "notes": list(rows.notes),
+
+    rows: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = ()
+    elsewhere: Sequence[Mapping[str, Any]] = ()
+    folder: str = ""
+    source: str = ""
+
+
+def _has(row: Mapping[str, Any], words: Sequence[str]) -> bool:
+    scheme = str(row["address"]).partition(":")[0]
+    title = SCHEMES[scheme].title if scheme in SCHEMES else ""
+    text = f"{row['address']} {row.get('version', '')} {title}".casefold()
+    return all(word in text for word in words)
+
+
+def _scheme(kind: type[Source]) -> dict[str, str]:
+    path = list_path(f"{kind.scheme}:") if kind.lists(Address(kind.scheme)) else ""
+    return {
+        "scheme": kind.scheme,
+        "title": kind.title,
+        "path": path,
+        "example": kind.example(),
+        "example_path": item_path(kind.example()),
     }
-    shown = {
-        "scheme": scheme,
-        "columns": columns,
-        "lines": lines,
-        "filters": filters,
-        "counted": rows.counted,
-        "more": more,
+
+
+def _card(row: Mapping[str, Any]) -> dict[str, Any]:
+    address = str(row["address"])
+    plain, _, version = address.partition("@")
+    return {
+        **row,
+        "name": unquote(plain),
+        "version": version,
+        "path": item_path(address),
+        "thumb": f"/thumb/{to_key(address)}",
     }
-    return Document(template="list.html", title=f"{scheme}:", data=data, shown=shown)
-
-
-def item_page(what: str, facts: Facts, item: Item | None, why: str, kinds: Kinds) -> Document:
-    """Return the page of one thing.
-
-    Parameters
-    ----------
-    what
-        Its address, or ``place/NAME``.
-    facts
-        What is known of it.
-    item
-        The opened thing; None where it cannot be opened.
-    why
-        Why it cannot be opened.
-    kinds
-        The kinds of views.
-    """
-    views = list(_views(what, item, kinds)) if item is not None else []
-    main = [view for view in views if view["kind"] not in _SIDE or len(views) == 1]
-    data = facts.to_dict() | {
-        "visuals": [{k: view[k] for k in ("kind", "name", "title", "base")} for view in views]
-    }
-    told = facts.labelled
-    shown = {
-        "what": what,
-        "facts": facts,
-        "fields": [(label, str(words), linked(str(words))) for label, words in told.items()],
-        "sections": [s for s in facts.sections if s.text],
-        "main": main,
-        "side": [view for view in views if view not in main],
-        "why": why,
-        "here": item is not None,
-    }
-    return Document(template="item.html", title=facts.address, data=data, shown=shown)
-
-
-def _views(what: str, item: Item, kinds: Kinds) -> Iterator[dict[str, Any]]:
-    for visual in item.visuals:
-        base = data_path(to_key(what), visual.name)
-        view = {"kind": visual.kind, "name": visual.name, "title": visual.title, "base": base}
-        try:
-            told = kinds[visual.kind].fallback(visual, base)
-        except OpenAllenError as error:  # one view that cannot be drawn does not cost the page
-            told = {"text": str(error)}
-        yield {"pictures": [], "columns": [], "rows": [], "text": "", **told, **view}
 
 
 def error_page(error: OpenAllenError, status: int) -> Document:
@@ -242,3 +253,18 @@ def error_page(error: OpenAllenError, status: int) -> Document:
         shown={"error": error, "status": status},
         status=status,
     )
+
+
+def jobs_page(jobs: Sequence[Mapping[str, Any]], one: str = "") -> Document:
+    """Return the page of jobs, or of one.
+
+    Parameters
+    ----------
+    jobs
+        Their states.
+    one
+        The id of the one in question; empty for all.
+    """
+    title = f"{jobs[0]['kind']} {jobs[0]['address']}" if one and jobs else "Jobs"
+    data = dict(jobs[0]) if one and jobs else {"jobs": list(jobs)}
+    return Document(template="jobs.html", title=title, data=data, shown={"jobs": jobs, "one": one})

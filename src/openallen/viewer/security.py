@@ -34,7 +34,8 @@ def policy(allow_hosts: tuple[str, ...] = (), guest: tuple[str, str] | None = No
     return Policy(
         content=_CONTENT,
         headers=(
-            ("referrer-policy", "no-referrer"),
+            # Not `no-referrer`: with it, browsers say `Origin: null` of our own forms.
+            ("referrer-policy", "same-origin"),
             ("cross-origin-resource-policy", "same-origin"),
             ("cross-origin-opener-policy", "same-origin"),
             ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
@@ -60,13 +61,15 @@ class Token:
         self.read_only = read_only
         self.value = "" if read_only else secrets.token_urlsafe(24)
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request, field: str = "") -> None:
         """Check that a request may write.
 
         Parameters
         ----------
         request
             The request.
+        field
+            The token in the form, where the request is one: pages without script send it there.
 
         Raises
         ------
@@ -75,7 +78,7 @@ class Token:
         """
         if self.read_only:
             raise RefusedError("this server is read-only", why="it was started with --read-only")
-        given = request.headers.get(self.name, "")
+        given = request.headers.get(self.name, field)
         site = request.headers.get("sec-fetch-site", "same-origin")
         same = hmac.compare_digest(given.encode(), self.value.encode())
         if not same or site not in {"same-origin", "none"}:

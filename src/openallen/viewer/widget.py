@@ -17,6 +17,7 @@ from openallen import verbs
 from openallen.address import Address
 from openallen.display import card
 from openallen.errors import NotFoundError, OpenAllenError, UsageError, requiring
+from openallen.settings import Settings
 from openallen.sources.opened import facts_of_opened
 from openallen.viewer.answers import Answer
 from openallen.viewer.assets import assets
@@ -24,7 +25,6 @@ from openallen.viewer.kinds import Kinds
 from openallen.visuals import Visual, visuals_of
 
 if TYPE_CHECKING:
-    from openallen.settings import Settings
     from openallen.viewer.notebook import NotebookView
 
 __all__ = ["static_card", "view"]
@@ -80,18 +80,19 @@ def view(what: Any, *, source: str | None = None, settings: Settings | None = No
             "nothing to look at", address=str(what) if named else "", why=type(thing).__name__
         )
     name = uuid4().hex
-    shown = static_card(thing, visuals, str(what) if named else "")
+    kinds = _kinds((settings or Settings.load()).store)
+    shown = static_card(thing, visuals, kinds, str(what) if named else "")
     html = f'<div data-openallen="{name}">{shown}</div>'
-    return NotebookView(visuals, _kinds(), name=name, html=html, text=repr(thing))
+    return NotebookView(visuals, kinds, name=name, html=html, text=repr(thing))
 
 
 @cache
-def _kinds() -> Kinds:
+def _kinds(store: Path) -> Kinds:
     """Return what answers all views of this kernel: they share one pool of what is decoded."""
-    return Kinds()
+    return Kinds(store / "views")
 
 
-def static_card(thing: Any, visuals: tuple[Visual, ...], address: str = "") -> str:
+def static_card(thing: Any, visuals: tuple[Visual, ...], kinds: Kinds, address: str = "") -> str:
     """Return a thing as HTML, with a small picture where one of its views has one.
 
     Parameters
@@ -100,19 +101,21 @@ def static_card(thing: Any, visuals: tuple[Visual, ...], address: str = "") -> s
         The opened thing.
     visuals
         Its views.
+    kinds
+        What answers them.
     address
         Its address.
     """
     facts = facts_of_opened(thing, address)
     told = {field.label: field.words for field in facts.fields}
-    return card(facts.title, told, image=_picture(visuals))
+    return card(facts.title, told, image=_picture(visuals, kinds))
 
 
-def _picture(visuals: tuple[Visual, ...]) -> str:
+def _picture(visuals: tuple[Visual, ...], kinds: Kinds) -> str:
     """Return the first small picture as a ``data:`` URI; empty where there is none."""
     for visual in visuals:
         try:
-            found = _kinds()[visual.kind].thumbnail(visual)
+            found = kinds[visual.kind].thumbnail(visual)
         except OpenAllenError:  # what is damaged says so in the live view
             continue
         if found is not None:

@@ -17,6 +17,7 @@ from openallen.errors import (
     UsageError,
     requiring,
 )
+from openallen.formats.nwb.claims import check_claim
 from openallen.formats.nwb.links import Beside, Link, Linked, file_beside
 from openallen.formats.nwb.values import StrangeError, plain, rows_of, text_of
 
@@ -286,9 +287,10 @@ class H5Tree(Linked):
 
         if data.shape is None:
             return np.empty(0, self._dtype(data))
+        check_claim(data, key, self.name)
         try:
             return data[key]
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, MemoryError) as error:
             lacking = _filter_lacking(data)
             if lacking == "":  # it was brought meanwhile
                 return data[key]

@@ -90,6 +90,22 @@ def number(value: Any, what: str, where: str) -> float:
     raise CorruptError("not a number", address=where, why=f"{what}: {str(value)[:60]}")
 
 
+def whole(value: Any, what: str, where: str) -> int:
+    """Return a whole number, which files hold as a number or as text.
+
+    Raises
+    ------
+    CorruptError
+        If it is anything else.
+    """
+    try:
+        return int(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CorruptError(
+            "not a whole number", address=where, why=f"{what}: {str(value)[:60]}"
+        ) from error
+
+
 def referred(value: Any) -> Any:
     """Return the path a reference of hdmf-zarr points at; other values as they are.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import CorruptError, NotFoundError, RefusedError, requiring
 from openallen.formats.chunks import decoding
+from openallen.formats.npy import check_texts
 from openallen.formats.nwb.links import Beside, Link, Linked, file_beside
 from openallen.formats.nwb.values import TimeSeriesReference, plain, referred
 from openallen.formats.objects import FolderObjects, Objects
@@ -104,7 +106,8 @@ class ZarrTree(Linked):
         import numpy as np
 
         with decoding("this file cannot be read", self.name):
-            return _decoded(np.asarray(self.lazy_at(at)[...]), self._fields(at))
+            found = check_texts(np.asarray(self.lazy_at(at)[...]), self.name)
+            return _decoded(found, self._fields(at))
 
     def part_at(self, at: str, key: Any) -> np.ndarray[Any, Any]:
         """Return part of an array."""
@@ -114,7 +117,7 @@ class ZarrTree(Linked):
         whole = not isinstance(key, tuple) or not hasattr(data, "oindex")
         with decoding("part of this file is damaged", self.name):
             found = np.asarray(data[key] if whole else data.oindex[key])
-            return _decoded(found, self._fields(at))
+            return _decoded(check_texts(found, self.name), self._fields(at))
 
     def _fields(self, at: str) -> tuple[str, ...]:
         """Name the fields of a compound type; none where an array has none."""
@@ -158,7 +161,9 @@ def _cell(value: Any, fields: tuple[str, ...]) -> Any:
     return referred(plain(value))
 
 
-def open_zarr(place: Path | Objects, name: str, *, around: Objects | None = None) -> ZarrTree:
+def open_zarr(
+    place: Path | Objects, name: str, *, around: Objects | None = None, at: str = ""
+) -> ZarrTree:
     """Open a Zarr group: a folder, or objects that lie elsewhere.
 
     Parameters
@@ -168,7 +173,9 @@ def open_zarr(place: Path | Objects, name: str, *, around: Objects | None = None
     name
         What it is called in messages.
     around
-        The objects of the folder around it, of which links may name others.
+        The objects of the folder around it, or further up, of which links may name others.
+    at
+        Where among these it lies; its last name where empty.
 
     Raises
     ------
@@ -187,7 +194,8 @@ def open_zarr(place: Path | Objects, name: str, *, around: Objects | None = None
     if isinstance(objects, FolderObjects):
         tree.beside = functools.partial(_beside_here, tree, objects.folder.absolute())
     elif around is not None:
-        tree.beside = functools.partial(_beside_there, tree, objects, around)
+        at = at or objects.name.rpartition("/")[2]
+        tree.beside = functools.partial(_beside_there, tree, around, at)
     return tree
 
 
@@ -200,17 +208,26 @@ def _beside_here(tree: ZarrTree, place: Path, source: str) -> Linked:
     return open_zarr(found, str(found)) if found.is_dir() else open_h5(found, str(found))
 
 
-def _beside_there(tree: ZarrTree, objects: Objects, around: Objects, source: str) -> Linked:
-    """Open another store of the same folder, by its last name: links keep old paths."""
-    last = source.rstrip("/").rpartition("/")[2]
-    if not last or last in {".", ".."}:
-        raise NotFoundError("linked to another file, which is not here", address=tree.name)
-    other = around.within(last)
-    if other.name == objects.name:
-        return tree
-    try:
-        return open_zarr(other, other.name, around=around)
-    except CorruptError as error:
-        raise NotFoundError(
-            "linked to another file, which is not here", address=tree.name
-        ) from error
+def _beside_there(tree: ZarrTree, around: Objects, at: str, source: str) -> Linked:
+    """Open another store around one: where its link says, else by its last name beside it.
+
+    Links keep paths of the machine that wrote them, so that only the last name may be right.
+    """
+    folder = posixpath.dirname(at)
+    last = posixpath.basename(source.rstrip("/"))
+    meant = [posixpath.join(at, source), posixpath.join(folder, source)]
+    if "://" in source or source.startswith("/"):
+        meant = []
+    beside = [posixpath.join(folder, last)] if last not in {"", ".", ".."} else []
+    places = dict.fromkeys(posixpath.normpath(path) for path in [*meant, *beside])
+    for path in places:
+        if path == at:
+            return tree
+        if path.partition("/")[0] in {"", ".", ".."}:  # outside, or all of it
+            continue
+        try:
+            return open_zarr(around.within(path), f"{around.name}/{path}", around=around, at=path)
+        except CorruptError as error:
+            if not isinstance(error.__cause__, NotFoundError):
+                raise
+    raise NotFoundError("linked to another file, which is not here", address=tree.name)

@@ -127,9 +127,10 @@ def read_multiscale(attributes: Mapping[str, Any], where: str) -> Multiscale:
         sampled = str(first.get("type") or "").lower().startswith(_SAMPLED)
         levels = _levels(first, axes, notes, sampled=sampled)
         name = str(first.get("name") or "")
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"not an OME-Zarr image{f' of version {version[:20]} as read here' * bool(version)}"
-        raise CorruptError(said, address=where, why=repr(error)[:200]) from error
+        why = str(error) if type(error) is ValueError else repr(error)
+        raise CorruptError(said, address=where, why=why[:200]) from error
     channels = _channels(meta.get("omero"))
     return Multiscale(name, version, axes, levels, tuple(notes), channels, sampled)
 
@@ -167,10 +168,14 @@ def _of_system(meta: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
         leads.add(str(end.get("name") if isinstance(end, dict) else end))
         found.append({**dataset, "coordinateTransformations": list(_flat(step))})
     if len(leads) != 1 or not leads <= systems.keys():
-        raise ValueError(f"levels in the coordinate systems {sorted(leads)}")
+        named = ", ".join(map(_called, sorted(leads)))
+        raise ValueError(f"levels in several or unknown coordinate systems: {named}")
     name = leads.pop()
-    if len(systems) > 1 or meta.get("coordinateTransformations"):
-        notes.append(f"{len(systems)} coordinate systems: '{name}' is read")
+    others = meta.get("coordinateTransformations") or []
+    if len(systems) > 1 or others:
+        unread = ", ".join(dict.fromkeys(_called(step.get("type")) for step in others))
+        said = f"{len(systems)} coordinate systems: '{name}' is read"
+        notes.append(said + (f", {unread} to others is not applied" if unread else ""))
     kept = {k: v for k, v in meta.items() if k != "coordinateTransformations"}
     return {**kept, "axes": systems[name]["axes"], "datasets": found}
 
@@ -277,9 +282,14 @@ def _composed(
         kind = step["type"]
         if kind == "identity":
             continue
+        if kind not in {"scale", "translation"}:
+            said = f"levels placed by {_called(kind)}: only scale and translation are read"
+            raise ValueError(said)
+        if kind not in step and "path" in step:
+            raise ValueError(f"a {kind} kept in an array of its own is not read")
         values = [float(value) for value in step[kind]]
-        if kind not in {"scale", "translation"} or len(values) != count:
-            raise ValueError(f"a transformation that does not match {count} axes: {kind}")
+        if len(values) != count:
+            raise ValueError(f"a {kind} of {len(values)} numbers for {count} axes")
         if kind == "scale":
             values = [_step(value, axis, notes) for value, axis in zip(values, axes, strict=True)]
         if not all(map(math.isfinite, values)) or (kind == "scale" and 0.0 in values):
@@ -290,6 +300,10 @@ def _composed(
         else:
             shift = [a + b for a, b in zip(shift, values, strict=True)]
     return tuple(scale), tuple(shift)
+
+
+def _called(kind: object) -> str:
+    return f"'{str(kind)[:40]}'"
 
 
 def _step(value: float, axis: Axis, notes: list[str]) -> float:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import UsageError
+from openallen.address import Condition
+from openallen.errors import OpenAllenError, UsageError
 from openallen.plans import safe_name
 from openallen.settings import Settings
 from openallen.sources.assets.catalogues import Catalogue
+from openallen.sources.assets.options import SIDECARS
 from openallen.sources.assets.read import Asset
 from openallen.sources.assets.record import PUBLIC_BUCKET
 from openallen.sources.assets.search import DOCDB_URL, Places, load_catalogue
@@ -20,9 +23,10 @@ from openallen.transport.configured import http_for
 from openallen.transport.s3 import Bucket
 
 if TYPE_CHECKING:
+    from openallen.sources.assets.provenance import Family
     from openallen.transport.objects import RemoteObjects
 
-__all__ = ["bucket_for", "catalogue", "open_asset", "sql"]
+__all__ = ["bucket_for", "catalogue", "kin_of", "open_asset", "sql"]
 
 _REGION: Final = "us-west-2"
 _VIEWS: Final = "allen-data-views"
@@ -112,10 +116,32 @@ def open_asset(name: str, settings: Settings | None = None) -> Asset:
         with http_for(chosen) as http:
             yield bucket_for(http, chosen)
 
-    found = Asset(name, connect, Store(chosen.store).root / "assets" / "sidecars" / name)
+    found = Asset(name, connect, Store(chosen.store).root / "assets" / SIDECARS / name)
     found.opening = functools.partial(_open_part, name, chosen)
     found.looking = functools.partial(_objects, name, chosen)
+    found.kin = functools.partial(kin_of, name, chosen)
     return found
+
+
+def kin_of(name: str, settings: Settings) -> Family:
+    """Return the assets connected with one: by the catalogue that is here, else by its name.
+
+    Parameters
+    ----------
+    name
+        Name of the asset.
+    settings
+        Settings; no service is asked.
+    """
+    from openallen.sources.assets.names import parse_name
+    from openallen.sources.assets.provenance import family_of
+
+    subject = parse_name(name).subject_id
+    rows: list[dict[str, Any]] = []
+    with suppress(OpenAllenError):
+        here = catalogue(settings=replace(settings, offline=True))
+        rows = here.select([Condition("subject_id", "eq", subject)]) if subject else []
+    return family_of(name, rows)
 
 
 def _open_part(name: str, settings: Settings, path: str, **options: Any) -> Any:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from openallen.address import Condition
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, NotFoundError, UsageError, requiring
+from openallen.errors import (
+    CorruptError,
+    NotFoundError,
+    SpaceError,
+    StoreError,
+    UsageError,
+    requiring,
+)
 from openallen.near import Suggestion, nothing_matches, suggest, unknown_column
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import read_time
@@ -38,6 +47,7 @@ COLUMNS: Final[Mapping[str, str]] = {
 _WORDS: Final = {"modality": "modalities", "subject": "subject_id", "date": "acquired"}
 _SIGNS: Final = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _LIST: Final = "openallen list asset:"
+_LOG: Final = logging.getLogger("openallen.sources")
 _FILE: Final = "catalogue.parquet"
 _ABOUT: Final = "catalogue.json"
 
@@ -124,10 +134,12 @@ class Catalogue:
     ) -> Catalogue:
         """Write rows as a catalogue, whole or not at all.
 
+        In a folder that cannot be written to, it is there for this process only.
+
         Raises
         ------
-        StoreError
-            If it cannot be written.
+        StoreError, SpaceError
+            If it can be written nowhere, not even in the folder for temporary files.
         MissingExtraError
             Without the extra ``tables``.
         """
@@ -147,9 +159,19 @@ class Catalogue:
         table = pa.Table.from_pylist(listed, schema=schema)
         out = io.BytesIO()
         pq.write_table(table, out, compression="zstd")
-        write_whole(folder / _FILE, out.getvalue())
         told = {**about, "rows": len(listed), "asked": datetime.now(UTC).isoformat("T", "seconds")}
-        write_whole(folder / _ABOUT, json.dumps(told, indent=1).encode())
+        body, described = out.getvalue(), json.dumps(told, indent=1).encode()
+        try:
+            return cls._written(folder, body, described)
+        except (StoreError, SpaceError) as error:
+            _LOG.warning("the catalogue is not stored: %s (%s)", error.what, error.why)
+            with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+                return cls._written(Path(scratch), body, described)
+
+    @classmethod
+    def _written(cls, folder: Path, body: bytes, described: bytes) -> Catalogue:
+        write_whole(folder / _FILE, body)
+        write_whole(folder / _ABOUT, described)
         return cls(folder)
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.json_text import load_json
+from openallen.sources.assets.access import kin_of
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.read import Asset
 from openallen.sources.buckets.listing import FolderBucket, LocalObjects
@@ -35,6 +36,7 @@ def local_asset(folder: Path, settings: Settings, name: str = "") -> Asset:
     asset = Asset(name, lambda: nullcontext(FolderBucket(folder, prefix)), None, prefix)
     asset.opening = functools.partial(_open_part, folder, settings)
     asset.looking = lambda: LocalObjects(folder)
+    asset.kin = functools.partial(kin_of, str(asset.name), settings)
     asset.notes.append(f"only what is here: {folder}")
     return asset
 

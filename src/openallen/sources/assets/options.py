@@ -7,6 +7,9 @@ from pathlib import Path
 
 from openallen.sources.options import option
 
+SIDECARS = "sidecars"
+"""The folder of the store, among those of assets, where metadata that were read are kept."""
+
 __all__ = ["ListOptions", "ShowOptions"]
 
 

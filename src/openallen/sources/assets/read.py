@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
-from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
+from openallen.errors import AnswerError, NotFoundError, SpaceError, StoreError, UsageError
 from openallen.formats.kinds import STORE
 from openallen.json_text import load_json
 from openallen.sources.assets.names import AssetName, parse_name
@@ -23,6 +23,8 @@ from openallen.transport.s3 import Listed
 
 if TYPE_CHECKING:
     from openallen.sources.assets.content import Content
+    from openallen.sources.assets.provenance import Family
+    from openallen.visuals import Visual
 
 __all__ = ["Asset", "Connect"]
 
@@ -62,6 +64,7 @@ class Asset:
         self.notes: list[str] = []
         self.opening: Callable[..., Any] | None = None
         self.looking: Callable[[], Levelled] | None = None
+        self.kin: Callable[[], Family] | None = None
 
     # --- metadata -------------------------------------------------------------------------------
 
@@ -112,7 +115,7 @@ class Asset:
             if "-" not in entry.etag and _md5(body) != entry.etag:
                 return None
             if kept is not None:
-                with suppress(StoreError):
+                with suppress(StoreError, SpaceError):
                     write_whole(kept, body)
         try:
             data = load_json(body)
@@ -241,6 +244,11 @@ class Asset:
                 hint=f"oa.open('asset:{self.name}')",
             )
         return given
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.assets.visuals import visuals_of_asset
+
+        return visuals_of_asset(self)
 
     def __repr__(self) -> str:
         return facts_text(f"asset {self.name}", self._facts())

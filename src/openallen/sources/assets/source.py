@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, OfflineError, UsageError
-from openallen.sources.assets.options import ListOptions, ShowOptions
+from openallen.sources.assets.options import SIDECARS, ListOptions, ShowOptions
 from openallen.sources.base import (
     LIKELY,
     MAYBE,
@@ -17,6 +17,7 @@ from openallen.sources.base import (
     Facts,
     NoOptions,
     Place,
+    Row,
     Rows,
     View,
 )
@@ -124,6 +125,11 @@ class AssetSource(BucketSource):
 
     # --- list -------------------------------------------------------------------------------------
 
+    @classmethod
+    def lists(cls, address: Address) -> tuple[Address, ...]:
+        """Return the catalogue, or the files of an asset."""
+        return () if address.path else (Address(address.scheme, address.name),)
+
     def rows(
         self,
         address: Address,
@@ -146,6 +152,10 @@ class AssetSource(BucketSource):
         return catalogue_rows(
             self.context, wanted, limit, refresh=options.refresh, shown=self.columns
         )
+
+    def held(self) -> Iterator[Row]:
+        """Return a row for each asset in the store; metadata that were only read are none."""
+        return (row for row in super().held() if row["address"] != f"{self.scheme}:{SIDECARS}")
 
     # --- show -------------------------------------------------------------------------------------
 

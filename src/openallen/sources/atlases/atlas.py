@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from openallen.visuals import Visual
+
 __all__ = ["FACTS_NAME", "Atlas", "graph_name", "lone_volume"]
 
 
@@ -113,6 +115,8 @@ class Atlas:
         self._told = self._read_facts()
         self._labels: dict[str, Labels] = {}
         self._volumes: dict[str, xr.DataArray] = dict(volumes or {})
+        # Where views keep what they made of its volumes; None where nothing may be written.
+        self.cache: Path | None = None
         if structures is not None:
             self.structures = structures
 
@@ -143,9 +147,15 @@ class Atlas:
         return self._files[part]
 
     @property
+    def simulated(self) -> bool:
+        """Whether its volumes are made up."""
+        return bool(self._told.get("simulated"))
+
+    @property
     def orientation(self) -> str:
         """Where the axes point to: ``PIR``, or ``PIL`` for the sagittal space."""
-        return ORIENTATIONS.get(int(self._told.get("reference_space_id") or 0), "PIR")
+        told = self._told.get("reference_space_id")
+        return ORIENTATIONS.get(told, "PIR") if isinstance(told, int) else "PIR"
 
     @functools.cached_property
     def structures(self) -> Structures:
@@ -159,7 +169,7 @@ class Atlas:
         told = self._told.get("graph_id")
         found = sorted(self.folder.glob("structure_graph_*.json"))
         if told is not None:
-            found = [path for path in found if path.name == graph_name(int(told))]
+            found = [path for path in found if path.name == f"structure_graph_{told}.json"]
         if len(found) != 1:
             raise NotFoundError(
                 "no ontology in this folder",
@@ -204,6 +214,27 @@ class Atlas:
             self._volumes[part] = self._read(part, self._files[part])
         return self._volumes[part]
 
+    def read(self, part: str) -> xr.DataArray:
+        """Return one volume as `volume` does, but read anew and not kept.
+
+        Parameters
+        ----------
+        part
+            One of `parts`.
+
+        Raises
+        ------
+        NotFoundError, IntegrityError
+            As `volume` does.
+        """
+        if part in self._volumes or self._files.get(part) is None or kind_of(part) == "mesh":
+            return self.volume(part)
+        return self._read(part, self._files[part])
+
+    def part_of(self, volume: Any) -> str:
+        """Return what a volume that was read here is called; empty for one made from others."""
+        return next((part for part, read in self._volumes.items() if read is volume), "")
+
     def _absent(self, part: str) -> NotFoundError:
         """Return the error that says that a part is not here, and what fetches it."""
         known = ATLASES.get(self.name)
@@ -237,7 +268,7 @@ class Atlas:
             "reference_space_id": self._told.get("reference_space_id"),
             "reference_space": self._told.get("reference_space"),
             "long_name": part,
-            "simulated": bool(self._told.get("simulated")) or None,
+            "simulated": self.simulated or None,
             "units": _UNITS.get(kind_of(part)),
         }
         return label(values, spacing, name=kind_of(part), attrs=about, where=str(path))
@@ -550,6 +581,11 @@ class Atlas:
             "cite": CITATION,
             "terms": TERMS,
         }
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.atlases.visuals import visuals_of_atlas
+
+        return visuals_of_atlas(self)
 
     def __repr__(self) -> str:
         return facts_text(f"atlas {self.name}", self._facts())

@@ -23,6 +23,7 @@ __all__ = [
     "is_mask",
     "is_named_volume",
     "kind_of",
+    "main_of",
     "order_of",
     "read_packed",
 ]
@@ -100,13 +101,19 @@ def read_packed(path: Path, part: str) -> tuple[np.ndarray[Any, Any], tuple[floa
         If it is damaged.
     """
     with Zip(path) as packed:
-        name = _main(packed, part)
+        name = main_of(packed, part)
         head, stored = read_metaimage(packed.read(name), packed.beside(name), f"{path}/{name}")
     return stored.T, head.spacing[::-1]
 
 
-def _main(packed: Zip, part: str) -> str:
-    """Find the volume of a zip: the only one, else the one that is called as the zip is."""
+def main_of(packed: Zip, part: str) -> str:
+    """Find the volume of a zip: the only one, else the one that is called as the zip is.
+
+    Raises
+    ------
+    CorruptError
+        If there is none, or it is not clear which.
+    """
     heads = [name for name in packed.names if name.endswith(".mhd")]
     named = [name for name in heads if name.rpartition("/")[2] == f"{kind_of(part)}.mhd"]
     found = heads if len(heads) == 1 else named

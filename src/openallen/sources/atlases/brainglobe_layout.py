@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import MissingExtraError, RefusedError, UsageError
+from openallen.errors import CorruptError, MissingExtraError, RefusedError, UsageError
 from openallen.sources.atlases.frames import label, spacing_of
 from openallen.sources.atlases.models import CITATION
 from openallen.sources.atlases.structures import Structure, Structures
@@ -214,27 +215,19 @@ def read_brainglobe(brainglobe: Any) -> tuple[str, dict[str, xr.DataArray], Stru
     ------
     UsageError
         If its volumes do not begin at anterior, superior, right.
+    CorruptError
+        If its structures or its resolution make no sense.
     """
     if str(brainglobe.orientation) != "asr":
         raise UsageError(
             "an atlas of another orientation", why=f"{brainglobe.orientation}, not asr"
         )
-    rows = []
-    for order, told in enumerate(brainglobe.structures_list):
-        path = [int(number) for number in told["structure_id_path"]]
-        red, green, blue = (int(part) for part in told["rgb_triplet"])
-        rows.append(
-            Structure(
-                int(told["id"]),
-                str(told["acronym"]),
-                str(told["name"]),
-                path[-2] if len(path) > 1 else None,
-                f"{red:02X}{green:02X}{blue:02X}",
-                order,
-            )
-        )
-    spacing = tuple(float(step) for step in brainglobe.resolution)
-    name = str(brainglobe.metadata["name"])
+    try:
+        name = str(brainglobe.metadata["name"])
+        rows = _structures(brainglobe.structures_list)
+        spacing = tuple(float(step) for step in brainglobe.resolution)
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise CorruptError("not an atlas of BrainGlobe", why=repr(error)) from error
     about = {"atlas": name, "orientation": "PIR"}
     volumes = {
         kind: label(
@@ -251,3 +244,21 @@ def read_brainglobe(brainglobe: Any) -> tuple[str, dict[str, xr.DataArray], Stru
     }
     named = {f"{kind}/{spacing[0]:g}": volume for kind, volume in volumes.items()}
     return name, named, Structures(rows)
+
+
+def _structures(listed: Iterable[Mapping[str, Any]]) -> list[Structure]:
+    rows = []
+    for order, told in enumerate(listed):
+        path = [int(number) for number in told["structure_id_path"]]
+        red, green, blue = (int(part) for part in told["rgb_triplet"])
+        rows.append(
+            Structure(
+                int(told["id"]),
+                str(told["acronym"]),
+                str(told["name"]),
+                path[-2] if len(path) > 1 else None,
+                f"{red:02X}{green:02X}{blue:02X}",
+                order,
+            )
+        )
+    return rows

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from openallen.errors import StoreError
+from openallen.errors import SpaceError, StoreError
 from openallen.store.disk import write_whole
 
 __all__ = ["write_facts"]
@@ -20,5 +20,5 @@ def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
     with suppress(OSError):
         if path.read_bytes() == told:
             return
-    with suppress(StoreError):  # the files are there, and open without it
+    with suppress(StoreError, SpaceError):  # the files are there, and open without it
         write_whole(path, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -118,6 +119,7 @@ class GridSource(Source):
             noun="section data set",
             total=None if limit is None else client.count(asked),
             empty=lambda: no_grids(client, wanted),
+            address=lambda row: f"grid:{row['id']}",
         )
 
     # --- show -------------------------------------------------------------------------------------
@@ -186,7 +188,9 @@ class GridSource(Source):
 
     def open(self, address: Address, **options: Any) -> Grid:
         """Open a grid that was fetched into the store; `include` and `resolution` must be in it."""
+        from openallen.sources.atlases.atlas import Atlas
         from openallen.sources.atlases.grids import open_grid
+        from openallen.sources.atlases.models import OUTLINED
 
         chosen, plain = self.options(GridOptions, address, options)
         asked = asked_for(plain, chosen)
@@ -196,6 +200,10 @@ class GridSource(Source):
         except NotFoundError as error:
             raise self.not_here(asked, error) from error
         _one_size(grid, chosen, str(asked))
+        grid.cache = self.context.settings.store / "views"
+        space = OUTLINED.get(grid.data_set.reference_space_id or 0) if grid.data_set else None
+        if space:
+            grid.outlines = partial(Atlas, self.context.folder(Address("atlas", space)))
         return grid
 
     @classmethod

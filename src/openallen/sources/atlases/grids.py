@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,9 @@ from openallen.store.disk import read_object
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
+
+    from openallen.sources.atlases.visuals import AnyAtlas
+    from openallen.visuals import Visual
 
 __all__ = ["ConnectivityGrid", "ExpressionGrid", "facts_name", "grid_name", "open_grid"]
 
@@ -57,6 +60,9 @@ class _Grid:
         self.files = tuple(files)
         ids = {m["id"] for p in files if (m := _NAME.fullmatch(p.name))}
         self.data_set_id = int(next(iter(ids))) if len(ids) == 1 else None
+        # Opens the atlas of its reference space; and where views keep what they made.
+        self.outlines: Callable[[], AnyAtlas] | None = None
+        self.cache: Path | None = None
 
     @functools.cached_property
     def _told(self) -> dict[str, Any]:
@@ -74,8 +80,12 @@ class _Grid:
         except ValueError:
             return None
 
+    def known(self, kind: str) -> Kind | None:
+        """Return what is known of a kind of volume; None for one that the service has not."""
+        return self._known.get(kind)
+
     def _attrs(self, kind: str) -> dict[str, Any]:
-        known = self._known.get(kind)
+        known = self.known(kind)
         about: dict[str, Any] = {"data_set_id": self.data_set_id}
         if self.data_set is not None:
             about |= self.data_set.attrs()
@@ -245,6 +255,15 @@ class ExpressionGrid(_Grid):
         """How strongly those pixels express, 0 to 255; see `volume`."""
         return self.volume("intensity")
 
+    def path_of(self, kind: str) -> Path:
+        """Return the file that a volume is in."""
+        return self._where[kind][0]
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.atlases.visuals import visuals_of_expression
+
+        return visuals_of_expression(self)
+
     def frame(self, kind: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Return the shape of a volume and the size of its voxels in µm, from its header alone.
 
@@ -322,6 +341,16 @@ class ConnectivityGrid(_Grid):
             else:
                 found[path.stem, 0] = path
         return dict(sorted(found.items()))
+
+    @property
+    def places(self) -> Mapping[tuple[str, int], Path]:
+        """The file of each kind and voxel size; 0 where its name says none."""
+        return self._where
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.atlases.visuals import visuals_of_connectivity
+
+        return visuals_of_connectivity(self)
 
     @property
     def kinds(self) -> tuple[str, ...]:

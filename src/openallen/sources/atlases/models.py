@@ -14,6 +14,7 @@ __all__ = [
     "CONNECTIVITY",
     "EXPRESSION",
     "ORIENTATIONS",
+    "OUTLINED",
     "RESOLUTIONS_UM",
     "TERMS",
     "DataSet",
@@ -30,6 +31,8 @@ RESOLUTIONS_UM: Final = (10, 25, 50, 100)
 ORIENTATIONS: Final[Mapping[int, str]] = MappingProxyType({9: "PIR", 10: "PIL"})
 """Where the axes of a reference space point to, by its id: posterior, inferior, right or left."""
 
+OUTLINED: Final[Mapping[int, str]] = MappingProxyType({9: "P56", 10: "P56-sagittal"})
+"""The atlas whose outlines go with volumes of a reference space, by its id."""
 
 _CONNECTIVITY_PRODUCTS: Final = frozenset({5, 31})
 """Products of the Connectivity Atlas, as its own clients ask for them."""

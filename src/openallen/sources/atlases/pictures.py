@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from openallen.address import Address
 from openallen.errors import OpenAllenError
+from openallen.sources.atlases.models import OUTLINED
 from openallen.sources.options import NoOptions
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_grid", "draw_volume", "fetch_missing"]
 
-_OUTLINED: Final = {9: "P56", 10: "P56-sagittal"}
-"""The atlas whose outlines go with volumes of a reference space."""
 _NEAR_UM: Final = 25.0
 
 
@@ -61,7 +60,7 @@ def draw_volume(
     from openallen.sources.atlases.frames import agree
     from openallen.sources.atlases.plots import plot_slices
 
-    space = _OUTLINED.get(volume.attrs.get("reference_space_id") or 0)
+    space = OUTLINED.get(volume.attrs.get("reference_space_id") or 0)
     atlas = _outlines(context, space) if space else None
     near = atlas.annotation_like(_NEAR_UM) if atlas is not None else None
     if near is None or not agree(volume, near):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.address import Condition
 from openallen.brainmap.builder import Search
 from openallen.brainmap.near import values_hint
-from openallen.errors import AnswerError, NotFoundError, StoreError, UsageError
+from openallen.errors import AnswerError, NotFoundError, SpaceError, StoreError, UsageError
 from openallen.near import nothing_matches, unknown_column
 from openallen.sources.atlases.models import DataSet
 from openallen.sources.atlases.ontologies import GRAPHS, fetched_structures, no_ontology
@@ -198,7 +198,8 @@ def _kept(path: Path, source: str) -> dict[str, Any] | None:
 
 
 def _keep(path: Path, told: Mapping[str, Any]) -> None:
-    with suppress(StoreError):  # a store that cannot be written to: asked for again next time
+    # In a store that cannot be written to: asked for again next time.
+    with suppress(StoreError, SpaceError):
         write_whole(path, json.dumps(told).encode())
 
 

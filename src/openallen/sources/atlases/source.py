@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +21,7 @@ from openallen.sources.base import (
     Rows,
     Source,
 )
+from openallen.visuals import look
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -200,6 +202,7 @@ class AtlasSource(Source):
     def open(self, address: Address, **options: Any) -> Atlas | xr.DataArray:
         """Open an atlas that was fetched into the store, or one volume of it."""
         from openallen.sources.atlases.atlas import Atlas
+        from openallen.sources.atlases.looks import look_of_part
 
         _, plain = self.options(NoOptions, address, options)
         folder = self.context.folder(plain)
@@ -212,10 +215,15 @@ class AtlasSource(Source):
             raise self.not_here(self.canonical(plain), error) from error
         if structures is not None:
             structures.find(structure)  # its own error: no fetch brings a structure there is not
+        atlas.cache = self.context.settings.store / "views"
         try:
-            return atlas.find(*plain.path) if plain.path else atlas
+            found = atlas.find(*plain.path) if plain.path else atlas
         except NotFoundError as error:
             raise self.not_here(self.canonical(plain), error) from error
+        if plain.path and plain.path[0] != "mesh":
+            part = atlas.part_of(found)
+            look(found, partial(look_of_part, folder=folder, part=part, cache=atlas.cache))
+        return found
 
     @classmethod
     def recognise(cls, place: Place) -> int:
@@ -227,11 +235,16 @@ class AtlasSource(Source):
     def open_place(self, place: Place, **options: Any) -> Atlas | xr.DataArray:
         """Open a folder that was fetched, or the volume of one file."""
         from openallen.sources.atlases.atlas import Atlas
+        from openallen.sources.atlases.looks import look_of_volume
         from openallen.sources.atlases.places import open_lone
 
         self.no_options(options, place.name)
         assert place.path is not None
-        return Atlas(place.path) if place.is_folder else open_lone(place.path)
+        if place.is_folder:
+            return Atlas(place.path)
+        volume = open_lone(place.path)
+        look(volume, partial(look_of_volume, folder=place.path.parent))
+        return volume
 
     def place_facts(self, place: Place, options: AtlasShowOptions) -> Facts:
         """Return what a folder or file holds, with a picture."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from openallen.visuals import Visual
+
 __all__ = ["Structure", "StructureLike", "Structures"]
 
 _COLOR: Final = re.compile(r"#?([0-9A-Fa-f]{6})")
@@ -452,6 +454,11 @@ class Structures(Collection[Structure]):
             "roots": ", ".join(f"{s.name} ({s.id})" for s in roots[:5]),
             "leaves": count_text(sum(s.id not in self._children for s in self._rows), "structure"),
         }
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.atlases.visuals import visuals_of_structures
+
+        return visuals_of_structures(self)
 
     def __repr__(self) -> str:
         return facts_text(f"ontology {self.graph_id}", self._facts())

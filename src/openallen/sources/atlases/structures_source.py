@@ -55,6 +55,11 @@ class StructuresSource(Source):
 
     # --- list -------------------------------------------------------------------------------------
 
+    @classmethod
+    def lists(cls, address: Address) -> tuple[Address, ...]:
+        """Return the structures of an ontology."""
+        return () if address.path else (replace(address, conditions=()),)
+
     def rows(
         self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
     ) -> Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import UsageError
+from openallen.errors import StoreError, UsageError
 from openallen.formats import metaimage, nrrd
 from openallen.formats.files import read_file
 from openallen.formats.nrrd import beside
@@ -14,8 +14,9 @@ from openallen.formats.orientation import arranged
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["VOLUME_SUFFIXES", "read_volume_file", "volume_stem", "volume_suffix"]
+__all__ = ["VOLUME_SUFFIXES", "read_volume_file", "volume_frame", "volume_stem", "volume_suffix"]
 
+_HEAD_BYTES: Final = 1 << 16
 VOLUME_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii.gz", ".nii")
 """How files that hold one volume are called, in any case."""
 
@@ -72,3 +73,31 @@ def read_volume_file(
 
     told, found = read_nifti(data, where)
     return arranged(found, told.frame, where)
+
+
+def volume_frame(path: Path) -> tuple[tuple[int, int, int], tuple[float, ...]]:
+    """Return the shape of an NRRD volume and the size of its voxels in µm, from its header alone.
+
+    Returns
+    -------
+    tuple of int, tuple of float
+        Along AP, DV, ML.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read.
+    IntegrityError
+        If the header makes no sense.
+    """
+    import numpy as np
+
+    where = str(path)
+    try:
+        with path.open("rb") as file:
+            head = nrrd.parse_header(file.read(_HEAD_BYTES), where)
+    except OSError as error:
+        raise StoreError("cannot be read", address=where, why=error.strerror or "") from error
+    nothing = np.broadcast_to(np.uint8(0), head.shape)  # takes no memory, and can be turned round
+    turned, spacing, _ = arranged(nothing, nrrd.frame_of(head, where), where)
+    return (turned.shape[0], turned.shape[1], turned.shape[2]), spacing

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from openallen.address import Address, Condition
 from openallen.display import bytes_text, count_text
-from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
+from openallen.errors import (
+    AddressError,
+    NotFoundError,
+    OfflineError,
+    OpenAllenError,
+    UsageError,
+)
+from openallen.paths import existing
 from openallen.sources.base import Facts, Place, Row, Rows, Source
 
 if TYPE_CHECKING:
@@ -155,6 +162,7 @@ class BucketSource(Source):
             id_column="path",
             noun="file",
             empty=lambda: self._no_file(root, address, wanted),
+            address=lambda row: _file_address(root, row["path"]),
         )
         return rows
 
@@ -300,8 +308,10 @@ class BucketSource(Source):
         if remote is False:
             self._fetch_now(root, address)
         # A folder that is here may lack files: only a fetch, or being offline, lets it count.
-        counts = remote is False or here.is_file() or self.context.settings.offline
-        if remote is not True and counts and here.exists():
+        there = existing(here)  # None also for a name that no disk takes
+        is_file = there is not None and there.is_file()
+        counts = remote is False or is_file or self.context.settings.offline
+        if remote is not True and counts and there is not None:
             return self.context.place(here)
         try:
             return self._remote_place(root, address)
@@ -326,7 +336,9 @@ class BucketSource(Source):
         around = self.context.remote_objects(self.bucket, f"{folder}/" if folder else "")
         inside = around.within(last)
         file = Place(str(address), around, last, url=around.url(last))
-        whole = Place(str(address), inside, url=inside.url(""), around=around if folder else None)
+        top, at = root.prefix.strip("/"), root.pattern.strip("/")
+        within = self.context.remote_objects(self.bucket, f"{top}/") if top and at else None
+        whole = Place(str(address), inside, url=inside.url(""), around=within, at=at)
         # Most names say which of the two it is: that is asked first.
         store = "." not in last or (STORE.search(last) and not last.lower().endswith(".nwb"))
         if not store and around.stat(last) is not None:
@@ -386,3 +398,13 @@ def _nearest(bucket: Listing, prefix: str, below: Sequence[str]) -> tuple[int, s
         near = get_close_matches(part, names, 1)
         return number, near[0] if near else ""
     return max(0, len(below) - 1), ""
+
+
+def _file_address(root: Root, path: str) -> str | None:
+    """Return the address of a file below a root; None for a key that no address can name."""
+    try:
+        return str(
+            replace(root.address, path=(*root.address.path, *path.split("/")), conditions=())
+        )
+    except AddressError:
+        return None

@@ -78,7 +78,7 @@ def _opener(context: Context, place: Place) -> Callable[[], Tree]:
         from openallen.formats.nwb import open_zarr
 
         if place.kind:
-            return open_zarr(place.objects, place.name, around=place.around)
+            return open_zarr(place.objects, place.name, around=place.around, at=place.at)
         return context.h5(place.url, place.name, immutable=place.immutable)
 
     return opener

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import CorruptError, NotFoundError, TruncatedError
+from openallen.formats.npy import read_npy
 from openallen.formats.objects import FolderObjects, Objects
 from openallen.json_text import load_json
 from openallen.plans import safe_path
@@ -240,13 +240,5 @@ def _numbers(
 
 def _npy(place: Objects, key: str) -> Any:
     """Return an array of numpy; None where there is none."""
-    import numpy as np
-
     body = place.get(key)
-    if body is None:
-        return None
-    try:
-        return np.load(io.BytesIO(body), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        where = f"{place.name}/{key}"
-        raise CorruptError("a property is damaged", address=where, why=str(error)) from error
+    return None if body is None else read_npy(body, f"{place.name}/{key}")

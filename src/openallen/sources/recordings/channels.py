@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["locations_um", "one_each"]
+
+_LOG: Final = logging.getLogger("openallen.formats")
 
 
 def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, Any] | None:
@@ -25,11 +28,11 @@ def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, A
 
     if found is None:
         return None
-    values = (
-        np.broadcast_to(np.asarray(found, float), (count,))
-        if np.size(found) == 1
-        else np.asarray(found, float)
-    )
+    try:
+        values = np.asarray(found, float)
+        values = np.broadcast_to(values.reshape(()), (count,)) if values.size == 1 else values
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CorruptError(f"{name} is no number", address=where, why=str(error)) from error
     if values.shape != (count,):
         raise CorruptError(
             f"{name} does not match the channels",
@@ -40,7 +43,18 @@ def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, A
 
 
 def locations_um(probegroup: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | None:
-    """Return the locations of the channels in µm, shape (channels, 2); None where incomplete."""
+    """Return the locations of the channels in µm, shape (channels, 2); None where incomplete.
+
+    What makes no sense is not there: traces are right without it.
+    """
+    try:
+        return _located(probegroup, count)
+    except (ValueError, TypeError, LookupError, OverflowError, AttributeError) as error:
+        _LOG.warning("no locations of channels: %s", error)
+        return None
+
+
+def _located(probegroup: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] | None:
     import numpy as np
 
     probes = [probe for probe in probegroup.get("probes") or () if isinstance(probe, dict)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Protocol
+import logging
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from openallen.errors import CorruptError, NotFoundError, requiring
+from openallen.errors import CorruptError, NotFoundError, StatusError, requiring
 from openallen.formats.chunks import decoding
+from openallen.formats.npy import check_texts, read_npy, read_npz
 from openallen.json_text import load_json
 
 if TYPE_CHECKING:
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from openallen.formats.objects import Objects
 
 __all__ = ["InFolder", "InZarr", "Kept"]
+
+_LOG: Final = logging.getLogger("openallen.sources")
 
 
 class Kept(Protocol):
@@ -65,30 +70,13 @@ class InFolder:
 
     def array(self, path: str) -> np.ndarray[Any, Any] | None:
         """Return an array; None where there is none."""
-        import numpy as np
-
         body = self._place.get(f"{path}.npy")
-        if body is None:
-            return None
-        with decoding("this array is damaged", f"{self.name}/{path}.npy"):
-            found: np.ndarray[Any, Any] = np.load(io.BytesIO(body), allow_pickle=False)
-        return found
+        return None if body is None else read_npy(body, f"{self.name}/{path}.npy")
 
     def archive(self, path: str) -> dict[str, np.ndarray[Any, Any]] | None:
         """Return the arrays of an ``.npz``; None where there is none."""
-        import zipfile
-
-        import numpy as np
-
         body = self._place.get(f"{path}.npz")
-        if body is None:
-            return None
-        with decoding("this archive is damaged", f"{self.name}/{path}.npz"):
-            try:
-                with np.load(io.BytesIO(body), allow_pickle=False) as packed:
-                    return {name: packed[name] for name in packed.files}
-            except (zipfile.BadZipFile, NotImplementedError) as error:
-                raise ValueError(str(error)) from error
+        return None if body is None else read_npz(body, f"{self.name}/{path}.npz")
 
     def table(self, path: str) -> pd.DataFrame | None:
         """Return a table; None where there is none."""
@@ -120,12 +108,20 @@ class InFolder:
         return self._place.folders(path)
 
     def arrays(self, path: str) -> tuple[str, ...]:
-        """Name the arrays in a folder; none of a remote one, whose files are not listed."""
+        """Name the arrays in a folder; none where its files cannot be listed, which is logged."""
         from openallen.formats.objects import FolderObjects
 
-        if not isinstance(self._place, FolderObjects):
+        if isinstance(self._place, FolderObjects):
+            return tuple(sorted(found.stem for found in (self._place.folder / path).glob("*.npy")))
+        level = getattr(self._place, "level", None)
+        if level is None:
             return ()
-        return tuple(sorted(found.stem for found in (self._place.folder / path).glob("*.npy")))
+        try:
+            keys = [PurePosixPath(entry.key) for entry in level(path)[0]]
+        except StatusError as error:
+            _LOG.warning("%s/%s: files are not listed: %s", self.name, path, error.what)
+            return ()
+        return tuple(sorted(key.stem for key in keys if key.suffix == ".npy"))
 
     def within(self, path: str) -> InFolder:
         """Return what is below a folder."""
@@ -160,7 +156,7 @@ class InZarr:
         except NotFoundError:
             return None
         with decoding("a chunk is damaged", f"{self.name}/{path}"):
-            return np.asarray(array[...])
+            return check_texts(np.asarray(array[...]), f"{self.name}/{path}")
 
     def table(self, path: str) -> pd.DataFrame | None:
         """Return a table; None where there is none."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
-from openallen.errors import MissingExtraError, UsageError, requiring
+from openallen.errors import CorruptError, MissingExtraError, UsageError, requiring
 from openallen.formats.chunks import decoding
 from openallen.sources.facts import Field
 from openallen.sources.recordings.clock import Clock
@@ -15,6 +16,8 @@ from openallen.sources.recordings.clock import Clock
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
+
+    from openallen.visuals import Visual
 
 __all__ = ["Recording", "Segment", "Spikes"]
 
@@ -94,6 +97,24 @@ class Recording:
     annotations: Mapping[str, Any]
     spikes: Spikes | None = None
     clocks: tuple[Clock, ...] | None = None
+
+    def __post_init__(self) -> None:
+        width = len(self.channel_ids)
+        wrong = None
+        if not (math.isfinite(self.sampling_frequency_hz) and self.sampling_frequency_hz > 0):
+            wrong = f"a sampling frequency of {self.sampling_frequency_hz} Hz"
+        elif any(len(s.shape) != 2 or min(s.shape) < 0 for s in self.segments):
+            wrong = "segments that are not samples x channels"
+        elif any(s.shape[1] != width for s in self.segments):
+            wrong = f"{width:,} ids for {self.segments[0].shape[1]:,} channels"
+        elif self.locations_um is not None and (
+            self.locations_um.ndim != 2
+            or len(self.locations_um) != width
+            or self.locations_um.shape[1] < 2
+        ):
+            wrong = f"locations of shape {self.locations_um.shape} for {width:,} channels"
+        if wrong is not None:
+            raise CorruptError("invalid recording", address=self.place, why=wrong)
 
     def _clock(self, segment: int, kind: str = "recording") -> Clock:
         if kind not in {"recording", "segment"}:
@@ -376,6 +397,11 @@ class Recording:
             for axis, low, high in zip("xyz", places.min(0), places.max(0), strict=False)
         ]
         return f"channel locations known ({', '.join(spans)})"
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.recordings.visuals import visuals_of_recording
+
+        return visuals_of_recording(self)
 
     def __repr__(self) -> str:
         return facts_text(self._title, self._more())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from openallen.sources.recordings.recording import Recording
+    from openallen.visuals import Visual
 
 __all__ = ["Sorting", "Train"]
 
@@ -197,6 +198,11 @@ class Sorting:
             "format": self.form,
             "place": self.place,
         }
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.recordings.visuals import visuals_of_sorting
+
+        return visuals_of_sorting(self)
 
     def __repr__(self) -> str:
         return facts_text("Sorting", self._facts())

@@ -94,6 +94,11 @@ class RecordingSource(BucketSource):
 
     # --- list -------------------------------------------------------------------------------------
 
+    @classmethod
+    def lists(cls, address: Address) -> tuple[Address, ...]:
+        """Return kinds, recordings of a kind, or files of a recording."""
+        return (replace(address, conditions=()),)
+
     def rows(
         self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
     ) -> Rows:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import CorruptError, NotFoundError, requiring
+from openallen.formats.chunks import decoding
+from openallen.formats.npy import check_texts
 from openallen.formats.objects import Objects
 from openallen.sources.recordings.channels import locations_um, one_each
 from openallen.sources.recordings.clock import clocks
@@ -29,7 +31,7 @@ class _Chunks:
             self.shape = tuple(int(size) for size in meta["shape"])
             chunks = meta.get("chunks") or meta["chunk_grid"]["configuration"]["chunk_shape"]
             lengths = [int(size) for size in chunks]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CorruptError(
                 "incomplete metadata of the traces",
                 address=f"{hierarchy.name}/{path}",
@@ -88,7 +90,8 @@ def open_zarr(place: Objects) -> Recording:
 
     def read(name: str) -> Any:
         try:
-            return np.asarray(hierarchy.array(name)[:])
+            with decoding("a chunk of this recording is damaged", f"{place.name}/{name}"):
+                return check_texts(np.asarray(hierarchy.array(name)[:]), f"{place.name}/{name}")
         except NotFoundError:
             return None
 
@@ -123,7 +126,7 @@ def _rate_and_segments(meta: Mapping[str, Any], name: str) -> tuple[float, int]:
     try:
         rate = float(meta["sampling_frequency"])
         count = int(meta.get("num_segments", 1))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptError(
             "not a recording", address=name, why=f"a Zarr store without {error}"
         ) from error

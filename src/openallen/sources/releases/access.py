@@ -227,7 +227,7 @@ def _not_one(folder: Path, names: tuple[str, ...]) -> OpenAllenError:
             "no cache of a release in this folder",
             address=str(folder),
             why="no …_project_manifest_v….json",
-            hint="the cache_dir of AllenSDK",
+            hint="openallen list release:, or name the folder that AllenSDK was given as cache_dir",
         )
     return UsageError(
         "this folder holds several projects",

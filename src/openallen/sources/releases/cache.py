@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from openallen.errors import (
+    AddressError,
     AnswerError,
     NotFoundError,
     OfflineError,
@@ -107,7 +108,8 @@ class ReleaseCache:
         try:
             return self._asked, True
         except (OfflineError, UnreachableError):
-            listed = {Version(v) for v in self._own().get("versions", ())}
+            told = self._own().get("versions")
+            listed = {v for v in map(_version, told if isinstance(told, list) else ()) if v}
             found = sorted(listed | set(self.here()), reverse=True)
             if not found:
                 raise
@@ -315,7 +317,9 @@ class ReleaseCache:
         never change, so they are asked for once.
         """
         wanted = tuple(files)
-        known = dict(self._own().get("sizes", {}))
+        told = self._own().get("sizes")
+        sizes = told if isinstance(told, dict) else {}
+        known = {k: v for k, v in sizes.items() if type(v) is int and v >= 0}
         unknown = [f for f in wanted if f.size_bytes is None and _key(f) not in known]
         if unknown:
             with suppress(OpenAllenError):  # a plan without sizes is still a plan
@@ -363,7 +367,7 @@ class ReleaseCache:
     def recorded(self) -> dict[Path, str]:
         """Return the digests AllenSDK recorded, by path."""
         found = _read_json(self.folder / _DOWNLOADED)
-        return {Path(path): f"blake2b:{digest}" for path, digest in found.items()}
+        return {Path(p): f"blake2b:{d}" for p, d in found.items() if isinstance(d, str)}
 
     def _own(self) -> dict[str, Any]:
         return _read_json(self.folder / _OWN)
@@ -383,11 +387,19 @@ class ReleaseCache:
     def _not_written(self, error: Exception) -> None:
         if self.folder not in _WARNED:
             _WARNED.add(self.folder)
-            _LOG.warning("nothing is recorded in %s: %s", self.folder, error)
+            told = error.why if isinstance(error, OpenAllenError) else ""
+            _LOG.warning("nothing is recorded in %s: %s", self.folder, told or error)
 
 
 _WARNED: Final[set[Path]] = set()
 """Folders that were found read-only in this process: each is logged once."""
+
+
+def _version(told: object) -> Version | None:
+    """Return a version that a record names; None where it names none."""
+    with suppress(AddressError):
+        return Version(told) if isinstance(told, str) else None
+    return None
 
 
 def _key(file: ReleaseFile) -> str:

@@ -155,7 +155,20 @@ def list_table(context: Context, asked: Asked) -> Rows:
         rows, asked, _telling(first, index, asked.conditions),
         id_column=index,
         noun="row", notes=release.notes, whole=lambda: read_rows(path), matched=True,
+        address=_file_of_a_row(release, index),
     )  # fmt: skip
+
+
+def _file_of_a_row(release: Release, index: str) -> Callable[[Row], str | None]:
+    """Return what names the file of a row: of ``ophys_experiment_id``, that of the experiment."""
+    kind = index.removesuffix("_id")
+    files = release.manifest.by_kind.get(kind, {})
+
+    def address(row: Row) -> str | None:
+        name = str(row.get(index))
+        return f"{release.address}/{kind}/{name}" if name in files else None
+
+    return address
 
 
 def _index(release: Release, table: str, rows: Sequence[Row]) -> str:
@@ -203,6 +216,7 @@ def _filtered(
     notes: Sequence[str] = (),
     whole: Callable[[], Iterable[Row]] | None = None,
     matched: bool = False,
+    address: Callable[[Row], str | None] | None = None,
 ) -> Rows:
     """Return the rows that match, and why there are none."""
     everything = list(rows) if whole is None else ()
@@ -221,4 +235,5 @@ def _filtered(
             list(whole()) if whole is not None else everything,
             asked.conditions, asked.plain, asked.command,
         ),
+        address=address,
     )  # fmt: skip

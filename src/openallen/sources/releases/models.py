@@ -20,6 +20,10 @@ from openallen.transport.s3 import S3Location
 __all__ = ["FileKind", "Manifest", "Pipeline", "Project", "ReleaseFile", "Version"]
 
 
+_LONGEST: Final = 200
+_VERSION: Final = re.compile(r"\d+(\.\d+)*(-[0-9A-Za-z.-]+)?", re.ASCII)
+
+
 @functools.total_ordering
 @dataclass(frozen=True)
 class Version:
@@ -39,8 +43,11 @@ class Version:
     text: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d+(\.\d+)*(-[0-9A-Za-z.-]+)?", self.text):
-            raise AddressError("not a version", address=self.text, why="versions look like 1.0.1")
+        text = self.text if isinstance(self.text, str) else ""  # a manifest may hold anything
+        # Nobody counts so far, and Python reads no number of thousands of digits.
+        if len(text) > _LONGEST or not _VERSION.fullmatch(text):
+            told = str(self.text)[:_LONGEST]
+            raise AddressError("not a version", address=told, why="versions look like 1.0.1")
 
     @property
     def _key(self) -> tuple[tuple[int, ...], bool, str]:
@@ -280,7 +287,7 @@ class Manifest:
         """
         try:
             return _READERS[project.form](document, project)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
             if isinstance(error, OpenAllenError):
                 error.address = error.address or address
                 raise

@@ -112,7 +112,7 @@ class ReleaseJob:
         plan = Plan(
             address=address,
             title=f"{manifest.project.title}, version {manifest.version}",
-            source=source,
+            source=cache.bucket.endpoint or source if source == "live" else source,
             to=cache.folder,
             files=tuple(
                 remote_file(cache, manifest, f, source=source, also_at=others.get(f.digest, ()))

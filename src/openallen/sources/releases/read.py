@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from openallen.sessions.across import Sessions
+    from openallen.visuals import Visual
 
 __all__ = ["Connect", "Release"]
 
@@ -122,6 +123,16 @@ class Release:
     def path(self, kind: str, id: int | str) -> Path:  # noqa: A002
         """Return the path of a file, there or not."""
         return self._cache.path(self.manifest, self.file(kind, id))
+
+    def has(self, file: ReleaseFile) -> bool:
+        """Return whether a file of it is here; its bytes are not looked at.
+
+        Parameters
+        ----------
+        file
+            One of `files`.
+        """
+        return self._cache.path(self.manifest, file).is_file()
 
     def fetch(self, kind: str, *ids: int | str, **filters: object) -> list[Path]:
         """Fetch files of one kind, verified, and return their paths.
@@ -273,6 +284,11 @@ class Release:
                 replace(newer, files=job.files),
             )
         return replace(found, plan=with_status(job.plan))
+
+    def _visuals(self) -> tuple[Visual, ...]:
+        from openallen.sources.releases.visuals import visuals_of_release
+
+        return visuals_of_release(self)
 
     def _facts(self) -> Mapping[str, object]:
         kinds = self.manifest.by_kind

@@ -32,19 +32,25 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         If a line has more or fewer cells than the header.
     """
     csv.field_size_limit(1 << 24)
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader, None)
-        if not header:
-            raise CorruptError("the table has no header", address=str(path))
-        for cells in reader:
-            if len(cells) != len(header):
-                raise CorruptError(
-                    "the table has a malformed line",
-                    address=str(path),
-                    why=f"line {reader.line_num}: {len(cells)} cells, not {len(header)}",
-                )
-            yield {n: _value(n, cell) for n, cell in zip(header, cells, strict=True)}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            yield from _rows(csv.reader(file), str(path))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise CorruptError("not a table", address=str(path), why=str(error)) from error
+
+
+def _rows(reader: Any, where: str) -> Iterator[dict[str, Any]]:
+    header = next(reader, None)
+    if not header:
+        raise CorruptError("the table has no header", address=where)
+    for cells in reader:
+        if len(cells) != len(header):
+            raise CorruptError(
+                "the table has a malformed line",
+                address=where,
+                why=f"line {reader.line_num}: {len(cells)} cells, not {len(header)}",
+            )
+        yield {n: _value(n, cell) for n, cell in zip(header, cells, strict=True)}
 
 
 def _value(name: str, text: str) -> Any:

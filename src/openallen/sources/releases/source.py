@@ -15,6 +15,7 @@ from openallen.sources.releases.options import FetchOptions
 
 if TYPE_CHECKING:
     from openallen.sources.context import Context
+    from openallen.sources.releases.comparison import Comparison
     from openallen.sources.releases.read import Release
     from openallen.store.checked import Checked
     from openallen.transfer.job import Job
@@ -121,6 +122,14 @@ class ReleaseSource(Source):
 
     # --- list -------------------------------------------------------------------------------------
 
+    @classmethod
+    def lists(cls, address: Address) -> tuple[Address, ...]:
+        """Return the projects; of one its versions and the files of one of them."""
+        whole = Address(address.scheme, address.name)
+        if address.path or not address.name:
+            return () if address.path else (whole,)
+        return (whole, Address(address.scheme, address.name, address.version, ("files",)))
+
     def rows(
         self, address: Address, conditions: Sequence[Condition], options: Any, limit: int | None
     ) -> Rows:
@@ -200,6 +209,34 @@ class ReleaseSource(Source):
         self.no_options(given, address)
         self._no_conditions(address)
         return release_of(self.context, address, to, use=True)[1]
+
+    def compare(self, address: Address, newer: str) -> Comparison:
+        """Return what changed between two versions; the version in use stays what it is.
+
+        Parameters
+        ----------
+        address
+            The release, with its older version.
+        newer
+            The other version.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such version.
+        UsageError
+            If the address names a part of a release.
+        """
+        from openallen.sources.releases.access import release_of
+
+        if address.path:
+            raise UsageError(
+                "versions of whole releases are compared",
+                address=str(address),
+                hint=f"openallen diff release:{address.name}@{address.version} {newer}",
+            )
+        self._no_conditions(address)
+        return release_of(self.context, address)[1].compare(newer)
 
     @staticmethod
     def _no_conditions(address: Address) -> None:

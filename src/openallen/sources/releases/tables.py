@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, requiring
+from openallen.errors import CorruptError, OpenAllenError, requiring
 from openallen.sources.releases.rows import TEXT_COLUMNS, literal_list
 from openallen.whole_numbers import whole_number
 
@@ -74,10 +74,21 @@ def read_table(path: Path, project: str, index: str) -> pd.DataFrame:
         import pandas as pd
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), low_memory=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise CorruptError("not a table", address=str(path), why=str(error)) from error
-    if index and index not in frame.columns:
-        raise CorruptError("not a table of this kind", address=str(path), why=f"no column {index}")
+        if index and index not in frame.columns:
+            why = f"no column {index}"
+            raise CorruptError("not a table of this kind", address=str(path), why=why)
+        return _arranged(frame, project, index)
+    except OpenAllenError:
+        raise
+    # A ParserError is a ValueError, as is what a date or a number that is none raises.
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CorruptError("not a table", address=str(path), why=str(error)[:200]) from error
+
+
+def _arranged(frame: pd.DataFrame, project: str, index: str) -> pd.DataFrame:
+    """Return a table with the types, the index and the order of columns that AllenSDK gives it."""
+    import pandas as pd
+
     texts = [n for n in frame.columns if pd.api.types.is_string_dtype(frame[n].dtype)]
     for name in texts:
         frame[name] = frame[name].astype(object)
@@ -116,6 +127,8 @@ def arrow_table(frame: pd.DataFrame) -> pa.Table:
 
     Raises
     ------
+    CorruptError
+        If values of one column are of several types.
     MissingExtraError
         Without the extra ``tables``.
     """
@@ -125,7 +138,10 @@ def arrow_table(frame: pd.DataFrame) -> pa.Table:
     for name in flat.columns:
         if flat[name].dtype == object and any(isinstance(v, list) for v in flat[name]):
             flat[name] = flat[name].map(_as_list)
-    return pa.Table.from_pandas(flat, preserve_index=False)
+    try:
+        return pa.Table.from_pandas(flat, preserve_index=False)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise CorruptError("no column of one type", why=str(error)[:200]) from error
 
 
 def _as_list(cell: Any) -> list[Any] | None:

@@ -61,6 +61,11 @@ class RmaSource(Source):
 
     # --- list -------------------------------------------------------------------------------------
 
+    @classmethod
+    def lists(cls, address: Address) -> tuple[Address, ...]:
+        """Return the models, or the rows of one."""
+        return (Address(address.scheme, address.name),)
+
     def rows(
         self,
         address: Address,

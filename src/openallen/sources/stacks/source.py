@@ -104,6 +104,7 @@ class StackSource(Source):
             total=None if limit is None else client.count(asked),
             notes=lambda: _some(planes_note(client, [row["specimen_id"] for row in rows])),
             empty=lambda: no_cells(client, wanted),
+            address=lambda row: f"stack:{row['specimen_id']}",
         )
         return rows
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from inspect import signature
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -22,6 +24,7 @@ _KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "traces": "openallen.viewer.kinds.traces:TracesKind",
         "raster": "openallen.viewer.kinds.raster:RasterKind",
         "table": "openallen.viewer.kinds.table:TableKind",
+        "tree": "openallen.viewer.kinds.tree:TreeKind",
         "graph": "openallen.viewer.kinds.graph:GraphKind",
     }
 )
@@ -87,10 +90,17 @@ class Kind(Protocol):
 
 
 class Kinds:
-    """The kinds of views of one server: each keeps what it has decoded."""
+    """The kinds of views of one server: each keeps what it has decoded.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    cache
+        Folder for what takes long to be made again; None for memory only.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
         self._made: dict[str, Kind] = {}
+        self._cache = cache
 
     def __getitem__(self, name: str) -> Kind:
         """Return a kind.
@@ -105,5 +115,7 @@ class Kinds:
             if place is None:
                 raise NotFoundError(f"no kind of view '{name}'")
             module, _, found = place.partition(":")
-            self._made[name] = getattr(import_module(module), found)()
+            kind = getattr(import_module(module), found)
+            takes_cache = "cache" in signature(kind).parameters
+            self._made[name] = kind(cache=self._cache) if takes_cache else kind()
         return self._made[name]

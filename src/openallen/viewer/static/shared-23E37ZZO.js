@@ -1,0 +1,1 @@
+var s=class{#e=new Map;#n=new Map;emit(e,n){this.#n.set(e,n);for(let r of this.#e.get(e)??[])r(n)}on(e,n,r=!1){let o=this.#e.get(e)??new Set;return this.#e.set(e,o.add(n)),r&&this.#n.has(e)&&n(this.#n.get(e)),()=>{o.delete(n)}}},u=new WeakMap;function m(t){let e=t.closest("[data-bus]")??t.ownerDocument.documentElement,n=u.get(e)??new s;return u.set(e,n),n}export{m as a};

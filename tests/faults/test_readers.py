@@ -1,0 +1,71 @@
+"""Every reader of outside bytes, on damaged input: a value or an error of ours, and nothing else.
+
+Processes of their own open the input, so that a crash, a hang or a flood of memory is a failure
+like any other. What failed once lies in ``corpus/READER/NAME``, and is opened at every run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from fuzzing import Failure, fuzz, replay
+from fuzzreaders import READERS
+
+CORPUS = Path(__file__).parent / "corpus"
+SECONDS = 1.5
+"""How long each reader is fuzzed where nothing is said: all of them in two minutes on two cores."""
+ELSEWHERE: dict[str, tuple[str, ...]] = {}
+"""By reader, beginnings of failures that libraries below us are known for, each with its reason."""
+
+
+def _ours(reader: str, failures: list[Failure]) -> list[Failure]:
+    known = ELSEWHERE.get(reader, ())
+    return [failure for failure in failures if not failure.what.startswith(known or ("\0",))]
+
+
+def _told(failures: list[Failure]) -> str:
+    return "\n\n".join(f"{f.what}\ninput {f.case}: {f.files}\n{f.told}" for f in failures)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_mutated_input_is_read_or_refused(reader, tmp_path, pytestconfig):
+    minutes = pytestconfig.getoption("fuzz_minutes")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    seconds = minutes * 60 * workers / len(READERS) if minutes else SECONDS
+    seed = os.environ["OPENALLEN_TEST_FUZZ_SEED"]
+    run = fuzz(reader, tmp_path / "run", seed=seed, seconds=seconds)
+    rate = run.cases / max(run.seconds, 0.001)
+    sys.stdout.write(f"{reader}: {run.cases:,} inputs, {run.read:,} read, {rate:.0f}/s\n")
+    assert run.cases, "nothing was opened"
+    failures = _ours(reader, run.failures)
+    assert not failures, f"seed {seed}\n{_told(failures)}"
+
+
+@pytest.mark.parametrize("reader", sorted(path.name for path in CORPUS.iterdir()))
+def test_what_failed_once_is_read_or_refused(reader, tmp_path):
+    inputs = sorted(path for path in (CORPUS / reader).iterdir() if path.is_dir())
+    assert inputs
+    failures = _ours(reader, replay(reader, tmp_path / "run", inputs))
+    assert not failures, _told(failures)
+
+
+def test_a_crash_a_hang_and_a_foreign_error_are_told(tmp_path, monkeypatch):
+    """The net itself: each kind of failure is caught, and the inputs after it are opened too."""
+    monkeypatch.setenv("OPENALLEN_TEST_FUZZ_TRAPS", "1")
+    inputs = []
+    for name in ("raise", "crash", "fine", "hang", "fill", "leave"):
+        inputs.append(tmp_path / name)
+        inputs[-1].mkdir()
+        (inputs[-1] / "x.txt").write_text(name)
+    told = {f.files.name: f.what for f in replay("trap", tmp_path / "run", inputs)}
+    assert told.keys() == {"raise", "crash", "hang", "fill", "leave"}
+    assert told["raise"].startswith("KeyError in")
+    assert told["crash"].startswith("crash (-11)")
+    assert told["hang"].startswith("hang (1)")
+    assert told["fill"] == "took too much memory"
+    assert told["leave"].startswith("SystemExit in")
