@@ -103,11 +103,14 @@ class Notebook:
         self.page = page
         self.sent = sent
         self.asked: list[Any] = []
+        self.widget: Any = None
 
     def show(self, widget: Any) -> None:
         states = [d["state"] for kind, d, _ in self._taken() if kind == "comm_open"]
         (state,) = [state for state in states if "_esm" in state]
-        self.page.expose_binding("toKernel", lambda _, content: self._to_kernel(widget, content))
+        if self.widget is None:
+            self.page.expose_binding("toKernel", lambda _, content: self._to_kernel(content))
+        self.widget = widget
         self.page.evaluate(
             """async ({ state, card }) => {
               document.body.insertAdjacentHTML('beforeend', card);
@@ -131,10 +134,10 @@ class Notebook:
             {"state": state, "card": widget._html},
         )
 
-    def _to_kernel(self, widget: Any, content: Any) -> None:
+    def _to_kernel(self, content: Any) -> None:
         self.asked.append(content)
         data = {"method": "custom", "content": content}
-        widget.comm.handle_msg({"content": {"data": data}, "buffers": []})
+        self.widget.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
     def _taken(self) -> list[tuple[str, Any, Any]]:
         found = []
@@ -270,6 +273,20 @@ def test_a_table_is_live_too(notebook, page):
         "() => document.querySelector('.openallen tbody tr td')?.textContent.trim() === '0'"
     )
     assert page.locator(".openallen section[data-kind=table] tbody tr").count() >= 50
+
+
+def test_a_session_and_a_grid_are_live_too(notebook, page, sessions, tmp_path):
+    here = Settings.load(store=tmp_path / "store", source="sample")
+    oa.fetch("grid:69855739", settings=here)
+    for what, kind in ((sessions["ophys"], "traces"), ("grid:69855739", "slices")):
+        notebook.show(oa.view(what, settings=here))
+        part = f".openallen section[data-kind={kind}]"
+        notebook.wait(f"() => document.querySelector('{part} canvas')?.clientWidth > 100")
+        until = time.monotonic() + 60
+        while pixels(page, f"{part} canvas").std() < 2:
+            assert time.monotonic() < until, kind
+            notebook.pump()
+        page.evaluate("() => window.remove()")
 
 
 # --- without --------------------------------------------------------------------------------------
