@@ -290,6 +290,23 @@ def test_a_session_and_a_grid_are_live_too(notebook, page, sessions, tmp_path):
         page.evaluate("() => window.remove()")
 
 
+def test_tables_of_sessions_have_values_that_are_missing(sessions):
+    from openallen.viewer.answers import Query
+    from openallen.viewer.kinds import Kinds
+    from openallen.visuals import visuals_of
+
+    kinds = Kinds()
+    tables = [v for v in visuals_of(oa.open(sessions["ophys"])) if v.kind == "table"]
+    assert {"trials", "stimulus_presentations"} <= {table.name for table in tables}
+    from openallen.viewer.ordering import is_missing
+
+    pandas = pytest.importorskip("pandas")
+    assert is_missing(pandas.NA)
+    for table in tables:
+        answer = kinds["table"].answer(table, "rows.json", Query({}), lambda: False)
+        assert b'"total"' in answer.body or answer.encoding
+
+
 # --- without --------------------------------------------------------------------------------------
 
 

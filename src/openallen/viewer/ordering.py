@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value says nothing: None, an empty text, NaN, NaT."""
-    if value is None or value == "":
+    """Return whether a value says nothing: None, an empty text, NaN, NaT, NA."""
+    if value is None or (isinstance(value, str) and not value):
         return True
     try:
         return bool(value != value)  # noqa: PLR0124 - what is not itself is no value
     except (TypeError, ValueError):
-        return False
+        return type(value).__name__ == "NAType"  # that of pandas, which compares with nothing
 
 
 def is_numeric(values: Iterable[Any]) -> bool:

@@ -171,7 +171,9 @@ def _values(table: Any) -> tuple[list[str], list[list[Any]]]:
 
 
 def _without_missing(row: list[Any]) -> list[Any]:
-    return [None if is_missing(value) and value != "" else _item(value) for value in row]
+    return [
+        None if not isinstance(value, str) and is_missing(value) else _item(value) for value in row
+    ]
 
 
 def _item(value: Any) -> Any:
