@@ -335,6 +335,8 @@ def values_of(parameter: dict[str, Any]) -> st.SearchStrategy[str]:
         return st.sampled_from([*schema["enum"], "nonsense"])
     if schema["type"] == "integer":
         return st.integers(-2, schema.get("maximum", 50) + 2).map(str) | wild
+    if "pattern" in schema:
+        wild = wild.filter(re.compile(schema["pattern"]).search)
     return st.sampled_from(["id", "1", "name"]) | wild
 
 

@@ -24,7 +24,7 @@ from openallen.viewer.items import Item, Items, from_key
 from openallen.viewer.kinds import Kind, Kinds
 from openallen.viewer.lists import Asked, Listings, built, list_page
 from openallen.viewer.openapi import openapi
-from openallen.viewer.pages import Document, Held, home_page
+from openallen.viewer.pages import Document, Held, error_page, home_page
 from openallen.viewer.responses import FAILURES, Responder, response_of, split_json
 from openallen.viewer.security import Token, policy
 from openallen.viewer.work import Work
@@ -92,7 +92,8 @@ def viewer_app(settings: Settings | None = None, options: ViewerOptions | None =
     if chosen.neuroglancer:
         guest = (FILES, origin_of(chosen.neuroglancer))
         routes.append(Files(chosen.places, guest[1]).route())
-    app: App = Starlette(routes=routes, lifespan=lifespan)
+    refusals = {404: viewer.refused, 405: viewer.refused}
+    app: App = Starlette(routes=routes, lifespan=lifespan, exception_handlers=refusals)
     return guarded(app, policy(chosen.allow_hosts, guest))
 
 
@@ -120,6 +121,14 @@ class Viewer:
         self._drawing = threading.Lock()
         self._respond = Responder(token, self._light)
         self.work = Work(settings, self.items, token, self._respond, self.listings.forget)
+
+    async def refused(self, request: Request, error: Exception) -> Response:
+        """Return what tells that there is no such page, or that it takes no such request."""
+        status = getattr(error, "status_code", 404)
+        what = "no such page" if status == 404 else f"{request.method} is not taken here"
+        told = error_page(NotFoundError(what, address=request.url.path[:200]), status)
+        as_json = request.url.path.endswith(".json")
+        return self._respond.shown(request, told, "", as_json=as_json)
 
     def routes(self) -> list[Any]:
         """Return the routes of the app."""

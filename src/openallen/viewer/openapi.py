@@ -12,6 +12,7 @@ from openallen.viewer.jobs import ACTIONS
 __all__ = ["openapi"]
 
 _TEXT: Final = {"type": "string"}
+_ID: Final = {"type": "string", "pattern": "^[^/]+$"}  # one segment of the path
 _WHOLE: Final = {"type": "integer", "minimum": 0}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
 _OBJECTS: Final = {"type": "array", "items": {"type": "object"}}
@@ -60,14 +61,14 @@ def openapi() -> dict[str, Any]:
             "/jobs.json": {
                 "get": _get("Jobs", [], _object({"jobs": {"type": "array", "items": job}}))
             },
-            "/jobs/{id}.json": {"get": _get("One job", [_in("path", "id", _TEXT)], job)},
+            "/jobs/{id}.json": {"get": _get("One job", [_in("path", "id", _ID)], job)},
             "/fetch": {"post": _post("Begin to fetch", job)},
             "/verify": {"post": _post("Begin to verify", job)},
             "/jobs/{id}/{action}": {
                 "post": _post(
                     "Ask something of a job",
                     job,
-                    [_in("path", "id", _TEXT), _in("path", "action", {"enum": list(ACTIONS)})],
+                    [_in("path", "id", _ID), _in("path", "action", {"enum": list(ACTIONS)})],
                     body=False,
                 )
             },
