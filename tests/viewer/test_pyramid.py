@@ -122,9 +122,13 @@ def test_every_pixel_with_a_stretch_or_an_event_has_one(seed, count, px):
     assert len(drawn["t"]) <= px
 
 
+class Owner:
+    """What values belong to."""
+
+
 def test_what_was_used_last_is_kept():
     kept = Kept(100)
-    owner, made = object(), []
+    owner, made = Owner(), []
 
     def make(name):
         made.append(name)
@@ -134,3 +138,7 @@ def test_what_was_used_last_is_kept():
         assert kept.get(owner, name, lambda name=name: make(name), lambda _: 40) == name
     assert made == ["a", "b", "c", "b"]
     assert kept.bytes == 80
+    assert kept.peek(owner, "a") == "a"
+    assert kept.peek(Owner(), "a") is None
+    del owner
+    assert kept.bytes == 0  # values go with what they belong to

@@ -110,7 +110,7 @@ def test_rows_and_frames_can_be_looked_at():
     told = TableKind().fallback(visual, "/v/x/rows/")
     assert (told["rows"], told["links"]) == ([["5"]], ["/item/stack:5"])
     (visual,) = visuals_of(pd.DataFrame({"a": [1]}))
-    assert TableKind().fallback(visual, "")["text"] == "1 rows"
+    assert TableKind().fallback(visual, "")["text"] == "1 row"
 
 
 # --- graphs ---------------------------------------------------------------------------------------
