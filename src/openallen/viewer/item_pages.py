@@ -135,7 +135,8 @@ def _lists(source: type[Source], address: Address) -> list[tuple[str, str]]:
 
 def _views(what: str, item: Item, kinds: Kinds) -> Iterator[dict[str, Any]]:
     empty: dict[str, Any] = {
-        "pictures": [], "columns": [], "numeric": [], "rows": [], "links": [], "text": ""
+        "pictures": [], "columns": [], "numeric": [], "rows": [], "links": [], "text": "",
+        "count": "",
     }  # fmt: skip
     for visual in item.visuals:
         base = data_path(to_key(what), visual.name)

@@ -77,7 +77,7 @@ class Kind(Protocol):
         -------
         dict
             ``pictures``: list of (path below `base`, text); ``columns`` and ``rows``: a table;
-            ``text``: a sentence. Any may be left out.
+            ``text``: a sentence; ``count``: how much there is, in words. Any may be left out.
         """
 
     def thumbnail(self, visual: Any) -> Answer | None:

@@ -142,6 +142,8 @@ class RasterKind:
         # Bins begin where those of all would, so that they stay in place while the window moves.
         begin = visual.from_s + bin_s * math.floor((window.from_s - visual.from_s) / bin_s)
         begin, end = max(begin, visual.from_s), min(window.to_s + bin_s, visual.to_s)
+        if end <= begin:
+            return found
         spikes = visual.spikes()
         cuts = [np.searchsorted(times, (begin, end)) for times in spikes]
         inside = [times[a:b] for times, (a, b) in zip(spikes, cuts, strict=True)]

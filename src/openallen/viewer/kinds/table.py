@@ -111,6 +111,7 @@ class TableKind:
             "rows": [_cells(table, n) for n in here],
             "links": [table.links[n] for n in here],
             "text": more,
+            "count": count_text(total, "row"),
         }
 
     def thumbnail(self, visual: TableVisual) -> Answer | None:
