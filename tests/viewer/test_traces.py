@@ -541,14 +541,14 @@ def test_tables_are_folded_below_and_their_rows_lead_to_their_time(open_page, se
     assert page.locator(".fold[open] h2").inner_text() == "Rewards"
 
 
-def test_masks_in_tables_are_said_in_words(view, stored, sessions):
+def test_arrays_in_tables_are_said_in_words(view, stored, sessions):
     url = view(stored, places=sessions)
-    base = f"{url}/v/{to_key('place/ophys')}/cell_specimen_table/"
-    found = json.loads(get(f"{base}rows.json")[2])
-    column = [c["name"] for c in found["columns"]].index("roi_mask")
-    with oa.open(sessions["ophys"]) as session:
-        mask = session.cell_specimen_table["roi_mask"].iloc[0]
-    assert found["rows"][0][column] == f"64 x 64, {mask.sum()} set"
+    base = f"{url}/v/{to_key('place/ophys')}/trials/"
+    found = json.loads(get(f"{base}rows.json?sort=start_time")[2])
+    column = [c["name"] for c in found["columns"]].index("lick_times")
+    cells = [row[column] for row in found["rows"]]
+    assert cells[0] == "306.252, 306.704, 306.869, … (12 values)"
+    assert cells[3:6] == ["329.565", "335.929, 336.061", ""]
     assert max(len(cell) for row in found["rows"] for cell in row) <= 160
 
 

@@ -84,14 +84,14 @@ function show(root: HTMLElement, graph: Graph): () => void {
 
 function drawn(box: Box, height: number, linked: boolean, near: (on: boolean) => void): SVGElement {
   const parts = [
-    svg('title', {}, box.label),
+    svg('title', {}, `${box.kind} ${box.label}`.trim()),
     svg('rect', { x: box.x, y: box.y, width: box.width, height, rx: 7 }),
     svg('text', { class: 'kind', x: box.x + 12, y: box.y + 17 }, box.kind),
     svg('text', { x: box.x + 12, y: box.y + 34 }, box.short),
   ];
   const own = box.path !== null && box.path === location.pathname;
   const made = linked && box.path
-    ? svg('a', { href: box.path, class: 'node', 'aria-label': `${box.kind} ${box.label}`.trim() }, ...parts)
+    ? svg('a', { href: box.path, class: 'node' }, ...parts)
     : svg('g', { class: 'node' }, ...parts);
   if (own) made.setAttribute('aria-current', 'page');
   for (const [event, on] of [['pointerenter', true], ['pointerleave', false], ['focus', true], ['blur', false]] as const)
