@@ -9,6 +9,7 @@
     oa.plan("stack:313862022")                       what would it take
     oa.fetch("stack:313862022", to="cell")           give me
     oa.open("cell")                                  let me use it
+    oa.view("cell")                                  let me look at it, in a notebook
 
 Every name below loads its room when it is first used; importing costs next to nothing.
 """
@@ -48,6 +49,7 @@ _ROOMS = {
     "read_swc": "openallen.formats.swc",
     "search": "openallen.verbs",
     "show": "openallen.verbs",
+    "view": "openallen.viewer.widget",
 }
 
 __all__ = [
@@ -80,6 +82,7 @@ __all__ = [
     "read_swc",
     "search",
     "show",
+    "view",
 ]
 
 if TYPE_CHECKING:
@@ -98,6 +101,7 @@ if TYPE_CHECKING:
     from openallen.sources.stacks import ImageStack, StackFacts
     from openallen.sources.stacks.source import facts
     from openallen.verbs import fetch, list, open, plan, search, show  # noqa: A004
+    from openallen.viewer.widget import view
 
 
 def __getattr__(name: str) -> Any:

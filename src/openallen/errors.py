@@ -300,6 +300,7 @@ class MissingExtraError(OpenAllenError, ImportError):
 
 
 _EXTRAS: Final = {
+    "anywidget": "widget",
     "dask": "dask",
     "duckdb": "tables",
     "h5py": "nwb",

@@ -269,3 +269,17 @@ def test_what_cannot_be_asked_for(tmp_path, service):
     )
     with pytest.raises(IntegrityError, match="three axes"):
         assert oa.open(tmp_path / "x.zip").energy is None
+
+
+def test_the_card_of_a_grid_has_a_picture_where_it_is_small(tmp_path, monkeypatch):
+    path = tmp_path / "grid_69855739_energy.zip"
+    path.write_bytes(grid())
+    assert '<img src="data:image/png;base64,' in oa.open(path)._repr_html_()
+    monkeypatch.setattr("openallen.sources.atlases.grids._QUICK_BYTES", 10)
+    html = oa.open(path)._repr_html_()
+    assert "<img" not in html
+    assert "69855739" in html
+    cut = tmp_path / "grid_1_energy.zip"
+    cut.write_bytes(packed(energy_mhd=header(), energy_raw=volume().tobytes()[:-4]))
+    monkeypatch.undo()
+    assert "<img" not in oa.open(cut)._repr_html_()

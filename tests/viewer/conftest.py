@@ -69,7 +69,9 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: while it is open, Playwright's event loop runs in this thread, and
+# tests elsewhere that run one of their own could not.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A real browser without a window; skipped where none is installed."""
     if CHROMIUM is None:

@@ -674,7 +674,7 @@ def test_a_damaged_chunk_is_an_error_of_ours(view, tmp_path):
     body[10:40] = b"\xff" * 30
     shard.write_bytes(bytes(body))
     status, _, answer = get(f"{base}tile/0/{key}/0/0_0.jpg")
-    assert status == 500
+    assert status == 422
     assert b"damaged" in answer
     assert b"Traceback" not in answer
 

@@ -53,11 +53,22 @@ export function cssColour(of: Element, property: string): [number, number, numbe
   return [(parts[0] ?? 0) / 255, (parts[1] ?? 0) / 255, (parts[2] ?? 0) / 255];
 }
 
+const repaints = new Set<() => void>();
+
 /** Call `then` when the page turns light or dark; returns what ends it. */
 export function onScheme(then: () => void): () => void {
   const query = matchMedia('(prefers-color-scheme: light)');
   query.addEventListener('change', then);
-  return () => query.removeEventListener('change', then);
+  repaints.add(then);
+  return () => {
+    query.removeEventListener('change', then);
+    repaints.delete(then);
+  };
+}
+
+/** A notebook has turned light or dark, which no media query tells. */
+export function schemeChanged(): void {
+  for (const then of repaints) then();
 }
 
 /** Make a canvas as many device pixels as it covers; true if that changed it (and cleared it). */

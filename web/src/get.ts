@@ -35,6 +35,24 @@ export function over(base: string): Get {
   };
 }
 
+export const token = (): string => document.querySelector<HTMLMetaElement>('meta[name="openallen-token"]')?.content ?? '';
+
+/** Ask the server of this page to do something; rejects with what it says is wrong. */
+export async function post<T>(path: string, what: object): Promise<T> {
+  const answer = await fetch(path, {
+    method: 'POST',
+    credentials: 'same-origin',
+    headers: { 'content-type': 'application/json', 'x-openallen-token': token() },
+    body: JSON.stringify(what),
+  });
+  const told = (await answer.json()) as T & { error?: { what: string; why: string } };
+  if (told.error) throw new Error([told.error.what, told.error.why].filter(Boolean).join(': '));
+  return told;
+}
+
+/** Listen to what the server of this page tells while it happens. */
+export const listen = (path: string): EventSource => new EventSource(path);
+
 /** Whether an error only says that nobody wants the answer any more. */
 export const aborted = (error: unknown): boolean => error instanceof DOMException && error.name === 'AbortError';
 

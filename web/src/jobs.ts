@@ -1,6 +1,6 @@
 /** What is being fetched and verified: live, with buttons that ask for more without leaving the page. */
 import { el, grouped } from './dom.js';
-import { reason, type Get } from './get.js';
+import { listen, post, reason, token, type Get } from './get.js';
 import type { State, View } from './state.js';
 
 interface Problem {
@@ -33,21 +33,6 @@ const LOOK_MS = 5000;
 // A screen reader is told of a quarter of the files, not of each.
 const QUARTERS = 4;
 
-const token = (): string => document.querySelector<HTMLMetaElement>('meta[name="openallen-token"]')?.content ?? '';
-
-/** Ask the server to do something; rejects with what it says is wrong. */
-async function post(path: string, what: object): Promise<Job> {
-  const answer = await fetch(path, {
-    method: 'POST',
-    credentials: 'same-origin',
-    headers: { 'content-type': 'application/json', 'x-openallen-token': token() },
-    body: JSON.stringify(what),
-  });
-  const told = (await answer.json()) as Job & { error?: { what: string; why: string } };
-  if (told.error) throw new Error([told.error.what, told.error.why].filter(Boolean).join(': '));
-  return told;
-}
-
 export function bytesText(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
   let n = bytes;
@@ -70,7 +55,7 @@ export function mount(root: HTMLElement, get: Get, _state: State): View {
       events = null;
     }
     if (events || !list.busy) return;
-    const now = (events = new EventSource('/events'));
+    const now = (events = listen('/events'));
     now.addEventListener('job', (event) => list.show(JSON.parse((event as MessageEvent<string>).data) as Job));
     now.addEventListener('error', () => root.toggleAttribute('data-lost', now.readyState !== EventSource.OPEN));
     now.addEventListener('open', () => root.removeAttribute('data-lost'));
@@ -134,7 +119,7 @@ class List {
     event.preventDefault();
     const { token: _, back: __, ...values } = Object.fromEntries(new FormData(form)) as Record<string, string>;
     form.querySelector('.wrong')?.remove();
-    post(form.action, values)
+    post<Job>(form.action, values)
       .then((job) => {
         this.show(job);
         this.#item(job.id)?.scrollIntoView({ block: 'nearest' });
@@ -211,7 +196,7 @@ class List {
       text: action === 'confirm' ? 'fetch it' : action,
       onclick: () => {
         button.disabled = true;
-        post(`/jobs/${job.id}/${action}`, {})
+        post<Job>(`/jobs/${job.id}/${action}`, {})
           .then((now) => this.show(now))
           .catch((error: unknown) => {
             button.disabled = false;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -111,6 +112,8 @@ def serve_viewer(
     in_browser: bool = False,
     read_only: bool = False,
     hosts: tuple[str, ...] = (),
+    neuroglancer: str = "",
+    links: Callable[[str], dict[str, str]] | None = None,
 ) -> int:
     """Serve the web view until Ctrl-C or SIGTERM.
 
@@ -126,18 +129,24 @@ def serve_viewer(
         Folders and files that may be looked at beside the store, by name.
     in_browser
         Whether to open the page.
-    read_only, hosts
+    read_only, hosts, neuroglancer
         As for `openallen.viewer.ViewerOptions`.
+    links
+        Returns what else to print, by name: URLs of other viewers, from the one of the server.
     """
     from openallen.serving import serve
     from openallen.viewer import ViewerOptions, viewer_app
 
-    options = ViewerOptions(places=places or {}, read_only=read_only, allow_hosts=hosts)
+    options = ViewerOptions(
+        places=places or {}, read_only=read_only, allow_hosts=hosts, neuroglancer=neuroglancer
+    )
     app = viewer_app(call.settings, options)
 
     def ready(url: str) -> None:
         page = f"{url}{path}"
-        call.out.document({"url": page}, page, ids=(page,))
+        more = links(url) if links is not None else {}
+        text = "\n".join([page, *(f"{name}: {link}" for name, link in more.items())])
+        call.out.document({"url": page, **more}, text, ids=(page, *more.values()))
         call.out.say("  stop it with Ctrl-C")
         if in_browser and not webbrowser.open(page):
             call.out.warn("no web browser found")

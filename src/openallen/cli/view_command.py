@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import webbrowser
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,10 @@ EXAMPLES = (
         " --links",
         "links to its neuroglancer states",
     ),
+    (
+        "openallen view cell/313862022.ome.zarr --neuroglancer public",
+        "let neuroglancer on the web read a store on this machine",
+    ),
 )
 
 
@@ -47,22 +52,40 @@ EXAMPLES = (
 @click.option(
     "--links", is_flag=True, help="Only print links to web viewers (neuroglancer), and end."
 )
+@click.option(
+    "--neuroglancer",
+    metavar="public|URL",
+    help="Let this neuroglancer read FOLDER, an OME-Zarr store, while it is served; print the link "
+    "that opens it there.",
+)
 @common
 def command(
-    call: Call, what: str, in_browser: bool, port: int, read_only: bool, links: bool
+    call: Call,
+    what: str,
+    in_browser: bool,
+    port: int,
+    read_only: bool,
+    links: bool,
+    neuroglancer: str | None,
 ) -> int:
     """Serve a page of ADDRESS or FOLDER on 127.0.0.1, until Ctrl-C.
 
     With --links, print links to web viewers of an image instead. Neuroglancer states published with
     the data are listed first. Without any, one is generated for each image, for the public viewer.
+
+    With --neuroglancer, the site of that viewer may read the files of FOLDER, and nothing else,
+    until Ctrl-C.
     """
     if links:
         return _links(call, what, in_browser=in_browser)
+    from openallen.viewer.files import neuroglancer_link, viewer_url
     from openallen.viewer.items import Items
     from openallen.viewer.links import item_path
 
     where = verbs.address_of(what)
     if where is not None:
+        if neuroglancer is not None:
+            raise UsageError("--neuroglancer goes with a folder", address=what, hint="--links")
         Items(call.settings).facts(str(where))  # no page of what there is not
         return serve_viewer(
             call, port=port, path=item_path(str(where)), in_browser=in_browser, read_only=read_only
@@ -71,6 +94,13 @@ def command(
     if folder is None:
         raise UsageError("neither an address nor a file or folder", address=what)
     name = re.sub(r"[^\w.-]+", "-", folder.resolve().name) or "folder"
+    viewer = "" if neuroglancer is None else viewer_url(neuroglancer)
+    if viewer:
+        neuroglancer_link(folder, name, "", viewer)  # said before anything is served
+
+    def more(url: str) -> dict[str, str]:
+        return {"neuroglancer": neuroglancer_link(folder, name, url, viewer)} if viewer else {}
+
     return serve_viewer(
         call,
         port=port,
@@ -78,10 +108,19 @@ def command(
         places={name: Path(folder)},
         in_browser=in_browser,
         read_only=read_only,
+        neuroglancer=viewer,
+        links=more,
     )
 
 
 def _links(call: Call, what: str, *, in_browser: bool) -> int:
+    if verbs.address_of(what) is None and existing(what) is not None:
+        raise UsageError(
+            "a folder on this machine has no links",
+            address=what,
+            why="a viewer on the web can read it only while it is served",
+            hint=f"openallen view {shlex.quote(what)} --neuroglancer public",
+        )
     found = verbs.views(what, settings=call.settings)
     document = {"address": what, "views": [asdict(view) for view in found]}
     call.out.document(document, "\n".join(map(_text, found)), ids=[view.url for view in found])

@@ -38,12 +38,15 @@ class Policy:
         Names of this server beside those of loopback: of a proxy in front of it.
     exact_port
         Whether the port in Host and Origin must be the one the request came to.
+    guest
+        A path and the origin of another site, which may read what is below that path.
     """
 
     content: str = "default-src 'none'; sandbox"
     headers: tuple[tuple[str, str], ...] = ()
     hosts: tuple[str, ...] = ()
     exact_port: bool = False
+    guest: tuple[str, str] | None = None
 
     def lines(self) -> list[tuple[bytes, bytes]]:
         """Return the headers of every answer."""
@@ -70,6 +73,21 @@ class Policy:
         if found is None:
             return False
         return not self.exact_port or port is None or found[2] == f":{port}"
+
+    def welcome(self, method: str, path: str, origins: list[bytes]) -> bool:
+        """Return whether a request comes from the guest, and asks for no more than it may read.
+
+        Parameters
+        ----------
+        method, path
+            What is asked for.
+        origins
+            The values of the header Origin.
+        """
+        if self.guest is None or method not in {"GET", "HEAD", "OPTIONS"}:
+            return False
+        below, origin = self.guest
+        return path.startswith(below) and origins == [origin.encode()]
 
 
 def guarded(app: App, policy: Policy = Policy()) -> App:
@@ -106,11 +124,13 @@ def _refused(scope: Scope, policy: Policy) -> tuple[int, str] | None:
     host = [value.decode("latin-1") for value in given.get(b"host", [])]
     if len(host) != 1 or not policy.own(host[0], port):
         return 421, "this server answers to 127.0.0.1 and localhost only"
-    for origin in given.get(b"origin", []):
+    origins = given.get(b"origin", [])
+    welcome = policy.welcome(scope["method"], scope["path"], origins)
+    for origin in () if welcome else origins:
         protocol, _, rest = origin.decode("latin-1").partition("://")
         if protocol not in {"http", "https"} or not policy.own(rest, port):
             return 403, "requests of other sites are not answered"
-    if b"cross-site" in given.get(b"sec-fetch-site", []):
+    if b"cross-site" in given.get(b"sec-fetch-site", []) and not welcome:
         return 403, "requests of other sites are not answered"
     query = scope.get("query_string", b"").decode("latin-1")
     if _TOO_LONG.search(f"{scope['path']} {unquote_plus(query)}"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import NotFoundError, UsageError, requiring
@@ -131,15 +130,6 @@ def lazy_variable(dims: tuple[str, ...], tree: Tree, path: str, scale: float = 1
 
 def thumbnail(image: np.ndarray[Any, Any]) -> str:
     """Return a small gray picture of an image as a ``data:`` URI, its brightest percent cut off."""
-    import numpy as np
+    from openallen.formats.thumbnails import gray_thumbnail
 
-    from openallen.formats.png import gray_png
-
-    if not image.size:
-        return ""
-    step = max(1, -(-max(image.shape) // _SIDE_PX))
-    small = image[::step, ::step].astype("float64")
-    low, high = np.nanpercentile(small, [1, 99])
-    scaled = np.clip((small - low) / max(high - low, 1e-12), 0, 1) * 255
-    rows = [row.tobytes() for row in np.nan_to_num(scaled).astype(np.uint8)]
-    return "data:image/png;base64," + base64.b64encode(gray_png(rows)).decode("ascii")
+    return gray_thumbnail(image, _SIDE_PX)

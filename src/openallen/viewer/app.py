@@ -17,6 +17,7 @@ from openallen.serving import App, Gate, guarded
 from openallen.settings import Settings
 from openallen.viewer.answers import Answer, Query, json_answer
 from openallen.viewer.assets import assets
+from openallen.viewer.files import FILES, Files, origin_of
 from openallen.viewer.icons import NO_PICTURE, icon
 from openallen.viewer.item_pages import Around, compare_page, item_page
 from openallen.viewer.items import Item, Items, from_key
@@ -51,11 +52,14 @@ class ViewerOptions:
         Whether nothing may be fetched or removed from a page.
     allow_hosts
         Names of a proxy in front of it.
+    neuroglancer
+        URL of a neuroglancer that may read the files of `places`; empty for none.
     """
 
     places: Mapping[str, Path] = field(default_factory=dict)
     read_only: bool = False
     allow_hosts: tuple[str, ...] = ()
+    neuroglancer: str = ""
 
 
 def viewer_app(settings: Settings | None = None, options: ViewerOptions | None = None) -> App:
@@ -84,8 +88,12 @@ def viewer_app(settings: Settings | None = None, options: ViewerOptions | None =
         yield
         await asyncio.to_thread(viewer.work.close)
 
-    app: App = Starlette(routes=viewer.routes(), lifespan=lifespan)
-    return guarded(app, policy(chosen.allow_hosts))
+    routes, guest = viewer.routes(), None
+    if chosen.neuroglancer:
+        guest = (FILES, origin_of(chosen.neuroglancer))
+        routes.append(Files(chosen.places, guest[1]).route())
+    app: App = Starlette(routes=routes, lifespan=lifespan)
+    return guarded(app, policy(chosen.allow_hosts, guest))
 
 
 class Viewer:

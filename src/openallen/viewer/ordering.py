@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value says nothing: None, an empty text, NaN, NaT."""
+    """Return whether a value says nothing: None, an empty text, NaN, NaT, NA."""
     if value is None or (isinstance(value, str) and not value):
         return True
     if getattr(value, "ndim", 0):  # an array is a value, whatever is in it
@@ -20,7 +20,7 @@ def is_missing(value: Any) -> bool:
     try:
         return bool(value != value)  # noqa: PLR0124 - what is not itself is no value
     except (TypeError, ValueError):
-        return False
+        return type(value).__name__ == "NAType"  # that of pandas, which compares with nothing
 
 
 def is_numeric(values: Iterable[Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 __all__ = ["FAILURES", "Responder", "response_of", "split_json"]
+
+_LOG = logging.getLogger("openallen.viewer")
 
 FAILURES = (OpenAllenError, BusyError, GoneError)
 """What `Responder.failed` has an answer for."""
@@ -71,6 +74,9 @@ class Responder:
             document = await self._gate.run(request, made)
         except FAILURES as error:
             return self.failed(request, error, as_json=as_json)
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the page and the log say so
+            _LOG.exception("%s could not be made", request.url.path)
+            return self.failed(request, _fault(error), as_json=as_json)
         return self.shown(request, document, path, as_json=as_json)
 
     def shown(self, request: Request, document: Document, path: str, *, as_json: bool) -> Response:
@@ -93,6 +99,12 @@ class Responder:
         if not isinstance(error, OpenAllenError):
             raise error
         return self.shown(request, error_page(error, status_of(error)), "", as_json=as_json)
+
+
+def _fault(error: Exception) -> OpenAllenError:
+    return OpenAllenError(
+        "this page could not be made", why=f"a fault of openallen: {type(error).__name__}: {error}"
+    )
 
 
 def split_json(path: str) -> tuple[str, bool]:

@@ -21,13 +21,15 @@ _CONTENT: Final = (
 )
 
 
-def policy(allow_hosts: tuple[str, ...] = ()) -> Policy:
+def policy(allow_hosts: tuple[str, ...] = (), guest: tuple[str, str] | None = None) -> Policy:
     """Return the policy of the web view: its own scripts, no other site, this port of loopback.
 
     Parameters
     ----------
     allow_hosts
         Names of a proxy in front of it.
+    guest
+        As for `openallen.serving.Policy`.
     """
     return Policy(
         content=_CONTENT,
@@ -40,6 +42,7 @@ def policy(allow_hosts: tuple[str, ...] = ()) -> Policy:
         ),
         hosts=allow_hosts,
         exact_port=True,
+        guest=guest,
     )
 
 

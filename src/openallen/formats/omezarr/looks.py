@@ -18,6 +18,7 @@ from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.formats.chunks import decoding
 from openallen.formats.objects import FolderObjects
 from openallen.formats.omezarr.chunkwise import Chunkwise, chunkwise
+from openallen.formats.thumbnails import gray_thumbnail
 from openallen.visuals import Channel, PlaneKey, StackVisual, Visual
 
 if TYPE_CHECKING:
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 
     from openallen.formats.omezarr.reader import OmeZarr
 
-__all__ = ["visuals_of_image"]
+__all__ = ["picture_of_image", "visuals_of_image"]
 
 _MOST_VALUES: Final = 1 << 27
 """What is read for one answer: a store of a single level can be any size."""
 _MOST_WINDOW: Final = 1 << 23
+_MOST_PICTURE: Final = 1 << 21
 _MOST_PLANES: Final = 100_000
 _TILE_PX: Final = 512
 _RGB: Final = ("red", "green", "blue")
@@ -71,6 +73,33 @@ def visuals_of_image(image: OmeZarr) -> tuple[Visual, ...]:
             far=not planes.here,
         ),
     )
+
+
+def picture_of_image(image: OmeZarr) -> str:
+    """Return the plane in the middle, small, as a ``data:`` URI.
+
+    Parameters
+    ----------
+    image
+        The image.
+
+    Returns
+    -------
+    str
+        Empty where it lies beyond a network, has no small level, or cannot be read.
+    """
+    try:
+        planes = _Planes.of(image)
+        if planes is None or not planes.here:
+            return ""
+        level = planes.levels - 1
+        height, width = (-(-size // 2**level) for size in planes.size)
+        if height * width > _MOST_PICTURE:
+            return ""
+        pixels = planes.region(planes.depth // 2, 0, level, (0, 0, height, width))
+    except OpenAllenError:
+        return ""
+    return gray_thumbnail(pixels.mean(axis=2) if pixels.ndim == 3 else pixels)
 
 
 def _address(own: Any, place: str) -> str:

@@ -98,6 +98,17 @@ class OmeZarr:
         return [self._array(level.path) for level in self.multiscale.levels]
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Size of the largest level along each of `axes`, in pixels.
+
+        Raises
+        ------
+        CorruptError
+            If it does not match the axes.
+        """
+        return self._shape(self.multiscale.levels[0].path)
+
+    @property
     def missing_chunks(self) -> tuple[str, ...]:
         """Missing chunks that were read so far; they read as the fill value."""
         return tuple(sorted(self._hierarchy.chunks.missing))
@@ -270,4 +281,6 @@ class OmeZarr:
         return facts_text("OME-Zarr image", self._facts())
 
     def _repr_html_(self) -> str:
-        return card("OME-Zarr image", self._facts())
+        from openallen.formats.omezarr.looks import picture_of_image
+
+        return card("OME-Zarr image", self._facts(), image=picture_of_image(self))

@@ -42,7 +42,7 @@ def pages(whole: RemoteObjects, bucket: str, path: str = "") -> list[View]:
 def _made(place: RemoteObjects, path: str) -> viewers.View:
     from openallen.formats.omezarr import OmeZarr
 
-    return viewers.image_view(OmeZarr(place).multiscale, path, place.name)
+    return viewers.image_view(OmeZarr(place), path, place.name)
 
 
 def _pages(found: list[viewers.View]) -> list[View]:

@@ -7,22 +7,21 @@ figures in ``visualization_output.json``.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from openallen.formats.kinds import STORE
-from openallen.formats.omezarr.multiscale import Multiscale
+from openallen.formats.omezarr.neuroglancer import VIEWER, state_link, state_of
 from openallen.json_text import load_json
 from openallen.transport.objects import RemoteObjects
 
-__all__ = ["VIEWER", "View", "image_view", "view_of", "views"]
+if TYPE_CHECKING:
+    from openallen.formats.omezarr import OmeZarr
 
-VIEWER: Final = "https://neuroglancer-demo.appspot.com"
-"""The public viewer of neuroglancer; states, and URLs of states, follow ``#!``."""
+__all__ = ["VIEWER", "View", "image_view", "view_of", "views"]
 
 _STATE: Final = re.compile(
     r"(.*neuroglancer.*|process_output|visualization_output)\.json", re.IGNORECASE
@@ -123,27 +122,17 @@ def _links(document: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _links(value, name)
 
 
-def image_view(image: Multiscale, path: str, source: str) -> View:
+def image_view(image: OmeZarr, path: str, source: str) -> View:
     """Return a view of one image.
 
     Parameters
     ----------
     image
-        Metadata of the image.
+        The image.
     path
         Path in the asset.
     source
         Address of the image, ``s3://…`` or ``https://…``.
     """
-    space = [(axis, level) for axis, level in zip(image.axes, image.levels[0].scale, strict=True)]
-    dimensions: Mapping[str, Any] = {
-        axis.name: [scale * 1e-6, "m"] for axis, scale in space if axis.kind == "space"
-    }
     name = path.rpartition("/")[2]
-    state = {
-        "dimensions": dimensions,
-        "layers": [{"type": "image", "name": name, "source": f"zarr://{source}"}],
-        "layout": "4panel",
-    }
-    text = quote(json.dumps(state, separators=(",", ":")), safe="")
-    return View(f"{VIEWER}/#!{text}", path, (name,), made=True)
+    return View(state_link(state_of(image, source, name)), path, (name,), made=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, NotFoundError, UsageError
+from openallen.errors import CorruptError, NotFoundError, OpenAllenError, UsageError
 from openallen.formats.metaimage import parse_header, read_metaimage
+from openallen.formats.thumbnails import gray_thumbnail
 from openallen.formats.zips import Zip
 from openallen.sources.atlases.frames import AXES, label
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, DataSet, Kind
@@ -33,6 +34,8 @@ _OTHERS: Final = re.compile(
     r"(?:structure|annotation|average_template|ara_nissl)_\d+\.nrrd", re.IGNORECASE
 )
 """Masks, annotations and templates, as the service calls them."""
+_QUICK_BYTES: Final = 4 << 20
+"""What is read for a small picture."""
 
 
 def grid_name(data_set_id: int, kinds: str, resolution_um: int | None = None) -> str:
@@ -140,7 +143,17 @@ class _Grid:
         return facts_text(self._title, self._facts())
 
     def _repr_html_(self) -> str:
-        return card(self._title, self._facts())
+        return card(self._title, self._facts(), image=self._picture())
+
+    def _picture(self) -> str:
+        """Return the coronal slice in the middle, small; empty where reading it takes long."""
+        try:
+            if sum(path.stat().st_size for path in self.files) > _QUICK_BYTES or not self.kinds:
+                return ""
+            values = self.volume(self.kinds[0]).to_numpy()
+        except (OpenAllenError, OSError):
+            return ""
+        return gray_thumbnail(values[values.shape[0] // 2])
 
 
 def _missing(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

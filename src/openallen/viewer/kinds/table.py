@@ -175,7 +175,7 @@ def _values(table: Any, most: int | None) -> tuple[list[str], list[list[Any]], i
 
 def _without_missing(row: Sequence[Any]) -> list[Any]:
     plain = map(_item, row)
-    return [None if is_missing(value) and value != "" else value for value in plain]
+    return [None if not isinstance(v, str) and is_missing(v) else v for v in plain]
 
 
 def _item(value: Any) -> Any:
