@@ -29,19 +29,23 @@ PAGES = {
     "remove": f"/remove?address={STACK}",
     "jobs": "/jobs",
     "error": "/item/nonsense",
+    "traces with cells": "/place/ophys",
+    "spikes": "/place/ecephys",
+    "recording of a field potential": "/place/lfp",
+    "a table below traces": "/place/behavior?trials.sort=start_time",
 }
 
 
 @pytest.fixture(scope="module")
-def url(stored: Path, published: Any) -> Iterator[str]:
+def url(stored: Path, published: Any, sessions: dict[str, Path]) -> Iterator[str]:
     """A view with jobs that are done and that failed."""
     from openallen.serving import serving
     from openallen.settings import Settings
-    from openallen.viewer import viewer_app
+    from openallen.viewer import ViewerOptions, viewer_app
 
     publish_assets(published.endpoint)
     settings = Settings.load(store=stored, source="sample", s3_endpoint=published.endpoint)
-    with serving(viewer_app(settings), lifespan=True) as found:
+    with serving(viewer_app(settings, ViewerOptions(places=sessions)), lifespan=True) as found:
         ask(f"{found}/list/asset")
         ask(f"{found}/list/release:visual-behavior-ophys/ophys_experiment_table")
         for address in (STACK, "grid:1"):
@@ -55,8 +59,11 @@ def opened(chromium: Any, url: str, path: str, **look: Any) -> Any:
     page = chromium.new_context(**look).new_page()
     page.goto(url + path, wait_until="load")
     for view in page.locator("section.visual").all():
-        if view.get_attribute("data-kind") in {"table", "graph"}:
+        folded = view.evaluate("view => !!view.closest('details:not([open])')")
+        if view.get_attribute("data-kind") in {"table", "graph"} and not folded:
             view.and_(page.locator("[data-live]")).wait_for()
+    for live in page.locator("section.visual:is([data-kind=traces], [data-kind=raster])").all():
+        live.locator("[data-query]").wait_for()
     page.wait_for_timeout(300)
     return page
 

@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openallen.errors import CorruptError
+from openallen.viewer.answers import Query
 from openallen.viewer.culled import Stretches, points_drawn, stretches_drawn
 from openallen.viewer.kept import Kept
+from openallen.viewer.kinds import Kinds
 from openallen.viewer.pyramid import pyramid
+from openallen.visuals import RasterVisual, TableVisual
 
 
 def binned(times, values, from_s, to_s, px):
@@ -122,9 +125,29 @@ def test_every_pixel_with_a_stretch_or_an_event_has_one(seed, count, px):
     assert len(drawn["t"]) <= px
 
 
+class Owner:
+    """What values belong to."""
+
+
+def test_all_kinds_of_views_share_one_bound():
+    kinds = Kinds()
+    visual = TableVisual(name="rows", title="Rows", table=lambda: [{"id": 1}, {"id": 2}])
+    for path in ("rows.json", "rows.json"):
+        kinds["table"].answer(visual, path, Query(), bool)
+    held = kinds.kept.bytes
+    raster = RasterVisual(
+        name="raster", title="Spikes", from_s=0.0, to_s=1.0,
+        units=lambda: [{"id": 1}], spikes=lambda: [np.array([0.5])],
+    )  # fmt: skip
+    kinds["raster"].answer(raster, "view.bin", Query(), bool)
+    assert 0 < held < kinds.kept.bytes
+    del visual, raster
+    assert kinds.kept.bytes == 0
+
+
 def test_what_was_used_last_is_kept():
     kept = Kept(100)
-    owner, made = object(), []
+    owner, made = Owner(), []
 
     def make(name):
         made.append(name)
@@ -134,3 +157,7 @@ def test_what_was_used_last_is_kept():
         assert kept.get(owner, name, lambda name=name: make(name), lambda _: 40) == name
     assert made == ["a", "b", "c", "b"]
     assert kept.bytes == 80
+    assert kept.peek(owner, "a") == "a"
+    assert kept.peek(Owner(), "a") is None
+    del owner
+    assert kept.bytes == 0  # values go with what they belong to

@@ -7,7 +7,6 @@ import struct
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +20,6 @@ from openallen.viewer.counts import counts_of, load_counts, save_counts
 from openallen.viewer.items import to_key
 from openallen.viewer.kinds import Kinds
 from openallen.visuals import RasterVisual, visuals_of
-
-STATIC = Path(oa.__file__).parent / "viewer" / "static"
 
 
 def get(url: str):
@@ -271,6 +268,37 @@ def test_units_without_spikes_and_no_units():
     assert kind.answer(silent, "picture.png", Query(), lambda: False).body.startswith(b"\x89PNG")
 
 
+def test_long_recordings_are_fine_from_close():
+    rng = np.random.default_rng(1)
+    spikes = [np.sort(rng.uniform(0, 200_000, 40_000)) for _ in range(20)]
+    long = RasterVisual(
+        name="raster", title="Spikes", from_s=0.0, to_s=200_000.0,
+        units=lambda: [{"id": n} for n in range(20)], spikes=lambda: spikes,
+    )  # fmt: skip
+    kind = Kinds()["raster"]
+    assert kind.counts(long).bin_s > 0.05
+    assert kind.counts(long).bytes < 128_000_000
+    found = counts_in(long, kind, {"from": "5000.02", "to": "5040.02", "px": "1000"})
+    head, values = found
+    assert head["bin_s"] == 0.05
+    assert head["from_s"] == pytest.approx(5000.0)
+    edges = head["from_s"] + 0.05 * np.arange(head["bins"] + 1)
+    for row, times in enumerate(spikes):
+        assert np.array_equal(values[row], np.histogram(times, edges)[0])
+    away, _ = counts_in(long, kind, {"from": "1e6", "to": "1000001", "px": "1000"})
+    assert away["bins"] == 0
+
+
+def counts_in(visual, kind, query):
+    """Return what view.bin says, and its counts."""
+    answer = kind.answer(visual, "view.bin", Query(query), lambda: False)
+    body = gzip.decompress(answer.body) if answer.encoding else answer.body
+    (length,) = struct.unpack("<I", body[:4])
+    head = json.loads(body[4 : 4 + length])
+    values = np.frombuffer(body[4 + length :], np.uint8).reshape(head["units"], head["bins"])
+    return head, values
+
+
 def test_a_sorting_is_a_raster():
     from openallen.sources.recordings.sorting import Sorting, Train
 
@@ -290,9 +318,6 @@ def test_a_sorting_is_a_raster():
 @pytest.fixture
 def opened(view, stored, sessions, page):
     """Open the page of a Neuropixels session: ``opened(query)``."""
-    if not (STATIC / "table.js").exists():  # a kind of view whose script is not there yet
-        empty = "export const mount=()=>({destroy(){}})"
-        page.route("**/table.js", lambda r: r.fulfill(content_type="text/javascript", body=empty))
     url = view(stored, places=sessions)
 
     def go(query=""):

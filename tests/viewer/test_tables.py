@@ -104,13 +104,40 @@ def test_a_frame_with_an_index_and_types_of_numpy():
     assert found["rows"] == [["7", "1.5", "2020-01-02 00:00:00"], ["8", "", ""]]
 
 
+def test_many_values_in_a_cell_are_said_in_words():
+    mask = np.zeros((4, 5), bool)
+    mask[1:3] = True
+    frame = pd.DataFrame(
+        {
+            "mask": pd.Series([mask, None], dtype=object),
+            "trace": pd.Series([np.arange(5000) / 2, np.array([1.5])], dtype=object),
+            "image": pd.Series([np.ones((2, 3)), np.empty(0)], dtype=object),
+            "names": pd.Series([["a"] * 9, ["b", "c"]], dtype=object),
+            "text": ["word " * 90, "word"],
+        }
+    )
+    first, second = rows_of(frame, sort="trace")["rows"]
+    assert first[:4] == [
+        "4 x 5, 10 set",
+        "0, 0.5, 1, … (5,000 values)",
+        "2 x 3 values",
+        "a, a, a, … (9 values)",
+    ]
+    assert first[4].endswith("…")
+    assert len(first[4]) == 160
+    assert second == ["", "1.5", "", "b, c", "word"]
+    assert rows_of(frame, q="word " * 3)["total"] == 2
+    (visual,) = visuals_of(frame)
+    assert TableKind().fallback(visual, "")["rows"] == [first, second]
+
+
 def test_rows_and_frames_can_be_looked_at():
     rows = Rows([{"id": 5}], noun="cell", address=lambda row: f"stack:{row['id']}")
     (visual,) = visuals_of(rows)
     told = TableKind().fallback(visual, "/v/x/rows/")
     assert (told["rows"], told["links"]) == ([["5"]], ["/item/stack:5"])
     (visual,) = visuals_of(pd.DataFrame({"a": [1]}))
-    assert TableKind().fallback(visual, "")["text"] == "1 rows"
+    assert TableKind().fallback(visual, "")["text"] == "1 row"
 
 
 # --- graphs ---------------------------------------------------------------------------------------

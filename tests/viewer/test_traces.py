@@ -16,8 +16,6 @@ from openallen.formats.svg import inspect_svg
 from openallen.viewer.items import to_key
 from openallen.visuals import visuals_of
 
-STATIC = Path(oa.__file__).parent / "viewer" / "static"
-
 
 def get(url: str):
     """Return status, media type and body."""
@@ -41,9 +39,6 @@ def served(view, stored, sessions):
 @pytest.fixture
 def open_page(view, stored, page):
     """Open the page of a file: ``open_page(path, query)``."""
-    if not (STATIC / "table.js").exists():  # a kind of view whose script is not there yet
-        empty = "export const mount=()=>({destroy(){}})"
-        page.route("**/table.js", lambda r: r.fulfill(content_type="text/javascript", body=empty))
 
     def go(path, query=""):
         url = view(stored, places={"it": path})
@@ -520,6 +515,41 @@ def test_a_trial_leads_to_its_time(open_page, sessions):
         trial = session.trials.iloc[3]
     assert float(query["from"]) < trial["start_time"] < trial["stop_time"] < float(query["to"])
     assert page.locator(".spans tr.seen").count() >= 1
+
+
+def test_tables_are_folded_below_and_their_rows_lead_to_their_time(open_page, sessions):
+    page = open_page(sessions["ophys"])
+    folds = page.locator("details.fold")
+    titles = ["Cells", "Trials", "Stimulus presentations", "Rewards"]
+    assert folds.locator("h2").all_inner_texts() == titles
+    assert folds.nth(2).locator("summary .dim").inner_text() == "372 rows"
+    assert page.locator(".fold[open]").count() == 0
+    assert page.locator(".fold [data-live]").count() == 0
+    folds.nth(1).locator("summary").click()
+    folds.nth(1).locator(".rows tbody tr").nth(3).get_by_role("button").first.click()
+    until(page, "location.search.includes('from=')")
+    query = dict(part.split("=") for part in shown(page)["url"].split("&"))
+    with oa.open(sessions["ophys"]) as session:
+        trial = session.trials.iloc[3]
+    assert float(query["from"]) < trial["start_time"] < trial["stop_time"] < float(query["to"])
+    # A link to a table that is sorted opens it.
+    folds.nth(3).locator("summary").click()
+    folds.nth(3).locator("th button").first.click()
+    until(page, "location.search.includes('rewards.sort=')")
+    page.reload(wait_until="networkidle")
+    until(page, "document.querySelectorAll('.fold[open] [data-live]').length === 1")
+    assert page.locator(".fold[open] h2").inner_text() == "Rewards"
+
+
+def test_arrays_in_tables_are_said_in_words(view, stored, sessions):
+    url = view(stored, places=sessions)
+    base = f"{url}/v/{to_key('place/ophys')}/trials/"
+    found = json.loads(get(f"{base}rows.json?sort=start_time")[2])
+    column = [c["name"] for c in found["columns"]].index("lick_times")
+    cells = [row[column] for row in found["rows"]]
+    assert cells[0] == "306.252, 306.704, 306.869, … (12 values)"
+    assert cells[3:6] == ["329.565", "335.929, 336.061", ""]
+    assert max(len(cell) for row in found["rows"] for cell in row) <= 160
 
 
 def test_hostile_states_are_harmless(open_page, sessions):

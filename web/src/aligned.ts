@@ -28,7 +28,7 @@ const HEIGHT_PX = 230;
 const START: readonly [number, number] = [1, 2];
 
 export class Aligned {
-  readonly element = el('section', { class: 'aligned', 'aria-label': 'Responses to events' });
+  readonly element = el('section', { class: 'aligned' });
   readonly #get: Get;
   readonly #state: State;
   readonly #place = el('div', { class: 'chart' });

@@ -266,10 +266,12 @@ function near(data: TrackData | undefined, time: number): number | null {
   return least === undefined || least === null || most === undefined || most === null ? null : (least + most) / 2;
 }
 
+const LONGEST = 15;
+
 /** What fits beside a chart: the end of a path says more than its beginning. */
 const brief = (title: string): string => {
-  const text = title.split('/').at(-1) ?? title;
-  return text.length > 15 ? `${text.slice(0, 14)}…` : text;
+  const text = title.length > LONGEST ? title.split('/').at(-1) ?? title : title;
+  return text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text;
 };
 
 /** A title with its unit, where both fit. */

@@ -20,13 +20,24 @@ async function bringAlive(root: HTMLElement, name: string, base: string, state: 
   }
 }
 
+/** Call `then` once what is folded around `root` is open: now where nothing is. */
+function whenSeen(root: HTMLElement, prefix: string, then: () => void): void {
+  const fold = root.closest<HTMLDetailsElement>('details.fold');
+  if (!fold) return then();
+  // What the address says of a view that is folded is why somebody comes.
+  if (prefix && [...new URLSearchParams(location.search).keys()].some((name) => name.startsWith(prefix))) fold.open = true;
+  if (fold.open) return then();
+  fold.addEventListener('toggle', then, { once: true });
+}
+
 const visuals = [...document.querySelectorAll<HTMLElement>('section.visual[data-kind]')];
 for (const root of visuals) {
   const { kind = '', base = '/' } = root.dataset;
   // Where a page has several of a kind, each has its own names in the address.
   const several = visuals.filter((other) => other.dataset['kind'] === kind).length > 1;
   const own = base.split('/').filter(Boolean).at(-1) ?? '';
-  void bringAlive(root, kind, base, urlState(several ? `${own}.` : ''));
+  const prefix = several || root.closest('details.fold') ? `${own}.` : '';
+  whenSeen(root, prefix, () => void bringAlive(root, kind, base, urlState(prefix)));
 }
 for (const root of document.querySelectorAll<HTMLElement>('[data-module]'))
   void bringAlive(root, root.dataset['module'] ?? '', root.dataset['base'] ?? '/', urlState());

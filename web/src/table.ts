@@ -1,4 +1,5 @@
 /** A table: sorted, filtered and turned over on the server, so that a million rows cost what fifty do. */
+import { busOf, type Bus } from './bus.js';
 import { el, grouped, stage } from './dom.js';
 import { aborted, reason, type Get } from './get.js';
 import type { State, View } from './state.js';
@@ -23,6 +24,10 @@ const PAGE = 50;
 const TYPED_MS = 200;
 // So few rows need neither a search nor pages.
 const FEW = 8;
+const TIMES = '[data-kind="traces"], [data-kind="raster"]';
+const STARTS = ['start_time', 'timestamps'];
+const STOPS = ['stop_time', 'end_time'];
+const AROUND_S = 1;
 const SIGNS: Record<string, string> = { '<': '__lt', '<=': '__le', '>': '__gt', '>=': '__ge', '!=': '__ne', '=': '' };
 
 /** What is typed into the filter of a column, as filters of the server: `>5`, `2..7`, `=Vip`, part of a text. */
@@ -43,6 +48,8 @@ export function mount(root: HTMLElement, get: Get, state: State): View {
 }
 
 class Table {
+  readonly #root: HTMLElement;
+  readonly #bus: Bus;
   readonly #get: Get;
   readonly #state: State;
   readonly #leave: () => void;
@@ -60,6 +67,8 @@ class Table {
   #timer = 0;
 
   constructor(root: HTMLElement, get: Get, state: State) {
+    this.#root = root;
+    this.#bus = busOf(root);
     this.#get = get;
     this.#state = state;
     // Beside a page of ours, addresses are pages; in a notebook they are not.
@@ -158,12 +167,34 @@ class Table {
   }
 
   #row(cells: string[], link: string | null): HTMLElement {
+    const time = this.#time(cells);
     return el('tr', {}, ...cells.map((text, n) => {
       const cell = el('td', { class: this.#columns[n]?.numeric ? 'number' : '' });
       if (n === 0 && link && this.#linked) cell.append(el('a', { href: link, text: text || '(no name)' }));
+      else if (time && STARTS.includes(this.#columns[n]?.name ?? ''))
+        cell.append(el('button', { type: 'button', class: 'link', text, title: 'Show this time above', 'aria-label': `Show the time ${text} s`, onclick: time }));
       else cell.textContent = text;
       return cell;
     }));
+  }
+
+  /** What shows the time of a row, where a view beside this one has an axis of time. */
+  #time(cells: string[]): (() => void) | null {
+    const near = this.#root.closest('[data-bus]') ?? this.#root.ownerDocument;
+    const view = near.querySelector(TIMES);
+    const value = (names: readonly string[]): number => {
+      const text = cells[this.#columns.findIndex(({ name, numeric }) => numeric && names.includes(name))];
+      return text ? Number(text) : NaN;
+    };
+    const start = value(STARTS);
+    if (!view || !Number.isFinite(start)) return null;
+    return () => {
+      const stop = value(STOPS);
+      const length = stop > start ? stop - start : 0;
+      const around = Math.max(AROUND_S, length / 2);
+      this.#bus.emit('span', { from_s: start - around, to_s: start + length + around });
+      view.scrollIntoView({ block: 'nearest' });
+    };
   }
 
   #typed(name: string, value: string): void {

@@ -147,7 +147,7 @@ class Traces {
   #menu(group: string, tracks: readonly TrackMeta[]): HTMLElement {
     const list = el('div', { class: 'checks' });
     const menu = el('details', { class: 'pop' }, el('summary', { class: 'button', text: `${grouped(tracks.length)} tracks` }), el('div', { class: 'checks-box' }, list));
-    menu.querySelector('summary')?.setAttribute('aria-label', `Which tracks of ${group}`);
+    menu.querySelector('summary')?.setAttribute('aria-label', `${grouped(tracks.length)} tracks of ${group}`);
     menu.addEventListener('toggle', (event) => {
       event.stopPropagation();
       if (!menu.open) return;

@@ -10,7 +10,7 @@ export interface Doings {
 }
 
 export class UnitTable {
-  readonly element = el('section', { class: 'units', 'aria-label': 'Units' });
+  readonly element = el('div', { class: 'units' });
   readonly #units: Units;
   readonly #does: Doings;
   readonly #head = el('tr');
@@ -21,7 +21,7 @@ export class UnitTable {
   constructor(units: Units, does: Doings) {
     this.#units = units;
     this.#does = does;
-    this.#scroll = el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Units' }, el('table', {}, el('thead', {}, this.#head), this.#body));
+    this.#scroll = el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Units of the picture' }, el('table', {}, el('thead', {}, this.#head), this.#body));
     this.element.append(this.#scroll);
     this.#body.addEventListener('click', (event) => {
       const row = (event.target as HTMLElement).closest('tr');

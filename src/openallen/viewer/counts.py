@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import struct
 import zlib
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Counts", "counts_of", "load_counts", "save_counts"]
+__all__ = ["BIN_S", "Counts", "counts_of", "load_counts", "save_counts"]
 
 _LOG: Final = logging.getLogger("openallen.viewer")
-_BIN_S: Final = 0.05
+BIN_S: Final = 0.05
 _FACTOR: Final = 4
 _LEVELS: Final = 5
-_MOST_CELLS: Final = 400_000_000
+# With all levels about 120 MB; longer recordings have wider bins from afar.
+_MOST_CELLS: Final = 72_000_000
 _MAGIC: Final = b"openallen counts 1\n"
 
 
@@ -95,10 +97,10 @@ def counts_of(spikes: Sequence[NDArray[Any]], from_s: float, to_s: float) -> Cou
     """
     import numpy as np
 
-    bin_s = _BIN_S
+    bin_s = BIN_S
     span = max(to_s - from_s, bin_s)
     while len(spikes) * span / bin_s > _MOST_CELLS:
-        bin_s *= _FACTOR
+        bin_s *= 2
     bins = int(np.floor(span / bin_s)) + 1
     made = np.zeros((len(spikes), bins), np.uint8)
     for row, times in zip(made, spikes, strict=True):
@@ -183,6 +185,8 @@ def load_counts(folder: Path, source: str) -> Counts | None:
         head = json.loads(data[begin : begin + length])
         body = data[begin + length :]
         if head["source"] != source or zlib.crc32(body) != head["crc32"]:
+            return None
+        if math.prod(head["shape"]) > 2 * _MOST_CELLS:
             return None
         finest = np.frombuffer(zlib.decompress(body), np.uint8).reshape(head["shape"])
         return Counts(float(head["from_s"]), float(head["bin_s"]), _levels(finest))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Around", "compare_page", "item_page", "plan_page", "remove_page"]
 
 _SIDE: Final = frozenset({"cell"})
+_TIME: Final = ("traces", "raster")
 _PLACE: Final = "place/"
 
 
@@ -69,7 +70,7 @@ def item_page(
     """
     item = opened if isinstance(opened, Item) else None
     views = list(_views(what, item, kinds)) if item is not None else []
-    main = [view for view in views if view["kind"] not in _SIDE or len(views) == 1]
+    main, folded = _arranged([v for v in views if v["kind"] not in _SIDE or len(views) == 1])
     data = facts.to_dict() | {
         "visuals": [{k: view[k] for k in ("kind", "name", "title", "base")} for view in views]
     }
@@ -83,7 +84,8 @@ def item_page(
         "sections": [s for s in facts.sections if s.text],
         "pictures": _pictures(what, facts) if item is not None else [],
         "main": main,
-        "side": [view for view in views if view not in main],
+        "folded": folded,
+        "side": [view for view in views if view not in main and view not in folded],
         "why": None if isinstance(opened, Item) else opened,
         "here": item is not None,
         "held": [{**row, "size": bytes_text(int(row["size_bytes"]))} for row in around.held],
@@ -107,6 +109,19 @@ def _field(one: Field) -> tuple[str, list[tuple[str, str, str]]]:
     return one.label, [(text, linked(text) or "", outside(text) or "") for text in texts]
 
 
+def _arranged(views: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return views in the order of a page, and those that are folded below them.
+
+    Beside series and spikes, tables are for looking things up: each opens when it is wanted.
+    """
+    times = [view for kind in _TIME for view in views if view["kind"] == kind]
+    if not times:
+        return views, []
+    others = [view for view in views if view not in times]
+    folded = [view for view in others if view["kind"] == "table"]
+    return times + [view for view in others if view not in folded], folded
+
+
 def _pictures(what: str, facts: Facts) -> list[tuple[str, str]]:
     if what.startswith(_PLACE):
         return []
@@ -120,7 +135,8 @@ def _lists(source: type[Source], address: Address) -> list[tuple[str, str]]:
 
 def _views(what: str, item: Item, kinds: Kinds) -> Iterator[dict[str, Any]]:
     empty: dict[str, Any] = {
-        "pictures": [], "columns": [], "numeric": [], "rows": [], "links": [], "text": ""
+        "pictures": [], "columns": [], "numeric": [], "rows": [], "links": [], "text": "",
+        "count": "",
     }  # fmt: skip
     for visual in item.visuals:
         base = data_path(to_key(what), visual.name)

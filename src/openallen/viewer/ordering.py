@@ -15,6 +15,8 @@ def is_missing(value: Any) -> bool:
     """Return whether a value says nothing: None, an empty text, NaN, NaT, NA."""
     if value is None or (isinstance(value, str) and not value):
         return True
+    if getattr(value, "ndim", 0):  # an array is a value, whatever is in it
+        return False
     try:
         return bool(value != value)  # noqa: PLR0124 - what is not itself is no value
     except (TypeError, ValueError):

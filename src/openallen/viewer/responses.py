@@ -74,7 +74,7 @@ class Responder:
             document = await self._gate.run(request, made)
         except FAILURES as error:
             return self.failed(request, error, as_json=as_json)
-        except Exception as error:  # a fault of ours: the page says so, and the log has it
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the page and the log say so
             _LOG.exception("%s could not be made", request.url.path)
             return self.failed(request, _fault(error), as_json=as_json)
         return self.shown(request, document, path, as_json=as_json)

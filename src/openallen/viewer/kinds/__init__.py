@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openallen.errors import NotFoundError
+from openallen.viewer.kept import Kept
 
 if TYPE_CHECKING:
     from openallen.viewer.answers import Answer, Query
@@ -76,7 +77,7 @@ class Kind(Protocol):
         -------
         dict
             ``pictures``: list of (path below `base`, text); ``columns`` and ``rows``: a table;
-            ``text``: a sentence. Any may be left out.
+            ``text``: a sentence; ``count``: how much there is, in words. Any may be left out.
         """
 
     def thumbnail(self, visual: Any) -> Answer | None:
@@ -96,11 +97,17 @@ class Kinds:
     ----------
     cache
         Folder for what takes long to be made again; None for memory only.
+
+    Attributes
+    ----------
+    kept : Kept
+        What all kinds have read, bounded together.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
         self._made: dict[str, Kind] = {}
         self._cache = cache
+        self.kept = Kept()
 
     def __getitem__(self, name: str) -> Kind:
         """Return a kind.
@@ -116,6 +123,7 @@ class Kinds:
                 raise NotFoundError(f"no kind of view '{name}'")
             module, _, found = place.partition(":")
             kind = getattr(import_module(module), found)
-            takes_cache = "cache" in signature(kind).parameters
-            self._made[name] = kind(cache=self._cache) if takes_cache else kind()
+            offered = {"cache": self._cache, "kept": self.kept}
+            takes = signature(kind).parameters
+            self._made[name] = kind(**{k: v for k, v in offered.items() if k in takes})
         return self._made[name]

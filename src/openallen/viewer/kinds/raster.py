@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,10 @@ from openallen.formats.png import gray_png
 from openallen.sources.tables import cell_text
 from openallen.viewer.aligned import counted, events_of
 from openallen.viewer.answers import Answer, Query, json_answer, no_such, packed
-from openallen.viewer.counts import Counts, counts_of, load_counts, save_counts
+from openallen.viewer.counts import BIN_S, Counts, counts_of, load_counts, save_counts
 from openallen.viewer.culled import Stretches, stretches_drawn
 from openallen.viewer.kept import Kept
-from openallen.viewer.kinds.traces import around, event_times, window_of
+from openallen.viewer.kinds.traces import Window, around, event_times, window_of
 from openallen.visuals import IntervalTrack, RasterVisual
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RasterKind"]
 
-_KEPT_BYTES: Final = 192 << 20
 _SAVED_FROM: Final = 500_000
 _MOST_SPIKES: Final = 120_000
 _CLOSE_S: Final = 10.0
@@ -37,8 +37,8 @@ class RasterKind:
 
     heavy = True
 
-    def __init__(self, cache: Path | None = None) -> None:
-        self._kept: Kept = Kept(_KEPT_BYTES)
+    def __init__(self, cache: Path | None = None, kept: Kept | None = None) -> None:
+        self._kept = kept or Kept()
         self._cache = cache
 
     def answer(
@@ -115,7 +115,7 @@ class RasterKind:
         import numpy as np
 
         window = window_of(visual, query)
-        summed, begin, width = self.counts(visual).view(*window)
+        summed, begin, width = self._fine(visual, window).view(*window)
         most = int(summed.max(initial=0))
         scaled = summed if most <= 255 else np.rint(summed * (255 / most))
         head = {
@@ -130,6 +130,24 @@ class RasterKind:
         told = json.dumps(head, separators=(",", ":")).encode()
         body = struct.pack("<I", len(told)) + told + scaled.astype(np.uint8).tobytes()
         return packed(Answer(body=body, media="application/octet-stream"), level=1)
+
+    def _fine(self, visual: RasterVisual, window: Window) -> Counts:
+        """Return counts fine enough for a window: of long recordings, those of it alone."""
+        import numpy as np
+
+        found = self.counts(visual)
+        bin_s = BIN_S
+        if found.bin_s <= max(bin_s, (window.to_s - window.from_s) / window.px):
+            return found
+        # Bins begin where those of all would, so that they stay in place while the window moves.
+        begin = visual.from_s + bin_s * math.floor((window.from_s - visual.from_s) / bin_s)
+        begin, end = max(begin, visual.from_s), min(window.to_s + bin_s, visual.to_s)
+        if end <= begin:
+            return found
+        spikes = visual.spikes()
+        cuts = [np.searchsorted(times, (begin, end)) for times in spikes]
+        inside = [times[a:b] for times, (a, b) in zip(spikes, cuts, strict=True)]
+        return counts_of(inside, begin, end)
 
     def _spikes(self, visual: RasterVisual, query: Query) -> Answer:
         import numpy as np

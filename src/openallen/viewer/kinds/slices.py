@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from openallen.errors import NotFoundError
 from openallen.viewer.answers import Answer, Query, json_answer, no_such, whole
+from openallen.viewer.kept import Kept
 from openallen.viewer.kinds.pictures import label_picture, value_picture
 from openallen.viewer.kinds.volumes import (
     AXES,
@@ -33,7 +34,6 @@ __all__ = ["SlicesKind"]
 
 _MOST_VOXELS: Final = 128_000_000
 """More are not sent as a whole: a browser would need half a gigabyte for them."""
-_KEPT_BYTES: Final = 96_000_000
 _ROWS: Final = 50
 # A small picture of a larger volume would cost a second or more.
 _QUICK_VOXELS: Final = 4_000_000
@@ -49,7 +49,7 @@ class _Kept:
     lock: threading.Lock = field(default_factory=threading.Lock)
     ids: Any = None
     structures: list[Structure] = field(default_factory=list)
-    volumes: dict[str, Packed] = field(default_factory=dict)
+    cut: dict[str, Packed] = field(default_factory=dict)
 
 
 class SlicesKind:
@@ -59,11 +59,14 @@ class SlicesKind:
     ----------
     most_voxels
         A volume with more is sent slice by slice.
+    kept
+        Where volumes that are ready to be sent are kept.
     """
 
     heavy = True
 
-    def __init__(self, most_voxels: int = _MOST_VOXELS) -> None:
+    def __init__(self, most_voxels: int = _MOST_VOXELS, kept: Kept | None = None) -> None:
+        self._shared = kept or Kept()
         self._most_voxels = most_voxels
         self._kept: WeakKeyDictionary[SlicesVisual, _Kept] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -124,7 +127,11 @@ class SlicesKind:
         volumes = []
         for volume in visual.volumes:
             # Only what is read already, and what cannot be looked through by the page, has a range.
-            known = self._packed(visual, volume) if sliced else kept.volumes.get(volume.name)
+            known = (
+                self._packed(visual, volume)
+                if sliced
+                else self._shared.peek(visual, ("volume", volume.name))
+            )
             volumes.append(
                 {
                     "name": volume.name,
@@ -233,7 +240,8 @@ class SlicesKind:
         ids = np.array(sorted({0, *(s.id for s in known)}), np.int64)
         old = _recalled(visual, labels[0], known) if len(labels) == 1 else None
         if old is not None:
-            kept.volumes[labels[0].name], ids = old
+            made, ids = old
+            self._hold(visual, kept, labels[0], made)
         read = {}
         if old is None:
             for volume in labels:
@@ -244,32 +252,28 @@ class SlicesKind:
         structures.sort(key=lambda s: order.get(s.id, len(order)))
         for volume in labels if old is None else ():
             values = read.pop(volume.name)
-            kept.volumes[volume.name] = packed(visual, volume, ids, values, self._most_voxels)
+            made = packed(visual, volume, ids, values, self._most_voxels)
+            self._hold(visual, kept, volume, made)
             if len(labels) == 1:
-                _remember(visual, volume, ids, kept.volumes[volume.name])
+                _remember(visual, volume, ids, made)
         kept.ids, kept.structures = ids, structures
 
     def _packed(self, visual: SlicesVisual, volume: Volume) -> Packed:
         kept = self._structured(visual)
         with kept.lock:
-            found = kept.volumes.pop(volume.name, None)
+            found: Packed | None = kept.cut.get(volume.name)
+            found = found or self._shared.peek(visual, ("volume", volume.name))
             if found is None:
                 found = packed(visual, volume, kept.ids, None, self._most_voxels)
-            kept.volumes[volume.name] = found  # as the last that was asked for
-        self._forget(found)
+                self._hold(visual, kept, volume, found)
         return found
 
-    def _forget(self, but: Packed) -> None:
-        """Drop packed volumes until what is kept is small enough."""
-        with self._lock:
-            all_kept = list(self._kept.values())
-        held = [(kept, name, p) for kept in all_kept for name, p in list(kept.volumes.items())]
-        total = sum(len(p.body) for _, _, p in held)
-        for kept, name, one in held:
-            if total <= _KEPT_BYTES:
-                return
-            if one is not but and one.cut is None and kept.volumes.pop(name, None) is not None:
-                total -= len(one.body)
+    def _hold(self, visual: SlicesVisual, kept: _Kept, volume: Volume, made: Packed) -> None:
+        """Keep a packed volume; one that is cut here for as long as its view is open."""
+        if made.cut is not None:
+            kept.cut[volume.name] = made
+        else:
+            self._shared.put(visual, ("volume", volume.name), made, len(made.body))
 
 
 def _chosen(visual: SlicesVisual) -> Volume:

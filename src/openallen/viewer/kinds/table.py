@@ -7,17 +7,17 @@ blank in it, or a word of the query) is called by its place: ``column_3``.
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from openallen.address import OPERATORS, Condition
+from openallen.display import count_text
 from openallen.errors import UsageError
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.tables import cell_text
 from openallen.viewer.answers import Answer, Query, json_answer, no_such
+from openallen.viewer.kept import Kept
 from openallen.viewer.links import item_path
 from openallen.viewer.ordering import is_missing, is_numeric, ordered
 from openallen.visuals import TableVisual
@@ -26,7 +26,9 @@ __all__ = ["TableKind"]
 
 _FIRST: Final = 50
 _MOST: Final = 1000
-_KEPT: Final = 6
+_LONGEST: Final = 160
+_FEW: Final = 6
+_SHOWN: Final = 3
 _OWN: Final = frozenset({"offset", "limit", "sort", "desc", "q"})
 _FIELD: Final = re.compile(r"[A-Za-z_][\w.-]*")
 _UNIT: Final = re.compile(
@@ -56,6 +58,12 @@ class _Table:
     columns: tuple[_Column, ...]
     rows: Sequence[Mapping[str, Any]]
     links: Sequence[str | None]
+    total: int
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes, about."""
+        return len(self.rows) * (400 + 80 * len(self.columns))
 
 
 class TableKind:
@@ -63,9 +71,8 @@ class TableKind:
 
     heavy = False
 
-    def __init__(self) -> None:
-        self._read: OrderedDict[int, tuple[TableVisual, _Table]] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, kept: Kept | None = None) -> None:
+        self._kept = kept or Kept()
 
     def answer(
         self, visual: TableVisual, path: str, query: Query, gone: Callable[[], bool]
@@ -93,16 +100,18 @@ class TableKind:
     def fallback(self, visual: TableVisual, base: str) -> dict[str, Any]:
         """Return the first rows."""
         del base
-        table = self._table(visual)
+        # Only what is shown is made plain: a session may have tables of a hundred thousand rows.
+        table = self._kept.peek(visual, "table") or _plain(visual, _MOST)
         here = range(min(_FIRST, len(table.rows)))
-        total = len(table.rows)
-        more = f"{_FIRST:,} of {total:,} rows" if total > _FIRST else f"{total:,} rows"
+        total = table.total
+        more = f"{_FIRST:,} of {total:,} rows" if total > _FIRST else count_text(total, "row")
         return {
             "columns": [column.name for column in table.columns],
             "numeric": [column.numeric for column in table.columns],
             "rows": [_cells(table, n) for n in here],
             "links": [table.links[n] for n in here],
             "text": more,
+            "count": count_text(total, "row"),
         }
 
     def thumbnail(self, visual: TableVisual) -> Answer | None:
@@ -112,21 +121,12 @@ class TableKind:
 
     def _table(self, visual: TableVisual) -> _Table:
         """Return a table as plain values, of those that were looked at last."""
-        with self._lock:
-            found = self._read.get(id(visual))
-            if found is not None:
-                self._read.move_to_end(id(visual))
-                return found[1]
-        table = _plain(visual)
-        with self._lock:
-            self._read[id(visual)] = (visual, table)  # kept, so that no other gets its id
-            while len(self._read) > _KEPT:
-                self._read.popitem(last=False)
-        return table
+        return self._kept.get(visual, "table", lambda: _plain(visual), lambda t: t.bytes)
 
 
-def _plain(visual: TableVisual) -> _Table:
-    names, values = _values(visual.table())
+def _plain(visual: TableVisual, most: int | None = None) -> _Table:
+    """Return a table as plain values; of its first rows only where `most` says so."""
+    names, values, total = _values(visual.table(), most)
     fields = [_field(name, place, names) for place, name in enumerate(names)]
     columns = tuple(
         _Column(name, field, _unit(name), is_numeric(row[place] for row in values[:_MOST]))
@@ -134,14 +134,14 @@ def _plain(visual: TableVisual) -> _Table:
     )
     rows = [dict(zip(fields, row, strict=True)) for row in values]
     if visual.address is None:
-        return _Table(columns, rows, [None] * len(rows))
+        return _Table(columns, rows, [None] * len(rows), total)
     asked = [dict(zip(names, row, strict=True)) for row in values]
     addresses = [visual.address(row) for row in asked]
     links = [item_path(a) if a else None for a in addresses]
     if any(links) and "address" in fields:  # what the link says already
         columns = tuple(column for column in columns if column.field != "address")
         rows = [{k: v for k, v in row.items() if k != "address"} for row in rows]
-    return _Table(columns, rows, links)
+    return _Table(columns, rows, links, total)
 
 
 def _field(name: str, place: int, names: Sequence[str]) -> str:
@@ -158,29 +158,48 @@ def _unit(name: str) -> str:
     return _UNITS.get(unit.lower(), unit)
 
 
-def _values(table: Any) -> tuple[list[str], list[list[Any]]]:
-    """Return names of columns, and all rows as plain values."""
+def _values(table: Any, most: int | None) -> tuple[list[str], list[list[Any]], int]:
+    """Return names of columns, rows as plain values (the first ones), and how many there are."""
     if hasattr(table, "iloc"):
+        total, table = len(table), table.iloc[:most]
         if table.index.name is not None or table.index.nlevels > 1:
             table = table.reset_index()
         names = [str(name) for name in table.columns]
-        return names, [_without_missing(r) for r in table.astype(object).to_numpy().tolist()]
+        # No array of all: numpy would take arrays in cells apart.
+        columns = [table.iloc[:, n].astype(object).tolist() for n in range(len(names))]
+        return names, [_without_missing(row) for row in zip(*columns, strict=True)], total
     rows = list(table)
     names = list(dict.fromkeys(str(name) for row in rows[:_MOST] for name in row))
-    return names, [[row.get(name) for name in names] for row in rows]
+    return names, [[_item(row.get(name)) for name in names] for row in rows[:most]], len(rows)
 
 
-def _without_missing(row: list[Any]) -> list[Any]:
-    return [
-        None if not isinstance(value, str) and is_missing(value) else _item(value) for value in row
-    ]
+def _without_missing(row: Sequence[Any]) -> list[Any]:
+    plain = map(_item, row)
+    return [None if not isinstance(v, str) and is_missing(v) else v for v in plain]
 
 
 def _item(value: Any) -> Any:
-    """Return a scalar of numpy as Python's own; the rest as it is."""
-    if type(value).__module__ != "numpy":
+    """Return a scalar of numpy as Python's own, many values in words; the rest as it is."""
+    if isinstance(value, (list, tuple)):
+        return value if len(value) <= _FEW else _in_words(value, (len(value),))
+    if type(value).__module__ != "numpy" or not hasattr(value, "tolist"):
         return value
-    return value.tolist() if hasattr(value, "tolist") else value
+    if not value.ndim:
+        return value.tolist()
+    if value.ndim == 1 and len(value) <= _FEW:
+        return ", ".join(map(cell_text, value.tolist()))
+    return _in_words(value, value.shape)
+
+
+def _in_words(values: Any, shape: tuple[int, ...]) -> str:
+    """Return what many values are, as nobody reads them in a cell: a mask, a trace."""
+    if len(shape) > 1:
+        size = " x ".join(f"{n:,}" for n in shape)
+        return (
+            f"{size}, {int(values.sum()):,} set" if values.dtype.kind == "b" else f"{size} values"
+        )
+    first = ", ".join(cell_text(_item(value)) for value in values[:_SHOWN])
+    return f"{first}, … ({shape[0]:,} values)"
 
 
 def _chosen(table: _Table, query: Query) -> list[int]:
@@ -214,4 +233,5 @@ def _has(row: Mapping[str, Any], words: Sequence[str]) -> bool:
 
 
 def _cells(table: _Table, n: int) -> list[str]:
-    return [cell_text(value) for value in table.rows[n].values()]
+    texts = [cell_text(value) for value in table.rows[n].values()]
+    return [t if len(t) <= _LONGEST else f"{t[: _LONGEST - 1]}…" for t in texts]

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["TracesKind", "event_times", "window_of"]
+__all__ = ["TracesKind", "Window", "event_times", "window_of"]
 
-_KEPT_BYTES: Final = 256 << 20
 _MOST_PX: Final = 8_192
 _LONGEST_AROUND_S: Final = 3_600.0
 _DRAWN: Final = 12
@@ -42,8 +41,8 @@ class TracesKind:
 
     heavy = True
 
-    def __init__(self) -> None:
-        self._kept: Kept = Kept(_KEPT_BYTES)
+    def __init__(self, kept: Kept | None = None) -> None:
+        self._kept = kept or Kept()
 
     def answer(
         self, visual: TracesVisual, path: str, query: Query, gone: Callable[[], bool]
