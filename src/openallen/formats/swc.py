@@ -34,7 +34,7 @@ from openallen.errors import (
 )
 from openallen.formats import morphometry
 from openallen.formats.files import read_file
-from openallen.formats.morphometry import Node
+from openallen.formats.morphometry import MOST_SPHERES, MOST_UM, Node
 
 if TYPE_CHECKING:
     import numpy as np
@@ -227,7 +227,7 @@ class Morphology:
         Raises
         ------
         UsageError
-            If a step or radius is not above zero.
+            If a step or radius is not above zero, or the step makes more than a million spheres.
         """
         middle = self.soma or self.roots[0]
         center = center_um or (middle.x_um, middle.y_um, middle.z_um)
@@ -235,6 +235,7 @@ class Morphology:
             if not (math.isfinite(step_um) and step_um > 0):
                 raise UsageError("the step must be above 0", why=f"{step_um} µm")
             farthest = max(math.dist(node[2:5], center) for node in self.nodes)
+            morphometry.check_count("spheres", farthest / step_um, step_um, MOST_SPHERES)
             radii_um = [step_um * n for n in range(1, math.floor(farthest / step_um) + 2)]
         return dict(zip(radii_um, morphometry.sholl(self.nodes, radii_um, center), strict=True))
 
@@ -272,7 +273,7 @@ class Morphology:
         Raises
         ------
         UsageError
-            If the step is not above zero.
+            If the step is not above zero, or makes more than ten million points.
         """
         return replace(self, nodes=tuple(morphometry.resampled(self.nodes, step_um)))
 
@@ -533,6 +534,8 @@ def _add(line: str, nodes: dict[int, Node]) -> str:
         return str(error)
     if not all(map(math.isfinite, node[2:6])):
         return f"a coordinate that is not a number: {line[:60]!r}"
+    if max(map(abs, node[2:6])) > MOST_UM:
+        return f"a coordinate beyond {MOST_UM:g} µm: {line[:60]!r}"
     if node.id < 0 or node.parent < -1:
         return f"id {node.id} or parent {node.parent} below zero"
     if node.id in nodes:
