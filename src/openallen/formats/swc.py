@@ -532,10 +532,10 @@ def _add(line: str, nodes: dict[int, Node]) -> str:
         node = Node(_whole(parts[0]), _whole(parts[1]), x, y, z, radius, _whole(parts[6]))
     except ValueError as error:
         return str(error)
-    if not all(map(math.isfinite, node[2:6])):
-        return f"a coordinate that is not a number: {line[:60]!r}"
-    if max(map(abs, node[2:6])) > MOST_UM:
-        return f"a coordinate beyond {MOST_UM:g} µm: {line[:60]!r}"
+    if not all(abs(value) <= MOST_UM for value in node[2:6]):
+        finite = all(map(math.isfinite, node[2:6]))
+        odd = f"beyond {MOST_UM:g} µm" if finite else "that is not a number"
+        return f"a coordinate {odd}: {line[:60]!r}"
     if node.id < 0 or node.parent < -1:
         return f"id {node.id} or parent {node.parent} below zero"
     if node.id in nodes:
