@@ -57,15 +57,24 @@ def test_what_failed_once_is_read_or_refused(reader, tmp_path):
 def test_a_crash_a_hang_and_a_foreign_error_are_told(tmp_path, monkeypatch):
     """The net itself: each kind of failure is caught, and the inputs after it are opened too."""
     monkeypatch.setenv("OPENALLEN_TEST_FUZZ_TRAPS", "1")
-    inputs = []
-    for name in ("raise", "crash", "fine", "hang", "fill", "leave"):
-        inputs.append(tmp_path / name)
-        inputs[-1].mkdir()
-        (inputs[-1] / "x.txt").write_text(name)
-    told = {f.files.name: f.what for f in replay("trap", tmp_path / "run", inputs)}
-    assert told.keys() == {"raise", "crash", "hang", "fill", "leave"}
-    assert told["raise"].startswith("KeyError in")
-    assert told["crash"].startswith("crash (-11)")
-    assert told["hang"].startswith("hang (1)")
-    assert told["fill"] == "took too much memory"
-    assert told["leave"].startswith("SystemExit in")
+
+    def trap(*names: str) -> dict[str, str]:
+        inputs = []
+        for number, name in enumerate(names):
+            inputs.append(tmp_path / f"{name} {number}")
+            inputs[-1].mkdir()
+            (inputs[-1] / "x.txt").write_text(name)
+        run = tmp_path / f"run of {names[0]}"
+        return {f.files.name: f.what for f in replay("trap", run, inputs)}
+
+    told = trap("raise", "crash", "fine", "fill", "leave")
+    assert told.keys() == {"raise 0", "crash 1", "fill 3", "leave 4"}
+    assert told["raise 0"].startswith("KeyError in")
+    assert told["crash 1"].startswith("crash (-11)")
+    assert told["fill 3"] == "took too much memory"
+    assert told["leave 4"].startswith("SystemExit in")
+    # These never end, however fast the machine is: no other input has so little time.
+    monkeypatch.setenv("OPENALLEN_TEST_FUZZ_HANG_S", "1")
+    told = trap("hang", "hang")
+    assert told.keys() == {"hang 0", "hang 1"}
+    assert all(what.startswith("hang (1)") for what in told.values())

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
+import zipfile
+import zlib
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -11,8 +15,10 @@ import pytest
 from nwbfiles import h5
 
 import openallen as oa
-from openallen.errors import AddressError, CorruptError
+from openallen.errors import AddressError, CorruptError, UsageError
 from openallen.formats.npy import check_texts, read_npy, read_npz
+from openallen.formats.swc import read_swc
+from openallen.formats.zips import Zip
 from openallen.json_text import load_json
 from openallen.sources.recordings.recording import Recording
 from openallen.sources.releases.models import Version
@@ -148,3 +154,92 @@ def test_a_filter_with_half_a_character_is_none(text):
 def test_an_address_with_half_a_character_is_none(text):
     with pytest.raises(AddressError):
         oa.open(text)
+
+
+def zipped(method: int, body: bytes) -> bytearray:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as packed:
+        packed.writestr(zipfile.ZipInfo("a.raw"), body, method)
+    return bytearray(out.getvalue())
+
+
+@contextmanager
+def at_most(most_bytes: int):
+    """Less memory than that is taken at a time."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most_bytes
+    finally:
+        tracemalloc.stop()
+
+
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_members_of_a_zip_are_read_whatever_their_method(method):
+    for body in (b"", b"x", np.random.default_rng(1).bytes(70_000) + bytes(70_000)):
+        assert Zip(bytes(zipped(method, body))).read("a.raw") == body
+
+
+@pytest.mark.parametrize("dictionary_bytes", [1, 1 << 20, 0xFFFFFFFF])
+def test_a_zip_member_takes_no_larger_dictionary_than_it_comes_to(dictionary_bytes):
+    body = zipped(zipfile.ZIP_LZMA, b"text" * 100)
+    at = 30 + len("a.raw") + 5  # behind the local header: two sizes, and the properties
+    assert body[at - 5 : at] == b"\x09\x04\x05\x00\x5d"
+    body[at : at + 4] = dictionary_bytes.to_bytes(4, "little")
+    with at_most(1 << 20):
+        assert Zip(bytes(body)).read("a.raw") == b"text" * 100
+
+
+def test_a_zip_member_that_needs_a_huge_dictionary_is_refused_before_memory_is_taken():
+    size = (300 << 20).to_bytes(4, "little")
+    body = zipped(zipfile.ZIP_LZMA, np.random.default_rng(1).bytes(400_000))
+    body = body.replace((400_000).to_bytes(4, "little"), size)  # in both places
+    at = 30 + len("a.raw") + 5
+    body[at : at + 4] = b"\xff" * 4
+    with at_most(8 << 20), pytest.raises(CorruptError, match="LZMA dictionary of 4,294,967,295"):
+        Zip(bytes(body)).read("a.raw")
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_a_zip_member_that_comes_to_more_than_it_claims_takes_no_memory_for_it(method):
+    body = zipped(method, bytes(230_000_000))
+    told = (230_000_000).to_bytes(4, "little")
+    assert body.count(told) == 2
+    lying = bytes(body.replace(told, (100_000).to_bytes(4, "little")))
+    with at_most(16 << 20), pytest.raises(CorruptError, match="damaged"):
+        Zip(lying).read("a.raw")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_zip_member_with_a_wrong_byte_is_refused(method):
+    body = zipped(method, b"text of a member" * 100)
+    crc = zlib.crc32(b"text of a member" * 100).to_bytes(4, "little")
+    with pytest.raises(CorruptError, match="damaged"):
+        Zip(bytes(body.replace(crc, b"\0" * 4))).read("a.raw")
+
+
+@pytest.mark.parametrize("far", ["1e200", "-1.7e308", "1.1e9"])
+def test_a_point_farther_out_than_any_neuron_is_refused(tmp_path, far):
+    path = tmp_path / "x.swc"
+    path.write_text(f"1 1 0 0 0 1 -1\n2 3 5 0 0 1 1\n3 3 0 {far} 0 1 2\n")
+    with pytest.raises(CorruptError, match="beyond 1e"):
+        read_swc(path)
+    cell = read_swc(path, strict=False)
+    assert (len(cell), cell.sholl(4.0)) == (2, {4.0: 1, 8.0: 0})
+
+
+def test_a_step_that_makes_too_many_spheres_or_points_is_refused_before_memory_is_taken(tmp_path):
+    path = tmp_path / "x.swc"
+    path.write_text("1 1 0 0 0 1 -1\n2 3 0 0 5 1 1\n3 3 0 9e8 0 1 2\n")
+    cell = read_swc(path)
+    with at_most(1 << 20):
+        for step_um in (10.0, 1e-300):
+            with pytest.raises(UsageError, match="too many spheres"):
+                cell.sholl(step_um)
+            with pytest.raises(UsageError, match="too many points"):
+                cell.resampled(step_um)
+    assert len(cell.sholl(1e8)) == 10
+    assert len(cell.resampled(1e8)) == 11

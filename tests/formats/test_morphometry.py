@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import morphio
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from swctrees import trees
 
 from openallen.errors import CorruptError, RefusedError, UsageError
-from openallen.formats import swc
+from openallen.formats import morphometry, swc
+from openallen.formats.morphometry import _reach
 from openallen.formats.swc import Morphology, Node, read_swc
 
 CELLS = ["Rorb*", "Nr5a1*"]
@@ -192,3 +194,21 @@ def test_any_spoilt_text_is_read_the_same_way(cell, data):
 def test_odd_texts_are_read_the_same_way(text):
     quick, thorough = both(text)
     assert quick == thorough
+
+
+def test_crossings_are_those_that_each_radius_counts_for_itself():
+    rng = random.Random(7)
+    nodes = [Node(1, 1, 0.0, 0.0, 0.0, 1.0, -1)]
+    for n in range(2, 200):
+        x, y, z = (rng.uniform(-50, 50) for _ in range(3))
+        nodes.append(Node(n, 3, x, y, z, 1.0, rng.randrange(1, n)))
+    radii_um = [rng.uniform(0.1, 90) for _ in range(300)] + [7.0, 7.0, 1.0]
+    found = morphometry.sholl(nodes, radii_um, (0.0, 0.0, 0.0))
+    ways = [_reach(nodes[n.parent - 1], n, (0.0, 0.0, 0.0)) for n in nodes if n.parent != -1]
+
+    def crossed(radius: float, near: float, start: float, end: float) -> int:
+        if (start < radius) != (end < radius):
+            return 1
+        return 2 if near < radius <= min(start, end) else 0
+
+    assert found == [sum(crossed(radius, *way) for way in ways) for radius in radii_um]

@@ -6,20 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from assetbucket import CURRENT, RAW, publish_assets
-from buckets import publish_release, serving_s3
+from assetbucket import CURRENT, RAW
 from disks import mounted
 
 import openallen as oa
 
 RELEASE = "release:visual-behavior-ophys"
-
-
-@pytest.fixture(scope="module")
-def published():
-    with serving_s3() as endpoint:
-        publish_release(endpoint, Path(__file__).parents[1] / "data")
-        yield publish_assets(endpoint)
 
 
 def fill(disk: Path) -> None:
@@ -32,7 +24,7 @@ def fill(disk: Path) -> None:
 
 
 @pytest.fixture(params=["full", "read-only"])
-def store(request, bucket, tmp_path, monkeypatch):
+def store(request, _buckets, bucket, tmp_path, monkeypatch):
     """A store in which nothing can be written, with nothing in it."""
     with mounted(tmp_path / "disk", 1 << 20) as disk:
         (disk / "store").mkdir()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fuzzfolders
 import fuzzseeds
 import fuzzservices
 from fuzzseeds import Seeds
@@ -141,13 +142,13 @@ for _name, _seeds in {
     "swc": fuzzseeds.swc, "obj": fuzzseeds.obj, "nrrd": fuzzseeds.nrrd, "metaimage": fuzzseeds.metaimage,
     "nifti": fuzzseeds.nifti, "pictures": fuzzseeds.pictures, "npy": fuzzseeds.npy, "csv": fuzzseeds.csv,
     "json": fuzzseeds.json_files, "parquet": fuzzseeds.parquet, "zipped-grid": fuzzseeds.zipped_grid,
-    "nwb-hdf5": fuzzseeds.nwb_hdf5, "mearec": fuzzseeds.mearec, "structure-graph": fuzzseeds.structure_graph,
+    "nwb-hdf5": fuzzseeds.nwb_hdf5, "mearec": fuzzseeds.mearec, "structure-graph": fuzzfolders.structure_graph,
 }.items():  # fmt: skip
     reader(_seeds, _name)(_file)
 for _name, _seeds in {
     "nwb-zarr": fuzzseeds.nwb_zarr, "ome-zarr": fuzzseeds.ome_zarr, "recordings": fuzzseeds.recordings,
-    "sortings": fuzzseeds.sortings, "stack": fuzzseeds.stack, "release-folder": fuzzseeds.release_folder,
-    "atlas-folder": fuzzseeds.atlas_folder, "grid-folder": fuzzseeds.grid_folder,
+    "sortings": fuzzseeds.sortings, "stack": fuzzfolders.stack, "release-folder": fuzzfolders.release_folder,
+    "atlas-folder": fuzzfolders.atlas_folder, "grid-folder": fuzzseeds.grid_folder,
 }.items():  # fmt: skip
     reader(_seeds, _name)(_folder)
 
@@ -289,7 +290,7 @@ def listings(folder: Path) -> None:
     fuzzservices.LISTINGS.ask(folder)
 
 
-@reader(fuzzseeds.manifests)
+@reader(fuzzfolders.manifests)
 def manifests(folder: Path) -> None:
     from openallen.errors import AnswerError
     from openallen.json_text import load_json
@@ -311,7 +312,7 @@ def manifests(folder: Path) -> None:
     )
 
 
-@reader(fuzzseeds.release_tables)
+@reader(fuzzfolders.release_tables)
 def release_tables(folder: Path) -> None:
     from openallen.sources.releases.rows import read_rows
     from openallen.sources.releases.tables import arrow_table, read_table
@@ -325,7 +326,7 @@ def release_tables(folder: Path) -> None:
             attempt(functools.partial(arrow_table, frame))
 
 
-@reader(fuzzseeds.asset_folder)
+@reader(fuzzfolders.asset_folder)
 def asset_folder(folder: Path) -> None:
     found = opened(_first(folder))
     use(found.record)
@@ -333,7 +334,7 @@ def asset_folder(folder: Path) -> None:
         attempt(functools.partial(found.open, content.path))
 
 
-@reader(fuzzseeds.records)
+@reader(fuzzfolders.records)
 def records(folder: Path) -> None:
     from openallen.errors import AnswerError
     from openallen.json_text import load_json
@@ -348,7 +349,7 @@ def records(folder: Path) -> None:
         Record(told, "x").to_row()
 
 
-@reader(fuzzseeds.names)
+@reader(fuzzfolders.names)
 def names(folder: Path) -> None:
     from openallen.sources.assets.names import parse_name
 
@@ -356,7 +357,7 @@ def names(folder: Path) -> None:
         use(parse_name(line[:5000]), 1)
 
 
-@reader(fuzzseeds.catalogue)
+@reader(fuzzfolders.catalogue)
 def catalogue(folder: Path) -> None:
     from openallen.sources.assets.catalogues import Catalogue
 
@@ -367,7 +368,7 @@ def catalogue(folder: Path) -> None:
     attempt(lambda: found.sql("SELECT * FROM assets"))
 
 
-@reader(fuzzseeds.brainglobe)
+@reader(fuzzfolders.brainglobe)
 def brainglobe(folder: Path) -> None:
     """What BrainGlobe's library read from its folder: values of its JSON, arrays of its TIFF."""
     from types import SimpleNamespace
@@ -391,7 +392,7 @@ def brainglobe(folder: Path) -> None:
         use(read_brainglobe(SimpleNamespace(**{**given, **told}))[2])
 
 
-@reader(fuzzseeds.archive_folder)
+@reader(fuzzfolders.archive_folder)
 def archive_folder(folder: Path) -> None:
     """A folder that ``openallen serve`` is told to serve."""
     from openallen.archive.holdings import Holdings
@@ -402,7 +403,7 @@ def archive_folder(folder: Path) -> None:
 # --- what the store keeps -------------------------------------------------------------------------
 
 
-@reader(fuzzseeds.store_index, writes=True)
+@reader(fuzzfolders.store_index, writes=True)
 def store_index(folder: Path) -> None:
     from openallen.store import Index, digest_of
     from openallen.store.checked import verify_remembered
@@ -416,22 +417,22 @@ def store_index(folder: Path) -> None:
         attempt(lambda: index.recall(root / "0.txt"))
 
 
-@reader(fuzzseeds.blocks, writes=True)
+@reader(fuzzfolders.blocks, writes=True)
 def blocks(folder: Path) -> None:
     from openallen.store.blocks import Blocks
 
     place = _first(folder)
-    memory = Blocks(place, fuzzseeds.BLOCKS_URL, 64)
+    memory = Blocks(place, fuzzfolders.BLOCKS_URL, 64)
     for number in range(-1, 12):
         found = memory.get(number)
-        assert found is None or found == fuzzseeds.BLOCKS[number * 64 :][:64]
-    memory.begin('"v"', len(fuzzseeds.BLOCKS), 64)
-    memory.put(3, fuzzseeds.BLOCKS[192:256])
-    assert memory.get(3) == fuzzseeds.BLOCKS[192:256]
+        assert found is None or found == fuzzfolders.BLOCKS[number * 64 :][:64]
+    memory.begin('"v"', len(fuzzfolders.BLOCKS), 64)
+    memory.put(3, fuzzfolders.BLOCKS[192:256])
+    assert memory.get(3) == fuzzfolders.BLOCKS[192:256]
     memory.close()
 
 
-@reader(fuzzseeds.parts, writes=True)
+@reader(fuzzfolders.parts, writes=True)
 def parts(folder: Path) -> None:
     """Leases and parts that other processes left."""
     from openallen.store import Leases, Leftovers, Part
@@ -453,14 +454,14 @@ def parts(folder: Path) -> None:
         leases.close()
 
 
-@reader(fuzzseeds.cached_listing, writes=True)
+@reader(fuzzfolders.cached_listing, writes=True)
 def cached_listing(folder: Path) -> None:
     from openallen.sources.buckets.listing_cache import CachedListings
 
     CachedListings(_first(folder)).get("http://x", "", "a/")
 
 
-@reader(fuzzseeds.settings, writes=True)
+@reader(fuzzfolders.settings, writes=True)
 def settings(folder: Path) -> None:
     import shutil
 

@@ -135,6 +135,32 @@ def test_a_page_in_place_of_a_piece_costs_no_more_than_what_came_behind_it(
     assert not list(tmp_path.glob("*.part*"))
 
 
+@pytest.mark.parametrize("odd", ["a page", "every header twice"])
+def test_an_odd_answer_before_all_others_costs_no_byte_of_theirs(loopback, tmp_path, odd):
+    """Whether the service knows ranges is not known yet: what is under way is waited for."""
+    told = threading.Event()
+
+    def first_is_odd(server, reply, number, first, last):
+        if number > 1:
+            told.wait(60)
+            return False
+        if odd == "a page":
+            reply.send(b"<!DOCTYPE html><html>sign in</html>")
+        else:
+            head = f"Content-Range: bytes {first}-{last}/{len(BODY)}\r\nETag: {server.etag}\r\n"
+            size = f"Content-Length: {last - first + 1}\r\n\r\n"
+            reply.raw(f"HTTP/1.1 206 Partial Content\r\n{head}{head}{size}".encode())
+            reply.raw(BODY[first : last + 1])
+        threading.Timer(0.5, told.set).start()  # the client has seen it by then, most likely
+        return True
+
+    served = Ranged(trouble=first_is_odd)
+    fetch(loopback({"/big": served}), tmp_path).raise_if_failed()
+    assert (tmp_path / "big").read_bytes() == BODY
+    ranges = [(at, min(at + 100_000, len(BODY)) - 1) for at in range(0, len(BODY), 100_000)]
+    assert sorted(served.asked) == sorted([*ranges, served.asked[0]])
+
+
 def test_a_service_without_ranges_is_taken_as_it_is(loopback, tmp_path):
     def whole(server, reply, number, first, last):
         reply.send(server.body)

@@ -8,15 +8,19 @@ of ten.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import accumulate, pairwise
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
 
 from openallen.errors import UsageError
 
 __all__ = [
     "Node",
     "branch_orders",
+    "check_count",
     "children_of",
     "path_distances_um",
     "resampled",
@@ -28,15 +32,22 @@ __all__ = [
 ]
 
 
+MOST_SPHERES: Final = 1_000_000
+MOST_POINTS: Final = 10_000_000
+MOST_UM: Final = 1e9
+"""Farther out than this kilometre no point of a neuron lies, in whatever unit of length."""
+_Length = Annotated[float, msgspec.Meta(ge=-MOST_UM, le=MOST_UM)]  # checked where JSON is decoded
+
+
 class Node(NamedTuple):
     """One point: lengths in µm; the parent is -1 for a root."""
 
     id: int
     type: int
-    x_um: float
-    y_um: float
-    z_um: float
-    radius_um: float
+    x_um: _Length
+    y_um: _Length
+    z_um: _Length
+    radius_um: _Length
     parent: int
 
 
@@ -143,14 +154,20 @@ def sholl(
     if any(not (math.isfinite(r) and r > 0) for r in radii):
         raise UsageError("the radius must be above 0", why=str(radii[:8]))
     place = {node.id: node for node in nodes}
-    reach = [_reach(place[n.parent], n, center_um) for n in nodes if n.parent != -1]
-
-    def crossings(radius: float, near: float, start: float, end: float) -> int:
-        if (start < radius) != (end < radius):
-            return 1
-        return 2 if near < radius <= min(start, end) else 0
-
-    return [sum(crossings(radius, *one) for one in reach) for radius in radii]
+    ordered = sorted(set(radii))
+    changes = [0] * (len(ordered) + 1)  # from one sphere to the next larger one
+    for node in nodes:
+        if node.parent == -1:
+            continue
+        nearest, *ends = _reach(place[node.parent], node, center_um)
+        low, high = min(ends), max(ends)
+        near = min(nearest, low)
+        # Crossed twice by radii above `near` up to `low`, once by those above `low` up to `high`.
+        changes[bisect_right(ordered, near)] += 2
+        changes[bisect_right(ordered, low)] -= 1
+        changes[bisect_right(ordered, high)] -= 1
+    crossings = dict(zip(ordered, accumulate(changes), strict=False))
+    return [crossings[radius] for radius in radii]
 
 
 def _reach(one: Node, other: Node, center: Sequence[float]) -> tuple[float, float, float]:
@@ -162,6 +179,21 @@ def _reach(one: Node, other: Node, center: Sequence[float]) -> tuple[float, floa
     share = min(1.0, max(0.0, share))
     nearest = [a + share * x for a, x in zip(one[2:5], along, strict=True)]
     return math.dist(nearest, center), math.dist(one[2:5], center), math.dist(other[2:5], center)
+
+
+def check_count(what: str, count: float, step_um: float, most: int) -> None:
+    """Refuse a step so small that it makes more spheres or points than anyone means.
+
+    Raises
+    ------
+    UsageError
+        If it does, before memory is taken for them.
+    """
+    if not count < most:
+        raise UsageError(
+            f"the step makes too many {what}",
+            why=f"{count:.3g} at steps of {step_um:g} µm, {most:,} at most",
+        )
 
 
 def subtree(nodes: Sequence[Node], root: int) -> list[Node]:
@@ -200,6 +232,9 @@ def resampled(nodes: Sequence[Node], step_um: float) -> list[Node]:
     """
     if not (math.isfinite(step_um) and step_um > 0):
         raise UsageError("the step must be above 0", why=f"{step_um} µm")
+    place = {node.id: node for node in nodes}
+    ways = [math.dist(place[n.parent][2:5], n[2:5]) for n in nodes if n.parent != -1]
+    check_count("points", sum(ways) / step_um, step_um, MOST_POINTS)
     found: list[Node] = []
     number: dict[int, int] = {}
 

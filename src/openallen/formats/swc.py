@@ -34,7 +34,7 @@ from openallen.errors import (
 )
 from openallen.formats import morphometry
 from openallen.formats.files import read_file
-from openallen.formats.morphometry import Node
+from openallen.formats.morphometry import MOST_SPHERES, MOST_UM, Node
 
 if TYPE_CHECKING:
     import numpy as np
@@ -229,7 +229,7 @@ class Morphology:
         Raises
         ------
         UsageError
-            If a step or radius is not above zero.
+            If a step or radius is not above zero, or the step makes more than a million spheres.
         """
         middle = self.soma or self.roots[0]
         center = center_um or (middle.x_um, middle.y_um, middle.z_um)
@@ -237,6 +237,7 @@ class Morphology:
             if not (math.isfinite(step_um) and step_um > 0):
                 raise UsageError("the step must be above 0", why=f"{step_um} µm")
             farthest = max(math.dist(node[2:5], center) for node in self.nodes)
+            morphometry.check_count("spheres", farthest / step_um, step_um, MOST_SPHERES)
             radii_um = [step_um * n for n in range(1, math.floor(farthest / step_um) + 2)]
         return dict(zip(radii_um, morphometry.sholl(self.nodes, radii_um, center), strict=True))
 
@@ -274,7 +275,7 @@ class Morphology:
         Raises
         ------
         UsageError
-            If the step is not above zero.
+            If the step is not above zero, or makes more than ten million points.
         """
         return replace(self, nodes=tuple(morphometry.resampled(self.nodes, step_um)))
 
@@ -538,8 +539,10 @@ def _add(line: str, nodes: dict[int, Node]) -> str:
         node = Node(_whole(parts[0]), _whole(parts[1]), x, y, z, radius, _whole(parts[6]))
     except ValueError as error:
         return str(error)
-    if not all(map(math.isfinite, node[2:6])):
-        return f"a coordinate that is not a number: {line[:60]!r}"
+    if not all(abs(value) <= MOST_UM for value in node[2:6]):
+        finite = all(map(math.isfinite, node[2:6]))
+        odd = f"beyond {MOST_UM:g} µm" if finite else "that is not a number"
+        return f"a coordinate {odd}: {line[:60]!r}"
     if node.id < 0 or node.parent < -1:
         return f"id {node.id} or parent {node.parent} below zero"
     if node.id in nodes:

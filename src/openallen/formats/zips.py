@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import copy
 import io
 import lzma
 import struct
@@ -17,6 +19,10 @@ __all__ = ["Zip"]
 
 _MOST_BYTES: Final = 4 << 30
 _MOST_RATIO: Final = 2000
+_LZMA_BYTES: Final = 256 << 20
+"""Memory that a decoder of LZMA may use: the highest level takes 65 MB."""
+_LZMA_HEAD: Final = struct.Struct("<HHBI")
+"""What an LZMA member begins with: version, size of what follows, properties, dictionary."""
 _DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -131,8 +137,50 @@ class Zip:
             If they are damaged.
         """
         try:
-            return self._zip.read(name)
+            return self._read(self._zip.getinfo(name))
         except _DAMAGE as error:
             raise CorruptError(
                 "a member of this zip is damaged", address=self.name, why=f"{name}: {error}"
             ) from error
+
+    def _read(self, member: zipfile.ZipInfo) -> bytes:
+        """Read a member without taking much more memory than it says that it comes to.
+
+        zipfile bounds what stored and deflated members come to, and of the others only how much
+        it takes in: a hundred bytes may well be a gigabyte.
+        """
+        if member.compress_type not in {zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}:
+            with self._zip.open(member) as file:
+                return file.read(member.file_size + 1)
+        packed = memoryview(self._packed(member))
+        decoder: bz2.BZ2Decompressor | lzma.LZMADecompressor
+        if member.compress_type == zipfile.ZIP_BZIP2:
+            decoder = bz2.BZ2Decompressor()
+        else:
+            decoder = _lzma(packed, member.file_size)
+            packed = packed[_LZMA_HEAD.size :]
+        body = decoder.decompress(packed, member.file_size + 1)
+        if len(body) != member.file_size or zlib.crc32(body) != member.CRC:
+            raise ValueError(f"not the {member.file_size:,} bytes that were packed")
+        return body
+
+    def _packed(self, member: zipfile.ZipInfo) -> bytes:
+        """Return a member's bytes as they lie in the file."""
+        stored = copy.copy(member)
+        stored.compress_type = zipfile.ZIP_STORED
+        stored.file_size = member.compress_size
+        del stored.CRC  # it is that of what they come to
+        with self._zip.open(stored) as file:
+            return file.read(member.compress_size)
+
+
+def _lzma(packed: memoryview, size_bytes: int) -> lzma.LZMADecompressor:
+    """Return a decoder of a member that comes to so many bytes; its dictionary is no larger."""
+    _, count, properties, dictionary_bytes = _LZMA_HEAD.unpack(packed[: _LZMA_HEAD.size])
+    needed_bytes = max(min(dictionary_bytes, size_bytes), 1 << 12)
+    if count != 5 or needed_bytes > _LZMA_BYTES:  # a decoder takes it all at once
+        raise ValueError(f"an LZMA dictionary of {dictionary_bytes:,} bytes")
+    rest, lc = divmod(properties, 9)
+    pb, lp = divmod(rest, 5)
+    told = {"id": lzma.FILTER_LZMA1, "dict_size": needed_bytes, "lc": lc, "lp": lp, "pb": pb}
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[told])

@@ -83,12 +83,15 @@ class Pieces:
     ranged: bool = False
     changed: bool = False
     wanted: int = 0
-    _change: threading.Condition = field(default_factory=threading.Condition)
+    _under_way: int = 0
+    _change: threading.Condition = field(default_factory=threading.Condition)  # re-entrant
 
     def __post_init__(self) -> None:
         stops = range(self.start, self.size_bytes, PIECE_BYTES)
         self._pieces = [_Piece(self, at, min(at + PIECE_BYTES, self.size_bytes)) for at in stops]
         self._left = deque(self._pieces)
+        # Pieces whose answer was no range, before any other was one: the others under way tell.
+        self._doubtful: list[tuple[_Piece, AnswerError]] = []
         self._first = 0  # the first piece that is not whole and hashed
         self._threads: list[threading.Thread] = []
         self._finished = False
@@ -189,18 +192,31 @@ class Pieces:
         if requests.waiting:
             return True
         with self._change:  # pieces that are asked for again in a while
-            if self._left and self.error is None:
+            if (self._left or self._doubtful) and self.error is None:
                 self._change.wait(_TURN_S)
-            return bool(self._left) and self.error is None
+            return bool(self._left or self._doubtful) and self.error is None
 
     def _next(self) -> _Piece | None:
         now_s = time.monotonic()
         with self._change:
+            self._clear_doubts()
             due = next((p for p in self._left if p.due_s <= now_s), None)
-            if due is None or self.error is not None:
+            if due is None or self._doubtful or self.error is not None:
                 return None
             self._left.remove(due)
+            self._under_way += 1
             return due
+
+    def _clear_doubts(self) -> None:
+        """Ask again for what was answered oddly, once another answer was a range; or give up."""
+        if not (self.ranged or self.changed or self._under_way == 0):
+            return
+        for piece, error in self._doubtful:
+            if piece.may_go_on(error):
+                self._left.appendleft(piece)
+            else:
+                self._fail(error)
+        self._doubtful.clear()
 
     def _settle(self, body: Body) -> None:
         piece = body.key
@@ -210,11 +226,15 @@ class Pieces:
             error = UnreachableError("connection lost", address=self.url)
         if error is None:
             self.wrote(piece)
-        elif not isinstance(error, OpenAllenError) or not piece.may_go_on(error):
-            self._fail(error)
-        else:
-            with self._change:
+        with self._change:
+            self._under_way -= 1
+            if isinstance(error, AnswerError):
+                self._doubtful.append((piece, error))
+            elif isinstance(error, OpenAllenError) and piece.may_go_on(error):
                 self._left.appendleft(piece)
+            elif error is not None:
+                self._fail(error)
+            self._clear_doubts()
 
     def _fail(self, error: Exception) -> None:
         with self._change:
