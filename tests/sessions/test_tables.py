@@ -220,7 +220,11 @@ def test_spikes_of_some_units_are_those_of_all_or_an_error(tmp_path, files, wher
 
 
 def test_a_table_without_rows_may_have_ragged_columns(tmp_path):
-    none = {"depth": np.zeros(0), "spike_times": np.zeros(0), "spike_times_index": np.zeros(0, "u1")}
+    none = {
+        "depth": np.zeros(0),
+        "spike_times": np.zeros(0),
+        "spike_times_index": np.zeros(0, "u1"),
+    }
     table = units(tmp_path, none).units
     assert table.empty
     assert list(table.columns) == ["depth", "spike_times"]

@@ -71,7 +71,7 @@ def read_series(
     """
     import numpy as np
 
-    if any(s is not None and (not isinstance(s, Real) or s != s) for s in window_s):
+    if any(s is not None and (not isinstance(s, Real) or math.isnan(s)) for s in window_s):
         raise UsageError("a window is two numbers", address=tree.name, why=repr(window_s)[:80])
     notes: list[str] = []
     shape = tree.shape(f"{path}/data")
