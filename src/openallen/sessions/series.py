@@ -71,8 +71,7 @@ def read_series(
     """
     import numpy as np
 
-    if any(s is not None and (not isinstance(s, Real) or math.isnan(s)) for s in window_s):
-        raise UsageError("a window is two numbers", address=tree.name, why=repr(window_s)[:80])
+    _check_window(tree, window_s)
     notes: list[str] = []
     shape = tree.shape(f"{path}/data")
     window = _window(tree, path, shape, window_s, notes)
@@ -104,7 +103,12 @@ def read_series(
     return made if channels is None else made.isel(channel=list(channels))
 
 
-def _check_channels(tree: Tree, rest: list[int], channels: Sequence[int] | None) -> None:
+def _check_window(tree: Tree, window_s: Sequence[Any]) -> None:
+    if any(s is not None and (not isinstance(s, Real) or math.isnan(s)) for s in window_s):
+        raise UsageError("a window is two numbers", address=tree.name, why=repr(window_s)[:80])
+
+
+def _check_channels(tree: Tree, rest: list[int], channels: Sequence[Any] | None) -> None:
     if channels is None:
         return
     whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in channels)
