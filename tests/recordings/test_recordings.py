@@ -202,6 +202,9 @@ def test_a_description_is_read_or_refused_whatever_it_holds(made, tmp_path, name
         ({"num_channels": 7.9}, "no whole number"),
         ({"file_offset": -16}, "no whole number"),
         ({"channel_ids": "abcdefgh"}, "no list"),
+        ({"file_paths": []}, "no segments"),
+        ({"dtype": "9" * 5000}, "incomplete description"),
+        ({"file_paths": ""}, "no segments"),
     ],
 )
 def test_a_description_that_would_give_other_samples_is_refused(made, tmp_path, given, why):
@@ -212,6 +215,17 @@ def test_a_description_that_would_give_other_samples_is_refused(made, tmp_path, 
     place.write_text(json.dumps(told))
     with pytest.raises(CorruptError, match=why):
         open_recording(tmp_path / "r")
+
+
+@pytest.mark.parametrize("kind", ["9" * 5000, "(", [None], [["a"]], {"a": 1}, "|V0", 5])
+@pytest.mark.parametrize("array", ["channel_ids", "traces_seg0", "properties/gain_to_uV"])
+def test_types_of_zarr_that_are_none_are_refused(made, tmp_path, kind, array):
+    shutil.copytree(made / "now" / "blosc.zarr", tmp_path / "r.zarr")
+    place = tmp_path / "r.zarr" / array / ".zarray"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "dtype": kind}))
+    with suppress(OpenAllenError):
+        repr(open_recording(tmp_path / "r.zarr"))
+        open_recording(tmp_path / "r.zarr").traces()
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("um", 1), ("mm", 1000), ("m", 1e6), (None, 1)])

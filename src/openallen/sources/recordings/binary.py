@@ -146,7 +146,7 @@ def _samples(given: dict[str, Any], where: str) -> tuple[int, np.dtype[Any], flo
         count = _whole(given["num_channels"] if "num_channels" in given else given["num_chan"])
         dtype = np.dtype(str(given["dtype"]))
         rate = float(given["sampling_frequency"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SyntaxError) as error:
         raise _incomplete(where, error) from error
     if count <= 0 or rate <= 0 or dtype.kind not in "iuf":
         raise CorruptError(

@@ -51,7 +51,7 @@ class _Chunks:
 
         try:
             found: np.dtype[Any] = np.dtype(self._meta.get("dtype") or self._meta.get("data_type"))
-        except TypeError:
+        except (TypeError, ValueError, SyntaxError):  # types of version 3, or none at all
             found = np.dtype(self._array.dtype)
         return found
 
