@@ -18,6 +18,7 @@ from PIL import Image
 
 import openallen as oa
 from openallen.errors import CorruptError, IntegrityError
+from openallen.formats.inflate import inflate
 from openallen.formats.jpeg import JpegCheck, decode, inspect
 from openallen.formats.marker import read_markers
 from openallen.json_text import load_json
@@ -91,6 +92,33 @@ def png(width, height):
 def test_a_few_bytes_that_ask_for_gigabytes_are_refused(tmp_path, name, body):
     (tmp_path / name).write_bytes(body)
     assert "CorruptError" in read(tmp_path / name)
+
+
+def volume(form, body):
+    """A volume whose header claims 14 GB."""
+    if form == "mha":
+        told = (
+            "NDims = 3\nDimSize = 1900 1900 1900\nElementType = MET_SHORT\nCompressedData = True\n"
+        )
+        return f"{told}ElementDataFile = LOCAL\n".encode() + body
+    told = "NRRD0004\ntype: short\ndimension: 3\nsizes: 1900 1900 1900\nencoding: gzip\nendian: little\n\n"
+    return told.encode() + body
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+@pytest.mark.parametrize("form", ["mha", "nrrd"])
+def test_a_volume_that_claims_more_than_there_is_takes_no_memory(tmp_path, form):
+    place = tmp_path / f"x.{form}"
+    place.write_bytes(volume(form, gzip.compress(b"x" * 100)))
+    assert "packed bytes cannot come to 13,718,000,000" in read(place)
+    place.write_bytes(volume(form, zlib.compress(bytes(14 << 20)) * 1000))
+    assert "more than the memory holds" in read(place)
+
+
+def test_data_packed_as_tightly_as_deflate_can_are_read():
+    body = bytes(64 << 20)
+    for packed in (zlib.compress(body, 9), gzip.compress(body, 9)):
+        assert len(inflate(packed, len(body))) == len(body)
 
 
 def test_a_header_larger_than_the_coded_picture_can_be_is_damage(tmp_path):

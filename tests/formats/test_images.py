@@ -70,6 +70,27 @@ def test_any_pyramid_by_whole_factors_is_found(sizes, factor, up):
     assert [level.scale for level in found.levels] == [(factor**n,) * 2 for n in range(len(shapes))]
 
 
+@pytest.mark.parametrize(
+    ("kind", "unit", "named", "factor"),
+    [
+        ("space", "picometer", "µm", 1e-6),
+        ("space", "nanometers", "µm", 1e-3),
+        ("space", "Micrometers", "µm", 1.0),
+        ("space", "decimeter", "µm", 1e5),
+        ("space", "inch", "µm", 25_400.0),
+        ("time", "microsecond", "s", 1e-6),
+        ("time", "seconds", "s", 1.0),
+        ("time", "day", "s", 86_400.0),
+        ("time", "fortnight", "", 1.0),
+    ],
+)
+def test_units_are_those_of_the_format_in_singular_and_plural(kind, unit, named, factor):
+    axes = [{"name": "t" if kind == "time" else "z", "type": kind, "unit": unit}]
+    meta = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    (axis,) = read_multiscale(meta, "x").axes
+    assert (axis.unit, axis.factor) == (named, factor)
+
+
 def newer(unit: str = "nanometer", output: str = "physical", kind: str = "scale") -> dict[str, Any]:
     """Return an image of version 0.6 as ngff-zarr writes it."""
     axes = [{"name": a, "type": "space", "unit": unit} for a in "zyx"]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openallen.errors import CorruptError, IntegrityError, TruncatedError
+from openallen.formats import metaimage
 from openallen.formats.inflate import inflate
 from openallen.formats.metaimage import read_metaimage
 from openallen.formats.nrrd import NrrdCheck, beside, parse_header, read_nrrd
@@ -195,3 +196,42 @@ def test_colours_come_last(tmp_path):
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values, isVector=True), str(path))
     _, found = read_metaimage(path.read_bytes())
     assert np.array_equal(found, values)
+
+
+def mha(**more: str) -> bytes:
+    told = {"NDims": "3", "DimSize": "2 2 2", "ElementType": "MET_SHORT", **more}
+    lines = [f"{key} = {value}" for key, value in told.items()]
+    return "\n".join([*lines, "ElementDataFile = LOCAL", ""]).encode()
+
+
+@pytest.mark.parametrize("steps", ["nan 1 1", "0 1 1", "1 inf 1", "1e400 1 1"])
+@pytest.mark.parametrize("key", ["ElementSpacing", "ElementSize"])
+def test_voxels_of_metaimage_have_a_size(key, steps):
+    with pytest.raises(CorruptError, match="voxels of no size"):
+        metaimage.parse_header(mha(**{key: steps}))
+
+
+def test_metaimage_written_as_text_is_not_taken_for_numbers():
+    text = b"1 2 3 4 5 6 7 8 "  # as many bytes as the eight values have
+    with pytest.raises(CorruptError, match="values written as text"):
+        read_metaimage(mha(BinaryData="False") + text)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"spacings": "25 25"},
+        {"spacings": "0 25 25"},
+        {"spacings": "inf 25 25"},
+        {"space directions": "(25,0,0) (0,25,0)", "space": "left-posterior-superior"},
+        {"space directions": "(25,0,0) (0,0,0) (0,0,25)", "space": "left-posterior-superior"},
+    ],
+)
+def test_voxels_of_nrrd_have_a_size(more):
+    with pytest.raises(CorruptError, match=r"voxels of no size|invalid NRRD"):
+        parse_header(head(**({"space directions": "", "space dimension": ""} | more)))
+
+
+def test_a_step_backwards_is_as_long_as_one_forwards():
+    plain = {"space directions": "", "space dimension": ""}
+    assert parse_header(head(**plain, spacings="-25 10 nan")).spacing == (25, 10, 1)

@@ -148,6 +148,12 @@ def test_scaled_values_are_scaled_and_ids_stay_exact():
     raw = bytearray(image.to_bytes())
     raw[112:120] = np.array([0.5, 10], "<f4").tobytes()  # nibabel writes its own
     assert np.array_equal(nifti.read_nifti(bytes(raw))[1], VALUES * 0.5 + 10)
+    small = nibabel.Nifti1Image(np.float32([16777216, 0.1]).reshape(2, 1, 1), np.eye(4))
+    raw = bytearray(small.to_bytes())
+    raw[112:120] = np.array([1, 1], "<f4").tobytes()
+    read = nifti.read_nifti(bytes(raw))[1]
+    assert read.dtype == "float64"
+    assert read.reshape(-1).tolist() == [16777217, float(np.float32(0.1)) + 1]
     ids = np.array([385, 614454277, 2**31 + 5], "uint32").reshape(3, 1, 1)
     assert np.array_equal(nifti.read_nifti(nibabel.Nifti1Image(ids, np.eye(4)).to_bytes())[1], ids)
 
@@ -190,6 +196,7 @@ HOSTILE = {
         CorruptError,
         "invalid NIfTI header|without a direction",
     ),
+    "a scale of NaN": (field(112, "<f4", 2, np.nan), CorruptError, "invalid scale"),
     "an unknown unit": (field(123, "u1", 7), CorruptError, "unit"),
 }
 

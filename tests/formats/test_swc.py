@@ -219,3 +219,22 @@ def test_the_length_is_the_total_length_of_the_service():
     with path.open(encoding="utf-8", newline="") as file:
         (row,) = (r for r in csv.DictReader(file) if r["specimen_id"] == "485931158")
     assert cell.dendrite_length_um == pytest.approx(float(row["total_length"]), rel=1e-10)
+
+
+def test_decimal_commas_are_refused_where_they_would_be_read_as_columns():
+    plain = "1 1 0 0 0 1 -1\n2 3 1 1 1 1 1\n3 3 2 2 2 1 2\n"
+    assert read_swc(plain.replace(" ", ",")).nodes == read_swc(plain).nodes
+    assert read_swc(plain.replace(" ", ", ")).nodes == read_swc(plain).nodes
+    assert read_swc(plain.replace(" ", ",").replace("\n", " \n")).nodes == read_swc(plain).nodes
+    # Parted at the commas too, the last line says: node 4 at (10, 5, 20), below node 2.
+    broken = plain + "4 3 10,5 20,3 2,5 1,0 3\n"
+    with pytest.raises(CorruptError, match="line 4: numbers with a decimal comma"):
+        read_swc(broken)
+    lenient = read_swc(broken, strict=False)
+    assert (len(lenient), len(lenient.problems)) == (3, 1)
+
+
+def test_ids_are_exact_however_the_line_is_read():
+    large = 2**53 + 1
+    for parent in ("-1", "-1.0"):
+        assert read_swc(f"{large} 1 0 0 0 1 {parent}\n").nodes[0].id == large

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -18,11 +19,13 @@ from openallen.errors import (
     IntegrityError,
     MissingExtraError,
     NotFoundError,
+    OpenAllenError,
     TruncatedError,
     UsageError,
 )
 from openallen.formats import wavpack, wavpack_library
 from openallen.sources.recordings import Recording, Spikes, open_recording
+from openallen.sources.recordings.channels import locations_um
 
 DATA = Path(__file__).parents[1] / "data"
 needs_wavpack = pytest.mark.skipif(not wavpack.available(), reason="the system has no libwavpack")
@@ -149,6 +152,92 @@ def test_binary_folders_that_are_wrong(made, tmp_path):
         open_recording(spoilt("json", lambda f: (f / "binary.json").write_text("{")))
     with pytest.raises(NotFoundError, match="not a recording"):
         open_recording(tmp_path)
+
+
+_STRANGE = [
+    None, [], {}, "", "x", -1, 0, 1e400, float("nan"), 10**30, True, [1], {"a": 1}, 2.5, [None], ["a"], [[1]],
+]  # fmt: skip
+
+
+def _places(told, at=()):
+    yield at
+    for key in (
+        told if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else ()
+    ):
+        yield from _places(told[key], (*at, key))
+
+
+@pytest.mark.parametrize("name", ["binary.json", "si_folder.json", "probegroup.json"])
+def test_a_description_is_read_or_refused_whatever_it_holds(made, tmp_path, name):
+    folder = tmp_path / "r"
+    shutil.copytree(made / "now" / "binary", folder)
+    told = json.loads((folder / name).read_text()) if (folder / name).exists() else {}
+    if name == "binary.json":
+        told["times_kwargs"] = [{"t_start": 1.0, "time_vector": None, "sampling_frequency": None}]
+        told["kwargs"] |= {"t_starts": [0.0], "gain_to_uV": [1.0] * 8, "offset_to_uV": [0.0] * 8}
+    places = [
+        at
+        for at in _places(told)
+        if at and len(at) < 5 and all(n in {0, 1} or isinstance(n, str) for n in at)
+    ]
+    (folder / name).write_text(json.dumps(told))
+    assert open_recording(folder).channel_ids
+    for at in places:
+        for value in _STRANGE:
+            changed = json.loads(json.dumps(told))
+            inside = changed
+            for key in at[:-1]:
+                inside = inside[key]
+            inside[at[-1]] = value
+            (folder / name).write_text(json.dumps(changed))
+            with suppress(OpenAllenError):
+                repr(open_recording(folder))
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"time_axis": -1}, "no whole number"),
+        ({"time_axis": 2}, "no whole number"),
+        ({"num_channels": 7.9}, "no whole number"),
+        ({"file_offset": -16}, "no whole number"),
+        ({"channel_ids": "abcdefgh"}, "no list"),
+        ({"file_paths": []}, "no segments"),
+        ({"dtype": "9" * 5000}, "incomplete description"),
+        ({"file_paths": ""}, "no segments"),
+    ],
+)
+def test_a_description_that_would_give_other_samples_is_refused(made, tmp_path, given, why):
+    shutil.copytree(made / "now" / "binary", tmp_path / "r")
+    place = tmp_path / "r" / "binary.json"
+    told = json.loads(place.read_text())
+    told["kwargs"] |= given
+    place.write_text(json.dumps(told))
+    with pytest.raises(CorruptError, match=why):
+        open_recording(tmp_path / "r")
+
+
+@pytest.mark.parametrize("kind", ["9" * 5000, "(", [None], [["a"]], {"a": 1}, "|V0", 5])
+@pytest.mark.parametrize("array", ["channel_ids", "traces_seg0", "properties/gain_to_uV"])
+def test_types_of_zarr_that_are_none_are_refused(made, tmp_path, kind, array):
+    shutil.copytree(made / "now" / "blosc.zarr", tmp_path / "r.zarr")
+    place = tmp_path / "r.zarr" / array / ".zarray"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "dtype": kind}))
+    with suppress(OpenAllenError):
+        repr(open_recording(tmp_path / "r.zarr"))
+        open_recording(tmp_path / "r.zarr").traces()
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("um", 1), ("mm", 1000), ("m", 1e6), (None, 1)])
+def test_places_of_channels_are_micrometres_whatever_unit_the_probe_has(unit, factor):
+    probe = {"contact_positions": [[1.0, 2.0], [3.0, 4.5]], "si_units": unit}
+    found = locations_um({"probes": [probe]}, 2)
+    assert np.allclose(found, np.array([[1.0, 2.0], [3.0, 4.5]]) * factor)
+
+
+def test_places_in_a_unit_nobody_knows_are_unknown():
+    probe = {"contact_positions": [[1.0, 2.0]], "si_units": "furlong"}
+    assert locations_um({"probes": [probe]}, 1) is None
 
 
 def test_parts_there_are_not(made):

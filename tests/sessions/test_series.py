@@ -264,6 +264,42 @@ def test_running_times_out_of_order_align_as_in_order(changed, files):
     assert np.allclose(session.align(at, (-0.1, 0.1), of="running_speed").to_numpy(), right)
 
 
+@pytest.mark.parametrize("conversion", [1e-6, 1.95e-7, 3e-9, 1e6])
+def test_samples_of_half_precision_keep_their_values_in_the_unit(tmp_path, conversion):
+    data = np.arange(30.0).reshape(10, 3).astype("float16")
+    found = opened(tmp_path, data, np.arange(10.0), conversion=conversion).series("s")
+    assert np.allclose(found.to_numpy(), np.arange(30.0).reshape(10, 3) * conversion, rtol=1e-6)
+
+
+def test_times_in_another_unit_than_the_second_are_told(tmp_path):
+    def fill(file, unit):
+        put_series(file, "acquisition/s", np.arange(3), np.arange(3.0))
+        file["acquisition/s/timestamps"].attrs["unit"] = unit
+        put_series(file, "acquisition/r", np.arange(3))
+        file["acquisition/r"].create_dataset("starting_time", data=0.0).attrs["rate"] = 30.0
+        file["acquisition/r/starting_time"].attrs["unit"] = unit
+
+    for unit, told in (("milliseconds", True), ("seconds", False), ("Seconds", False)):
+        session = oa.open(h5(tmp_path / f"{unit}.nwb", lambda f, unit=unit: fill(f, unit)))
+        for name in "sr":
+            assert ("unit 'milliseconds'" in session.series(name).attrs.get("notes", "")) == told
+
+
+@pytest.mark.parametrize("times", [np.arange(4.0), None])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start_s": float("nan")}, {"end_s": "2"}, {"channels": [0.5]}, {"channels": ["a"]}, {"channels": [True]}],
+)  # fmt: skip
+def test_windows_and_channels_that_are_no_numbers_are_refused(tmp_path, times, wrong):
+    def fill(file):
+        put_series(file, "acquisition/s", SAMPLES, times)
+        if times is None:
+            file["acquisition/s"].create_dataset("starting_time", data=0.0).attrs["rate"] = 30.0
+
+    with pytest.raises(UsageError):
+        oa.open(h5(tmp_path / "x.nwb", fill)).series("s", **wrong)
+
+
 def test_cells_without_ids_do_not_hide_the_others(changed):
     place = "processing/ophys/image_segmentation/cell_specimen_table/cell_specimen_id"
     lost = [0, 3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -182,8 +183,6 @@ def test_more_ids_than_rows_and_columns_that_differ_are_damage(tmp_path):
 
 
 def test_units_without_enough_ids_are_an_error_in_a_neuropixels_session(tmp_path, files):
-    import shutil
-
     place = tmp_path / "x.nwb"
     shutil.copy(files["ecephys"], place)
     place.chmod(0o644)
@@ -196,6 +195,50 @@ def test_units_without_enough_ids_are_an_error_in_a_neuropixels_session(tmp_path
             session.spike_times  # noqa: B018
         with pytest.raises(CorruptError, match="differ in number"):
             session.spike_times_of([int(ids[0])])
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "says"),
+    [
+        ("units/spike_times_index", lambda ends: ends + 60_000, "behind its end"),
+        ("units/spike_times_index", lambda ends: ends[::-1], "behind its end"),
+        ("units/id", lambda ids: np.full_like(ids, ids[0]), "share an id"),
+    ],
+)
+def test_spikes_of_some_units_are_those_of_all_or_an_error(tmp_path, files, where, change, says):
+    place = tmp_path / "x.nwb"
+    shutil.copy(files["ecephys"], place)
+    place.chmod(0o644)
+    with h5py.File(place, "r+") as file:
+        first = int(file["units/id"][0])
+        file[where][...] = change(file[where][()])
+    with oa.open(place) as session:
+        with pytest.raises(CorruptError, match=says):
+            session.spike_times_of([first])
+        with pytest.raises(CorruptError, match=says):
+            session.spike_times  # noqa: B018
+
+
+def test_a_table_without_rows_may_have_ragged_columns(tmp_path):
+    none = {
+        "depth": np.zeros(0),
+        "spike_times": np.zeros(0),
+        "spike_times_index": np.zeros(0, "u1"),
+    }
+    table = units(tmp_path, none).units
+    assert table.empty
+    assert list(table.columns) == ["depth", "spike_times"]
+
+
+def test_labels_of_numbers_that_are_not_whole_cost_one_column(tmp_path):
+    def fill(file):
+        group = put_table(file, "units", {"n": np.arange(3), "k": np.arange(3.0)})
+        group["k"].attrs["neurodata_type"] = "EnumData"
+        group.create_dataset("k_elements", data=np.array(["a", "b", "c"], dtype=TEXT))
+
+    table = opened(tmp_path, fill).units
+    assert table["n"].tolist() == [0, 1, 2]
+    assert "k is left out: labels of what is no whole number" in str(table.attrs["notes"])
 
 
 # --- what columns hold ----------------------------------------------------------------------------

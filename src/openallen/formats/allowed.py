@@ -129,9 +129,9 @@ def _has_objects(kind: Any) -> bool:
     """Return whether a type is one of Python's objects, or cannot be told; never what it holds."""
     import numpy as np
 
-    if isinstance(kind, list):  # compound types are lists of names, types, and sizes
-        kind = [tuple(_listed(part) for part in field) for field in kind]
     try:
+        if isinstance(kind, list):  # compound types are lists of names, types, and sizes
+            kind = [tuple(_listed(part) for part in field) for field in kind]
         return bool(np.dtype(kind).hasobject)
     except (TypeError, ValueError, SyntaxError):
         return False  # left to the library, which says what is wrong with it

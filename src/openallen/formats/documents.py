@@ -99,14 +99,15 @@ def _whole(place: Objects, key: str) -> bytes:
 
 
 def _csv(place: Objects, key: str, columns: Sequence[str] | None, nrows: int | None) -> Any:
-    import pandas as pd
+    from openallen.formats.csv_tables import read_csv
 
     body = _head(place, key, nrows) if nrows is not None else _whole(place, key)
     if body.lstrip()[:1] == b"<":
         raise CorruptError("not valid CSV", address=f"{place.name}/{key}", why="it begins with <")
     separator = "\t" if key.lower().endswith(".tsv") else ","
-    made = pd.read_csv(io.BytesIO(body), sep=separator, nrows=nrows)
-    _known(columns, list(made.columns), f"{place.name}/{key}")
+    where = f"{place.name}/{key}".removeprefix("./")
+    made = read_csv(io.BytesIO(body), where, sep=separator, nrows=nrows)
+    _known(columns, list(made.columns), where)
     return made if columns is None else made[list(columns)]
 
 

@@ -12,6 +12,7 @@ __all__ = ["fits", "inflate", "inflated"]
 
 _IN_BYTES: Final = 1 << 20
 _OUT_BYTES: Final = 256 << 10  # stays near the processor until it is copied
+_MOST_RATIO: Final = 1032  # of deflate: two bits for 258 bytes that repeat
 _AUTOMATIC: Final = 47  # zlib's word for: gzip or zlib, whichever the first bytes say
 
 
@@ -75,12 +76,17 @@ def inflate(packed: bytes | bytearray | memoryview, size_bytes: int, name: str =
     TruncatedError
         If they come to less, or end early.
     CorruptError
-        If they do not decompress, or come to more.
+        If they do not decompress, or come to more; if there is not as much memory.
     """
     import numpy as np
 
-    # Not filled with zeros first, as a bytearray would be.
-    found: memoryview = np.empty(size_bytes, np.uint8).data
+    if size_bytes > _MOST_RATIO * len(packed):
+        why = f"{len(packed):,} packed bytes cannot come to {size_bytes:,}"
+        raise TruncatedError("too few bytes for the volume", address=name, why=why)
+    try:  # not filled with zeros first, as a bytearray would be
+        found: memoryview = np.empty(size_bytes, np.uint8).data
+    except MemoryError as error:
+        raise CorruptError("more than the memory holds", address=name, why=str(error)) from error
     at = 0
     for piece in inflated(packed, name):
         if at + len(piece) > size_bytes:

@@ -5,6 +5,7 @@ Read from bytes, so that a volume inside a zip needs no folder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -140,6 +141,8 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
         raise CorruptError("an axis has no length", address=name, why=keys["DimSize"])
     spacing = next((k for k in ("ElementSpacing", "ElementSize") if k in keys), "")
     steps = numbers(spacing, float, dims) if spacing else [1.0] * dims
+    if not all(step and math.isfinite(step) for step in steps):
+        raise CorruptError("voxels of no size", address=name, why=keys[spacing][:80])
     word = _need(keys, "ElementType", name)
     if word not in _TYPES:
         raise CorruptError("unknown ElementType", address=name, why=word)
@@ -166,6 +169,8 @@ def _header(keys: dict[str, str], size_bytes: int, name: str) -> Header:
 
 def _ordinary(keys: Mapping[str, str], channels: int, name: str) -> None:
     """Refuse what the format has and nobody here needs."""
+    if keys.get("BinaryData", "True").lower() not in {"true", "1"}:
+        raise CorruptError("unsupported volume", address=name, why="values written as text")
     if channels < 1 or keys.get("HeaderSize", "0") != "0":
         told = f"{_CHANNELS} {channels}, HeaderSize {keys.get('HeaderSize', '0')}"
         raise CorruptError("unsupported volume", address=name, why=told)

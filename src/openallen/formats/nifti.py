@@ -109,7 +109,7 @@ def _header(header: Any, name: str) -> Header:
     made = Header(
         shape=shape,
         dtype=("<" if header.endianness == "<" else ">") + dtype.str[1:],
-        scale=_scale(float(header["scl_slope"]), float(header["scl_inter"])),
+        scale=_scale(float(header["scl_slope"]), float(header["scl_inter"]), name),
         frame=_frame(header, name),
         offset_bytes=int(header["vox_offset"]),
     )
@@ -120,9 +120,11 @@ def _header(header: Any, name: str) -> Header:
     return made
 
 
-def _scale(slope: float, summand: float) -> tuple[float, float] | None:
-    if not math.isfinite(slope) or slope == 0 or not math.isfinite(summand):
+def _scale(slope: float, summand: float, name: str) -> tuple[float, float] | None:
+    if not math.isfinite(slope) or slope == 0:
         return None
+    if not math.isfinite(summand):
+        raise CorruptError("invalid scale of the values", address=name, why=f"{slope}, {summand}")
     return None if (slope, summand) == (1.0, 0.0) else (slope, summand)
 
 
@@ -135,6 +137,8 @@ def _frame(header: Any, name: str) -> Frame:
     um = _UNITS_UM[unit]
     if not (int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0):
         steps = tuple(_digits(abs(float(step)) * um) for step in header["pixdim"][1:4])
+        if not all(step and math.isfinite(step) for step in steps):
+            raise CorruptError("voxels of no size", address=name, why=str(steps))
         return Frame(spacing_um=steps)
     affine = np.asarray(header.get_best_affine(), float)
     if not np.isfinite(affine).all():
@@ -193,5 +197,5 @@ def read_nifti(data: bytes, name: str = "") -> tuple[Header, np.ndarray[Any, Any
     found = found.reshape(header.shape, order="F")
     found = found.astype(found.dtype.newbyteorder("="), copy=False)
     if header.scale is not None:
-        found = found * header.scale[0] + header.scale[1]
+        found = found.astype(np.float64) * header.scale[0] + header.scale[1]
     return header, found

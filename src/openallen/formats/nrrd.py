@@ -163,7 +163,7 @@ def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
     big = str(keys.get("endian", "little")).lower() == "big"
     made = Header(
         shape=shape,
-        spacing=_spacing(keys, len(shape)),
+        spacing=_spacing(keys, len(shape), name),
         dtype=(">" if big else "<") + kind,
         encoding=encoding,
         data_file=str(keys.get("datafile", "")),
@@ -175,16 +175,17 @@ def _header(keys: dict[str, Any], size_bytes: int, name: str) -> Header:
     return made
 
 
-def _spacing(keys: Mapping[str, Any], dims: int) -> tuple[float, ...]:
-
-    steps = [1.0] * dims
+def _spacing(keys: Mapping[str, Any], dims: int, name: str) -> tuple[float, ...]:
+    """Return the size of a voxel along each axis; 1 along those that have none (NaN, ``none``)."""
     if "spacedirections" in keys:
-        told = [math.hypot(*map(float, row)) for row in keys["spacedirections"] if row is not None]
+        rows = [[math.nan] if row is None else row for row in keys["spacedirections"]]
+        told = [math.hypot(*map(float, row)) for row in rows]
     else:
-        told = [float(step) for step in keys.get("spacings", ())]
-    for axis, step in enumerate(told[:dims]):
-        steps[axis] = step if math.isfinite(step) and step > 0 else 1.0
-    return tuple(steps)
+        told = [abs(float(step)) for step in keys.get("spacings", ())]
+    if told and (len(told) != dims or 0 in told or math.inf in told):
+        why = f"{', '.join(f'{step:g}' for step in told[:8])} for {dims} axes"
+        raise CorruptError("voxels of no size", address=name, why=why)
+    return tuple(1.0 if math.isnan(step) else step for step in told or [1.0] * dims)
 
 
 def frame_of(header: Header, name: str = "") -> Frame:

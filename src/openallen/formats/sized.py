@@ -396,7 +396,10 @@ def decoded_bytes(told: Mapping[str, Any]) -> int | None:
 
 def _item_bytes(dtype: Any) -> int:
     fields = [tuple(field) for field in dtype] if isinstance(dtype, list) else dtype
-    made = np.dtype(fields)
+    try:
+        made = np.dtype(fields)
+    except SyntaxError as error:  # numpy reads some as expressions of Python
+        raise ValueError(str(error)) from error
     return 0 if made.hasobject else made.itemsize
 
 

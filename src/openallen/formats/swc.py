@@ -14,7 +14,7 @@ import logging
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter, lt
@@ -48,6 +48,8 @@ __all__ = ["NODE_TYPES", "Morphology", "Node", "SwcCheck", "read_swc"]
 NODE_TYPES: Final = {1: "soma", 2: "axon", 3: "basal dendrite", 4: "apical dendrite"}
 _LOG: Final = logging.getLogger("openallen.formats")
 _PLACE: Final = re.compile(r"\s*(OFFSET|SCALE)[\s:=]+(.*)")
+_DECIMAL_COMMA: Final = re.compile(r"\d,\d")
+"""Where blanks part the columns: a comma within a number, as in ``1 3 10,5 2,5``."""
 _ID: Final = itemgetter(0)
 _PARENT: Final = itemgetter(6)
 _COLOURS: Final = {1: "#222", 2: "#3a6ea5", 3: "#c0392b", 4: "#8e44ad"}
@@ -491,7 +493,8 @@ def _quick(text: str) -> tuple[tuple[Node, ...], tuple[str, ...]] | None:
         header.append(lines[at:stop].strip()[1:])
         at = stop + 1
     body = lines[at:].strip()
-    if "[" in body or "\r" in body:  # what JSON would take for more than it is
+    commas = "," in body and " " in body and _DECIMAL_COMMA.search(body)
+    if "[" in body or "\r" in body or commas:  # what JSON would take for more than it is
         return None
     if len("\n".join(header).splitlines()) > len(header):  # lines that end in another way
         return None
@@ -535,6 +538,8 @@ def _add(line: str, nodes: dict[int, Node]) -> str:
     if len(parts) < 7:
         return f"{len(parts)} columns, not 7: {line[:40]!r}"
     try:
+        if _DECIMAL_COMMA.search(line) and len(line.split()) >= 7:
+            raise ValueError(f"numbers with a decimal comma: {line[:60]!r}")
         x, y, z, radius = (float(part) for part in parts[2:6])
         node = Node(_whole(parts[0]), _whole(parts[1]), x, y, z, radius, _whole(parts[6]))
     except ValueError as error:
@@ -552,6 +557,8 @@ def _add(line: str, nodes: dict[int, Node]) -> str:
 
 
 def _whole(text: str) -> int:
+    with suppress(ValueError):
+        return int(text)  # exactly, also where a float would round
     value = float(text)
     if not value.is_integer():
         raise ValueError(f"{text!r} is not a whole number")

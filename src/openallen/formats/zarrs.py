@@ -240,6 +240,7 @@ class Hierarchy:
             AttributeError,
             ArithmeticError,
             ImportError,
+            SyntaxError,  # numpy reads some types as expressions of Python
         ) as error:
             raise CorruptError(
                 "invalid metadata of this array",

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.errors import NotFoundError
+from openallen.errors import CorruptError, NotFoundError
 from openallen.formats.nwb import frame, ragged
+from openallen.formats.nwb.tables import spans
 from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
@@ -212,10 +213,17 @@ class BehaviorEcephysSession(BehaviorSession):
         return made.copy()
 
     def _by_unit(self, name: str) -> dict[int, np.ndarray[Any, Any]]:
+        return self._unit_rows(f"units/{name}", ragged(self.tree, "units", name))
+
+    def _unit_rows(self, place: str, rows: Sequence[Any]) -> dict[int, Any]:
+        """Return the rows of a column by the ids of units, none of which may come twice."""
         ids = self.tree.array("units/id").tolist()
-        rows = ragged(self.tree, "units", name)
-        same_length(self.tree, f"units/{name}", {"ids": ids, "units": rows})
-        return dict(zip(ids, rows, strict=True))
+        same_length(self.tree, place, {"ids": ids, "units": rows})
+        found = dict(zip(ids, rows, strict=True))
+        if len(found) < len(ids):
+            why = f"{len(ids)} units, {len(found)} ids"
+            raise CorruptError("units share an id", address=self.name, why=why)
+        return found
 
     @functools.cached_property
     def spike_times(self) -> dict[int, np.ndarray[Any, Any]]:
@@ -237,12 +245,10 @@ class BehaviorEcephysSession(BehaviorSession):
             self._known_units(unit_ids, known)
             return {unit: known[unit] for unit in unit_ids}
         place = "units/spike_times"
-        ends = self.tree.array(f"{place}_index").astype("int64").tolist()
-        ids = self.tree.array("units/id").tolist()
-        same_length(self.tree, place, {"ids": ids, "units": ends})
-        spans = dict(zip(ids, zip([0, *ends[:-1]], ends, strict=True), strict=True))
-        self._known_units(unit_ids, spans)
-        return {unit: self.tree.part(place, slice(*spans[unit])) for unit in unit_ids}
+        rows = spans(self.tree, f"{place}_index", self.tree.shape(place)[0])
+        known = self._unit_rows(place, rows)
+        self._known_units(unit_ids, known)
+        return {unit: self.tree.part(place, slice(*known[unit])) for unit in unit_ids}
 
     def _known_units(self, unit_ids: Sequence[int], known: Collection[int]) -> None:
         missing = [unit for unit in unit_ids if unit not in known]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from openallen.errors import CorruptError, UsageError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["read_series", "time_axis"]
 
 _LOG: Final = logging.getLogger("openallen.sessions")
+_SECONDS: Final = frozenset({"", "s", "sec", "secs", "second", "seconds"})
 _MOST_SAMPLES: Final = 50_000_000
 
 
@@ -69,6 +71,7 @@ def read_series(
     """
     import numpy as np
 
+    _check_window(tree, window_s)
     notes: list[str] = []
     shape = tree.shape(f"{path}/data")
     window = _window(tree, path, shape, window_s, notes)
@@ -92,16 +95,24 @@ def read_series(
         values = _scaled(tree, path, values, told)
     made = _labelled(tree, path, values, window.times)
     made.attrs["units"] = str(told.get("unit", "")) if scaled else "1"
+    if unit := _odd_unit(tree, path):
+        notes.append(f"its times name the unit {unit!r}, and are taken as seconds")
     if notes:
         made.attrs["notes"] = "; ".join(notes)
         _LOG.warning("%s: %s: %s", tree.name, path, made.attrs["notes"])
     return made if channels is None else made.isel(channel=list(channels))
 
 
-def _check_channels(tree: Tree, rest: list[int], channels: Sequence[int] | None) -> None:
+def _check_window(tree: Tree, window_s: Sequence[Any]) -> None:
+    if any(s is not None and (not isinstance(s, Real) or math.isnan(s)) for s in window_s):
+        raise UsageError("a window is two numbers", address=tree.name, why=repr(window_s)[:80])
+
+
+def _check_channels(tree: Tree, rest: list[int], channels: Sequence[Any] | None) -> None:
     if channels is None:
         return
-    if len(rest) != 1 or any(not -rest[0] <= n < rest[0] for n in channels):
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in channels)
+    if len(rest) != 1 or not whole or any(not -rest[0] <= n < rest[0] for n in channels):
         raise UsageError(
             "this series has no such channels", address=tree.name, why=f"it has {rest or 'none'}"
         )
@@ -211,6 +222,13 @@ def _times(tree: Tree, path: str, notes: list[str]) -> np.ndarray[Any, Any]:
     return times
 
 
+def _odd_unit(tree: Tree, path: str) -> str:
+    """Return the unit of the times of a series where it is not the second; else nothing."""
+    place = f"{path}/timestamps" if tree.has(f"{path}/timestamps") else f"{path}/starting_time"
+    unit = str(tree.attrs(place).get("unit") or "").strip()
+    return "" if unit.lower() in _SECONDS else unit
+
+
 def _disorder(times: np.ndarray[Any, Any]) -> str:
     import numpy as np
 
@@ -269,7 +287,8 @@ def _scaled(
     where = f"{tree.name}/{path}"
     conversion = number(told.get("conversion", 1.0), "conversion", where)
     offset = number(told.get("offset", 0.0), "offset", where)
-    made = values
+    # Half precision has three digits, and nothing below 6e-8: volts would come out as zeros.
+    made = values.astype("float32") if values.dtype == "float16" else values
     if conversion != 1.0:
         made = made * conversion
     if tree.has(f"{path}/channel_conversion"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, MissingExtraError, NotFoundError, RefusedError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from openallen.formats.nwb.tree import Tree
 
-__all__ = ["as_series", "column_names", "columns", "frame", "ragged"]
+__all__ = ["as_series", "column_names", "columns", "frame", "ragged", "spans"]
 
 _BLANK: Final = " \t\r\n\0"
 
@@ -174,6 +175,8 @@ def _labelled(numbers: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np
     """Return the label of each number; None for one without."""
     import numpy as np
 
+    if numbers.dtype.kind not in "iu":
+        raise StrangeError("labels of what is no whole number", why=str(numbers.dtype))
     made = np.empty(numbers.size, dtype=object)
     for at, value in enumerate(numbers.reshape(-1).tolist()):
         made[at] = labels[value] if 0 <= value < len(labels) else None
@@ -225,16 +228,34 @@ def ragged(
 
 
 def _parted(tree: Tree, index: str, data: Any) -> list[Any]:
+    return [data[a:b] for a, b in spans(tree, index, len(data))]
+
+
+def spans(tree: Tree, index: str, count: int) -> list[tuple[int, int]]:
+    """Return where each row of a ragged column begins and ends.
+
+    Parameters
+    ----------
+    tree, index
+        The file, and where the index of the column is.
+    count
+        How many values the column has.
+
+    Raises
+    ------
+    CorruptError
+        If the index is not numbers, descends, or points behind the end of the column.
+    """
     told = tree.array(index).reshape(-1)
     if told.dtype.kind not in "iu" and told.size:
         raise CorruptError("the index of a column is not numbers", address=tree.name, why=index)
     ends = told.astype("int64").tolist()
-    starts = [0, *ends[:-1]]
-    if any(a > b for a, b in zip(starts, ends, strict=True)) or (ends and ends[-1] > len(data)):
+    found = list(pairwise([0, *ends]))
+    if any(a > b for a, b in found) or (ends and ends[-1] > count):
         raise CorruptError(
             "the index of a column points behind its end", address=tree.name, why=index
         )
-    return [data[a:b] for a, b in zip(starts, ends, strict=True)]
+    return found
 
 
 def frame(

@@ -17,10 +17,17 @@ from openallen.errors import CorruptError
 __all__ = ["Axis", "Level", "Multiscale", "read_multiscale", "scaled_by_sizes"]
 
 _UM: Final = {
-    "angstrom": 1e-4, "nanometer": 1e-3, "nm": 1e-3, "micrometer": 1.0, "micron": 1.0, "um": 1.0,
-    "µm": 1.0, "μm": 1.0, "millimeter": 1e3, "mm": 1e3, "centimeter": 1e4, "meter": 1e6, "m": 1e6,
+    "angstrom": 1e-4, "attometer": 1e-12, "femtometer": 1e-9, "picometer": 1e-6, "nanometer": 1e-3,
+    "nm": 1e-3, "micrometer": 1.0, "micron": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0,
+    "millimeter": 1e3, "mm": 1e3, "centimeter": 1e4, "cm": 1e4, "decimeter": 1e5, "meter": 1e6,
+    "m": 1e6, "hectometer": 1e8, "kilometer": 1e9, "inch": 25_400.0, "foot": 304_800.0,
+    "yard": 914_400.0,
 }  # fmt: skip
-_S: Final = {"second": 1.0, "s": 1.0, "millisecond": 1e-3, "ms": 1e-3, "minute": 60.0, "hour": 3600}
+_S: Final = {
+    "picosecond": 1e-12, "nanosecond": 1e-9, "ns": 1e-9, "microsecond": 1e-6, "us": 1e-6,
+    "µs": 1e-6, "μs": 1e-6, "millisecond": 1e-3, "ms": 1e-3, "second": 1.0, "s": 1.0,
+    "minute": 60.0, "hour": 3600.0, "day": 86_400.0,
+}  # fmt: skip
 _SAMPLED: Final = ("subsample", "sample", "stride", "decimate")
 """Downsampling methods that keep every n-th pixel at its place."""
 _NEAR: Final = 1e-3
@@ -242,6 +249,7 @@ def _axis(meta: Any, notes: list[str]) -> Axis:
     kind = kind or ("space" if name in {"z", "y", "x"} else "")
     unit = str(meta.get("unit") or "").lower().replace("metre", "meter")
     known = _UM if kind == "space" else _S if kind == "time" else {}
+    unit = unit if unit in known else unit.removesuffix("s")
     if unit in known:
         return Axis(name, kind, "µm" if kind == "space" else "s", known[unit])
     if kind == "space":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
 from openallen.errors import CorruptError, NotFoundError, requiring
+from openallen.sources.recordings.channels import ids_of
 from openallen.sources.recordings.kept import InFolder, InZarr, Kept
 from openallen.sources.recordings.sorting import Sorting, Train
 
@@ -200,12 +201,17 @@ def open_sorting(place: Objects) -> Sorting | Analyzer:
     folder = form != "zarr"
     recording = kept.told("recording_info", "recording_attributes")
     names = kept.members("extensions")
+    try:
+        channel_ids = ids_of(recording.get("channel_ids"))
+    except TypeError as error:
+        why = str(error)
+        raise CorruptError("not an analyzer", address=place.name, why=why) from error
     return Analyzer(
         place=place.name,
         form=form,
         sorting=_sorting(kept.within("sorting"), place.name if folder else ""),
         extensions=tuple(sorted(names)),
-        channel_ids=tuple(map(str, recording.get("channel_ids") or ())),
+        channel_ids=channel_ids,
         kept=kept,
         in_uv=bool(settings.get("return_in_uV", settings.get("return_scaled", False))),
     )

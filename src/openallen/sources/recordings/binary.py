@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from openallen.errors import CorruptError, NotFoundError, TruncatedError
+from openallen.formats.chunks import decoding
 from openallen.formats.npy import read_npy
 from openallen.formats.objects import FolderObjects, Objects
 from openallen.json_text import load_json
 from openallen.plans import safe_path
-from openallen.sources.recordings.channels import locations_um, one_each
+from openallen.sources.recordings.channels import annotations_of, ids_of, locations_um, one_each
 from openallen.sources.recordings.clock import clocks
 from openallen.sources.recordings.recording import Recording
 
@@ -49,24 +50,24 @@ def open_binary(place: Objects, name: str) -> Recording:
     count, dtype, rate = _samples(given, f"{place.name}/{name}")
     try:
         files = [safe_path(str(file)) for file in given["file_paths"]]
-        offset = int(given.get("file_offset") or 0)
+        offset = _whole(given.get("file_offset") or 0)
+        time_axis = _whole(given.get("time_axis") or 0, most=1)
+        ids = ids_of(given.get("channel_ids")) or tuple(map(str, range(count)))
     except (KeyError, TypeError, ValueError) as error:
         raise _incomplete(f"{place.name}/{name}", error) from error
-    ids = given.get("channel_ids") or list(range(count))
-    time_axis = int(given.get("time_axis") or 0)
     segments = tuple(
         _traces(place, file, dtype, count, offset=offset, time_axis=time_axis) for file in files
     )
     counts = [segment.shape[0] for segment in segments]
-    starts, vectors = _starts(document, given)
+    starts, vectors = _starts(document, given, f"{place.name}/{name}")
     named = given.get("file_timestamps_paths")
 
     def vector(n: int) -> Any:
         return vectors[n] if vectors.get(n) is not None else _times(place, named, n)
 
     about = {
-        **document.get("annotations", {}),
-        **_json(place, "si_folder.json").get("annotations", {}),
+        **annotations_of(document),
+        **annotations_of(_json(place, "si_folder.json")),
     }
     probe = _json(place, "probegroup.json") or _json(place, "probe.json")
     return Recording(
@@ -74,7 +75,7 @@ def open_binary(place: Objects, name: str) -> Recording:
         form="binary folder",
         segments=segments,
         sampling_frequency_hz=rate,
-        channel_ids=tuple(map(str, ids)),
+        channel_ids=ids,
         gain_uv=_numbers(place, "gain_to_uV", given, count),
         offset_uv=_numbers(place, "offset_to_uV", given, count),
         locations_um=locations_um(probe, count),
@@ -84,7 +85,7 @@ def open_binary(place: Objects, name: str) -> Recording:
 
 
 def _starts(
-    document: Mapping[str, Any], given: Mapping[str, Any]
+    document: Mapping[str, Any], given: Mapping[str, Any], where: str
 ) -> tuple[Any, dict[int, np.ndarray[Any, Any]]]:
     """Return the starts of segments in seconds, and times of their samples, as described."""
     import numpy as np
@@ -95,9 +96,11 @@ def _starts(
     vectors = {}
     for n, one in enumerate(changed):
         if isinstance(one.get("time_vector"), list):
-            vectors[n] = np.asarray(one["time_vector"], float)
+            with decoding("times of this recording are no numbers", where):
+                vectors[n] = np.asarray(one["time_vector"], float)
     starts = [one.get("t_start") for one in changed]
-    return (given.get("t_starts") if set(starts) <= {None} else starts), vectors
+    told = any(start is not None for start in starts)
+    return (starts if told else given.get("t_starts")), vectors
 
 
 def _times(place: Objects, named: Any, segment: int) -> Any:
@@ -140,10 +143,10 @@ def _samples(given: dict[str, Any], where: str) -> tuple[int, np.dtype[Any], flo
     import numpy as np
 
     try:
-        count = int(given["num_channels"] if "num_channels" in given else given["num_chan"])
+        count = _whole(given["num_channels"] if "num_channels" in given else given["num_chan"])
         dtype = np.dtype(str(given["dtype"]))
         rate = float(given["sampling_frequency"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SyntaxError) as error:
         raise _incomplete(where, error) from error
     if count <= 0 or rate <= 0 or dtype.kind not in "iuf":
         raise CorruptError(
@@ -152,6 +155,21 @@ def _samples(given: dict[str, Any], where: str) -> tuple[int, np.dtype[Any], flo
             why=f"{count} channels of {dtype} at {rate:g} Hz",
         )
     return count, dtype, rate
+
+
+def _whole(told: Any, *, most: int = 1 << 62) -> int:
+    """Return a whole number, as JSON has it.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or out of bounds: a fraction would be cut, and an offset below zero be a
+        place before the file.
+    """
+    whole = isinstance(told, int) or (isinstance(told, float) and told.is_integer())
+    if not whole or not 0 <= told <= most:
+        raise ValueError(f"{told!r:.40} is no whole number from 0 to {most:,}")
+    return int(told)
 
 
 def _incomplete(where: str, error: Exception) -> CorruptError:

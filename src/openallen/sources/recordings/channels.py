@@ -11,9 +11,34 @@ from openallen.errors import CorruptError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["locations_um", "one_each"]
+__all__ = ["annotations_of", "ids_of", "locations_um", "one_each"]
 
 _LOG: Final = logging.getLogger("openallen.formats")
+
+
+_UNITS_UM: Final = {"um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3, "m": 1e6}
+"""Units of a probe, as ProbeInterface writes them (``si_units``)."""
+
+
+def ids_of(told: Any) -> tuple[str, ...]:
+    """Return ids as text; none where nothing is told.
+
+    Raises
+    ------
+    TypeError
+        If they are no list.
+    """
+    if told is None:
+        return ()
+    if not isinstance(told, list):
+        raise TypeError(f"ids that are no list: {told!r:.40}")
+    return tuple(map(str, told))
+
+
+def annotations_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the annotations in a description; none where they make no sense."""
+    told = document.get("annotations")
+    return told if isinstance(told, dict) else {}
 
 
 def one_each(found: Any, name: str, count: int, where: str) -> np.ndarray[Any, Any] | None:
@@ -64,7 +89,8 @@ def _located(probegroup: Mapping[str, Any], count: int) -> np.ndarray[Any, Any] 
     for probe in probes:
         positions = probe.get("contact_positions") or []
         indices = probe.get("device_channel_indices") or range(len(positions))
+        um = _UNITS_UM[str(probe.get("si_units") or "um")]
         for index, position in zip(indices, positions, strict=False):
             if 0 <= int(index) < count:
-                places[int(index)] = position[:2]
+                places[int(index)] = [float(part) * um for part in position[:2]]
     return None if np.isnan(places).any() else places

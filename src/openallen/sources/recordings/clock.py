@@ -164,7 +164,10 @@ def clocks(
     CorruptError
         If starts are no numbers, or there is another number of them, or of times.
     """
-    starts = [None] * len(counts) if starts_s is None else list(starts_s)
+    try:
+        starts = [None] * len(counts) if starts_s is None else list(starts_s)
+    except TypeError as error:
+        raise CorruptError("starts are no list", address=place, why=str(error)) from error
     if len(starts) != len(counts):
         why = f"{len(starts)} starts for {len(counts)} segments"
         raise CorruptError("starts do not match the segments", address=place, why=why)
@@ -176,7 +179,7 @@ def clocks(
             raise CorruptError("times do not match the samples", address=place, why=why)
         try:
             first = 0.0 if start is None or math.isnan(float(start)) else float(start)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise CorruptError("a start is no number", address=place, why=str(error)) from error
         found.append(Clock(place=place, rate_hz=rate_hz, count=count, start_s=first, vector=times))
     return tuple(found)

@@ -103,6 +103,8 @@ class Recording:
         wrong = None
         if not (math.isfinite(self.sampling_frequency_hz) and self.sampling_frequency_hz > 0):
             wrong = f"a sampling frequency of {self.sampling_frequency_hz} Hz"
+        elif not self.segments:
+            wrong = "no segments"
         elif any(len(s.shape) != 2 or min(s.shape) < 0 for s in self.segments):
             wrong = "segments that are not samples x channels"
         elif any(s.shape[1] != width for s in self.segments):

@@ -10,7 +10,7 @@ from openallen.errors import CorruptError, NotFoundError, requiring
 from openallen.formats.chunks import decoding
 from openallen.formats.npy import check_texts
 from openallen.formats.objects import Objects
-from openallen.sources.recordings.channels import locations_um, one_each
+from openallen.sources.recordings.channels import annotations_of, locations_um, one_each
 from openallen.sources.recordings.clock import clocks
 from openallen.sources.recordings.recording import Recording
 
@@ -51,7 +51,7 @@ class _Chunks:
 
         try:
             found: np.dtype[Any] = np.dtype(self._meta.get("dtype") or self._meta.get("data_type"))
-        except TypeError:
+        except (TypeError, ValueError, SyntaxError):  # types of version 3, or none at all
             found = np.dtype(self._array.dtype)
         return found
 
@@ -116,7 +116,7 @@ def open_zarr(place: Objects) -> Recording:
         gain_uv=gain,
         offset_uv=offset,
         locations_um=locations_um(probe if isinstance(probe, dict) else {}, width),
-        annotations=meta.get("annotations") or {},
+        annotations=annotations_of(meta),
         clocks=clocks(place.name, rate, counts, read("t_starts"), vector),
     )
 

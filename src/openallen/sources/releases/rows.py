@@ -6,6 +6,7 @@ No table library is needed: listing and choosing files work in the bare install.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ __all__ = ["TEXT_COLUMNS", "literal_list", "read_rows"]
 TEXT_COLUMNS: Final = frozenset({"mouse_id"})
 """Columns whose values look like numbers and are names."""
 
-_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
+_WHOLE: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _MISSING: Final = frozenset({"", "nan", "NaN", "None", "NA", "<NA>"})
 
 
@@ -61,9 +63,18 @@ def _value(name: str, text: str) -> Any:
     if text in {"True", "False"}:
         return text == "True"
     if _NUMBER.fullmatch(text):
-        number = float(text)
-        return int(number) if number.is_integer() and "e" not in text.lower() else number
+        return _number(text)
     return literal_list(text) if text[0] == "[" else text
+
+
+def _number(text: str) -> Any:
+    """Return a number; the text itself where no number of a table has as many digits."""
+    if _WHOLE.fullmatch(text):
+        return int(text)  # exactly: a float has sixteen digits
+    number = float(text)
+    if not math.isfinite(number) or text.lstrip("+-").isdigit():
+        return text
+    return int(number) if number.is_integer() and "e" not in text.lower() else number
 
 
 def literal_list(text: str) -> Any:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, OpenAllenError, requiring
+from openallen.formats.csv_tables import read_csv
 from openallen.sources.releases.rows import TEXT_COLUMNS, literal_list
 from openallen.whole_numbers import whole_number
 
@@ -70,10 +71,10 @@ def read_table(path: Path, project: str, index: str) -> pd.DataFrame:
     MissingExtraError
         Without the extra ``tables``.
     """
-    with requiring("tables as pandas", "tables"):
-        import pandas as pd
+    texts = dict.fromkeys(TEXT_COLUMNS, str)
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), low_memory=False)
+        with requiring("tables as pandas", "tables"):
+            frame = read_csv(path, str(path), dtype=texts, low_memory=False)
         if index and index not in frame.columns:
             why = f"no column {index}"
             raise CorruptError("not a table of this kind", address=str(path), why=why)
