@@ -157,6 +157,8 @@ def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _answers(status: str, schema: Mapping[str, Any], errors: Sequence[str]) -> dict[str, Any]:
     wrong = {code: _json("What went wrong, and what to try", _ref("Error")) for code in errors}
+    # What guards the server answers before anything of it is asked, in a line of text.
+    wrong["400"]["content"]["text/plain"] = {"schema": _TEXT}
     return {status: _json("The answer", schema), **wrong}
 
 

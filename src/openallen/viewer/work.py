@@ -252,7 +252,9 @@ def _text(value: Any) -> str:
 
 
 def _sends_json(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+    """Return whether a program asks: browsers without script send forms."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind not in {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
 def _address(form: Mapping[str, str]) -> str:
