@@ -52,7 +52,6 @@ _DECIMAL_COMMA: Final = re.compile(r"\d,\d")
 """Where blanks part the columns: a comma within a number, as in ``1 3 10,5 2,5``."""
 _ID: Final = itemgetter(0)
 _PARENT: Final = itemgetter(6)
-_COLOURS: Final = {1: "#222", 2: "#3a6ea5", 3: "#c0392b", 4: "#8e44ad"}
 
 
 _decode: Final = msgspec.json.Decoder(list[Node]).decode
@@ -326,28 +325,9 @@ class Morphology:
 
     def to_svg(self, *, height_px: int = 160) -> str:
         """Draw it from the front (x right, y down) as an SVG picture `height_px` high."""
-        (x0, y0, _), (x1, y1, _) = self.bounding_box_um
-        width, height = max(x1 - x0, 1.0), max(y1 - y0, 1.0)
-        thin = height / 160
-        paths: dict[int, list[str]] = {}
-        for a, b in self.segments():
-            text = f"M{a.x_um - x0:.1f} {a.y_um - y0:.1f}L{b.x_um - x0:.1f} {b.y_um - y0:.1f}"
-            paths.setdefault(b.type, []).append(text)
-        drawn = "".join(
-            f'<path d="{"".join(lines)}" stroke="{_COLOURS.get(kind, "#555")}"'
-            f' stroke-width="{thin:.2f}" fill="none"/>'
-            for kind, lines in sorted(paths.items())
-        )
-        soma = self.soma
-        if soma is not None:
-            drawn += (
-                f'<circle cx="{soma.x_um - x0:.1f}" cy="{soma.y_um - y0:.1f}"'
-                f' r="{max(soma.radius_um, 2 * thin):.1f}" fill="#222"/>'
-            )
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" height="{height_px}"'
-            f' viewBox="0 0 {width:.1f} {height:.1f}">{drawn}</svg>'
-        )
+        from openallen.formats.sketch import sketch_svg
+
+        return sketch_svg(self, height_px)
 
     def _visuals(self) -> tuple[Visual, ...]:
         from openallen.visuals import CellVisual

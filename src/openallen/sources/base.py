@@ -10,12 +10,12 @@ from __future__ import annotations
 import shlex
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, UsageError
+from openallen.sources.example import Example
 from openallen.sources.facts import Facts, Field, Picture, Section, View, fields_of
 from openallen.sources.options import NoOptions, option, read_options
 from openallen.sources.place import LIKELY, MAYBE, SURE, Place
@@ -47,28 +47,6 @@ __all__ = [
     "option",
     "read_options",
 ]
-
-
-@dataclass(frozen=True)
-class Example:
-    """An address that works, and what it names; the conformance suite tries each.
-
-    Parameters
-    ----------
-    address
-        The address.
-    meaning
-        What it names, in a few words.
-    sample
-        Whether the embedded sample has it.
-    web
-        Web addresses that mean the same thing.
-    """
-
-    address: str
-    meaning: str
-    sample: bool = False
-    web: tuple[str, ...] = ()
 
 
 class Source(ABC):
