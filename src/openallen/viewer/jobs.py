@@ -361,7 +361,9 @@ class Jobs:
             job.told("failed", wrong.what)
         finally:
             self._after(job.address)
-            job.thread = None  # so that its place is free
+            with self._lock:
+                if job.thread is threading.current_thread():  # not the one that resumed it already
+                    job.thread = None  # so that its place is free
             self._next()
 
     def _fetch(self, job: Job) -> None:
