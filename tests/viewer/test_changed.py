@@ -197,6 +197,17 @@ def test_large_tables_are_searched_one_at_a_time_and_not_for_who_is_gone():
     first.join(30)
 
 
+def test_a_link_out_of_a_stack_is_not_followed(view, own, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("nobody's business")
+    (swc,) = (own.store / "stacks/313862022/morphology").glob("*[0-9]_m.swc")
+    swc.unlink()
+    swc.symlink_to(secret)
+    answer = ask(f"{view(own.store)}/v/{to_key(STACK)}/cell/cell.swc")
+    assert answer.status == 403
+    assert b"nobody" not in answer.body
+
+
 def test_a_folder_adopted_in_place_is_never_pruned(stored, tmp_path):
     from openallen.errors import RefusedError
     from openallen.store import Store
