@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Address
 from openallen.display import bytes_text
-from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
 from openallen.paths import existing
 from openallen.settings import Settings
 from openallen.sources.context import Context
 from openallen.sources.place import Place
 from openallen.sources.registry import SCHEMES, source_classes
 from openallen.sources.tables import Row, Rows
+from openallen.store import Store
 from openallen.store.checked import file_sizes, repair_commands
 
 if TYPE_CHECKING:
@@ -334,15 +335,35 @@ def prune(addresses: Sequence[str], *, dry_run: bool, settings: Settings | None 
         If nothing is named, or something that cannot be removed by itself.
     NotFoundError
         If it is not in the store.
+    RefusedError
+        If it was adopted in place: what is outside the store is not removed.
     """
     if not addresses:
         raise UsageError("no address given", hint="openallen store ls")
     wanted = [Address.parse(text) for text in addresses]
     with Context(settings) as context:
+        for address in wanted:
+            _check_own(context, address)
         rows: list[Row] = [context.source(a, held=True).prune(a, dry_run=dry_run) for a in wanted]
     return Rows(
         rows, ("address", "files", "freed_bytes"), id_column="address", noun="item"
     ).loaded()
+
+
+def _check_own(context: Context, address: Address) -> None:
+    """Refuse to remove what lies outside the store: it was there before, and others may use it."""
+    source = SCHEMES[address.scheme]
+    if not source.folder or not address.name:
+        return
+    name = source.canonical(address).name
+    note = Store(context.settings.store).adopted(source.folder, name)
+    if note is not None:
+        raise RefusedError(
+            "adopted in place, and only what is in the store itself is removed",
+            address=str(address),
+            why=f"its files are in {context.folder(address).resolve()}",
+            hint=f"remove {note} for the store to forget them, and they stay",
+        )
 
 
 def clear_cache(name: str, *, dry_run: bool, settings: Settings | None = None) -> dict[str, Any]:

@@ -123,6 +123,17 @@ def test_a_paused_fetch_keeps_what_came_and_goes_on_from_there(slow):
     assert after == came
 
 
+def test_a_second_fetch_with_other_options_is_refused_while_the_first_runs(slow):
+    url, token = slow[:2]
+    job = started(url, token, downsample="4")
+    assert started(url, token, downsample="4")["id"] == job["id"]
+    body = json.dumps({"address": STACK, "options": {"downsample": "3"}}).encode()
+    answer = ask(f"{url}/fetch", body, content_type="application/json", x_openallen_token=token)
+    assert answer.status == 403
+    assert "other options" in answer.text
+    act(url, token, job["id"], "cancel")
+
+
 def test_a_cancelled_fetch_ends_and_removes_nothing(slow):
     url, token, store = slow
     job = started(url, token, **SMALL)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from starlette.requests import Request
 
 __all__ = ["BusyError", "Gate", "GoneError"]
@@ -75,7 +79,7 @@ class Gate:
         """
         await self._enter(request)
         gone = threading.Event()
-        thread = asyncio.ensure_future(asyncio.to_thread(work, gone.is_set))
+        thread = _in_thread(work, gone.is_set)
         thread.add_done_callback(self._leave)
         while not thread.done():
             await asyncio.wait([thread], timeout=_LOOK_S)
@@ -116,6 +120,34 @@ class Gate:
             turn.set_result(None)
         else:
             self._working -= 1
+
+
+def _in_thread(work: Callable[[Callable[[], bool]], T], gone: Callable[[], bool]) -> Future[T]:
+    """Begin work in a thread of its own; return what it will have done.
+
+    In the threads that asyncio has for all, work that waits for a service would take the place of
+    work that needs none, and the process would not end before the service has answered.
+    """
+    loop = asyncio.get_running_loop()
+    done: Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def end(settle: Callable[[Any], None], what: Any) -> None:
+        if not done.done():
+            settle(what)
+
+    def run() -> None:
+        settle: Callable[[Any], None] = done.set_result
+        what: Any
+        try:
+            what = context.run(work, gone)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            settle, what = done.set_exception, error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(end, settle, what)
+
+    threading.Thread(target=run, name="gate", daemon=True).start()
+    return done
 
 
 def _forgotten(done: asyncio.Future[Any]) -> None:

@@ -471,17 +471,23 @@ class Source(ABC):
             If nothing of it is in the store.
         UsageError
             If it cannot be removed by itself.
+        StoreError
+            If the disk refuses.
         """
         import shutil
 
         from openallen.store.checked import file_sizes
+        from openallen.store.disk import disk_error
 
         folder = self.context.folder(address)
         sizes = file_sizes(folder)
         if not sizes:
             raise NotFoundError("not in the store", address=str(address), hint="openallen store ls")
-        if not dry_run:
-            shutil.rmtree(folder)
+        try:
+            if not dry_run:
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise disk_error(error, folder) from error
         return {"address": str(address), "files": len(sizes), "freed_bytes": sum(sizes.values())}
 
     def adopt(

@@ -52,6 +52,25 @@ class Store:
         """Use a folder outside the store for an item from now on."""
         write_whole(self._pointer(self.folder(system, name)), str(folder.absolute()).encode())
 
+    def adopted(self, system: str, name: str) -> Path | None:
+        """Return what makes the store use a folder outside it for an item: a note, or a link.
+
+        Parameters
+        ----------
+        system, name
+            As for `folder`.
+
+        Returns
+        -------
+        pathlib.Path or None
+            The file ``NAME.folder``, or a symbolic link; None where the item is the store's own.
+        """
+        usual = self.root / system / safe_path(name)
+        note = self._pointer(usual)
+        if note.is_file() and self.folder(system, name) != usual:
+            return note
+        return usual if usual.is_symlink() else None
+
     @staticmethod
     def _pointer(folder: Path) -> Path:
         return folder.with_name(folder.name + ".folder")

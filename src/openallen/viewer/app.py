@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -114,12 +113,15 @@ class Viewer:
         self.kinds = Kinds(settings.store / "views")
         self.listings = Listings(settings)
         token = Token(read_only=options.read_only)
-        # Pages and small answers never wait for pictures that are being decoded.
+        # Small answers never wait for pictures that are being decoded, nor for pages, which may
+        # have to ask a service; what the store holds is told however long that takes.
         self._heavy = Gate(_DECODES, newest_first=True)
         self._light = Gate(_WORKERS)
-        self._slow = Gate(_SLOW)  # these wait in threads that others need too
-        self._drawing = threading.Lock()
-        self._respond = Responder(token, self._light)
+        self._slow = Gate(_SLOW)
+        self._opening = Gate(_WORKERS)
+        self._store = Gate(_SLOW)
+        self._drawing = Gate(1)  # matplotlib is not made for several threads at once
+        self._respond = Responder(token, Gate(_WORKERS))
         self.work = Work(settings, self.items, token, self._respond, self.listings.forget)
 
     async def refused(self, request: Request, error: Exception) -> Response:
@@ -181,7 +183,7 @@ class Viewer:
             return home_page(store, request.query_params.get("q", ""), self.work.jobs.states())
 
         as_json = request.url.path.endswith(".json")
-        return await self._respond.page(request, made, "/index", as_json=as_json)
+        return await self._respond.page(request, made, "/index", as_json=as_json, gate=self._store)
 
     async def listing(self, request: Request) -> Response:
         """Return a page of rows."""
@@ -258,12 +260,13 @@ class Viewer:
         given = request.path_params
         query = Query(dict(request.query_params))
 
-        def found() -> tuple[Any, Any]:
-            visual = self.items.get(from_key(given["key"])).visual(given["name"])
-            return visual, self.kinds[visual.kind]
-
         try:
-            visual, kind = await asyncio.to_thread(found)
+            what = from_key(given["key"])
+            item = self.items.peek(what)
+            if item is None:
+                item = await self._opening.run(request, lambda _: self.items.get(what))
+            visual = item.visual(given["name"])
+            kind = self.kinds[visual.kind]
             answer = await self._gate(kind, given["path"]).run(
                 request, lambda gone: kind.answer(visual, given["path"], query, gone)
             )
@@ -303,8 +306,7 @@ class Viewer:
             what, name = from_key(given["key"]), given["name"].removesuffix(".png")
             # Only what is here is drawn: a picture of what is not fetches what it needs.
             self.items.get(what)
-            # matplotlib is not made for several threads at once.
-            with self._drawing, TemporaryDirectory() as folder:
+            with TemporaryDirectory() as folder:
                 path = verbs.picture(
                     self.items.named(what),
                     Path(folder, "picture.png"),
@@ -314,7 +316,7 @@ class Viewer:
                 return Answer(body=path.read_bytes(), media="image/png")
 
         try:
-            return response_of(request, await self._light.run(request, made))
+            return response_of(request, await self._drawing.run(request, made))
         except FAILURES as error:
             return self._respond.failed(request, error, as_json=True)
 

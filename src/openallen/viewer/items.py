@@ -6,7 +6,8 @@ import base64
 import binascii
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from openallen.settings import Settings
 from openallen.sources.facts import Facts
 from openallen.sources.opened import facts_of_opened
 from openallen.viewer.compared import compared
+from openallen.viewer.freshness import Stamp, folder_of
 from openallen.viewer.pictures import visuals_of_picture
 from openallen.visuals import Visual, visuals_of
 
@@ -80,6 +82,14 @@ class Item:
         raise NotFoundError("no such view", address=f"{self.what} {name}"[:200])
 
 
+class _Turn:
+    """Who opens a thing, and how many wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.waiting = 0
+
+
 class Items:
     """What is open: the things looked at last.
 
@@ -95,12 +105,16 @@ class Items:
         self.settings = settings
         self.places = dict(places or {})
         self.here = replace(settings, offline=True)
-        self._open: OrderedDict[str, Item] = OrderedDict()
-        self._locks: dict[str, threading.Lock] = {}
+        self._open: OrderedDict[str, tuple[Item, Stamp]] = OrderedDict()
+        self._locks: dict[str, _Turn] = {}
         self._lock = threading.Lock()
+        self._forgotten = 0
 
     def get(self, what: str) -> Item:
         """Return a thing, opened; what the store has is opened without asking any service.
+
+        It is opened anew where its files are others now: another process may have removed it, or
+        have fetched it again at another size.
 
         Parameters
         ----------
@@ -112,21 +126,79 @@ class Items:
         OpenAllenError
             If it cannot be opened.
         """
-        with self._lock:
-            lock = self._locks.setdefault(what, threading.Lock())
-        with lock:
+        with self._turn(what):
+            found = self.peek(what)
+            if found is not None:
+                return found
             with self._lock:
-                if what in self._open:
-                    self._open.move_to_end(what)
-                    return self._open[what]
-            item = self._item(what)
+                forgotten = self._forgotten
+            item, stamp = self._stamped(what)
             if not item.visuals:
                 return item  # there may be more to see the next time: a stack that begins to come
             with self._lock:
-                self._open[what] = item
+                if forgotten == self._forgotten:
+                    self._open[what] = (item, stamp)
                 while len(self._open) > _OPEN:
-                    self._locks.pop(self._open.popitem(last=False)[0], None)
+                    self._open.popitem(last=False)
             return item
+
+    def _stamped(self, what: str) -> tuple[Item, Stamp]:
+        """Return a thing, opened, with the files it was opened from."""
+        places = self._places(what)
+        for _ in range(2):  # once more where files changed meanwhile, unless opening changes them
+            stamp = Stamp(places)
+            item = self._item(what)
+            after = Stamp(places)
+            if after == stamp:
+                break
+        return item, after
+
+    def peek(self, what: str) -> Item | None:
+        """Return a thing that is open, and whose files are still the same; without waiting.
+
+        Parameters
+        ----------
+        what
+            As for `get`.
+        """
+        with self._lock:
+            found = self._open.get(what)
+        if found is None:
+            return None
+        item, stamp = found
+        same = stamp.holds()
+        with self._lock:
+            if same and what in self._open:
+                self._open.move_to_end(what)
+            elif self._open.get(what) is found:
+                self._open.pop(what)
+        return item if same else None
+
+    @contextmanager
+    def _turn(self, what: str) -> Iterator[None]:
+        """Let one at a time open a thing; nothing is kept of what nobody waits for."""
+        with self._lock:
+            turn = self._locks.setdefault(what, _Turn())
+            turn.waiting += 1
+        try:
+            with turn.lock:
+                yield
+        finally:
+            with self._lock:
+                turn.waiting -= 1
+                if not turn.waiting:
+                    del self._locks[what]
+
+    def _places(self, what: str) -> list[Path]:
+        """Return where the files of a thing are."""
+        each = what.removeprefix(_COMPARED).split(" ") if what.startswith(_COMPARED) else [what]
+        found = [
+            self.places.get(one.removeprefix(_PLACE))
+            if one.startswith(_PLACE)
+            else folder_of(one, self.here)
+            for one in each[:_MOST_COMPARED]
+        ]
+        return [path for path in found if path is not None]
 
     def forget(self, what: str) -> None:
         """Forget a thing whose files have changed, and its parts: they are opened anew.
@@ -138,7 +210,8 @@ class Items:
         """
         own = _thing(what)
         with self._lock:
-            for other in [key for key in self._open if _thing(key) == own]:
+            self._forgotten += 1  # what is being opened now may have seen files of before
+            for other in [key for key in self._open if _thing(key) == own or _holds(key, own)]:
                 self._open.pop(other)
 
     def named(self, what: str) -> Address | Path:
@@ -159,6 +232,8 @@ class Items:
     def _item(self, what: str) -> Item:
         if what.startswith(_COMPARED):
             each = what.removeprefix(_COMPARED).split(" ")
+            if what != self.together(each):
+                raise NotFoundError("no such thing", address=what[:200])
             return Item(what, None, (compared([(one, self.get(one).visuals) for one in each]),))
         thing = self._opened(what)
         return Item(what, thing, visuals_of(thing) or visuals_of_picture(thing, what))
@@ -231,6 +306,12 @@ def _thing(what: str) -> str:
     if what.startswith(_PLACE):
         return what
     return what.partition("?")[0].partition("/")[0].partition("@")[0]
+
+
+def _holds(what: str, own: str) -> bool:
+    """Return whether what is compared holds a thing."""
+    each = what.removeprefix(_COMPARED).split(" ") if what.startswith(_COMPARED) else ()
+    return any(_thing(one) == own for one in each)
 
 
 def _checked(what: str) -> Address:

@@ -210,7 +210,8 @@ class Jobs:
         UsageError
             If it is no address.
         RefusedError
-            If too many are waiting, or the server is ending.
+            If too many are waiting, it is being fetched with other options, or the server is
+            ending.
         """
         where = str(Address.parse(address))
         with self._lock:
@@ -222,6 +223,10 @@ class Jobs:
                     and job.kind == kind
                     and job.state not in _OVER | {"paused"}
                 ):
+                    if dict(job.options) != dict(options or {}):
+                        raise RefusedError(
+                            "it is being fetched with other options", address=where, hint="/jobs"
+                        )
                     return job
             if len(self._waiting) >= _MOST_WAITING:
                 raise RefusedError("too many are waiting already", address=where)
@@ -361,7 +366,9 @@ class Jobs:
             job.told("failed", wrong.what)
         finally:
             self._after(job.address)
-            job.thread = None  # so that its place is free
+            with self._lock:
+                if job.thread is threading.current_thread():  # not the one that resumed it already
+                    job.thread = None  # so that its place is free
             self._next()
 
     def _fetch(self, job: Job) -> None:

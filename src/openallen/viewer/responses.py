@@ -56,6 +56,7 @@ class Responder:
         path: str,
         *,
         as_json: bool,
+        gate: Gate | None = None,
     ) -> Response:
         """Return a page, made in a thread.
 
@@ -69,9 +70,11 @@ class Responder:
             The path of the page, for the link to its JSON; empty where it has none.
         as_json
             Whether the JSON is wanted.
+        gate
+            Where it is made; by default where all pages are.
         """
         try:
-            document = await self._gate.run(request, made)
+            document = await (gate or self._gate).run(request, made)
         except FAILURES as error:
             return self.failed(request, error, as_json=as_json)
         except Exception as error:  # noqa: BLE001 - a fault of ours: the page and the log say so

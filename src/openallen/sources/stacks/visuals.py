@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openallen.errors import NotFoundError, OpenAllenError, StoreError
+from openallen.errors import NotFoundError, OpenAllenError, RefusedError, StoreError
 from openallen.sources.stacks.coming import DRAFT_NAME, is_coming, read_draft
 from openallen.sources.stacks.manifest import MANIFEST_NAME, Manifest, PlaneEntry, read_manifest
 from openallen.sources.stacks.overviews import kept_keys, plane_key
@@ -192,6 +192,9 @@ def _cell(stack: ImageStack) -> CellVisual | None:
         return None
 
     def swc() -> str:
+        # A store handed on may hold a link to any file of this machine.
+        if not path.resolve().is_relative_to(stack.folder.resolve()):
+            raise RefusedError("a link that leads out of the stack", address=str(path))
         try:
             return path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:

@@ -7,13 +7,16 @@ blank in it, or a word of the query) is called by its place: ``column_3``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from openallen.address import OPERATORS, Condition
 from openallen.display import count_text
 from openallen.errors import UsageError
+from openallen.serving import GoneError
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.tables import cell_text
 from openallen.viewer.answers import Answer, Query, json_answer, no_such
@@ -29,6 +32,9 @@ _MOST: Final = 1000
 _LONGEST: Final = 160
 _FEW: Final = 6
 _SHOWN: Final = 3
+_LARGE: Final = 20_000
+_LOOK_S: Final = 0.2
+_LOOK_ROWS: Final = 4096
 _OWN: Final = frozenset({"offset", "limit", "sort", "desc", "q"})
 _FIELD: Final = re.compile(r"[A-Za-z_][\w.-]*")
 _UNIT: Final = re.compile(
@@ -73,18 +79,19 @@ class TableKind:
 
     def __init__(self, kept: Kept | None = None) -> None:
         self._kept = kept or Kept()
+        self._large = threading.Lock()
 
     def answer(
         self, visual: TableVisual, path: str, query: Query, gone: Callable[[], bool]
     ) -> Answer:
         """Return ``rows.json``; see `openallen.viewer.kinds.Kind.answer`."""
-        del gone
         if path != "rows.json":
             raise no_such(path)
         offset = query.whole("offset", 0, 0, 1 << 40)
         limit = query.whole("limit", _FIRST, 1, _MOST)
         table = self._table(visual)
-        found = _chosen(table, query)
+        with self._turn(table, gone):
+            found = _chosen(table, query, gone)
         page = found[offset : offset + limit]
         return json_answer(
             {
@@ -118,6 +125,20 @@ class TableKind:
         """Return None: tables have no picture."""
         del visual
         return None
+
+    @contextmanager
+    def _turn(self, table: _Table, gone: Callable[[], bool]) -> Iterator[None]:
+        """Search and sort one large table at a time: each takes as much memory as the rows."""
+        if len(table.rows) <= _LARGE:
+            yield
+            return
+        while not self._large.acquire(timeout=_LOOK_S):
+            if gone():
+                raise GoneError
+        try:
+            yield
+        finally:
+            self._large.release()
 
     def _table(self, visual: TableVisual) -> _Table:
         """Return a table as plain values, of those that were looked at last."""
@@ -202,8 +223,14 @@ def _in_words(values: Any, shape: tuple[int, ...]) -> str:
     return f"{first}, … ({shape[0]:,} values)"
 
 
-def _chosen(table: _Table, query: Query) -> list[int]:
-    """Return the places of the rows that match, in order."""
+def _chosen(table: _Table, query: Query, gone: Callable[[], bool]) -> list[int]:
+    """Return the places of the rows that match, in order.
+
+    Raises
+    ------
+    GoneError
+        If nobody waits for it any more.
+    """
     conditions = [
         Condition.of(name, value.split(",") if name.endswith("__in") else value)
         for name, value in query.values.items()
@@ -213,11 +240,12 @@ def _chosen(table: _Table, query: Query) -> list[int]:
     numbers = {column.field for column in table.columns if column.numeric}
     check_columns(fields, conditions, "", numbers=numbers)
     words = query.text("q").casefold().split()
-    found = [
-        n
-        for n, row in enumerate(table.rows)
-        if matches(row, conditions) and (not words or _has(row, words))
-    ]
+    found = []
+    for n, row in enumerate(table.rows):
+        if not n % _LOOK_ROWS and gone():
+            raise GoneError
+        if matches(row, conditions) and (not words or _has(row, words)):
+            found.append(n)
     sort = query.text("sort")
     if not sort:
         return found
