@@ -102,7 +102,7 @@ def held(settings: Settings | None = None) -> Rows:
         ]
         cached = {name: sum(file_sizes(context.settings.store / name).values()) for name in CACHES}
     shared = "files with two names (shared by versions) are counted once in each row"
-    notes = [shared] if rows else []
+    notes = [shared] if any("@" in str(row["address"]) for row in rows) else []
     notes += (
         f"{bytes_text(size)} of {CACHES[name]} are cached; "
         f"openallen store prune {name} removes them"

@@ -64,7 +64,9 @@ def examples() -> list[str]:
     found = []
     for name in COMMANDS:
         command = import_module(f"openallen.cli.{name}_command").command
-        found += [line for line, _ in command.examples if name != "serve"]
+        # What serves pages ends with Ctrl-C only.
+        serves = {"serve": True, "view": True}.get(name, False)
+        found += [line for line, _ in command.examples if not serves or "--links" in line]
     return found
 
 

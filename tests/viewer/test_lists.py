@@ -156,6 +156,19 @@ def test_every_source_says_what_it_lists():
         assert rows.address_of(row) == f"grid:{row['id']}"
 
 
+def test_options_of_a_list_lie_beside_their_help(view, stored, page):
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(f"{view(stored)}/list/rma:Specimen")
+        boxes = [box.bounding_box() for box in page.locator("form.filters .field label").all()]
+        helps = [box.bounding_box() for box in page.locator("form.filters .field small").all()]
+        assert len(boxes) == len(helps) == 2
+        for label, words in zip(boxes, helps, strict=True):
+            beside = label["x"] + label["width"] <= words["x"]
+            assert beside or label["y"] + label["height"] <= words["y"]
+            assert label["height"] < 40, "in one line"
+
+
 def test_a_list_in_a_browser(view, stored, release, page):
     url = view(stored)
     page.goto(f"{url}/list/grid", wait_until="domcontentloaded")

@@ -47,6 +47,17 @@ def test_what_is_not_here_says_how_to_get_it(view, tmp_path):
     status, _, body = get(f"{url}/item/stack:313862022")
     assert status == 200
     assert b"openallen fetch stack:313862022" in body
+    assert b"Not in the store yet. Fetch it below" in body
+    assert b'placeholder="for example 80"' in body, "an example is no default"
+    status, _, body = get(f"{url}/compare?of=grid:69855739&of=grid:72109410")
+    assert status == 404
+    assert b'<a href="/item/grid:69855739">' in body
+
+
+def test_what_is_said_once_a_store_has_versions_is_not_said_of_others(view, stored):
+    told = json.loads(get(f"{view(stored)}/index.json")[2])
+    assert not any("@" in row["address"] for row in told["held"])
+    assert told["notes"] == []
 
 
 @pytest.mark.parametrize(

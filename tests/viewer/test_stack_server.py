@@ -34,8 +34,10 @@ from openallen.sources.stacks.coming import DRAFT_NAME
 from openallen.sources.stacks.overviews import overviews_folder
 from openallen.viewer import app as viewer_module
 from openallen.viewer.answers import Query
+from openallen.viewer.depths import Depths
 from openallen.viewer.items import to_key
 from openallen.viewer.kinds.stack import StackKind
+from openallen.viewer.overviews import Overviews
 from openallen.viewer.planes import PlanePool
 from openallen.visuals import visuals_of
 
@@ -166,6 +168,31 @@ def test_focus_and_projections_are_those_of_the_overviews(view, wide):
         assert xz.shape[:2] == (50, small[10].shape[1])
         yz = pixels(get(f"{base}projection/{name}_yz.jpg")[2])
         assert yz.shape[:2] == (small[10].shape[0], 50)
+
+
+def test_a_stack_that_was_opened_anew_has_no_projection_of_fewer_planes_than_known(wide):
+    first, gate = [True], threading.Event()
+
+    def busy() -> bool:
+        return not (first and first.pop()) and not gate.wait(60)
+
+    settings = Settings.load(store=wide, source="sample", offline=True)
+    [visual] = [v for v in visuals_of(oa.open(STACK, settings=settings)) if v.kind == "stack"]
+    depths = Depths(Overviews(), busy)
+
+    def sides(least: int, wait_s: float) -> Any:
+        asked = {"wait_s": wait_s, "gone": lambda: False, "least": least}
+        return depths.projection(visual, 0, "min", "xz", **asked)
+
+    try:
+        while not any(v is not None for v in depths.focus(visual, 0.1, lambda: False)):
+            time.sleep(0.01)
+        assert sides(1, 0.1) is not None
+        assert sides(6, 0.1) is None
+    finally:
+        gate.set()
+    assert sides(6, 60).any(axis=(1, 2)).sum() == 6
+    assert sides(50, 1) is not None, "there are no more"
 
 
 @pytest.mark.parametrize("colour", [False, True])

@@ -3,11 +3,12 @@ import { clamp, el, fitCanvas } from './dom.js';
 import type { Get } from './get.js';
 import { recolour } from './paint-2d.js';
 import type { Camera, Look } from './scene.js';
-import { projectionPath, type Reduction, type StackMeta } from './stack-meta.js';
+import { fetched, projectionPath, type Reduction, type StackMeta } from './stack-meta.js';
 
 type Side = 'xz' | 'yz';
 
 const LINE = '#e8590c';
+const RETRY_MS = 2000;
 
 /** Where the crosshair is, in image pixels and planes. */
 export interface Cross {
@@ -27,11 +28,15 @@ export class Projections {
   readonly canvases: Record<Side, HTMLCanvasElement>;
   readonly #get: Get;
   readonly #changed: () => void;
-  readonly #raw: Partial<Record<Side, ImageBitmap>> = {};
+  readonly #raw: Partial<Record<Side, { image: ImageBitmap; known: readonly boolean[] }>> = {};
   readonly #coloured: Partial<Record<Side, { look: string; canvas: HTMLCanvasElement }>> = {};
   #path: Partial<Record<Side, string>> = {};
   #meta: StackMeta;
   #view: SideView | null = null;
+  #prepared = 0;
+  #again: () => void = () => {};
+  #timer = 0;
+  #ended = false;
 
   /** `go` hears where on a side one has pointed. */
   constructor(meta: StackMeta, get: Get, changed: () => void, go: (cross: Partial<Cross>) => void) {
@@ -56,27 +61,33 @@ export class Projections {
   }
 
   /** Load both sides, if they are not those shown. */
-  load(meta: StackMeta, how: Reduction, channel: number, prepared: number): void {
+  load(meta: StackMeta, how: Reduction, channel: number, known: readonly boolean[]): void {
+    const prepared = known.filter(Boolean).length;
     this.#meta = meta;
+    this.#prepared = prepared;
     if (meta.planes.length < 2 || !prepared) return;
+    this.#again = () => this.load(meta, how, channel, known);
     for (const side of ['xz', 'yz'] as const) {
       const path = projectionPath(how, side, channel, prepared);
-      if (path !== this.#path[side]) void this.#load(side, path);
+      if (path !== this.#path[side]) void this.#load(side, path, known);
     }
   }
 
-  async #load(side: Side, path: string): Promise<void> {
+  async #load(side: Side, path: string, known: readonly boolean[]): Promise<void> {
     this.#path[side] = path;
     try {
       const image = await createImageBitmap(await (await this.#get(path, { priority: 'low' })).blob());
       if (this.#path[side] !== path) return image.close();
-      this.#raw[side]?.close();
-      this.#raw[side] = image;
+      this.#raw[side]?.image.close();
+      this.#raw[side] = { image, known };
       delete this.#coloured[side];
       this.#changed();
     } catch {
-      // A stack that is still coming may have none yet; they are asked for again when more planes are here.
-      if (this.#path[side] === path) delete this.#path[side];
+      // A stack that is still coming, or was opened anew, may have none yet.
+      if (this.#path[side] !== path || this.#ended) return;
+      delete this.#path[side];
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#again(), RETRY_MS) as unknown as number;
     }
   }
 
@@ -101,6 +112,7 @@ export class Projections {
     if (side === 'xz') {
       const at = (x: number): number => (x - camera.x) * camera.sx + main[0] / 2;
       if (image) to.drawImage(image, at(0), 0, width_px * camera.sx, canvas.height);
+      else this.#wait(to, dense);
       to.fillStyle = LINE;
       line(at(cross.x), 0, dense, canvas.height);
       line(0, deep * canvas.height, canvas.width, dense);
@@ -113,6 +125,15 @@ export class Projections {
     }
   }
 
+  /** In place of the side: that it is being made, and how far that is. */
+  #wait(to: CanvasRenderingContext2D, dense: number): void {
+    const here = fetched(this.#meta);
+    if (!here) return;
+    to.font = `${12 * dense}px system-ui, "Liberation Sans", sans-serif`;
+    to.fillStyle = getComputedStyle(to.canvas).getPropertyValue('--dim');
+    to.fillText(`preparing the side views: ${Math.min(this.#prepared, here)} of ${here} planes`, 12 * dense, 22 * dense);
+  }
+
   /** The side in the colours and contrast of the plane; made anew only when these change, it is small. */
   #picture(side: Side, look: Look): HTMLCanvasElement | null {
     const raw = this.#raw[side];
@@ -120,13 +141,18 @@ export class Projections {
     const key = `${look.map} ${look.asis} ${look.window.join()}`;
     const held = this.#coloured[side];
     if (held?.look === key) return held.canvas;
-    const canvas = el('canvas', { width: raw.width, height: raw.height });
+    const { image, known } = raw;
+    const canvas = el('canvas', { width: image.width, height: image.height });
     const to = canvas.getContext('2d', { willReadFrequently: true });
     if (!to) return null;
-    to.drawImage(raw, 0, 0);
-    const pixels = to.getImageData(0, 0, raw.width, raw.height);
+    to.drawImage(image, 0, 0);
+    const pixels = to.getImageData(0, 0, image.width, image.height);
     recolour(pixels.data, look);
     to.putImageData(pixels, 0, 0);
+    // Planes that are not here yet have no pixels; they are gaps, as on the slider.
+    known.forEach((here, n) => {
+      if (!here) to.clearRect(side === 'xz' ? 0 : n, side === 'xz' ? n : 0, side === 'xz' ? image.width : 1, side === 'xz' ? 1 : image.height);
+    });
     this.#coloured[side] = { look: key, canvas };
     return canvas;
   }
@@ -146,6 +172,8 @@ export class Projections {
   }
 
   destroy(): void {
-    for (const image of Object.values(this.#raw)) image.close();
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    for (const { image } of Object.values(this.#raw)) image.close();
   }
 }

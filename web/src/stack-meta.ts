@@ -65,7 +65,7 @@ export function fitting(meta: StackMeta, width: number, height: number): Camera 
 export const fetched = (meta: StackMeta): number => meta.planes.filter((plane) => plane.key !== null).length;
 
 export function projectionPath(how: Reduction, axes: 'xy' | 'xz' | 'yz', channel: number, prepared: number): string {
-  // The count does nothing but tell the answers apart.
+  // The count tells the answers apart, and the server what is expected: never fewer planes.
   return `projection/${how}_${axes}.jpg?planes=${prepared}${channel ? `&channel=${channel}` : ''}`;
 }
 

@@ -12,7 +12,7 @@ import { caption, composed, download, scaleBar, type Bar } from './picture.js';
 import { Projections, type Cross } from './projections.js';
 import { autoWindow, type Layer, type Painter, type Placed, type Scene } from './scene.js';
 import { Slider } from './slider.js';
-import { ahead, leftovers, levelAt, readMeta, sharpest, spacing, wants, type Focus, type Seen, type Shown, type StackMeta } from './stack-meta.js';
+import { ahead, fetched, leftovers, levelAt, readMeta, sharpest, spacing, wants, type Focus, type Seen, type Shown, type StackMeta } from './stack-meta.js';
 import { Settings } from './stack-settings.js';
 import { numbers, type State, type View } from './state.js';
 import { readSwc, segments } from './swc.js';
@@ -79,6 +79,7 @@ class Stack {
   #touched = false;
   /** Of how many planes the sides are made. */
   #prepared = 0;
+  #known: readonly boolean[] = [];
   /** When the last two steps were made. */
   #stepped: [number, number] = [-Infinity, -Infinity];
   #resting = 0;
@@ -223,7 +224,7 @@ class Stack {
 
   #changed(): void {
     this.#settings.save();
-    this.#sides.load(this.#meta, this.#settings.reduction, this.#settings.active, this.#prepared);
+    this.#sides.load(this.#meta, this.#settings.reduction, this.#settings.active, this.#known);
     this.#tell();
     this.#ask();
   }
@@ -340,7 +341,8 @@ class Stack {
    * address says another.
    */
   sharpness(focus: Focus): void {
-    const known = focus.focus.filter((value) => value !== null).length;
+    this.#known = focus.focus.map((value) => value !== null);
+    const known = this.#known.filter(Boolean).length;
     const first = this.#prepared === 0;
     this.#slider.focus = focus.focus;
     this.#prepared = known;
@@ -350,7 +352,8 @@ class Stack {
     this.#changed();
     const best = sharpest(focus);
     if (this.#touched || this.#state.get('plane') || best < 0 || best >= this.#meta.planes.length) return;
-    if (best === this.#plane || !(first || whole)) return;
+    // Of a few planes, the sharpest tells nothing.
+    if (best === this.#plane || !(whole || (first && 2 * known > fetched(this.#meta)))) return;
     this.#go(best);
     this.#state.set('plane', null);
     this.#touched = false;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def _following(to: Path) -> str:
     return facts_text(
         "Next steps",
         {
+            "look at it": f"openallen view {shlex.quote(str(to))} --open",
             "open it in Python": python,
             "list cells": "openallen list stack:",
             "fetch real images": f"openallen fetch {ADDRESS} --to cell --downsample 3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -36,13 +37,20 @@ def facts_of_opened(opened: Any, address: str) -> Facts:
     text = Section("", "text", repr(opened), repr(opened))
     return Facts(
         address=address,
-        title=title if shown is not None and isinstance(title, str) else kind,
+        title=title if shown is not None and isinstance(title, str) else _words(kind),
         kind=kind,
         fields=() if shown is None else fields_of(shown()),
         sections=(text,) if shown is None else (),
         ids=(address,),
         thing=opened,
     )
+
+
+def _words(kind: str) -> str:
+    """Return the name of a class as a title: ``ImageStack`` is an image stack."""
+    if kind == "OmeZarr":
+        return "OME-Zarr image"
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", kind).capitalize()
 
 
 def _array_facts(array: Any, address: str) -> Facts:
@@ -58,7 +66,7 @@ def _array_facts(array: Any, address: str) -> Facts:
         fields += [Field("min", known.min().item()), Field("max", known.max().item())]
     return Facts(
         address=address,
-        title="array",
+        title="Array",
         kind=type(array).__name__,
         fields=tuple(fields),
         ids=(address,),

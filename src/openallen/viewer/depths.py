@@ -140,6 +140,7 @@ class Depths:
         *,
         wait_s: float,
         gone: Callable[[], bool],
+        least: int = 1,
     ) -> NDArray[np.uint8] | None:
         """Return a projection of the planes that are prepared; None where there is none yet.
 
@@ -151,12 +152,18 @@ class Depths:
             As `openallen.formats.overview.Sides.projection` has them.
         wait_s, gone
             As for `focus`.
+        least
+            How many planes the caller knows to be prepared: a stack that was opened anew begins
+            again, and a projection of fewer planes is none, unless there are no more.
         """
         if visual.far:
             return None
         depth = self._ready(visual, channel, wait_s, gone)
+        whole = not depth.missing()
         with depth.lock:
-            return depth.sides.projection(function, axes) if depth.sides and depth.added else None
+            if not depth.sides or not depth.added or (len(depth.added) < least and not whole):
+                return None
+            return depth.sides.projection(function, axes)
 
     def prepared(self, visual: StackVisual) -> bool:
         """Return whether nothing is left to prepare of a stack."""

@@ -28,7 +28,7 @@ def fields_of_options(kind: type, given: Mapping[str, str]) -> list[dict[str, An
     -------
     list of dict
         ``name``, ``label``, ``help``, ``type`` (``checkbox``, ``select``, ``number``, ``text``),
-        ``value``, ``placeholder``, ``choices``, ``min``, ``max``.
+        ``value``, ``placeholder``, ``default``, ``choices``, ``min``, ``max``.
     """
     return [_field(told, given.get(told.name)) for told in describe(kind)]
 
@@ -53,12 +53,18 @@ def _field(told: Described, given: str | None) -> dict[str, Any]:
         "help": option.help,
         "type": type_,
         "value": value,
-        "placeholder": default or option.example or option.metavar.lower(),
+        "placeholder": default or _example(option.example) or option.metavar.lower(),
+        "default": default,
         "choices": list(option.choices),
         "min": option.minimum,
         "max": option.maximum,
         "step": 1 if told.kind is int else "any",
     }
+
+
+def _example(text: str) -> str:
+    """Return an example so that nobody takes it for what is used when nothing is given."""
+    return text and f"for example {text}"
 
 
 def given_options(kind: type, form: Mapping[str, str]) -> dict[str, str]:

@@ -432,6 +432,6 @@ class Jobs:
     @staticmethod
     def _interrupted(job: Job) -> None:
         if job.wish == "cancel":
-            job.told("cancelled", "what is here stays; fetching it again goes on from there")
+            job.told("cancelled", "files that are here are kept; resume continues from there")
         else:
-            job.told("paused", "goes on from here")
+            job.told("paused", "resume continues where it stopped")

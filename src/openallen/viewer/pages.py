@@ -250,7 +250,12 @@ def error_page(error: OpenAllenError, status: int) -> Document:
         template="error.html",
         title=error.what,
         data={"error": told},
-        shown={"error": error, "status": status},
+        # What only has to be fetched has a page that does it.
+        shown={
+            "error": error,
+            "status": status,
+            "path": linked(error.address) if error.what == "not in the store" else None,
+        },
         status=status,
     )
 

@@ -35,6 +35,7 @@ _WAIT_S: Final = 3.0
 _SHOWN: Final = 6
 _THUMB_PX: Final = 320
 _MOST_VALUE: Final = 1e12
+_MOST_PLANES: Final = 1 << 20
 
 
 class StackKind:
@@ -162,7 +163,10 @@ class StackKind:
         if function not in FUNCTIONS or axes not in AXES:
             raise no_such(f"projection/{name}")
         channel = _channel(visual, query.text("channel", "0"))
-        found = self._depths.projection(visual, channel, function, axes, wait_s=_WAIT_S, gone=gone)
+        least = query.whole("planes", 1, 0, _MOST_PLANES)
+        found = self._depths.projection(
+            visual, channel, function, axes, wait_s=_WAIT_S, gone=gone, least=least
+        )
         if found is None:
             raise NotFoundError("no projection yet", address=visual.address)
         return Answer(body=encode_jpeg(found), media="image/jpeg")
