@@ -1,17 +1,13 @@
 // What is on screen, frame by frame, seen from outside: the same for every page. Frames are asked
-// for through one queue, and when all callbacks of a frame have painted, some rows of the picture
-// are read, if anything was painted at all: reading costs too. Only a picture painted in this frame
-// can be read; another reads as one colour and is left out.
+// for through one queue, and when all callbacks of a frame have painted, the picture is read, if
+// it was painted: reading costs too, and only a picture painted in this frame can be read.
 (() => {
   const native = window.requestAnimationFrame.bind(window);
-  const painters = new WeakMap();
-  const rows = 4;
-  const places = [0.15, 0.4, 0.6, 0.85];
+  const painters = new Map(); // of this frame
   let queue = new Map();
   let running = new Map();
   let next = 1;
   let asked = false;
-  let painted = false;
   window.seen = { frames: [], keys: [], probe_ms: 0 };
   addEventListener('keydown', (event) => window.seen.keys.push(event.timeStamp), true);
 
@@ -21,7 +17,6 @@
     const paint = of.prototype[name];
     of.prototype[name] = function (...given) {
       painters.set(this.canvas, this);
-      painted = true;
       return paint.apply(this, given);
     };
   }
@@ -41,34 +36,31 @@
       running.delete(id);
       call?.(now);
     }
-    if (!painted) return;
-    painted = false;
+    const of = document.querySelector('.plane canvas, .openseadragon-canvas canvas');
+    const painter = painters.get(of);
+    painters.clear();
+    if (!painter) return;
     const began = performance.now();
-    look();
+    look(of, painter);
     window.seen.probe_ms += performance.now() - began;
   }
 
-  function read(painter, width, y) {
-    if (painter instanceof CanvasRenderingContext2D) return painter.getImageData(0, y, width, rows).data;
-    const data = new Uint8Array(width * rows * 4);
-    painter.readPixels(0, painter.drawingBufferHeight - y - rows, width, rows, painter.RGBA, painter.UNSIGNED_BYTE, data);
+  function read(painter, { width, height }) {
+    if (painter instanceof CanvasRenderingContext2D) return painter.getImageData(0, 0, width, height).data;
+    const data = new Uint8Array(width * height * 4);
+    painter.readPixels(0, 0, width, height, painter.RGBA, painter.UNSIGNED_BYTE, data);
     return data;
   }
 
-  function look() {
-    const of = document.querySelector('.plane canvas, .openseadragon-canvas canvas');
-    const painter = of && painters.get(of);
-    if (!painter) return;
+  function look(of, painter) {
+    const data = read(painter, of);
     let [hash, sum, squares, count] = [0, 0, 0, 0];
-    for (const place of places) {
-      const data = read(painter, of.width, Math.floor(of.height * place));
-      for (let i = 0; i < data.length; i += 4) {
-        hash = (Math.imul(hash, 31) + data[i] * 65536 + data[i + 1] * 256 + data[i + 2]) | 0;
-        if (data[i + 3] < 255) continue;
-        sum += data[i];
-        squares += data[i] ** 2;
-        count++;
-      }
+    for (let i = 0; i < data.length; i += 4 * 31) {
+      hash = (Math.imul(hash, 31) + data[i] * 65536 + data[i + 1] * 256 + data[i + 2]) | 0;
+      if (data[i + 3] < 255) continue;
+      sum += data[i];
+      squares += data[i] ** 2;
+      count++;
     }
     // A picture has detail; its empty ground has none.
     if (count && squares / count - (sum / count) ** 2 > 4) window.seen.frames.push([performance.now(), hash]);

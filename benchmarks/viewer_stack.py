@@ -7,7 +7,7 @@ a fresh server and a fresh headless Chromium (software GL) for either side in tu
 picture, then steps to the next plane, with the whole plane on screen ("fit") and at 1:1.
 OpenSeadragon is installed from npm into a temporary folder; it reads the same tiles.
 
-Times are taken in the page, from the outside: some rows of the picture are read after every frame
+Times are taken in the page, from the outside: the picture is read after every frame that painted it
 (`viewer_probe.js`). *First* is the first frame after the key whose pixels changed, *whole* the one
 after which they change no more. The first picture counts from the navigation, of a server and a
 browser that have not shown any. Processor time and peak memory are those of all steps of a round.
