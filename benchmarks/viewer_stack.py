@@ -274,7 +274,7 @@ def serve(store: str, library: str) -> None:
         name = "page.js" if path.endswith("viewer_stack.js") else "openseadragon.js"
         return Route(f"/bench/{name}", lambda _: FileResponse(path, media_type="text/javascript"))
 
-    ours = viewer_app(Settings.load(store=Path(store), source="sample"))
+    ours = viewer_app(Settings.load(store=Path(store), offline=True))
     scripts = [script(str(HERE / "viewer_stack.js")), *([script(library)] if library else [])]
     page = Route("/bench/osd.html", lambda _: HTMLResponse(PAGE))
     app = Starlette(routes=[page, *scripts, Mount("/", ours)])
