@@ -277,3 +277,34 @@ def test_axe_finds_nothing(view, stored, page, path, scheme):
         "() => axe.run().then((r) => r.violations.map((v) => [v.id, v.nodes[0].html]))"
     )
     assert found == []
+
+
+def test_a_page_asks_at_once_for_what_its_views_need_and_for_no_picture_they_replace(opened, page):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    opened("?plane=20")
+    wait(page, f"() => document.querySelector('{CELL}').dataset.state === 'whole'")
+    assert not [url for url in asked if url.endswith("projection/min_xy.jpg")], asked
+    hinted = page.evaluate(
+        "() => [...document.querySelectorAll('link[rel=modulepreload]')].map((one) => one.href)"
+    )
+    modules = [url for url in asked if url.endswith(".js") and "jobs" not in url]
+    assert set(modules) <= set(hinted), modules
+
+
+def test_a_view_that_does_not_start_leaves_the_pictures(view, stored, chromium):
+    context = chromium.new_context(viewport={"width": 1400, "height": 860})
+    page = context.new_page()
+    page.route("**/stack.js", lambda route: route.abort())
+    page.goto(f"{view(stored)}/item/{ADDRESS}")
+    wait(page, "() => document.querySelector('.fallback img')?.naturalWidth > 0")
+    assert page.locator(".fallback figure").first.is_visible()
+    context.close()
+
+
+def test_without_script_the_pictures_are_there(view, stored, chromium):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{view(stored)}/item/{ADDRESS}")
+    page.locator(".fallback figure img").first.wait_for(state="visible", timeout=20_000)
+    context.close()

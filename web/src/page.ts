@@ -16,6 +16,7 @@ async function bringAlive(root: HTMLElement, name: string, base: string, state: 
     root.dataset['live'] = '';
   } catch (error) {
     // What the server wrote stays and can be read.
+    root.dataset['failed'] = '';
     root.append(el('p', { class: 'notice', role: 'status', text: `The live view did not start: ${reason(error)}.` }));
   }
 }
@@ -30,6 +31,25 @@ function whenSeen(root: HTMLElement, prefix: string, then: () => void): void {
   fold.addEventListener('toggle', then, { once: true });
 }
 
+// How long what stands beside waits for the first picture of what the page is about.
+const ASIDE_WAIT_MS = 1500;
+
+/** Call `then` when the first picture of the stack is there, or now: both at once would keep each other waiting. */
+function afterStack(root: HTMLElement, then: () => void): void {
+  const stack = document.querySelector<HTMLElement>('.views .visual[data-kind="stack"]');
+  if (!stack || !root.closest('aside')) return then();
+  const done = (): void => {
+    seen.disconnect();
+    clearTimeout(timer);
+    then();
+  };
+  const seen = new MutationObserver(() => {
+    if (['first', 'whole', 'gap'].includes(stack.dataset['state'] ?? '')) done();
+  });
+  seen.observe(stack, { attributeFilter: ['data-state'] });
+  const timer = setTimeout(done, ASIDE_WAIT_MS);
+}
+
 const visuals = [...document.querySelectorAll<HTMLElement>('section.visual[data-kind]')];
 for (const root of visuals) {
   const { kind = '', base = '/' } = root.dataset;
@@ -37,7 +57,8 @@ for (const root of visuals) {
   const several = visuals.filter((other) => other.dataset['kind'] === kind).length > 1;
   const own = base.split('/').filter(Boolean).at(-1) ?? '';
   const prefix = several || root.closest('details.fold') ? `${own}.` : '';
-  whenSeen(root, prefix, () => void bringAlive(root, kind, base, urlState(prefix)));
+  const alive = (): void => void bringAlive(root, kind, base, urlState(prefix));
+  whenSeen(root, prefix, () => afterStack(root, alive));
 }
 for (const root of document.querySelectorAll<HTMLElement>('[data-module]'))
   void bringAlive(root, root.dataset['module'] ?? '', root.dataset['base'] ?? '/', urlState());

@@ -38,6 +38,11 @@ export class GlPainter implements Painter {
   #quad!: WebGLVertexArrayObject;
   #lines: { of: Float32Array; array: WebGLVertexArrayObject } | null = null;
 
+  /** Make the context that `on` will find, as that takes long where it is the first. */
+  static warm(canvas: HTMLCanvasElement): void {
+    context(canvas, { depth: true });
+  }
+
   /** `restored` is called when a lost context is back and all pictures are gone. */
   static on(canvas: HTMLCanvasElement, colour: boolean, restored: () => void): GlPainter | null {
     const gl = context(canvas, { depth: true });

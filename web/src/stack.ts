@@ -28,12 +28,15 @@ export function mount(root: HTMLElement, get: Get, state: State): View {
   const end = new AbortController();
   let stack: Stack | null = null;
   let unfollow = (): void => {};
+  const canvas = el('canvas', { role: 'img', tabindex: 0, 'aria-label': CANVAS_LABEL });
   const start = async (): Promise<void> => {
     const focus = get('focus.json', { signal: end.signal }).then((answer) => answer.json() as Promise<Focus>).catch(() => null);
-    const meta = readMeta(await (await get('meta.json', { signal: end.signal })).json());
+    const told = get('meta.json', { signal: end.signal });
+    GlPainter.warm(canvas); // while the answer is on its way
+    const meta = readMeta(await (await told).json());
     const soon = state.get('plane') ? null : await Promise.race([focus, new Promise<null>((then) => setTimeout(then, START_WAIT_MS, null))]);
     if (end.signal.aborted) return;
-    stack = new Stack(root, get, state, meta, soon);
+    stack = new Stack(root, canvas, get, state, meta, soon);
     const made = stack;
     unfollow = follow(get, meta, focus, { meta: (next) => made.more(next), focus: (next) => made.sharpness(next) });
   };
@@ -56,8 +59,8 @@ class Stack {
   readonly #state: State;
   readonly #bus: Bus;
   readonly #settings: Settings;
-  readonly #canvas = el('canvas', { role: 'img', tabindex: 0, 'aria-label': CANVAS_LABEL });
-  readonly #place = el('div', { class: 'plane' }, this.#canvas);
+  readonly #canvas: HTMLCanvasElement;
+  readonly #place: HTMLElement;
   readonly #panes = el('div', { class: 'panes' });
   readonly #bar = el('div', { class: 'scale', 'aria-hidden': 'true' }, el('i'), el('b'));
   readonly #notice = el('p', { class: 'notice', role: 'status', hidden: true });
@@ -87,8 +90,10 @@ class Stack {
   #cell: Float32Array<ArrayBuffer> | null = null;
   #background: [number, number, number] = [0, 0, 0];
 
-  constructor(root: HTMLElement, get: Get, state: State, meta: StackMeta, focus: Focus | null) {
+  constructor(root: HTMLElement, canvas: HTMLCanvasElement, get: Get, state: State, meta: StackMeta, focus: Focus | null) {
     this.#root = root;
+    this.#canvas = canvas;
+    this.#place = el('div', { class: 'plane' }, canvas);
     this.#get = get;
     this.#state = state;
     this.#meta = meta;

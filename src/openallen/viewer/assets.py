@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from openallen.viewer.answers import Answer
 __all__ = ["Assets", "assets"]
 
 _FOLDER: Final = Path(__file__).parent / "static"
+_IMPORT: Final = re.compile(rb'(?:from|import) ?"\./([\w-]+\.js)"')
 _MEDIA: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -40,6 +42,26 @@ class Assets:
     def address(self, name: str) -> str:
         """Return where a file is; empty where it is not there, as in a checkout without build."""
         return f"/static/{self.version}/{name}" if name in self.files else ""
+
+    def needed(self, *kinds: str) -> list[str]:
+        """Return where the modules of some views are, and those that these import.
+
+        A page that names them lets the browser ask for all at once: else it learns of each from
+        the one before, which takes a round trip a time.
+
+        Parameters
+        ----------
+        kinds
+            Names of modules, without ``.js``; what is not there is left out.
+        """
+        found: dict[str, None] = {}
+        todo = [f"{kind}.js" for kind in kinds]
+        while todo:
+            name = todo.pop(0)
+            if name in self.files and name not in found:
+                found[name] = None
+                todo += [one.decode() for one in _IMPORT.findall(self.files[name])]
+        return [self.address(name) for name in found]
 
     def answer(self, name: str) -> Answer:
         """Return a file.

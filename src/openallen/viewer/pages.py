@@ -84,7 +84,7 @@ def _environment() -> Environment:
         "sentence": _sentence,
         "bytes": bytes_text,
     }
-    made.globals |= {"asset": assets().address}
+    made.globals |= {"asset": assets().address, "needed": assets().needed}
     return made
 
 
