@@ -213,7 +213,6 @@ def stepped(page: Any, view: str, told: Figures, rest_s: float) -> None:
         first, whole = when(after, before)
         told[f"{view}, first"].append(first - key_ms)
         told[f"{view}, whole"].append(whole - key_ms)
-        told["reading the picture, of that"].append(seen["probe_ms"] / max(1, len(after)))
 
 
 def when(frames: list[tuple[float, int]], before: int) -> tuple[float, float]:

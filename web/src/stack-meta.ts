@@ -180,6 +180,15 @@ export function sharpest(focus: Focus | null): number {
   return Number.isFinite(best) ? known.indexOf(best) : -1;
 }
 
+/** The plane to begin with: the one `asked` for (from 1; 0 for none), else the sharpest, else one in the middle. */
+export function firstPlane({ planes }: StackMeta, asked: number, focus: Focus | null): number {
+  if (asked) return Math.min(Math.max(0, planes.length - 1), Math.max(0, Math.round(asked) - 1));
+  const best = sharpest(focus);
+  if (best >= 0 && best < planes.length) return best;
+  const here = planes.flatMap((plane, i) => (plane.key === null ? [] : [i]));
+  return here[here.length >> 1] ?? planes.length >> 1;
+}
+
 /** Usual distance between planes, in µm. */
 export function spacing({ planes }: StackMeta): number {
   const depths = planes.flatMap(({ z_um }) => z_um ?? []);

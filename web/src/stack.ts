@@ -12,7 +12,11 @@ import { caption, composed, download, scaleBar, type Bar } from './picture.js';
 import { Projections, type Cross } from './projections.js';
 import { autoWindow, type Layer, type Painter, type Placed, type Scene } from './scene.js';
 import { Slider } from './slider.js';
+<<<<<<< HEAD
 import { ahead, fetched, leftovers, levelAt, readMeta, sharpest, spacing, wants, type Focus, type Seen, type Shown, type StackMeta } from './stack-meta.js';
+=======
+import { ahead, firstPlane, leftovers, levelAt, readMeta, sharpest, spacing, wants, type Focus, type Seen, type Shown, type StackMeta } from './stack-meta.js';
+>>>>>>> benchosd
 import { Settings } from './stack-settings.js';
 import { numbers, type State, type View } from './state.js';
 import { readSwc, segments } from './swc.js';
@@ -99,7 +103,7 @@ class Stack {
     this.#meta = meta;
     this.#bus = busOf(root);
     const settings = (this.#settings = new Settings(meta, state));
-    this.#plane = this.#first(focus);
+    this.#plane = firstPlane(meta, Number(state.get('plane')), focus);
     this.#eye = new Eye(this.#canvas, meta, state, () => {
       this.#touched = true;
       this.#ask();
@@ -120,16 +124,6 @@ class Stack {
     if (meta.cell) void this.#loadCell(meta.cell);
     this.#slider.show(this.#plane);
     this.#changed();
-  }
-
-  #first(focus: Focus | null): number {
-    const { planes } = this.#meta;
-    const asked = Number(this.#state.get('plane'));
-    if (asked) return clamp(Math.round(asked) - 1, 0, Math.max(0, planes.length - 1));
-    const best = sharpest(focus);
-    if (best >= 0 && best < planes.length) return best;
-    const here = planes.flatMap((plane, i) => (plane.key === null ? [] : [i]));
-    return here[here.length >> 1] ?? planes.length >> 1;
   }
 
   #build(controls: Controls): void {
