@@ -1,6 +1,8 @@
 """Pages of the web view: the same as HTML and as JSON, for what is in the store and what is not."""
 
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -95,3 +97,16 @@ def test_pages_open_in_a_browser(view, stored, page):
     page.get_by_role("link", name="stack:313862022").click()
     page.wait_for_load_state("networkidle")
     assert page.url.endswith("/item/stack:313862022")
+
+
+def test_what_the_first_page_needs_is_imported_before_it_is_asked_for():
+    code = (
+        "import sys\n"
+        "from openallen.viewer.kinds import Kinds\n"
+        "from openallen.viewer.warm import warm\n"
+        "warm(Kinds()).join()\n"
+        "wanted = {'jinja2', 'numpy', 'simplejpeg', 'openallen.viewer.kinds.stack'}\n"
+        "sys.exit(', '.join(wanted - set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -26,6 +26,7 @@ from openallen.viewer.openapi import openapi
 from openallen.viewer.pages import Document, Held, error_page, home_page
 from openallen.viewer.responses import FAILURES, Responder, response_of, split_json
 from openallen.viewer.security import Token, policy
+from openallen.viewer.warm import warm
 from openallen.viewer.work import Work
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def viewer_app(settings: Settings | None = None, options: ViewerOptions | None =
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
+        warm(viewer.kinds)
         yield
         await asyncio.to_thread(viewer.work.close)
 

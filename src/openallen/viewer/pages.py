@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from openallen.sources.base import Source
 
-__all__ = ["Document", "Held", "error_page", "home_page", "jobs_page", "rendered"]
+__all__ = ["Document", "Held", "error_page", "home_page", "jobs_page", "rendered", "templates"]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -59,7 +59,8 @@ class Document:
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """Return the templates of all pages, with what they escape by; made once."""
     with requiring("the web view", "web"):
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -104,7 +105,7 @@ def rendered(document: Document, *, token: Token, path: str) -> str:
     path
         Its own path, for the link to its JSON; empty where it has none.
     """
-    template = _environment().get_template(document.template)
+    template = templates().get_template(document.template)
     return template.render(
         title=document.title,
         token=token.value,
