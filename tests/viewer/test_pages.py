@@ -8,6 +8,9 @@ import urllib.request
 
 import pytest
 
+import openallen as oa
+from openallen.settings import Settings
+
 
 def get(url: str, **headers: str):
     """Return status, headers and body."""
@@ -56,8 +59,10 @@ def test_what_is_not_here_says_how_to_get_it(view, tmp_path):
     assert b'<a href="/item/grid:69855739">' in body
 
 
-def test_what_is_said_once_a_store_has_versions_is_not_said_of_others(view, stored):
-    told = json.loads(get(f"{view(stored)}/index.json")[2])
+def test_what_is_said_once_a_store_has_versions_is_not_said_of_others(view, tmp_path):
+    settings = Settings.load(store=tmp_path, source="sample")
+    oa.fetch("stack:313862022", settings=settings, downsample=5, planes=":2")
+    told = json.loads(get(f"{view(tmp_path)}/index.json")[2])
     assert not any("@" in row["address"] for row in told["held"])
     assert told["notes"] == []
 

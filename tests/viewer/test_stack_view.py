@@ -70,10 +70,13 @@ def go_to(page, plane: int) -> None:
 
 def test_it_starts_whole_on_the_sharpest_plane(opened):
     page = opened()
-    curve = page.evaluate(
+    asked = (
         f"() => fetch(document.querySelector('{STACK}').dataset.base + 'focus.json')"
         ".then((a) => a.json())"
-    )["focus"]
+    )
+    # The curve is whole once every plane has been looked at.
+    wait(page, f"() => ({asked})().then((told) => told.complete !== false)")
+    curve = page.evaluate(asked)["focus"]
     go_to(page, int(np.argmax([-1 if v is None else v for v in curve])) + 1)
     assert pixels(page).std() > 10
     assert "plane" not in query(page)

@@ -327,7 +327,7 @@ class Morphology:
         """Draw it from the front (x right, y down) as an SVG picture `height_px` high."""
         from openallen.formats.sketch import sketch_svg
 
-        return sketch_svg(self, height_px)
+        return sketch_svg(self.segments(), self.bounding_box_um, self.soma, height_px)
 
     def _visuals(self) -> tuple[Visual, ...]:
         from openallen.visuals import CellVisual

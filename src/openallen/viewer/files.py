@@ -59,11 +59,12 @@ def origin_of(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
-    if not host or parts.scheme not in {"http", "https"} or parts.username is not None:
+    protocol = parts.scheme if host else ""
+    if protocol not in {"http", "https"} or parts.username is not None:
         raise UsageError("not the URL of a viewer", address=url, hint="--neuroglancer public")
-    name = f"[{host}]" if ":" in host else host
-    usual = port is None or port == {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{name}" + ("" if usual else f":{port}")
+    name = f"[{host}]" if ":" in str(host) else host
+    usual = port is None or port == {"http": 80, "https": 443}[protocol]
+    return f"{protocol}://{name}" + ("" if usual else f":{port}")
 
 
 def neuroglancer_link(folder: Path, name: str, base: str, viewer: str) -> str:

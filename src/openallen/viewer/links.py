@@ -37,7 +37,8 @@ def data_path(key: str, name: str) -> str:
 def linked(text: str) -> str | None:
     """Return the page of what a text names, if it is an address of one of our schemes."""
     scheme, colon, rest = text.partition(":")
-    if not colon or not rest or scheme not in SCHEMES or any(c.isspace() for c in text):
+    known = SCHEMES.get(scheme) is not None
+    if not colon or not rest or not known or any(c.isspace() for c in text):
         return None
     try:
         where = Address.parse(text)

@@ -145,11 +145,11 @@ def home_page(store: Held, query: str, jobs: Sequence[Mapping[str, Any]]) -> Doc
     found = [row for row in store.rows if _has(row, words)]
     schemes = [_scheme(kind) for kind in source_classes()]
     systems = []
-    for scheme in schemes:
-        rows = [r for r in found if str(r["address"]).partition(":")[0] == scheme["scheme"]]
+    for system in schemes:
+        rows = [r for r in found if str(r["address"]).partition(":")[0] == system["scheme"]]
         size = bytes_text(sum(int(r["size_bytes"]) for r in rows))
         if rows:
-            systems.append({**scheme, "cards": [_card(row) for row in rows], "size": size})
+            systems.append({**system, "cards": [_card(row) for row in rows], "size": size})
     total_bytes = sum(int(row["size_bytes"]) for row in store.rows)
     data = {
         "held": found,
@@ -202,7 +202,8 @@ class Held:
 
 def _has(row: Mapping[str, Any], words: Sequence[str]) -> bool:
     scheme = str(row["address"]).partition(":")[0]
-    title = SCHEMES[scheme].title if scheme in SCHEMES else ""
+    known = SCHEMES.get(scheme)
+    title = known.title if known is not None else ""
     text = f"{row['address']} {row.get('version', '')} {title}".casefold()
     return all(word in text for word in words)
 

@@ -24,9 +24,10 @@ from openallen.visuals import Channel, PlaneKey, StackVisual, Visual
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from openallen.formats.omezarr.reader import OmeZarr
 
 __all__ = ["picture_of_image", "visuals_of_image"]
+
+# Images are `OmeZarr`, whose module imports this one: named here, they would be a circle.
 
 _MOST_VALUES: Final = 1 << 27
 """What is read for one answer: a store of a single level can be any size."""
@@ -40,7 +41,7 @@ _NEAR: Final = 1.02
 Box = tuple[int, int, int, int]
 
 
-def visuals_of_image(image: OmeZarr) -> tuple[Visual, ...]:
+def visuals_of_image(image: Any) -> tuple[Visual, ...]:
     """Return the view of an image; none where it has no planes.
 
     Parameters
@@ -75,7 +76,7 @@ def visuals_of_image(image: OmeZarr) -> tuple[Visual, ...]:
     )
 
 
-def picture_of_image(image: OmeZarr) -> str:
+def picture_of_image(image: Any) -> str:
     """Return the plane in the middle, small, as a ``data:`` URI.
 
     Parameters
@@ -127,7 +128,7 @@ class _Planes:
         Its levels, largest first.
     """
 
-    def __init__(self, image: OmeZarr, stored: Sequence[_Stored]) -> None:
+    def __init__(self, image: Any, stored: Sequence[_Stored]) -> None:
         self._image = image
         self._stored = stored
         self._axes = image.axes
@@ -153,7 +154,7 @@ class _Planes:
         self.channels = () if plain else tuple(self._channel(n, byte) for n in range(count))
 
     @classmethod
-    def of(cls, image: OmeZarr) -> _Planes | None:
+    def of(cls, image: Any) -> _Planes | None:
         """Return the planes of an image; None where it has no y and x."""
         if not {"y", "x"} <= set(image.axes):
             return None
@@ -165,7 +166,8 @@ class _Planes:
 
     def scale(self, axis: str) -> float:
         """Return the size of a pixel in µm; 0 where there is no such axis."""
-        return dict(zip(self._axes, self._image.scales_um[0], strict=True)).get(axis, 0.0)
+        known: dict[str, float] = dict(zip(self._axes, self._image.scales_um[0], strict=True))
+        return known.get(axis, 0.0)
 
     def keys(self) -> Sequence[PlaneKey]:
         """Return the planes."""
@@ -278,7 +280,7 @@ class _Planes:
         """
         at = [plane if axis == "z" else 0 for axis in self._axes]
         key = f"{self._stored[0].path}/c/{'/'.join(map(str, at))}"
-        body = self._image._hierarchy.chunks.read(key)  # noqa: SLF001
+        body: bytes | None = self._image._hierarchy.chunks.read(key)  # noqa: SLF001
         if body is None:
             raise NotFoundError("a plane is missing", address=self._image.place, why=key)
         return body
@@ -369,7 +371,7 @@ def _is_kept(told: Mapping[str, Any], axes: Sequence[str]) -> bool:
     return names[-1:] == ["jpeg"] and plane and flat and separator == "/"
 
 
-def _mark(image: OmeZarr, first: _Stored, place: Any) -> str:
+def _mark(image: Any, first: _Stored, place: Any) -> str:
     """Return what changes when the image is written anew."""
     told: list[Any] = [image.attributes, first.told]
     if isinstance(place, FolderObjects):

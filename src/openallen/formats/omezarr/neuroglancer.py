@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from openallen.formats.omezarr.multiscale import Axis
 
-if TYPE_CHECKING:
-    from openallen.formats.omezarr.reader import OmeZarr
-
 __all__ = ["VIEWER", "state_link", "state_of"]
+
+# Images are `OmeZarr`, whose module imports this one: named here, they would be a circle.
 
 VIEWER: Final = "https://neuroglancer-demo.appspot.com"
 """The public viewer of neuroglancer; states, and URLs of states, follow ``#!``."""
@@ -31,7 +30,7 @@ _SHADER: Final = (
 )
 
 
-def state_of(image: OmeZarr, source: str, name: str) -> dict[str, Any]:
+def state_of(image: Any, source: str, name: str) -> dict[str, Any]:
     """Return a state that shows an image.
 
     Parameters
@@ -66,7 +65,7 @@ def state_of(image: OmeZarr, source: str, name: str) -> dict[str, Any]:
     }
 
 
-def _layers(image: OmeZarr, axes: list[_Along], source: str, name: str) -> list[dict[str, Any]]:
+def _layers(image: Any, axes: list[_Along], source: str, name: str) -> list[dict[str, Any]]:
     layer: dict[str, Any] = {"type": "image", "name": name, "source": source, "opacity": 1}
     channels = [one for one in axes if one.axis.kind == "channel"]
     if not channels:
