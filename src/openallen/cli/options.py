@@ -35,7 +35,7 @@ class Call:
     out: Output
 
 
-def same_command(*more: str, without: Sequence[str] = ()) -> str:
+def same_command(*more: str, without: Sequence[str] = (), without_flags: Sequence[str] = ()) -> str:
     """Return the command that was typed, with more options, and without some (and their value)."""
     kept: list[str] = []
     skip = False
@@ -45,6 +45,8 @@ def same_command(*more: str, without: Sequence[str] = ()) -> str:
             skip = False
         elif name in without:
             skip = not equals
+        elif name in without_flags:
+            continue
         else:
             kept.append(word)
     return shlex.join(["openallen", *kept, *more])

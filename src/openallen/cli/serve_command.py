@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from openallen.cli.app import ExampleCommand
-from openallen.cli.options import Call, common
+from openallen.cli.options import Call, common, same_command
 from openallen.errors import UsageError
 
 __all__ = ["command", "serve_viewer"]
@@ -73,13 +73,16 @@ def command(
     """
     if archive is None:
         if faults:
-            raise UsageError("--fault goes with --archive", hint="openallen serve --archive sample")
+            raise UsageError(
+                "--fault goes with --archive", hint=same_command("--archive", "sample")
+            )
         return serve_viewer(
             call, port=port, in_browser=in_browser, read_only=read_only, hosts=hosts
         )
     given = {"--open": in_browser, "--read-only": read_only, "--allow-host": hosts}
     for name in (name for name, value in given.items() if value):
-        raise UsageError(f"{name} does not go with --archive", hint="openallen serve")
+        hint = same_command(without=("--archive", "--fault"))
+        raise UsageError(f"{name} does not go with --archive", hint=hint)
     return _serve_archive(call, archive, port, faults)
 
 

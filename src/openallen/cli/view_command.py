@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import webbrowser
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from openallen import verbs
 from openallen.cli.app import ExampleCommand
-from openallen.cli.options import Call, common
+from openallen.cli.options import Call, common, same_command
 from openallen.cli.serve_command import serve_viewer
 from openallen.errors import UsageError
 from openallen.paths import existing
@@ -85,14 +84,17 @@ def command(
     where = verbs.address_of(what)
     if where is not None:
         if neuroglancer is not None:
-            raise UsageError("--neuroglancer goes with a folder", address=what, hint="--links")
+            hint = same_command("--links", without=("--neuroglancer",))
+            raise UsageError("--neuroglancer goes with a folder", address=what, hint=hint)
         Items(call.settings).facts(str(where))  # no page of what there is not
         return serve_viewer(
             call, port=port, path=item_path(str(where)), in_browser=in_browser, read_only=read_only
         )
     folder = existing(what)
     if folder is None:
-        raise UsageError("neither an address nor a file or folder", address=what)
+        raise UsageError(
+            "neither an address nor a file or folder", address=what, hint="openallen store ls"
+        )
     name = re.sub(r"[^\w.-]+", "-", folder.resolve().name) or "folder"
     viewer = "" if neuroglancer is None else viewer_url(neuroglancer)
     if viewer:
@@ -119,7 +121,7 @@ def _links(call: Call, what: str, *, in_browser: bool) -> int:
             "a folder on this machine has no links",
             address=what,
             why="a viewer on the web can read it only while it is served",
-            hint=f"openallen view {shlex.quote(what)} --neuroglancer public",
+            hint=same_command("--neuroglancer", "public", without_flags=("--links",)),
         )
     found = verbs.views(what, settings=call.settings)
     document = {"address": what, "views": [asdict(view) for view in found]}

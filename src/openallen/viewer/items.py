@@ -256,7 +256,7 @@ class Items:
             raise UsageError(
                 f"two to {_MOST_COMPARED} things are compared",
                 why=f"{len(each)} given",
-                hint="/compare?of=grid:69855739&of=grid:71587929",
+                hint="/compare?of=grid:69855739&of=grid:72109410",
             )
         return _COMPARED + " ".join(str(_checked(one)) for one in each)
 
@@ -288,7 +288,9 @@ class Items:
     def _path(self, what: str) -> Path:
         found = self.places.get(what.removeprefix(_PLACE))
         if found is None:
-            raise NotFoundError("no such place", address=what[:200], hint="openallen view FOLDER")
+            raise NotFoundError(
+                "no such place", address=what[:200], hint="start openallen view with that folder"
+            )
         return found
 
     def _nearest(self, ask: Callable[[Settings], Any]) -> Any:
