@@ -84,7 +84,7 @@ def command(
     where = verbs.address_of(what)
     if where is not None:
         if neuroglancer is not None:
-            hint = same_command("--links", without=("--neuroglancer",))
+            hint = same_command(without=("--neuroglancer",))
             raise UsageError("--neuroglancer goes with a folder", address=what, hint=hint)
         Items(call.settings).facts(str(where))  # no page of what there is not
         return serve_viewer(

@@ -396,7 +396,11 @@ class Source(ABC):
         UsageError
             If things of this source have none.
         """
-        raise self.cannot("viewed", address, f"openallen show {shlex.quote(str(address))}")
+        raise UsageError(
+            "no viewer on the web shows this",
+            address=str(address),
+            hint=f"openallen show {shlex.quote(str(address))}",
+        )
 
     def written(self, report: Report, options: Any) -> dict[str, Path]:
         """Return files a fetch wrote beside the fetched ones, by what they are; may write them.
