@@ -227,7 +227,7 @@ def test_a_session_is_not_looked_for_in_it(lfp_file):
     with pytest.raises(NotFoundError, match="LFP file of a probe") as caught:
         open_session(lfp_file)
     assert str(PROBE) in str(caught.value)
-    with pytest.raises(UsageError, match="'exclude_invalid_rois' is for"):
+    with pytest.raises(UsageError, match="'exclude_invalid_rois' is not an option"):
         oa.open(lfp_file, exclude_invalid_rois=False)
     with pytest.raises(AttributeError, match="csd"):
         assert oa.open(lfp_file).csds is None

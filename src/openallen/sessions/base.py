@@ -42,6 +42,14 @@ class NwbSession:
 
     _names: ClassVar[tuple[str, ...]] = ()
     kind: ClassVar[str] = "session"
+    takes: ClassVar[tuple[str, ...]] = ()
+    """Names of the options that opening this kind of file takes, as keywords of the class."""
+
+    @classmethod
+    def knows(cls, tree: Tree) -> bool:
+        """Return whether a file holds this kind of session, by its content."""
+        del tree
+        return False
 
     def __init__(self, opener: Opener, name: str, path: Path | None = None) -> None:
         self._opener = opener

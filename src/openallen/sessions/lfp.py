@@ -165,6 +165,11 @@ class ProbeLfp(NwbSession):
     )
     kind: ClassVar[str] = "probe_lfp"
 
+    @classmethod
+    def knows(cls, tree: Tree) -> bool:
+        """Return whether a file holds the LFP of a probe."""
+        return lfp_probe(tree) is not None
+
     def __init__(self, opener: Opener, name: str, path: Path | None = None) -> None:
         super().__init__(opener, name, path)
 

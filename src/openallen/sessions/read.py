@@ -6,8 +6,9 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import NotFoundError, UsageError
 from openallen.paths import existing
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["any_session_of", "open_nwb", "open_session", "session_of"]
 
-_SIGNS = {
+_SIGNS: Final = {
     "ecephys_session": "units",
     "ophys_experiment": "general/optophysiology",
     "behavior_session": "general/metadata",
 }
+
+_KINDS: Final[tuple[tuple[str, str], ...]] = (("openallen.sessions.lfp", "ProbeLfp"),)
+"""Modules and classes of files that are no session of Visual Behavior: each is asked whether it
+knows a file, in this order."""
 
 
 def open_session(path: Path | str, **options: Any) -> BehaviorSession:
@@ -166,17 +171,26 @@ def any_session_of(
 
 def _any_in(tree: Tree, name: str, path: Path | None, options: dict[str, Any]) -> NwbSession:
     from openallen.sessions.general import NwbTables
-    from openallen.sessions.lfp import ProbeLfp, lfp_probe
 
-    lfp = lfp_probe(tree) is not None
-    known = tree.has("general/metadata") and any(tree.has(sign) for sign in _SIGNS.values())
-    if not lfp and (
-        known or not ("nwb_version" in tree.attrs("/") or tree.has("session_start_time"))
-    ):
+    made = next((kind for kind in _kinds() if kind.knows(tree)), None)
+    behavior = tree.has("general/metadata") and any(tree.has(sign) for sign in _SIGNS.values())
+    is_nwb = "nwb_version" in tree.attrs("/") or tree.has("session_start_time")
+    if made is None and (behavior or not is_nwb):
         return session_of(lambda: tree, name, path, **options)
-    if options:
-        _known_options(options)
-        raise UsageError(
-            f"'{next(iter(options))}' is for Visual Behavior sessions only", address=name
-        )
-    return (ProbeLfp if lfp else NwbTables)(lambda: tree, name, path)
+    made = made or NwbTables
+    for option in options:
+        if option not in made.takes:
+            near = get_close_matches(option, made.takes, 1)
+            raise UsageError(
+                f"'{option}' is not an option of this kind of file",
+                address=name,
+                why=f"it opens as {made.__name__}, which takes {', '.join(made.takes) or 'none'}",
+                hint=near[0] if near else "",
+            )
+    return made(lambda: tree, name, path, **options)
+
+
+def _kinds() -> Iterator[type[NwbSession]]:
+    for module, name in _KINDS:
+        kind: type[NwbSession] = getattr(import_module(module), name)
+        yield kind
