@@ -250,20 +250,20 @@ def test_curl_asks_the_bucket_by_its_host(url):
 def test_ranges_are_answered_as_s3_does(url):
     place, body = f"{url}/s3/{NAME}/a/b/c.bin", BODIES["a/b/c.bin"]
     size = len(body)
-    for given, span in {
+    for wanted, span in {
         "bytes=0-0": (0, 1), "bytes=100-": (100, size), "bytes=-10": (size - 10, size),
         f"bytes={size - 1}-{size + 99}": (size - 1, size), f"bytes=-{size * 2}": (0, size),
     }.items():  # fmt: skip
-        status, headers, found = ask(place, "", range=given)
-        assert (status, found) == (206, body[slice(*span)]), given
+        status, headers, found = ask(place, "", range=wanted)
+        assert (status, found) == (206, body[slice(*span)]), wanted
         assert headers["content-range"] == f"bytes {span[0]}-{span[1] - 1}/{size}"
-    for given in ("bytes=5-2", "bytes=", "bytes=-", "lines=1-2", "bytes=0-1,4-5", "bytes=a-b"):
-        status, headers, found = ask(place, "", range=given)
-        assert (status, found) == (200, body), given
+    for wanted in ("bytes=5-2", "bytes=", "bytes=-", "lines=1-2", "bytes=0-1,4-5", "bytes=a-b"):
+        status, headers, found = ask(place, "", range=wanted)
+        assert (status, found) == (200, body), wanted
         assert "content-range" not in headers
-    for given in (f"bytes={size}-", f"bytes={10**17}-", "bytes=-0"):
-        status, _, found = ask(place, "", range=given)
-        assert (status, code(found)) == (416, "InvalidRange"), given
+    for wanted in (f"bytes={size}-", f"bytes={10**17}-", "bytes=-0"):
+        status, _, found = ask(place, "", range=wanted)
+        assert (status, code(found)) == (416, "InvalidRange"), wanted
     assert ask(f"{url}/s3/{NAME}/empty", "", range="bytes=0-")[0] == 416
     status, headers, found = ask(place, "", "HEAD", range="bytes=2-3")
     assert (status, headers["content-length"], found) == (206, "2", b"")
@@ -278,7 +278,7 @@ def test_conditions_are_answered_as_s3_does(url):
     assert "sandbox" in headers["content-security-policy"]
     changed = "Fri, 01 Jan 2021 00:00:00 GMT"
     before = "Thu, 31 Dec 2020 00:00:00 GMT"
-    for status, given in (
+    for status, told in (
         (304, {"if_none_match": '"bb"'}),
         (304, {"if_none_match": 'W/"x", "bb"'}),
         (304, {"if_none_match": "*"}),
@@ -294,7 +294,7 @@ def test_conditions_are_answered_as_s3_does(url):
         (206, {"range": "bytes=0-0", "if_range": changed}),
         (200, {"range": "bytes=0-0", "if_range": before}),
     ):
-        assert ask(place, "", **given)[0] == status, given
+        assert ask(place, "", **told)[0] == status, told
 
 
 def test_a_file_without_a_line_has_a_tag_that_changes_with_it(tmp_path):
@@ -425,7 +425,7 @@ def hostile(tmp_path):
     (place / "loop").symlink_to(place)
     (made / "buckets" / "whole-link").symlink_to(secret)
     os.mkfifo(place / "pipe")
-    os.mkdir(os.fsencode(place) + b"/\xff\xfe")
+    Path(os.fsdecode(os.fsencode(place) + b"/\xff\xfe")).mkdir()
     (place / "back\\slash").write_bytes(b"x")
     written(made, {"x": b"x"}, ".hidden")
     with serving(archive_app(made)) as url:
@@ -568,7 +568,7 @@ def test_a_client_that_hangs_up_leaves_no_open_file(tmp_path):
         file.truncate(300 << 20)
 
     def held() -> int:
-        links = [Path("/proc/self/fd") / fd for fd in os.listdir("/proc/self/fd")]
+        links = Path("/proc/self/fd").iterdir()
         return sum(1 for link in links if link.exists() and link.resolve().name == "large")
 
     if not Path("/proc/self/fd").exists():

@@ -5,6 +5,8 @@ Threads may share a client; each request holds one handle while its answer is re
 
 from __future__ import annotations
 
+import html
+import re
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -380,6 +382,18 @@ def _lines(headers: Mapping[str, str]) -> list[str]:
     return lines
 
 
+_S3_ERROR: Final = re.compile(rb"<Code>(\w{1,60})</Code>\s*<Message>([^<]{1,300})</Message>")
+
+
+def _said(body: bytes) -> str:
+    """Return what an error of S3 says, in brackets; nothing for other bodies."""
+    found = _S3_ERROR.search(body[:2000])
+    if found is None:
+        return ""
+    code, message = (html.unescape(part.decode("utf-8", "replace")) for part in found.groups())
+    return f" ({code}: {' '.join(message.split())})"
+
+
 def _refusal(response: Response) -> OpenAllenError:
     body = b""
     with suppress(OpenAllenError):  # the status says enough; the excerpt is a courtesy
@@ -391,6 +405,6 @@ def _refusal(response: Response) -> OpenAllenError:
         if kind == "empty"
         else f", {excerpt}"
         if kind in {"text", "json"}
-        else f", {describe(kind)}"
+        else f", {describe(kind)}{_said(body)}"
     )
     return status_error(response.status, response.url, response.headers, why)
