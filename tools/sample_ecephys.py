@@ -266,9 +266,7 @@ def write(path: Path, made: Session) -> None:
         _behavior(file, made)
 
 
-def _begun(
-    h5: h5py.File, description: str, probes: tuple[Probe, ...], every: int = 1
-) -> File:
+def _begun(h5: h5py.File, description: str, probes: tuple[Probe, ...], every: int = 1) -> File:
     told = {
         "identifier": str(SESSION),
         "session_description": description,
@@ -463,7 +461,11 @@ def _behavior(file: File, made: Session) -> None:
 def _eye(file: File, seen: Array, wander: Array, width: Array) -> None:
     at = file.module("eye_tracking")
     still = np.ones(len(seen))
-    for name, size, moved in (("pupil", width, 1.0), ("cr", 8 * still, 0.0), ("eye", 90 * still, 0)):
+    for name, size, moved in (
+        ("pupil", width, 1.0),
+        ("cr", 8 * still, 0.0),
+        ("eye", 90 * still, 0),
+    ):
         columns = {
             "center_x": 300 + 4 * moved * wander[:, 1], "center_y": 220 + 4 * moved * wander[:, 0],
             "height": size, "width": size + 2 * still, "phi": 0.25 * still,

@@ -222,7 +222,7 @@ def _masks(random: np.random.RandomState) -> list[Array]:
     """Return masks of cells about 12 µm wide, none of which touch."""
     down, right = np.mgrid[:SIDE_PX, :SIDE_PX]
     taken: list[tuple[int, int]] = []
-    masks = []
+    masks: list[Array] = []
     while len(masks) < len(CELLS):
         y, x = random.randint(30, SIDE_PX - 30, 2)
         if any(abs(y - a) + abs(x - b) < 44 for a, b in taken):

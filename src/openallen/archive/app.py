@@ -104,7 +104,7 @@ class _Services:
         del request
         from starlette.responses import JSONResponse
 
-        about = {k: v for k, v in self._holdings.about.items() if k != "simulated"}
+        about = {k: v for k, v in self._holdings.about.items() if k not in {"simulated", "files"}}
         about["simulated_pixels"] = bool(self._holdings.about.get("simulated"))
         held = {"tables": sorted(self._holdings.columns), "buckets": self._holdings.buckets.names()}
         return JSONResponse(about | held)

@@ -128,7 +128,11 @@ class Holdings:
         return table in self.columns
 
     def file(self, file_id: int) -> Path | None:
-        """Find a well-known file by its id."""
+        """Find a well-known file by its id; ``files`` of archive.json says where others lie."""
+        told = self.about.get("files")
+        place = told.get(str(file_id)) if isinstance(told, dict) else None
+        if isinstance(place, str) and (self.root / place).is_file():
+            return self.root / place
         return next(iter(sorted((self.root / "files").glob(f"{file_id}.*"))), None)
 
     def picture(self, image_id: int) -> Path | None:
