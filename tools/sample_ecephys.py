@@ -118,8 +118,10 @@ class Session:
             answer = _ANSWERS.get(name)
             for row in zip(*rows.values(), strict=True) if answer is not None else ():
                 told = dict(zip(rows, row, strict=True))
-                first, last = np.searchsorted(grid, [told["start_time"] + 0.04, told["stop_time"]])
-                since = grid[first:last] - told["start_time"] - 0.04
+                late = 0.005 if name == "optotagging" else 0.04
+                span = np.array([told["start_time"], told["stop_time"]]) + late
+                first, last = np.searchsorted(grid, span)
+                since = grid[first:last] - span[0]
                 if answer is not None:
                     rate[first:last] += unit["gain_hz"] * answer(unit, told, since)
         rate *= 1 + 0.4 * np.clip(np.interp(grid, self.run_s, self.speed) / 30, 0, 1)
@@ -151,7 +153,7 @@ def _flash(unit: Mapping[str, Any], told: Mapping[str, Any], since: Array) -> Ar
 
 def _light(unit: Mapping[str, Any], told: Mapping[str, Any], since: Array) -> Array:
     del told
-    return np.full(len(since), 8.0 if unit["inhibitory"] else -0.02)
+    return np.full(len(since), 12.0 if unit["inhibitory"] else -0.02)
 
 
 _ANSWERS: Final = {

@@ -287,7 +287,7 @@ class Http:
         AnswerError
             For redirects that do not end, or lead out of HTTP or from https to http.
         OfflineError
-            If offline and the host is not this machine.
+            If offline, and the host is not this machine or has no server.
         """
         asked = dict(headers or {})
         if byte_range is not None:
@@ -301,13 +301,26 @@ class Http:
         log_request(url, _lines(asked))
         exchange = self._take(url)
         try:
-            exchange.begin(url, _lines(asked))
+            self._begin(exchange, url, _lines(asked))
             response = Response(exchange)
             if not 200 <= response.status < 300:
                 raise _refusal(response)
             yield response
         finally:
             self._give_back(exchange)
+
+    def _begin(self, exchange: Exchange, url: str, lines: list[str]) -> None:
+        try:
+            exchange.begin(url, lines)
+        except UnreachableError as error:
+            # Offline only this machine is asked: a server of it that is not there is no network.
+            if not self._offline or error.what != "no connection":
+                raise
+            raise OfflineError(
+                "offline mode is on, and this server does not answer",
+                address=error.address,
+                why=error.why,
+            ) from error
 
     def ranges(
         self, url: str, wanted: Sequence[tuple[int, memoryview]]
