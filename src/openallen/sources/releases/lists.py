@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError
 from openallen.sources.filters import check_columns, matches, no_rows
-from openallen.sources.releases.access import cache_of, project_names, release_of
+from openallen.sources.releases.access import cache_of, project_names, release_of, sampled
 from openallen.sources.releases.projects import find_project
 from openallen.sources.releases.rows import read_rows
 from openallen.sources.releases.search import FILES, file_rows, some
@@ -77,7 +77,8 @@ class Asked:
 def list_projects(context: Context, asked: Asked) -> Rows:
     """Return one row for each project: those that are known, and those of the settings."""
     asked.check(PROJECT_COLUMNS)
-    projects = (find_project(n, context.settings.projects) for n in project_names(context))
+    names = sampled(context) if context.in_sample else project_names(context)
+    projects = (find_project(n, context.settings.projects) for n in names)
     rows = [
         {
             "address": f"release:{p.name}",
