@@ -87,4 +87,5 @@ def _spikes(session: PatchClampSession, place: SweepPlace) -> np.ndarray[Any, An
     if listed is not None:
         return spike_times(session.tree, listed)
     found = session.trace(place, "response")
-    return found.times_s[crossings(found.values)]
+    at: np.ndarray[Any, Any] = found.times_s[crossings(found.values)]
+    return at

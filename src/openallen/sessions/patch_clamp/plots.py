@@ -45,27 +45,25 @@ def draw_sweeps(session: PatchClampSession, stimuli: Sequence[str] | None, most:
             why=f"there are {', '.join(filter(None, groups)) or 'sweeps without names'}",
         )
     curve = _curve(session)
-    rows = -(-len(wanted) // _COLUMNS)
-    across = min(len(wanted), _COLUMNS)
+    rows, across = -(-len(wanted) // _COLUMNS), min(len(wanted), _COLUMNS)
+    widths = [4.6 * across, *([3.4] if curve is not None else [])]
     figure = new_figure(
         "nwb",
         "pictures of sweeps",
-        figsize=(4.6 * across + (3.2 if curve is not None else 0), 3.2 * rows + 0.4),
+        figsize=(sum(widths), 3.2 * rows + 0.2),
         layout="constrained",
     )
-    grid = figure.add_gridspec(
-        2 * rows,
-        across + (curve is not None),
-        height_ratios=[3, 1] * rows,
-        width_ratios=[4.6] * across + ([3.2] if curve is not None else []),
-    )
+    parts = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    grid = parts[0].add_gridspec(2 * rows, across, height_ratios=[3, 1] * rows)
     for n, name in enumerate(wanted):
         row, column = divmod(n, across)
-        upper = figure.add_subplot(grid[2 * row, column])
-        lower = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
+        upper = parts[0].add_subplot(grid[2 * row, column])
+        lower = parts[0].add_subplot(grid[2 * row + 1, column], sharex=upper)
         _panel(session, groups[name], name, (upper, lower))
     if curve is not None:
-        _fi(figure.add_subplot(grid[: 2 * min(rows, 2), across]), curve)
+        _fi(parts[1].subplots(rows, squeeze=False)[0, 0], curve)
+        for axis in parts[1].axes[1:]:
+            axis.set_axis_off()
     return figure
 
 

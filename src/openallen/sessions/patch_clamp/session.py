@@ -332,7 +332,7 @@ class PatchClampSession(NwbTables):
         if not self.tree.has(path):
             raise CorruptError("an epoch without its end", address=self.name, why=path)
         found = number_in(self.tree.value(path), path, self.name)
-        if found != found or not abs(found) < 1e15:
+        if not abs(found) < 1e15:  # NaN neither
             raise CorruptError("not a sample's place", address=self.name, why=f"{path}: {found}")
         return int(found)
 
@@ -386,7 +386,7 @@ class PatchClampSession(NwbTables):
     # --- AllenSDK's names -------------------------------------------------------------------------
 
     def get_pipeline_version(self) -> tuple[int, int]:
-        """Return the version of the pipeline that made the file; (0, 0) where it does not say it."""
+        """Return the version of the pipeline that made the file; (0, 0) where it has none."""
         return pipeline_version(self.tree)
 
     def get_sweep_numbers(self) -> list[int]:
@@ -489,9 +489,7 @@ class PatchClampSession(NwbTables):
         told = self.tree.attrs(f"{path}/data").get("conversion", 1.0)
         if scaled and not self._conversion and told != 1.0:
             version = ".".join(map(str, self.get_pipeline_version()))
-            said = (
-                f"in {made.attrs['units']} as stored: pipeline {version} names a wrong conversion"
-            )
+            said = f"in {made.attrs['units']} as stored: pipeline {version} names wrong ones"
             made.attrs["notes"] = "; ".join(filter(None, [made.attrs.get("notes"), said]))
         return made
 
@@ -562,7 +560,7 @@ def _whole(number: Any, name: str) -> int:
     """Return a number of a sweep as a user gave it."""
     from numbers import Integral
 
-    if isinstance(number, Integral) and not isinstance(number, bool):
+    if not isinstance(number, bool) and isinstance(number, Integral):
         return int(number)
     raise UsageError(
         "a sweep is named by its number",

@@ -1,7 +1,8 @@
-"""What a stimulus does: where it begins and ends, whether a test pulse leads, how high a step is."""
+"""What a stimulus does: where it begins and ends, the test pulse that leads, its steps."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def after_test_pulse(values: np.ndarray[Any, Any], rate_hz: float) -> int:
     short = pulse.last - pulse.first < _LONGEST_PULSE_S * rate_hz
     apart = rest[0].first - pulse.last >= _LEAST_REST_S * rate_hz
     equal = any(_equal(pulse, one) for one in rest)
-    return pulse.last if short and apart and pulse.height == pulse.height and not equal else 0
+    return pulse.last if short and apart and not math.isnan(pulse.height) and not equal else 0
 
 
 def _equal(a: Step, b: Step) -> bool:
@@ -90,7 +91,7 @@ def stimulus_bounds(values: np.ndarray[Any, Any]) -> tuple[int, int] | None:
 
 def longest_step(values: np.ndarray[Any, Any]) -> Step | None:
     """Return the longest flat step of a stimulus; None where it has none."""
-    flat = [one for one in _stretches(values) if one.height == one.height]
+    flat = [one for one in _stretches(values) if not math.isnan(one.height)]
     return max(flat, key=lambda one: one.last - one.first, default=None)
 
 

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from openallen.formats.nwb import Tree
 
-__all__ = ["COLUMNS", "clamp_mode", "spike_place", "spike_times", "stimulus_name", "sweep_row"]
+__all__ = [
+    "COLUMNS",
+    "SPIKES",
+    "clamp_mode",
+    "spike_place",
+    "spike_times",
+    "stimulus_name",
+    "sweep_row",
+]
 
 COLUMNS: Final = (
     "stimulus_name",
@@ -31,7 +39,6 @@ COLUMNS: Final = (
     "spikes",
     "electrode",
 )
-_TEXTS: Final = frozenset({"stimulus_name", "clamp_mode", "electrode"})
 _MODES: Final = (
     ("IZero", "i_zero"),
     ("CurrentClamp", "current_clamp"),
@@ -128,7 +135,7 @@ def _mode_by_unit(tree: Tree, place: SweepPlace) -> str | None:
 def _first(tree: Tree, path: str, name: str, electrode: str = "", scale: float = 1.0) -> float:
     """Return a number of the stimulus, else a resistance that the electrode tells, by its unit."""
     found = number_or_nan(tree, f"{path}/{name}") if path else math.nan
-    if found == found or not electrode or not tree.has(f"{electrode}/{name}"):
+    if not math.isnan(found) or not electrode or not tree.has(f"{electrode}/{name}"):
         return found
     return resistance(text_or_none(tree, electrode, name) or
                       number_or_nan(tree, f"{electrode}/{name}"), scale)  # fmt: skip
@@ -153,7 +160,7 @@ def resistance(told: str | float, scale: float) -> float:
 def _bridge(tree: Tree, response: str) -> float:
     path = f"{response}/bridge_balance"
     found = number_or_nan(tree, path) if response else math.nan
-    if found != found:
+    if math.isnan(found):
         return found
     try:
         unit = str(tree.attrs(path).get("unit") or "").casefold()
@@ -167,7 +174,7 @@ def _gain(tree: Tree, stimulus: str, response: str) -> float:
     paths = [f"{stimulus}/gain"] if "Sweep_" in stimulus else []
     paths += [f"{path}/gain" for path in (response, stimulus) if path]
     told = (number_or_nan(tree, path) for path in paths)
-    return next((one for one in told if one == one), math.nan)
+    return next((one for one in told if not math.isnan(one)), math.nan)
 
 
 # --- spikes ---------------------------------------------------------------------------------------

@@ -66,8 +66,8 @@ def sweep_visuals(session: PatchClampSession) -> tuple[Visual, ...]:
     table, places = session.sweeps, session.places
     made: list[Visual] = []
     names: set[str] = set()
-    for name, rows in stimulus_groups(table).items():
-        rows = [row for row in rows if places[row].response is not None]
+    for name, several in stimulus_groups(table).items():
+        rows = [row for row in several if places[row].response is not None]
         if not rows:
             continue
         slug = _slug(f"sweeps-{name}" if name else "sweeps", names)
