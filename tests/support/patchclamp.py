@@ -149,6 +149,7 @@ def nwb2(
     numbers: bool = True,
     electrodes: Iterable[str] = ("electrode_0",),
     change: Callable[[h5py.File], object] | None = None,
+    **storage: Any,
 ) -> Path:
     """Write a file of NWB 2, by default as MIES names its series.
 
@@ -166,6 +167,8 @@ def nwb2(
         Names of electrodes; the first recorded the sweeps.
     change
         Changes the file before it is closed.
+    **storage
+        How samples are stored, as for h5py.
     """
     with h5py.File(path, "w") as file:
         file.attrs["nwb_version"] = "2.2.5"
@@ -178,14 +181,19 @@ def nwb2(
             group["seal"] = "2.5 GOhm"
             group["initial_access_resistance"] = "12000000"
         for sweep in sweeps:
-            nwb2_sweep(file, sweep, names, numbers, next(iter(electrodes)))
+            nwb2_sweep(file, sweep, names, numbers, next(iter(electrodes)), **storage)
         if change is not None:
             change(file)
     return path
 
 
 def nwb2_sweep(
-    file: h5py.File, sweep: Made, names: tuple[str, str], numbers: bool, electrode: str
+    file: h5py.File,
+    sweep: Made,
+    names: tuple[str, str],
+    numbers: bool,
+    electrode: str,
+    **storage: Any,
 ) -> None:
     """Write the two series of one sweep."""
     clamp = "Voltage" if sweep.voltage_clamp else "Current"
@@ -203,7 +211,7 @@ def nwb2_sweep(
             group.attrs["stimulus_description"] = sweep.name
         if numbers:
             group.attrs["sweep_number"] = np.uint64(sweep.number)
-        group.create_dataset("data", data=values, chunks=True, compression="gzip")
+        group.create_dataset("data", data=values, **storage)
         group["data"].attrs["unit"] = unit
         group["data"].attrs["conversion"] = 1e-12 if unit == "amperes" else 1e-3
         group["starting_time"] = 3.0 * sweep.number

@@ -27,6 +27,7 @@ __all__ = [
     "is_cell_types",
     "numbers_in",
     "own_number",
+    "place_of",
     "sweep_places",
 ]
 
@@ -43,6 +44,8 @@ _ENDING: Final = re.compile(r"([0-9]{1,9})$")
 _FAMILY: Final = re.compile(r"(?:Current|Voltage|IZero|Patch)Clamp(?:Stimulus)?Series")
 _LIKELY: Final = re.compile(rf"{_FAMILY.pattern}|{_MIES.pattern}")
 _MOST: Final = 10**9
+_LIKELY_FIRST: Final = 12
+_CHANNELS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,15 @@ class _Series:
 
 
 def is_cell_types(tree: Tree) -> bool:
-    """Return whether a file has the layout of the Cell Types Database: ``Sweep_N`` in NWB 1."""
+    """Return whether a file has the layout of the Cell Types Database: ``Sweep_N`` in NWB 1.
+
+    The names of a group lie all over a file, so that listing those of one far away costs dozens
+    of requests: the names that most files have are looked up first.
+    """
+    if not tree.has(_ACQUIRED):
+        return False
+    if any(tree.has(f"{_ACQUIRED}/Sweep_{number}") for number in range(_LIKELY_FIRST)):
+        return True
     return any(_SWEEP.fullmatch(name) for name in tree.names(_ACQUIRED))
 
 
@@ -106,29 +117,54 @@ def holds_sweeps(tree: Tree) -> bool:
     """Return whether a file has sweeps of a patched cell."""
     if is_cell_types(tree):
         return True
+    if tree.has(ELECTRODES) and any(
+        tree.has(f"acquisition/data_00000_AD{channel}") for channel in range(_CHANNELS)
+    ):
+        return True
     acquired = tree.names("acquisition")
     if tree.has(ELECTRODES) or "timeseries" in acquired or any(map(_LIKELY.search, acquired)):
         return next(_found(tree, "response"), None) is not None
     return False
 
 
-def sweep_places(tree: Tree, *, by_name: bool = True) -> dict[int, tuple[SweepPlace, ...]]:
-    """Return where each sweep is, in the order of their numbers; several for several electrodes.
+def place_of(tree: Tree, number: int, *, cell_types: bool) -> tuple[SweepPlace, ...]:
+    """Return where one sweep is, by the names that files of Cell Types and MIES give its series.
+
+    Nothing where these are not there: then `sweep_places` tells it, by the names of all.
 
     Parameters
     ----------
     tree
         The file.
-    by_name
-        Believe the numbers in the names that MIES gives, so that no series needs to be looked at.
+    number
+        Number of the sweep.
+    cell_types
+        Whether the file is one of Cell Types.
     """
+    if not 0 <= number < _MOST:
+        return ()
+    if cell_types:
+        paths = {"response": f"{_ACQUIRED}/Sweep_{number}",
+                 "stimulus": f"{_PRESENTED}/Sweep_{number}"}  # fmt: skip
+        there = {role: Place(path) for role, path in paths.items() if tree.has(path)}
+        return (SweepPlace(number, f"Sweep_{number}", **there),) if len(there) == 2 else ()
+    found = []
+    for role, folder, kind in (("response", "acquisition", "AD"), ("stimulus", _PRESENTED, "DA")):
+        for channel in range(_CHANNELS):
+            path = f"{folder}/data_{number:05}_{kind}{channel}"
+            if tree.has(path):
+                found.append((number, _Series(role, path, number)))
+    return tuple(_paired(tree, found)) if {one.role for _, one in found} >= {"response"} else ()
+
+
+def sweep_places(tree: Tree) -> dict[int, tuple[SweepPlace, ...]]:
+    """Return where each sweep is, in the order of their numbers; several for several electrodes."""
     if is_cell_types(tree):
         return _cell_types(tree)
     recorded = _recorded(tree)
     if recorded is not None:
         return _in_order(recorded)
-    named = _named(tree) if by_name else None
-    series = list(named or (*_found(tree, "response"), *_found(tree, "stimulus")))
+    series = [*_found(tree, "response"), *_found(tree, "stimulus")]
     return _in_order(_paired(tree, _numbered(tree, series)))
 
 
@@ -184,21 +220,6 @@ def _found(tree: Tree, role: str) -> Iterator[_Series]:
             told = _attrs(tree, path)
             if _FAMILY.search(f"{told.get('neurodata_type', '')} {told.get('ancestry', '')}"):
                 yield _Series(role, path, _own_number(tree, path, told))
-
-
-def _named(tree: Tree) -> list[_Series] | None:
-    """Return the series by the names of MIES; None where a response has another name."""
-    if tree.has(_ACQUIRED):
-        return None
-    made = []
-    for role, folder in (("response", "acquisition"), ("stimulus", _PRESENTED)):
-        for name in tree.names(folder):
-            told = _MIES.fullmatch(name)
-            if told is not None:
-                made.append(_Series(role, f"{folder}/{name}", int(told[1])))
-            elif role == "response":
-                return None
-    return made or None
 
 
 def own_number(tree: Tree, path: str) -> int | None:

@@ -24,6 +24,7 @@ from openallen.sessions.patch_clamp.layout import (
     is_cell_types,
     numbers_in,
     own_number,
+    place_of,
     sweep_places,
 )
 from openallen.sessions.patch_clamp.reading import (
@@ -36,6 +37,7 @@ from openallen.sessions.patch_clamp.steps import after_test_pulse
 from openallen.sessions.patch_clamp.table import (
     COLUMNS,
     SPIKES,
+    TEXTS,
     clamp_mode,
     spike_place,
     spike_times,
@@ -120,25 +122,28 @@ class PatchClampSession(NwbTables):
         return sweep_places(self.tree)
 
     def _sweep_places(self, number: Any) -> tuple[SweepPlace, ...]:
-        """Return where a sweep is, once for each electrode; what it calls itself is believed."""
-        found = self._known(number)
-        first = found[0].response if found else None
-        if first is not None and not self._is_cell_types:
-            told = own_number(self.tree, first.path)
-            if told is not None and told != number:  # names of series that are not MIES's
-                self._places = sweep_places(self.tree, by_name=False)
-                found = self._known(number)
+        """Return where a sweep is, once for each electrode."""
+        wanted = _whole(number, self.name)
+        found = self._known(wanted)
         if not found:
             raise NotFoundError(
-                f"no sweep {number} in this file",
+                f"no sweep {wanted} in this file",
                 address=self.name,
                 why=f"it has {_ranges(self.sweep_numbers) or 'none'}",
                 hint="sweep_numbers",
             )
         return found
 
-    def _known(self, number: Any) -> tuple[SweepPlace, ...]:
-        return self._places.get(_whole(number, self.name), ())
+    def _known(self, number: int) -> tuple[SweepPlace, ...]:
+        """Return where a sweep is, without a list of all where its usual names are there."""
+        if "_places" in self.__dict__:
+            return self._places.get(number, ())
+        found = place_of(self.tree, number, cell_types=self._is_cell_types)
+        if found and self._is_cell_types:
+            return found
+        told = own_number(self.tree, found[0].any_path) if found else None
+        # What a series says itself is believed, not its name.
+        return found if told == number else self._places.get(number, ())
 
     def _one_place(self, number: Any, electrode: str | None) -> SweepPlace:
         found = self._sweep_places(number)
@@ -189,14 +194,21 @@ class PatchClampSession(NwbTables):
 
         rows = [sweep_row(self.tree, one) for one in self.places]
         index = pd.Index([one.number for one in self.places], name="sweep_number", dtype="int64")
-        made = pd.DataFrame(rows, columns=list(COLUMNS), index=index)
-        texts = ("stimulus_name", "clamp_mode", "electrode")
-        return made.astype({name: object if name in texts else float for name in COLUMNS})
+        # pandas would make NaN of a None among text.
+        return pd.DataFrame(
+            {
+                name: pd.Series(
+                    [row[name] for row in rows],
+                    index=index,
+                    dtype=object if name in TEXTS else float,
+                )
+                for name in COLUMNS
+            }
+        )
 
     @functools.cached_property
     def places(self) -> list[SweepPlace]:
         """Where the sweeps lie in the file, in the order of the rows of `sweeps`."""
-        self._places = sweep_places(self.tree, by_name=False)
         return [one for several in self._places.values() for one in several]
 
     # --- one sweep --------------------------------------------------------------------------------
@@ -292,7 +304,7 @@ class PatchClampSession(NwbTables):
             first = after_test_pulse(given.values, rate) if isinstance(given, Trace) else 0
             return (min(first, last), last), None
         try:
-            if number in self._epochs["Experiment"]:
+            if self._epoch_folder("Experiment", number):
                 return self._epoch("Experiment", number, last + 1), None
             missing = NotFoundError(
                 "this sweep has no experiment epoch",
@@ -300,15 +312,20 @@ class PatchClampSession(NwbTables):
                 why=f"epochs/Experiment_{number} is not in the file",
                 hint="response and stimulus have the whole sweep",
             )
-            if number in self._epochs["Sweep"]:
+            if self._epoch_folder("Sweep", number):
                 return self._epoch("Sweep", number, last + 1), missing
         except CorruptError as error:
             return (0, last), error
         return (0, last), missing
 
+    def _epoch_folder(self, word: str, number: int) -> str:
+        """Return where an epoch is; empty where there is none."""
+        usual = f"epochs/{word}_{number}"
+        return usual if self.tree.has(usual) else ""
+
     def _epoch(self, word: str, number: int, count: int) -> tuple[int, int]:
         """Return first and last sample of an epoch of a sweep of `count` samples."""
-        folder = f"epochs/{self._epochs[word][number]}"
+        folder = self._epoch_folder(word, number)
         for role in ("stimulus", "response"):
             place = f"{folder}/{role}"
             if self.tree.has(f"{place}/idx_start"):
@@ -450,7 +467,7 @@ class PatchClampSession(NwbTables):
 
         Nothing where there is no such sweep, as in AllenSDK.
         """
-        found = self._known(sweep_number)
+        found = self._known(_whole(sweep_number, self.name))
         place = found[0].stimulus if found else None
         if place is None:
             return {}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "SPIKES",
+    "TEXTS",
     "clamp_mode",
     "spike_place",
     "spike_times",
@@ -39,6 +40,7 @@ COLUMNS: Final = (
     "spikes",
     "electrode",
 )
+TEXTS: Final = frozenset({"stimulus_name", "clamp_mode", "electrode"})
 _MODES: Final = (
     ("IZero", "i_zero"),
     ("CurrentClamp", "current_clamp"),
