@@ -10,7 +10,7 @@ from patchclamp import COUNT, Made, cell_types, nwb2
 import openallen as oa
 from openallen.sessions import PatchClampSession
 
-MANY = [Made(n, n, n % 7) for n in range(300)]
+MANY = [Made(n, n, n % 7) for n in range(150)]
 GZIP = {"chunks": (COUNT,), "compression": "gzip"}
 
 

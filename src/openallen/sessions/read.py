@@ -27,8 +27,9 @@ _SIGNS: Final = {
 }
 
 _KINDS: Final[tuple[tuple[str, str], ...]] = (
-    ("openallen.sessions.lfp", "ProbeLfp"),
+    # First those that look up names; others list all of a group, which costs more from afar.
     ("openallen.sessions.patch_clamp.session", "PatchClampSession"),
+    ("openallen.sessions.lfp", "ProbeLfp"),
 )
 """Modules and classes of files that are no session of Visual Behavior: each is asked whether it
 knows a file, in this order."""

@@ -91,6 +91,7 @@ class PatchClampSession(NwbTables):
         "get_sweep_numbers",
         "metadata",
         "plot",
+        "plot_overview",
         "series",
         "series_names",
         "spike_times",
@@ -530,6 +531,10 @@ class PatchClampSession(NwbTables):
         from openallen.sessions.patch_clamp.plots import draw_sweeps
 
         return draw_sweeps(self, stimuli, most)
+
+    def plot_overview(self) -> Figure:
+        """Return the picture that ``openallen show --picture`` draws: `plot` as it is."""
+        return self.plot()
 
     def _visuals(self) -> tuple[Visual, ...]:
         from openallen.sessions.general_visuals import general_visuals
