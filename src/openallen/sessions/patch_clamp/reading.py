@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, IntegrityError, NotFoundError, UsageError
@@ -76,18 +77,27 @@ class Trace:
     ----------
     values
         In `unit`.
-    times_s
-        From the first sample of the series.
     unit
         ``"A"``, ``"V"``, or as the file has it.
     timing
         When they were taken.
+    stamps_s
+        Times from the first sample of the series, where the file has one for each sample.
     """
 
     values: np.ndarray[Any, Any]
-    times_s: np.ndarray[Any, Any]
     unit: str
     timing: Timing
+    stamps_s: np.ndarray[Any, Any] | None = None
+
+    @cached_property
+    def times_s(self) -> np.ndarray[Any, Any]:
+        """Times from the first sample of the series."""
+        import numpy as np
+
+        if self.stamps_s is not None:
+            return self.stamps_s
+        return np.arange(self.timing.count) / self.timing.rate_hz
 
 
 def pipeline_version(tree: Tree) -> tuple[int, int]:
@@ -225,7 +235,7 @@ def read_trace(tree: Tree, place: Place, *, conversion: bool) -> Trace:
     unit, factor = unit_of(tree, place.path)
     values = _converted(tree, path, values, conversion)
     values = values * factor if factor != 1.0 else values
-    return Trace(np.asarray(values), _times(tree, place.path, told, first), unit, told)
+    return Trace(np.asarray(values), unit, told, _stamps(tree, place.path, told, first))
 
 
 def _converted(
@@ -242,7 +252,8 @@ def _converted(
     return made + offset if offset else made
 
 
-def _times(tree: Tree, path: str, told: Timing, first: int) -> np.ndarray[Any, Any]:
+def _stamps(tree: Tree, path: str, told: Timing, first: int) -> np.ndarray[Any, Any] | None:
+    """Return a time for each sample, from the first; None where the series has a rate."""
     import numpy as np
 
     if not tree.has(f"{path}/starting_time") and tree.has(f"{path}/timestamps"):
@@ -260,4 +271,4 @@ def _times(tree: Tree, path: str, told: Timing, first: int) -> np.ndarray[Any, A
             address=tree.name,
             why=f"starting_time of {path} names none that is a number above 0",
         )
-    return np.arange(told.count) / told.rate_hz
+    return None

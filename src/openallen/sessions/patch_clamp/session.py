@@ -262,12 +262,9 @@ class PatchClampSession(NwbTables):
         place = self._one_place(number, electrode)
         source = f"{self.name} sweep {place.number}"
         traces = self._traces(place)
-        told = next((one for role in ("response", "stimulus")
-                     if isinstance(one := traces[role], Trace)), None)  # fmt: skip
-        if told is None:
-            errors = [one for one in traces.values() if isinstance(one, OpenAllenError)]
-            raise next((e for e in errors if isinstance(e, CorruptError)), errors[-1])
-        span, lacking = self._span(place.number, traces, told, source)
+        told = _either(traces)
+        span, lacking = self._span(place.number, traces, source)
+        arrays: dict[tuple[int, float], Any] = {}  # of one time axis where both have the same
         return SweepData(
             number=place.number,
             source=source,
@@ -277,7 +274,7 @@ class PatchClampSession(NwbTables):
             start_s=told.timing.start_s,
             index_range=span,
             parts={
-                role: one if isinstance(one, OpenAllenError) else _labelled(one, role)
+                role: one if isinstance(one, OpenAllenError) else _labelled(one, role, arrays)
                 for role, one in traces.items()
             },
             lacking=lacking,
@@ -295,9 +292,10 @@ class PatchClampSession(NwbTables):
         return made
 
     def _span(
-        self, number: int, traces: dict[str, Trace | OpenAllenError], told: Trace, source: str
+        self, number: int, traces: dict[str, Trace | OpenAllenError], source: str
     ) -> tuple[tuple[int, int], OpenAllenError | None]:
         """Return first and last sample of the experiment, and why there is none."""
+        told = _either(traces)
         last = len(told.values) - 1
         if not self._is_cell_types:
             given = traces["stimulus"]
@@ -433,17 +431,22 @@ class PatchClampSession(NwbTables):
         NotFoundError, CorruptError
             If stimulus or response are not there, or damaged.
         """
-        found = self.sweep(sweep_number)
-        if isinstance(found.lacking, CorruptError):
-            raise found.lacking
-        stimulus = found.stimulus
-        unit = stimulus.attrs["units"]
+        place = self._one_place(sweep_number, None)
+        traces = self._traces(place)
+        for one in traces.values():
+            if isinstance(one, OpenAllenError):
+                raise one
+        span, lacking = self._span(place.number, traces, f"{self.name} sweep {place.number}")
+        if isinstance(lacking, CorruptError):
+            raise lacking
+        found = {role: one for role, one in traces.items() if isinstance(one, Trace)}
+        unit = found["stimulus"].unit
         return {
-            "stimulus": stimulus.to_numpy(),
-            "response": found.response.to_numpy(),
+            "stimulus": found["stimulus"].values,
+            "response": found["response"].values,
             "stimulus_unit": _LONG.get(unit, unit),
-            "index_range": found.index_range,
-            "sampling_rate": found.rate_hz,
+            "index_range": span,
+            "sampling_rate": found["stimulus"].timing.rate_hz,
         }
 
     def get_spike_times(self, sweep_number: int, key: str | None = None) -> np.ndarray[Any, Any]:
@@ -604,13 +607,29 @@ def _ranges(numbers: Sequence[int], most: int = 8) -> str:
     return ", ".join(text[:most]) + (", …" if len(text) > most else "")
 
 
-def _labelled(trace: Trace, role: str) -> xr.DataArray:
+def _either(traces: dict[str, Trace | OpenAllenError]) -> Trace:
+    """Return the response, else the stimulus; raise why there is neither."""
+    for role in ("response", "stimulus"):
+        one = traces[role]
+        if isinstance(one, Trace):
+            return one
+    errors = [one for one in traces.values() if isinstance(one, OpenAllenError)]
+    raise next((e for e in errors if isinstance(e, CorruptError)), errors[-1])
+
+
+def _labelled(trace: Trace, role: str, known: dict[tuple[int, float], Any]) -> xr.DataArray:
     from openallen.sessions.arrays import xarray
 
+    key = (trace.timing.count, trace.timing.rate_hz)
+    times = known.get(key) if trace.stamps_s is None else None
+    if times is None:
+        times = xarray().IndexVariable("time", trace.times_s, {"units": "s"})
+        if trace.stamps_s is None:
+            known[key] = times
     made: xr.DataArray = xarray().DataArray(
         trace.values,
         dims=("time",),
-        coords={"time": ("time", trace.times_s, {"units": "s"})},
+        coords={"time": times},
         name=role,
         attrs={
             "units": trace.unit,
