@@ -86,6 +86,7 @@ def cell_types(
         How samples are stored, as for h5py.
     """
     si = version is None or tuple(map(int, version.split(".")[:2])) < (1, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file["nwb_version"] = np.bytes_("NWB-1.0.5")
         file["identifier"] = np.bytes_("made up")
@@ -170,6 +171,7 @@ def nwb2(
     **storage
         How samples are stored, as for h5py.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file.attrs["nwb_version"] = "2.2.5"
         for name in ("identifier", "session_description", "session_start_time"):

@@ -276,7 +276,7 @@ def _listed(tree: Tree) -> dict[str, int]:
     try:
         table = frame(tree, _TABLE, set(), "id")
         rows = zip(table["series"], table["sweep_number"], strict=True)
-    except (IntegrityError, NotFoundError, KeyError):
+    except (IntegrityError, NotFoundError, KeyError, ValueError):
         return {}
     found: dict[str, int] = {}
     for several, raw in rows:
@@ -327,8 +327,11 @@ def electrode_name(tree: Tree, place: SweepPlace) -> str:
     mine = _electrode(tree, place.any_path)
     if mine is None:
         return ""
-    names = tree.groups(ELECTRODES)
-    return next((n for n in names if tree.identity(f"{ELECTRODES}/{n}") == mine), "")
+    try:
+        names = tree.groups(ELECTRODES)
+        return next((n for n in names if tree.identity(f"{ELECTRODES}/{n}") == mine), "")
+    except (IntegrityError, NotFoundError):
+        return ""
 
 
 # --- tables of recordings -------------------------------------------------------------------------
@@ -385,9 +388,11 @@ def _recording_numbers(tree: Tree, rows: int) -> list[int]:
     together = tree.array(f"{_TOGETHER}/id").tolist()
     begin = 0
     for end, raw in zip(ends, together, strict=False):
-        for row in members[begin : int(end)]:
-            number = _whole(raw)
-            if number is not None and 0 <= int(row) < rows:
-                numbers[int(row)] = number
-        begin = int(end)
+        stop, number = _whole(end), _whole(raw)
+        if stop is None:
+            break
+        for row in map(_whole, members[begin:stop]):
+            if number is not None and row is not None and row < rows:
+                numbers[row] = number
+        begin = stop
     return numbers

@@ -25,6 +25,7 @@ __all__ = [
     "number_or_nan",
     "pipeline_version",
     "read_trace",
+    "text_of_unit",
     "timing",
     "unit_of",
 ]
@@ -123,12 +124,18 @@ def applies_conversion(tree: Tree) -> bool:
     return not is_cell_types(tree) or pipeline_version(tree) >= _SCALED_SINCE
 
 
+def text_of_unit(tree: Tree, path: str) -> str:
+    """Return the unit that an array names; empty for none."""
+    told = tree.attrs(path).get("unit")
+    return told.strip() if isinstance(told, str) else ""
+
+
 def unit_of(tree: Tree, path: str) -> tuple[str, float]:
     """Return the unit of a series as ``A`` or ``V``, and what values are multiplied by for it.
 
     Any other unit is returned as the file has it.
     """
-    told = str(tree.attrs(f"{path}/data").get("unit") or "").strip()
+    told = text_of_unit(tree, f"{path}/data")
     small = told.casefold()
     if small in _UNITS:
         return _UNITS[small]
@@ -174,7 +181,13 @@ def _clock(tree: Tree, path: str) -> tuple[float, float]:
         return start, rate if rate > 0 and math.isfinite(rate) else math.nan
     if tree.has(f"{path}/timestamps") and tree.shape(f"{path}/timestamps")[:1] > (1,):
         count = tree.shape(f"{path}/timestamps")[0]
-        first, last = (float(tree.item(f"{path}/timestamps", at)) for at in (0, count - 1))
+        try:
+            first, last = (
+                number(tree.item(f"{path}/timestamps", at), "timestamps", f"{tree.name}/{path}")
+                for at in (0, count - 1)
+            )
+        except IntegrityError:
+            return math.nan, math.nan
         return first, (count - 1) / (last - first) if last > first else math.nan
     return math.nan, math.nan
 
@@ -233,8 +246,9 @@ def read_trace(tree: Tree, place: Place, *, conversion: bool) -> Trace:
     if values.dtype.kind not in "iufb":
         raise CorruptError("samples that are not numbers", address=tree.name, why=path)
     unit, factor = unit_of(tree, place.path)
-    values = _converted(tree, path, values, conversion)
-    values = values * factor if factor != 1.0 else values
+    with np.errstate(all="ignore"):  # what is NaN or beyond all bounds stays so
+        values = _converted(tree, path, values, conversion)
+        values = values * factor if factor != 1.0 else values
     return Trace(np.asarray(values), unit, told, _stamps(tree, place.path, told, first))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, IntegrityError, NotFoundError
 from openallen.sessions.patch_clamp.layout import SweepPlace, electrode_name
-from openallen.sessions.patch_clamp.reading import number_or_nan, timing, unit_of
+from openallen.sessions.patch_clamp.reading import number_or_nan, text_of_unit, timing, unit_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,7 +165,7 @@ def _bridge(tree: Tree, response: str) -> float:
     if math.isnan(found):
         return found
     try:
-        unit = str(tree.attrs(path).get("unit") or "").casefold()
+        unit = text_of_unit(tree, path).casefold()
     except (IntegrityError, NotFoundError):
         unit = ""
     # NWB 2 says ohms; Cell Types (NWB 1) names no unit and has MΩ.
