@@ -5,6 +5,7 @@ from openallen.sessions.ecephys import BehaviorEcephysSession
 from openallen.sessions.general import NwbTables
 from openallen.sessions.lfp import ProbeLfp
 from openallen.sessions.ophys import BehaviorOphysExperiment
+from openallen.sessions.patch_clamp import PatchClampSession, SweepData
 from openallen.sessions.read import open_nwb, open_session
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "BehaviorOphysExperiment",
     "BehaviorSession",
     "NwbTables",
+    "PatchClampSession",
     "ProbeLfp",
+    "SweepData",
     "open_nwb",
     "open_session",
 ]
