@@ -326,7 +326,7 @@ class VisualCodingOphysExperiment(AllenCalls):
 
     @functools.cached_property
     def eye_tracking(self) -> pd.DataFrame:
-        """``timestamps`` in s, ``pupil_area`` in px, and where the pupil points.
+        """``timestamps`` in s, ``pupil_area`` in px², and where the pupil points.
 
         ``pupil_x_deg``, ``pupil_y_deg`` are the two columns of the location in degrees as stored,
         ``pupil_x_cm``, ``pupil_y_cm`` those on the screen.
@@ -349,7 +349,7 @@ class VisualCodingOphysExperiment(AllenCalls):
 
     @functools.cached_property
     def pupil_size(self) -> pd.DataFrame:
-        """``timestamps`` in s, ``pupil_area`` in px; raises as `eye_tracking`."""
+        """``timestamps`` in s, ``pupil_area`` in px²; raises as `eye_tracking`."""
         import pandas as pd
 
         times, area = self.get_pupil_size()
@@ -443,8 +443,10 @@ class VisualCodingOphysExperiment(AllenCalls):
 
         session: Any = self
         if window_s is None:
-            start = float(self.ophys_timestamps[0]) if len(self.ophys_timestamps) else 0.0
-            window_s = (start, start + 120.0)
+            from openallen.sessions.visuals import span_of
+
+            first, last = span_of(self.tree, self._clocks)
+            window_s = (first, min(last, first + 120.0) if last > first else first + 120.0)
         return Plots(session).overview(window_s, cells, 0)
 
     plot = plot_overview

@@ -245,7 +245,7 @@ class AllenCalls(NwbTables):
         return behavior.pupil_location(self.tree, as_spherical=as_spherical)
 
     def get_pupil_size(self) -> Traces:
-        """Return times in s, and the area of the pupil in px, NaN where it was not found.
+        """Return times in s, and the area of the pupil in px², NaN where it was not found.
 
         Raises
         ------

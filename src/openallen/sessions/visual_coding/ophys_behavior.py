@@ -94,7 +94,7 @@ def pupil_location(tree: Tree, *, as_spherical: bool) -> Series:
 
 
 def pupil_size(tree: Tree) -> Series:
-    """Return times in s, and the area of the pupil in px.
+    """Return times in s, and the area of the pupil in px².
 
     Raises
     ------

@@ -44,7 +44,8 @@ def _points_on_screen() -> np.ndarray[Any, Any]:
     seen = np.minimum(arc / _DISTANCE_CM, np.pi / 2 - 1e-9)
     stretch = _DISTANCE_CM * np.tan(seen) / np.where(arc > 0, arc, 1.0)
     fits = [np.abs(at * stretch) <= cm / 2 for at, cm in zip((y, x), _SCREEN_CM, strict=True)]
-    return np.asarray(np.logical_and(*fits))
+    inside: np.ndarray[Any, Any] = np.all(fits, axis=0)
+    return inside
 
 
 def on_screen(rows: int, columns: int) -> np.ndarray[Any, Any]:

@@ -77,7 +77,7 @@ def _behavior_tracks(session: VisualCodingOphysExperiment) -> list[Track]:
             Track(
                 name="pupil",
                 title="pupil area",
-                unit="px",
+                unit="px²",
                 group="pupil",
                 read=session.get_pupil_size,
             )
