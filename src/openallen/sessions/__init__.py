@@ -6,13 +6,17 @@ from openallen.sessions.general import NwbTables
 from openallen.sessions.lfp import ProbeLfp
 from openallen.sessions.ophys import BehaviorOphysExperiment
 from openallen.sessions.read import open_nwb, open_session
+from openallen.sessions.visual_coding.ophys import VisualCodingOphysExperiment
+from openallen.sessions.visual_coding.ophys_files import AnalysisFile
 
 __all__ = [
+    "AnalysisFile",
     "BehaviorEcephysSession",
     "BehaviorOphysExperiment",
     "BehaviorSession",
     "NwbTables",
     "ProbeLfp",
+    "VisualCodingOphysExperiment",
     "open_nwb",
     "open_session",
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, NotFoundError, RefusedError
-from openallen.formats import pickles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,6 +108,8 @@ def _labels(tree: Tree, path: str) -> pd.Index:
 
 def _name(told: Mapping[str, Any]) -> str | None:
     """Return the name of an index, which is kept as a pickle."""
+    from openallen.formats import pickles
+
     raw = told.get("name")
     if isinstance(raw, str):
         raw = raw.encode("latin-1")
@@ -150,6 +151,8 @@ def _empty_type(told: Mapping[str, Any]) -> str:
 
 def _unpickled(found: np.ndarray[Any, Any], where: str, path: str) -> np.ndarray[Any, Any]:
     import numpy as np
+
+    from openallen.formats import pickles
 
     if len(found) != 1 or getattr(found[0], "dtype", None) != np.uint8:
         raise CorruptError("objects that are not one pickle", address=where, why=path)

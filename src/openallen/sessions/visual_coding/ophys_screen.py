@@ -43,9 +43,10 @@ def _points_on_screen() -> np.ndarray[Any, Any]:
     # Beyond a right angle nothing is in front of the eye.
     seen = np.minimum(arc / _DISTANCE_CM, np.pi / 2 - 1e-9)
     stretch = _DISTANCE_CM * np.tan(seen) / np.where(arc > 0, arc, 1.0)
-    fits = [np.abs(at * stretch) <= cm / 2 for at, cm in zip((y, x), _SCREEN_CM, strict=True)]
-    inside: np.ndarray[Any, Any] = np.all(fits, axis=0)
-    return inside
+    high, wide = (cm / 2 for cm in _SCREEN_CM)
+    made = np.zeros(_DRAWN_PX, dtype=bool)
+    made[(np.abs(y * stretch) <= high) & (np.abs(x * stretch) <= wide)] = True
+    return made
 
 
 def on_screen(rows: int, columns: int) -> np.ndarray[Any, Any]:
@@ -58,5 +59,5 @@ def on_screen(rows: int, columns: int) -> np.ndarray[Any, Any]:
     """
     high, wide = _DRAWN_PX[0] // rows, _DRAWN_PX[1] // columns
     blocks = _points_on_screen().reshape(rows, high, columns, wide)
-    found: np.ndarray[Any, Any] = blocks.all(axis=(1, 3))
+    found: np.ndarray[Any, Any] = blocks.min(axis=(1, 3))
     return found
