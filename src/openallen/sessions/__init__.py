@@ -7,8 +7,11 @@ from openallen.sessions.lfp import ProbeLfp
 from openallen.sessions.ophys import BehaviorOphysExperiment
 from openallen.sessions.patch_clamp import PatchClampSession, SweepData
 from openallen.sessions.read import open_nwb, open_session
+from openallen.sessions.visual_coding.ophys import VisualCodingOphysExperiment
+from openallen.sessions.visual_coding.ophys_files import AnalysisFile
 
 __all__ = [
+    "AnalysisFile",
     "BehaviorEcephysSession",
     "BehaviorOphysExperiment",
     "BehaviorSession",
@@ -16,6 +19,7 @@ __all__ = [
     "PatchClampSession",
     "ProbeLfp",
     "SweepData",
+    "VisualCodingOphysExperiment",
     "open_nwb",
     "open_session",
 ]

@@ -30,6 +30,8 @@ _KINDS: Final[tuple[tuple[str, str], ...]] = (
     # First those that look up names; others list all of a group, which costs more from afar.
     ("openallen.sessions.patch_clamp.session", "PatchClampSession"),
     ("openallen.sessions.lfp", "ProbeLfp"),
+    ("openallen.sessions.visual_coding.ophys", "VisualCodingOphysExperiment"),
+    ("openallen.sessions.visual_coding.ophys_files", "AnalysisFile"),
 )
 """Modules and classes of files that are no session of Visual Behavior: each is asked whether it
 knows a file, in this order."""

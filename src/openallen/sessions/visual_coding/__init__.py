@@ -1,0 +1,1 @@
+"""Sessions of the Visual Coding data sets (Allen Brain Observatory)."""
