@@ -25,6 +25,8 @@ __all__ = [
 
 _PRESENTATION: Final = "stimulus_presentation_id"
 _SHOWN: Final = 3
+_BLOCK: Final = 32
+"""Units counted before they are turned into another type."""
 
 
 def presentationwise_spike_counts(
@@ -168,7 +170,7 @@ def presentationwise_spike_times(
     )
 
 
-def conditionwise_spike_statistics(
+def conditionwise_spike_statistics(  # noqa: PLR0917 - the order of AllenSDK's own
     spike_times: Mapping[int, Array],
     presentations: pd.DataFrame,
     conditions: pd.DataFrame | None = None,
@@ -218,7 +220,10 @@ def conditionwise_spike_statistics(
     ids, which = np.unique(shown["stimulus_condition_id"].to_numpy(), return_inverse=True)
     unknown = [] if conditions is None else ids[~np.isin(ids, conditions.index)].tolist()
     if unknown:
-        raise NotFoundError(f"no condition {_named(unknown)}", why=_between(conditions.index))
+        raise NotFoundError(
+            f"no condition {_named(unknown)}",
+            why=_between(conditions.index if conditions is not None else ()),
+        )
     values = counts / (stops - starts)[:, None] if use_rates else counts
     blocks = [_statistics(values[which == each]) for each in range(len(ids))]
     columns = {
@@ -268,21 +273,22 @@ def _counted(windows: Windows, spikes: list[Any], kind: np.dtype[Any], once: boo
     """Return unit x presentation x bin."""
     import numpy as np
 
-    found = np.empty((len(spikes), windows.rows, windows.bins), dtype=kind)
     whole = kind.kind in "ui"
-    room = int(np.iinfo(kind).max) if whole else 0
-    buffer = None if whole else np.empty(found.shape[1:], dtype="int64")
-    for row, times in enumerate(spikes):
-        ordered = in_order(times)
-        if whole and not once and len(ordered) > room and windows.most(ordered) > room:
-            raise UsageError(
-                f"a bin holds more spikes than {kind} can count",
-                why=f"{windows.most(ordered):,}, the most is {room:,}",
-                hint='dtype="uint32"',
-            )
-        windows.count_into(found[row] if buffer is None else buffer, ordered, once=once)
-        if buffer is not None:
-            found[row] = buffer
+    try:
+        if whole and (once or kind.itemsize > 1):
+            return windows.counted(spikes, kind, once=once)
+        found = np.empty((len(spikes), windows.rows, windows.bins), dtype=kind)
+        for start in range(0, len(spikes), _BLOCK):
+            part = windows.counted(spikes[start : start + _BLOCK], np.dtype("uint32"), once=once)
+            if whole and part.max(initial=0) > np.iinfo(kind).max:
+                raise OverflowError(int(part.max()))
+            found[start : start + _BLOCK] = part
+    except OverflowError as error:
+        raise UsageError(
+            f"a bin holds more spikes than {kind} can count",
+            why=f"{error.args[0]:,}",
+            hint='dtype="uint32"',
+        ) from error
     return found
 
 
@@ -380,6 +386,14 @@ def _units(spike_times: Mapping[int, Array], ids: Any) -> list[int]:
     if unknown:
         raise NotFoundError(f"no unit {_named(unknown)}", why=_between(spike_times))
     return wanted
+
+
+def _known(ids: Array, conditions: pd.DataFrame) -> None:
+    import numpy as np
+
+    unknown = ids[~np.isin(ids, conditions.index)].tolist()
+    if unknown:
+        raise NotFoundError(f"no condition {_named(unknown)}", why=_between(conditions.index))
 
 
 def _named(ids: list[Any]) -> str:

@@ -10,6 +10,7 @@ spikes than edges) the edges are looked up among the spikes instead, which is ri
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ __all__ = ["Windows", "in_order"]
 
 _MOST_CELLS: Final = 1 << 21
 _MOST_LAYERS: Final = 4
+_SPARE_BINS: Final = 16
+"""With this many bins, one more to each window is little memory."""
 _NEAR_S: Final = 2.0
 """Windows this near are taken in one go: a search for each costs more than the spikes between."""
 _SPIKES_PER_EDGE: Final = 4
@@ -51,34 +54,56 @@ class Windows:
         self.rows, self.bins = domain_s.shape[0], domain_s.shape[1] - 1
         self._layers = _layers(domain_s)
 
-    def count_into(self, target: Array, times_s: Array, *, once: bool) -> None:
-        """Count one unit's spikes into ``rows x bins``; a spike on an edge is in both bins.
+    def counted(self, spikes_s: Sequence[Any], kind: np.dtype[Any], *, once: bool) -> Array:
+        """Return counts, unit x row x bin; a spike on an edge is in both bins.
 
         Parameters
         ----------
-        target
-            Where to: an array of integers, which must be able to hold the largest count.
-        times_s
-            Spikes, ascending.
+        spikes_s
+            Spikes of each unit.
+        kind
+            Type of integers.
         once
             Whether a bin with several spikes counts one.
+
+        Raises
+        ------
+        OverflowError
+            If a bin holds more than fits; its argument is the count.
         """
-        taken = [layer.near(times_s) for layer in self._layers]
-        edges = self._domain_s.size
-        if not taken or sum(map(len, taken)) > _SPIKES_PER_EDGE * edges:
-            found = self._plain(times_s)
-            target[...] = found > 0 if once else found
-            return
-        for layer, near in zip(self._layers, taken, strict=True):
-            target[layer.rows] = layer.counted(near, target.dtype, once)
+        import numpy as np
 
-    def most(self, times_s: Array) -> int:
-        """Return the largest count of any bin."""
-        return int(self._plain(times_s).max(initial=0))
+        size = self.rows * (self.bins + 1) + 1
+        direct = self.bins >= _SPARE_BINS and len(self._layers) == 1 and self._layers[0].in_order
+        # With room for the layer's own layout, nothing has to be copied out of it.
+        space = np.zeros((len(spikes_s) if direct else 1, size), dtype=kind)
+        laid = space[:, 1:].reshape(len(space), self.rows, self.bins + 1)[:, :, :-1]
+        found = laid if direct else np.zeros((len(spikes_s), self.rows, self.bins), dtype=kind)
+        # Where so many spikes are near that a count may not fit, it is checked.
+        most = _SPIKES_PER_EDGE * size
+        most = most if once else min(most, int(np.iinfo(kind).max))
+        for unit, times in enumerate(spikes_s):
+            ordered_s = in_order(times)
+            near = [layer.near(ordered_s) for layer in self._layers]
+            if not near or sum(map(len, near)) > most:
+                found[unit] = self._plain(ordered_s, kind, once)
+            elif direct:
+                self._layers[0].add(space[unit], near[0], once)
+            else:
+                for layer, times_s in zip(self._layers, near, strict=True):
+                    found[unit, layer.rows] = layer.added(space[0], times_s, once)
+        return found
 
-    def _plain(self, times_s: Array) -> Array:
+    def _plain(self, times_s: Array, kind: np.dtype[Any], once: bool) -> Array:
+        import numpy as np
+
         found: Array = times_s.searchsorted(self._domain_s[:, 1:], "right")
         found -= times_s.searchsorted(self._domain_s[:, :-1], "left")
+        if once:
+            np.minimum(found, 1, out=found)
+        most = int(found.max(initial=0))
+        if most > np.iinfo(kind).max:
+            raise OverflowError(most)
         return found
 
 
@@ -88,17 +113,20 @@ class _Layer:
 
     rows: Any
     """Which rows of the domain these are: a slice, or their numbers."""
+    shape: tuple[int, int]
+    """How many windows, and edges of each."""
     begins_s: Array
     """Where each run of windows begins, and where it ends."""
     ends_s: Array
-    first_s: float
     cells_per_s: float
-    edge_s: Array
-    """The edge in each cell; infinite where there is none."""
+    edges_s: Array
+    """All edges, and one that is never reached."""
     before: Array
-    """One less than the number of edges before each cell."""
-    scratch: dict[Any, Array]
-    shape: tuple[int, int]
+    """How many edges lie before each cell."""
+
+    @property
+    def in_order(self) -> bool:
+        return isinstance(self.rows, slice)
 
     def near(self, times_s: Array) -> Array:
         """Return the spikes in and between windows that are near each other."""
@@ -112,34 +140,41 @@ class _Layer:
         behind = np.cumsum(sizes)
         at = np.repeat(low - behind + sizes, sizes)
         at += np.arange(len(at))
-        return times_s[at]
+        found: Array = times_s[at]
+        return found
 
-    def counted(self, times_s: Array, dtype: np.dtype[Any], once: bool) -> Array:
-        """Return ``rows x bins``, in an array that the next call uses again."""
+    def add(self, flat: Array, times_s: Array, once: bool) -> None:
+        """Add spikes to zeros: one before all windows, then a bin more than each has.
+
+        What lies between windows falls into the bin more.
+        """
         import numpy as np
 
-        found = self.scratch.setdefault(dtype, np.empty(self.shape, dtype))
-        found.fill(0)
-        # One bin more to a row than there are: what lies between windows falls into it.
-        flat = found.reshape(-1)
-        cells = times_s - self.first_s
+        cells = times_s - self.edges_s[0]
         cells *= self.cells_per_s
-        cell = cells.astype(np.intp)
-        edge = self.edge_s.take(cell)
-        at = self.before.take(cell)
-        at += times_s >= edge
-        on_edge = times_s == edge
-        also = at[on_edge] - 1 if on_edge.any() else None
-        also = also[also >= 0] if also is not None else None
-        one = dtype.type(1)
-        for where in (at, also):
-            if where is None:
-                continue
+        at = self.before.take(cells.astype(np.intp))
+        edges_s = self.edges_s.take(at)
+        at += times_s >= edges_s
+        on_edge = times_s == edges_s
+        one = flat.dtype.type(1)
+        if once:
+            flat[at] = one
+        else:
+            np.add.at(flat, at, one)
+        if on_edge.any():
+            also = at[on_edge] - 1
             if once:
-                flat[where] = one
+                flat[also] = one
             else:
-                np.add.at(flat, where, one)
-        return found[:, :-1]
+                np.add.at(flat, also, one)
+
+    def added(self, flat: Array, times_s: Array, once: bool) -> Array:
+        """Return ``rows x bins`` of this layer, in an array that is used again and again."""
+        windows, edges = self.shape
+        part = flat[: windows * edges + 1]
+        part.fill(0)
+        self.add(part, times_s, once)
+        return part[1:].reshape(self.shape)[:, :-1]
 
 
 def _layers(domain_s: Array) -> list[_Layer]:
@@ -186,9 +221,9 @@ def _layer(domain_s: Array, rows: Any) -> _Layer | None:
 
     windows_s = domain_s[rows]
     edges_s = windows_s.ravel()
-    first_s = float(edges_s[0])
+    first_s, last_s = float(edges_s[0]), float(edges_s[-1])
     cells_per_s = 1 / (float(np.diff(edges_s).min()) * 0.999)
-    if not (float(edges_s[-1]) - first_s) * cells_per_s < _MOST_CELLS:
+    if not (last_s - first_s) * cells_per_s < _MOST_CELLS:
         return None
     # The very steps that a spike's cell is computed with: each keeps order, rounded or not, so
     # that a spike behind an edge is never in a cell before it.
@@ -197,13 +232,15 @@ def _layer(domain_s: Array, rows: Any) -> _Layer | None:
     cell = cells.astype(np.intp)
     if not bool((np.diff(cell) > 0).all()):
         return None
-    count = int(cell[-1]) + 1
-    edge_s = np.full(count, np.inf)
-    edge_s[cell] = edges_s
-    before = np.zeros(count, dtype=np.intp)
-    before[cell] = 1
-    before = np.cumsum(before) - before - 1
+    holds = np.zeros(int(cell[-1]) + 1, dtype=np.intp)
+    holds[cell] = 1
     far = np.flatnonzero(windows_s[1:, 0] - windows_s[:-1, -1] > _NEAR_S)
-    begins_s = windows_s[np.concatenate([[0], far + 1]), 0]
-    ends_s = windows_s[np.concatenate([far, [len(windows_s) - 1]]), -1]
-    return _Layer(rows, begins_s, ends_s, first_s, cells_per_s, edge_s, before, {}, windows_s.shape)
+    return _Layer(
+        rows=rows,
+        shape=(windows_s.shape[0], windows_s.shape[1]),
+        begins_s=windows_s[np.concatenate([[0], far + 1]), 0],
+        ends_s=windows_s[np.concatenate([far, [len(windows_s) - 1]]), -1],
+        cells_per_s=cells_per_s,
+        edges_s=np.append(edges_s, np.inf),
+        before=np.cumsum(holds) - holds,
+    )
