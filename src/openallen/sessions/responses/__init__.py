@@ -8,8 +8,17 @@ from openallen.sessions.responses.counts import (
     presentationwise_spike_counts,
     presentationwise_spike_times,
 )
+from openallen.sessions.responses.gratings import drifting_gratings, static_gratings
+from openallen.sessions.responses.movies import natural_movie
+from openallen.sessions.responses.noise import locally_sparse_noise
+from openallen.sessions.responses.scenes import natural_scenes
 
 __all__ = [
+    "static_gratings",
+    "natural_scenes",
+    "natural_movie",
+    "locally_sparse_noise",
+    "drifting_gratings",
     "Responding",
     "conditionwise_spike_statistics",
     "presentationwise_spike_counts",

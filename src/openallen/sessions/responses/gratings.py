@@ -187,8 +187,8 @@ class DriftingGratings(Sweeps):
             tuned = self.response[:, 1:, cell, 0]
             if np.isnan(tuned).all():
                 continue
-            ori, tf = np.unravel_index(np.nanargmax(tuned), tuned.shape)
-            told = self._one(cell, int(ori), int(tf) + 1, groups)
+            best = np.unravel_index(np.nanargmax(tuned), tuned.shape)
+            told = self._one(cell, int(best[0]), int(best[1]) + 1, groups)
             for name, value in told.items():
                 found[name][cell] = value
         return pd.DataFrame(found)
@@ -237,8 +237,8 @@ class DriftingGratings(Sweeps):
         -------
         tuple
             Correlation and p value, cell x cell x direction x temporal frequency; the same of
-            blanks, cell x cell. Of a pair of cells the p value stands once, in the row of the first;
-            what is below the diagonal is 0, as AllenSDK has it.
+            blanks, cell x cell. The p value of a pair of cells stands above the diagonal only;
+            below it is 0, as AllenSDK has it.
         """
         import numpy as np
 

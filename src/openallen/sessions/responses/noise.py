@@ -27,8 +27,8 @@ def locally_sparse_noise(
     stimulus_table: pd.DataFrame,
     running: Any,
     template: Any,
-    mask: Any = None,
     *,
+    mask: Any = None,
     cell_specimen_ids: Any = None,
 ) -> LocallySparseNoise:
     """Analyse responses to locally sparse noise; see `gratings.drifting_gratings`.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["anova", "correlations", "two_groups", "spearman", "welch"]
+__all__ = ["anova", "correlations", "spearman", "two_groups", "welch"]
 
 _TINY: Final = 1e-300
 _STEPS: Final = 400
@@ -73,8 +73,8 @@ def _of_f(f: Array, between: float, within: float) -> Array:
 def two_groups(first: Array, second: Array) -> Array:
     """Return the p value of an analysis of variance of two groups, row by row.
 
-    NaN where a row has a NaN, or where both groups are one and the same number throughout; 0
-    where they are two different ones.
+    NaN where a row has a NaN, where both groups are one and the same number throughout, or have
+    the same mean to the last digit; 0 where they are two different numbers throughout.
     """
     import numpy as np
 
@@ -82,9 +82,11 @@ def two_groups(first: Array, second: Array) -> Array:
     total = sum(count)
     if min(count) == 0 or total < 3:
         return np.full(len(first), np.nan)
-    offset = (first.sum(axis=1) + second.sum(axis=1)) / total
-    a, b = first - offset[:, None], second - offset[:, None]
+    every = np.concatenate([first, second], axis=1)
+    offset = every.mean(axis=1)[:, None]
+    a, b = first - offset, second - offset
     between = a.sum(axis=1) ** 2 / count[0] + b.sum(axis=1) ** 2 / count[1]
+    between -= (every - offset).sum(axis=1) ** 2 / total
     within = ((a - a.mean(axis=1)[:, None]) ** 2).sum(axis=1)
     within += ((b - b.mean(axis=1)[:, None]) ** 2).sum(axis=1)
     flat = (np.ptp(first, axis=1) == 0) & (np.ptp(second, axis=1) == 0)
@@ -92,6 +94,8 @@ def two_groups(first: Array, second: Array) -> Array:
         f = between / (within / (total - 2))
     f[flat] = np.inf
     f[flat & (first[:, 0] == second[:, 0])] = np.nan
+    # Means that are equal to the last digit: what is left is rounding, and SciPy has no p for it.
+    f[f < 0] = np.nan
     return _of_f(f, 1, total - 2)
 
 

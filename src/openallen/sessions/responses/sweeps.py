@@ -72,13 +72,37 @@ class Sweeps:
 
         Sweeps that the recording ends in are shorter; one that begins too early is empty.
         """
-        source = self.running if cell == -1 else self.traces[cell].astype("float64")
+        source = self._source(cell)
         found = []
-        for start in self.stim_table["start"].tolist():
-            first = int(start) - self.interlength
-            stop = int(start) + self.sweeplength + self.interlength
+        for first in self._firsts.tolist():
+            stop = first + self.sweeplength + 2 * self.interlength
             found.append(source[first:stop] if first >= 0 else source[:0])
         return found if cell == -1 else [_percent(each, self.interlength) for each in found]
+
+    def _source(self, cell: int) -> Array:
+        return self.running if cell == -1 else self.traces[cell].astype("float64")
+
+    @functools.cached_property
+    def _firsts(self) -> Array:
+        """The frame that each sweep begins at, with what is before."""
+        import numpy as np
+
+        found: Array = self.stim_table["start"].to_numpy().astype(np.intp) - self.interlength
+        return found
+
+    def _whole(self, cell: int, rows: Array) -> tuple[Array, Array]:
+        """Return which of some rows the recording holds whole, and these sweeps: row x frame."""
+        import numpy as np
+
+        source, length = self._source(cell), self.sweeplength + 2 * self.interlength
+        firsts = self._firsts[rows]
+        there = (firsts >= 0) & (firsts + length <= len(source))
+        sweeps = source[firsts[there][:, None] + np.arange(length)]
+        if cell != -1:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                before = sweeps[:, : self.interlength].mean(axis=1)
+                sweeps = (sweeps / before[:, None] - 1) * 100
+        return rows[there], sweeps
 
     @functools.cached_property
     def sweep_response(self) -> pd.DataFrame:
@@ -108,27 +132,28 @@ class Sweeps:
         import numpy as np
         import pandas as pd
 
-        count = len(self.stim_table)
+        rows = np.arange(len(self.stim_table))
         means: dict[str, Array] = {}
         tests: dict[str, Array] = {}
-        before = self.interlength
-        behind = before + self.sweeplength + self.extralength
-        whole = self.sweeplength + 2 * self.interlength
+        before, behind = self.interlength, self._behind
         for name, cell in self._columns().items():
-            mean, test = np.full(count, np.nan), np.full(count, np.nan)
-            sweeps = self.sweep(cell)
-            full = [row for row, each in enumerate(sweeps) if len(each) == whole]
-            if full:
-                table = np.stack([sweeps[row] for row in full])
-                mean[full] = table[:, before:behind].mean(axis=1)
-                test[full] = two_groups(table[:, :before], table[:, before:behind])
-            for row, each in enumerate(sweeps):
-                if before < len(each) < whole:
-                    mean[row] = each[before:behind].mean()
-                    test[row] = two_groups(each[None, :before], each[None, before:behind])[0]
+            mean, test = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+            full, sweeps = self._whole(cell, rows)
+            mean[full] = sweeps[:, before:behind].mean(axis=1)
+            test[full] = two_groups(sweeps[:, :before], sweeps[:, before:behind])
+            cut = self.sweep(cell) if len(full) < len(rows) else []
+            for row in np.setdiff1d(rows, full).tolist():
+                if len(cut[row]) > before:
+                    part = cut[row][None, :behind]
+                    mean[row] = part[0, before:].mean()
+                    test[row] = two_groups(part[:, :before], part[:, before:])[0]
             means[name], tests[name] = mean, test
         index = self.stim_table.index
         return pd.DataFrame(means, index=index), pd.DataFrame(tests, index=index)
+
+    @property
+    def _behind(self) -> int:
+        return self.interlength + self.sweeplength + self.extralength
 
     def _columns(self) -> dict[str, int]:
         return {**{str(cell): cell for cell in range(self.numbercells)}, "dx": -1}
@@ -170,11 +195,8 @@ class Sweeps:
         """Return how alike the courses of a cell's responses are: the mean correlation of pairs."""
         import numpy as np
 
-        sweeps = self.sweep(cell)
-        behind = self.interlength + self.sweeplength + self.extralength
-        courses = [sweeps[row][self.interlength : behind] for row in np.flatnonzero(rows)]
-        whole = [each for each in courses if len(each) == behind - self.interlength]
-        pairs = correlations(np.array(whole)) if len(whole) > 1 else np.empty(0)
+        courses = self._whole(cell, np.flatnonzero(rows))[1][:, self.interlength : self._behind]
+        pairs = correlations(courses)
         return float(pairs.mean()) if len(pairs) else math.nan
 
     def running_effect(self, cell: int, rows: Array, least: int) -> tuple[float, float]:
@@ -195,12 +217,10 @@ class Sweeps:
         """Return when a cell's mean course is at its highest, s from the start of the sweep."""
         import numpy as np
 
-        sweeps = self.sweep(cell)
-        whole = self.sweeplength + 2 * self.interlength
-        courses = [sweeps[row] for row in np.flatnonzero(rows) if len(sweeps[row]) == whole]
-        if not courses:
+        courses = self._whole(cell, np.flatnonzero(rows))[1]
+        if not len(courses):
             return math.nan
-        at = int(np.mean(courses, axis=0).argmax())
+        at = int(courses.mean(axis=0).argmax())
         return (at - self.interlength) / self.acquisition_rate
 
     def difference(self, cell: int, groups: Sequence[Array]) -> float:
@@ -243,7 +263,7 @@ def trial_statistics(tuned: Array, trials: Sequence[Array]) -> float:
     return extent / (extent + 2 * spread) if extent + spread else math.nan
 
 
-def checked(
+def checked(  # noqa: PLR0917 - passed on as they came
     traces: Any,
     timestamps: Any,
     stimulus_table: pd.DataFrame,
