@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openallen.sessions.responses.aligned import Responding, responses, tuning
+from openallen.sessions.responses.analysis import Analysing, analysis
 from openallen.sessions.responses.counts import (
     conditionwise_spike_statistics,
     presentationwise_spike_counts,
@@ -14,6 +15,8 @@ from openallen.sessions.responses.noise import locally_sparse_noise
 from openallen.sessions.responses.scenes import natural_scenes
 
 __all__ = [
+    "Analysing",
+    "analysis",
     "static_gratings",
     "natural_scenes",
     "natural_movie",
