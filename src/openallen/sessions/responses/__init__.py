@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openallen.sessions.responses.aligned import Responding, responses, tuning
-from openallen.sessions.responses.analysis import Analysing, analysis
+from openallen.sessions.responses.by_stimulus import Analysing, analysis
 from openallen.sessions.responses.counts import (
     conditionwise_spike_statistics,
     presentationwise_spike_counts,
@@ -16,16 +16,16 @@ from openallen.sessions.responses.scenes import natural_scenes
 
 __all__ = [
     "Analysing",
-    "analysis",
-    "static_gratings",
-    "natural_scenes",
-    "natural_movie",
-    "locally_sparse_noise",
-    "drifting_gratings",
     "Responding",
+    "analysis",
     "conditionwise_spike_statistics",
+    "drifting_gratings",
+    "locally_sparse_noise",
+    "natural_movie",
+    "natural_scenes",
     "presentationwise_spike_counts",
     "presentationwise_spike_times",
     "responses",
+    "static_gratings",
     "tuning",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import NotFoundError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Analysing", "analysis"]
 
-_BY_SWEEP: Final = {
+_BY_SWEEP: Final[dict[str, Callable[..., Any]]] = {
     "drifting_gratings": drifting_gratings,
     "static_gratings": static_gratings,
     "natural_scenes": natural_scenes,
@@ -82,8 +83,8 @@ def analysis(session: Any, stimulus_name: str) -> Analysis:
         return locally_sparse_noise(
             traces, times, table, running, images, mask=mask, cell_specimen_ids=ids
         )
-    of = _BY_SWEEP[stimulus_name]
-    return of(traces, times, table, running, cell_specimen_ids=ids)
+    found: Analysis = _BY_SWEEP[stimulus_name](traces, times, table, running, cell_specimen_ids=ids)
+    return found
 
 
 def _known(name: str) -> bool:
