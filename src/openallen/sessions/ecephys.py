@@ -16,6 +16,7 @@ from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
 from openallen.sessions.lengths import same_length
 from openallen.sessions.lfp import csd_array, lfp_array
+from openallen.sessions.responses import Responding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +46,7 @@ _RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
 _LIMITS = ("amplitude_cutoff", "isi_violations", "presence_ratio")
 
 
-class BehaviorEcephysSession(BehaviorSession):
+class BehaviorEcephysSession(BehaviorSession, Responding):
     """A behavior session recorded with Neuropixels probes.
 
     Parameters
