@@ -26,7 +26,10 @@ _SIGNS: Final = {
     "behavior_session": "general/metadata",
 }
 
-_KINDS: Final[tuple[tuple[str, str], ...]] = (("openallen.sessions.lfp", "ProbeLfp"),)
+_KINDS: Final[tuple[tuple[str, str], ...]] = (
+    ("openallen.sessions.lfp", "ProbeLfp"),
+    ("openallen.sessions.visual_coding.ecephys", "EcephysSession"),
+)
 """Modules and classes of files that are no session of Visual Behavior: each is asked whether it
 knows a file, in this order."""
 
