@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,14 +12,13 @@ from openallen.formats.nwb import frame
 from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, places_text, probe_table
-from openallen.sessions.general import NwbTables
 from openallen.sessions.lfp import csd_array, lfp_array, lfp_probe
-from openallen.sessions.metadata import age_in_days, moment
+from openallen.sessions.metadata import moment
 from openallen.sessions.probe_files import ProbeFiles, opener_beside
 from openallen.sessions.spikes import chosen_by_unit, column_by_unit, known_units, spikes_of
 from openallen.sessions.visual_coding import ecephys_records as records
-from openallen.sessions.visual_coding import ecephys_stimuli as stimuli
 from openallen.sessions.visual_coding import ecephys_units as parts
+from openallen.sessions.visual_coding.ecephys_shown import ShownStimuli, listed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,11 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EcephysSession"]
 
-_OPTOTAGGING = "processing/optotagging/optogenetic_stimulation"
-_EPOCHS_S: Mapping[str, float] = {"spontaneous_activity": 90.0}
 
-
-class EcephysSession(NwbTables):
+class EcephysSession(ShownStimuli):
     """A Neuropixels recording of the Visual Coding survey.
 
     Attributes and methods are those of AllenSDK's class of the same name. Times are seconds on the
@@ -121,7 +117,7 @@ class EcephysSession(NwbTables):
         lfp: Callable[[int, str], Opener | None] | None = None,
     ) -> None:
         super().__init__(opener, name, path)
-        self._limits = parts.Limits(
+        self.limits = parts.Limits(
             bool(filter_by_validity),
             bool(filter_out_of_brain_units),
             number(amplitude_cutoff_maximum, "amplitude_cutoff_maximum", name),
@@ -144,30 +140,17 @@ class EcephysSession(NwbTables):
         return moment(str(self.tree.value("session_start_time")))
 
     @property
-    def session_type(self) -> str:
-        """Which stimuli were shown: ``brain_observatory_1.1``, ``functional_connectivity``."""
-        return str(self.tree.value("general/stimulus"))
+    def session_type(self) -> str | None:
+        """Which stimuli were shown: ``brain_observatory_1.1``, ``functional_connectivity``.
+
+        None where the file does not say it.
+        """
+        place = "general/stimulus"
+        return str(self.tree.value(place)) if self.tree.has(place) else None
 
     def get_metadata(self) -> dict[str, Any]:
         """Return what the file says of the animal; None for what it does not say."""
-        told = self.tree.attrs("general/subject")
-
-        def text(name: str) -> str | None:
-            place = f"general/subject/{name}"
-            return str(self.tree.value(place)) if self.tree.has(place) else None
-
-        days = told.get("age_in_days", age_in_days(self.tree))
-        return {
-            "specimen_name": told.get("specimen_name"),
-            "age_in_days": None if days is None else number(days, "age_in_days", self.name),
-            "full_genotype": text("genotype"),
-            "strain": text("strain"),
-            "sex": text("sex"),
-            "stimulus_name": self.session_type,
-            "subject_id": text("subject_id"),
-            "age": text("age"),
-            "species": text("species"),
-        }
+        return records.subject(self.tree, self.session_type)
 
     @property
     def specimen_name(self) -> str | None:
@@ -239,11 +222,6 @@ class EcephysSession(NwbTables):
         """How many channels there are, of valid ones if only these are wanted."""
         return len(self.get_channels())
 
-    @property
-    def num_stimulus_presentations(self) -> int:
-        """How many presentations there were."""
-        return len(self._presentations)
-
     # --- probes, channels, units ----------------------------------------------------------------
 
     @functools.cached_property
@@ -270,7 +248,7 @@ class EcephysSession(NwbTables):
     def get_channels(self, *, filter_by_validity: bool | None = None) -> pd.DataFrame:
         """Return `channels`, valid ones or all; as the session was opened where None."""
         if filter_by_validity is None:
-            filter_by_validity = self._limits.filter_by_validity
+            filter_by_validity = self.limits.filter_by_validity
         made = self._channels
         if not filter_by_validity or "valid_data" not in made:
             return made.copy()
@@ -278,7 +256,7 @@ class EcephysSession(NwbTables):
 
     @functools.cached_property
     def _units(self) -> pd.DataFrame:
-        return parts.unit_table(self.tree, self.get_channels(), self.probes, self._limits)
+        return parts.unit_table(self.tree, self.get_channels(), self.probes, self.limits)
 
     @property
     def units(self) -> pd.DataFrame:
@@ -350,172 +328,14 @@ class EcephysSession(NwbTables):
         """Mean waveforms of the units in µV, ``channel_id`` x ``time`` (s), by unit id."""
         return parts.mean_waveforms(self.tree, self._units, self.get_channels())
 
-    # --- what was shown -------------------------------------------------------------------------
-
-    @functools.cached_property
-    def _shown(self) -> pd.DataFrame:
-        return stimuli.presentation_table(self.tree)
-
-    @functools.cached_property
-    def _presentations(self) -> pd.DataFrame:
-        spans = records.invalid_spans(self._invalid, ("stimulus",))
-        return stimuli.masked(self._shown, spans)
-
-    @property
-    def stimulus_presentations(self) -> pd.DataFrame:
-        """What was shown and when; index ``stimulus_presentation_id``.
-
-        Times and ``duration`` in s, ``stimulus_block``, a column for each parameter,
-        ``stimulus_condition_id``. Presentations in times in which the stimulus was invalid are
-        named ``invalid_presentation``.
-        """
-        return stimuli.without_details(self._presentations).copy()
-
-    @property
-    def stimulus_conditions(self) -> pd.DataFrame:
-        """All parameters of each condition; index ``stimulus_condition_id``."""
-        return stimuli.condition_table(self._shown)
-
-    @property
-    def stimulus_names(self) -> list[str]:
-        """Names of the stimuli, in the order in which they were first shown."""
-        names: list[str] = self._presentations["stimulus_name"].unique().tolist()
-        return names
-
-    @property
-    def inter_presentation_intervals(self) -> pd.DataFrame:
-        """Time from the end of each presentation to the start of the next, in s."""
-        return stimuli.intervals_between(self._presentations)
-
-    def get_inter_presentation_intervals_for_stimulus(
-        self, stimulus_names: str | Sequence[str]
-    ) -> pd.DataFrame:
-        """Return the `inter_presentation_intervals` both of whose sides are of some stimuli."""
-        chosen = self._of_stimuli(stimulus_names)
-        return stimuli.intervals_between(self._presentations, chosen.index)
-
-    def _of_stimuli(self, names: str | Sequence[str] | None) -> pd.DataFrame:
-        shown = self._presentations
-        if names is None:
-            return shown
-        wanted = [names] if isinstance(names, str) else list(names)
-        return shown[shown["stimulus_name"].isin(wanted)]
-
-    def get_stimulus_table(
-        self,
-        stimulus_names: str | Sequence[str] | None = None,
-        include_detailed_parameters: bool = False,
-        include_unused_parameters: bool = False,
-    ) -> pd.DataFrame:
-        """Return the presentations of some stimuli.
-
-        Parameters
-        ----------
-        stimulus_names
-            Names; all where None. Without any presentation, the table is empty.
-        include_detailed_parameters
-            Also how stimuli were drawn (textures, colour spaces, dots).
-        include_unused_parameters
-            Also columns that apply to none of the presentations.
-        """
-        made = self._of_stimuli(stimulus_names)
-        if not include_detailed_parameters:
-            made = stimuli.without_details(made)
-        return (made if include_unused_parameters else stimuli.without_unused(made)).copy()
-
-    def get_parameter_values_for_stimulus(
-        self, stimulus_name: str, drop_nulls: bool = True
-    ) -> dict[str, Any]:
-        """Return the values that each parameter of a stimulus takes, in order of presentation.
-
-        Parameters
-        ----------
-        stimulus_name
-            Its name.
-        drop_nulls
-            Leave out ``"null"``.
-        """
-        return stimuli.parameter_values(self._of_stimuli(stimulus_name), drop_nulls=drop_nulls)
-
-    def get_stimulus_parameter_values(
-        self, stimulus_presentation_ids: int | Sequence[int] | None = None, drop_nulls: bool = True
-    ) -> dict[str, Any]:
-        """Return the values that each parameter takes in some presentations, in their order.
-
-        Parameters
-        ----------
-        stimulus_presentation_ids
-            Which; all where None.
-        drop_nulls
-            Leave out ``"null"``.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such presentation.
-        """
-        shown = self._presentations
-        if stimulus_presentation_ids is not None:
-            shown = shown.loc[self._presentation_ids(stimulus_presentation_ids)]
-        return stimuli.parameter_values(shown, drop_nulls=drop_nulls)
-
-    def _presentation_ids(self, ids: int | Sequence[int] | None) -> list[int]:
-        known = self._presentations.index
-        if ids is None:
-            return list(known)
-        found = _listed(ids)
-        missing = next((one for one in found if one not in known), None)
-        if missing is not None:
-            raise NotFoundError(
-                f"no presentation {missing}", address=self.name, why=f"it has {len(known):,}"
-            )
-        return found
-
-    def get_stimulus_epochs(
-        self, duration_thresholds: Mapping[str, float] | None = None
-    ) -> pd.DataFrame:
-        """Return the stretches in which one block of a stimulus was shown.
-
-        Parameters
-        ----------
-        duration_thresholds
-            Shortest epochs to return, in s by the name of the stimulus.
-
-        Returns
-        -------
-        DataFrame
-            ``start_time``, ``stop_time`` and ``duration`` in s, ``stimulus_name``,
-            ``stimulus_block``.
-        """
-        wanted = _EPOCHS_S if duration_thresholds is None else duration_thresholds
-        return stimuli.epochs(self._presentations, wanted)
-
-    @functools.cached_property
-    def _invalid(self) -> pd.DataFrame:
-        return records.invalid_table(self.tree)
-
-    @property
-    def invalid_times(self) -> pd.DataFrame:
-        """Times in which something was wrong, in s, with ``tags`` of what; empty without any."""
-        return self._invalid.copy()
-
-    def get_invalid_times(self) -> pd.DataFrame:
-        """Return `invalid_times`."""
-        return self.invalid_times
-
-    @functools.cached_property
-    def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
-        """Light pulses: times and ``duration`` in s, ``level`` in V; index ``id``."""
-        return frame(self.tree, _OPTOTAGGING, ("tags", "timeseries"), "id")
-
     # --- spikes by presentation -----------------------------------------------------------------
 
     def _unit_ids(self, ids: int | Sequence[int] | None) -> list[int]:
-        found = self._units.index.tolist() if ids is None else _listed(ids)
+        found = self._units.index.tolist() if ids is None else listed(ids)
         known_units(self.tree, found, self._units.index)
         return found
 
-    def presentationwise_spike_counts(
+    def presentationwise_spike_counts(  # noqa: PLR0917 - the order of AllenSDK's own
         self,
         bin_edges: Any,
         stimulus_presentation_ids: int | Sequence[int] | None,
@@ -659,6 +479,11 @@ class EcephysSession(NwbTables):
         """
         return records.pupil_table(self.tree)
 
+    @functools.cached_property
+    def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
+        """Light pulses: times and ``duration`` in s, ``level`` in V; index ``id``."""
+        return frame(self.tree, records.LIGHT, ("tags", "timeseries"), "id")
+
     # --- fields ---------------------------------------------------------------------------------
 
     def _beside(self, probe_id: int, name: str) -> Opener | None:
@@ -763,10 +588,3 @@ class EcephysSession(NwbTables):
         from openallen.sessions.visual_coding.ecephys_visuals import picture
 
         return picture(self)
-
-
-def _listed(ids: int | Sequence[int]) -> list[int]:
-    import numpy as np
-
-    found: list[int] = np.atleast_1d(np.asarray(ids)).reshape(-1).tolist()
-    return found

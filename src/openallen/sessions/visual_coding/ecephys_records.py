@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError
 from openallen.formats.nwb import frame
+from openallen.formats.nwb.values import number
 from openallen.sessions.lengths import same_length
+from openallen.sessions.metadata import age_in_days
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EYES",
+    "LIGHT",
     "RIG",
     "RUNNING",
     "gaze_table",
@@ -25,15 +28,47 @@ __all__ = [
     "raw_running_table",
     "rig_table",
     "running_table",
+    "subject",
 ]
 
 RUNNING: Final = "processing/running/running_speed"
 EYES: Final = "processing/eye_tracking"
 RIG: Final = "processing/eye_tracking_rig_metadata/eye_tracking_rig_metadata"
+LIGHT: Final = "processing/optotagging/optogenetic_stimulation"
 INVALID: Final = "intervals/invalid_times"
 _TIME: Final = "Time (s)"
 _ELLIPSES: Final = (("cr", "corneal_reflection"), ("pupil", "pupil"), ("eye", "eye"))
 _SCREEN: Final = (("screen_coordinates", "cm"), ("screen_coordinates_spherical", "deg"))
+
+
+def subject(tree: Tree, session_type: str | None) -> dict[str, Any]:
+    """Read what a file says of the animal; None for what it does not say.
+
+    Parameters
+    ----------
+    tree
+        The file.
+    session_type
+        Which stimuli were shown; AllenSDK has it among these, as ``stimulus_name``.
+    """
+    told = tree.attrs("general/subject") if tree.has("general/subject") else {}
+
+    def text(name: str) -> str | None:
+        place = f"general/subject/{name}"
+        return str(tree.value(place)) if tree.has(place) else None
+
+    days = told.get("age_in_days", age_in_days(tree))
+    return {
+        "specimen_name": told.get("specimen_name"),
+        "age_in_days": None if days is None else number(days, "age_in_days", tree.name),
+        "full_genotype": text("genotype"),
+        "strain": text("strain"),
+        "sex": text("sex"),
+        "stimulus_name": session_type,
+        "subject_id": text("subject_id"),
+        "age": text("age"),
+        "species": text("species"),
+    }
 
 
 def running_table(tree: Tree, *, rotation: bool = False) -> pd.DataFrame:

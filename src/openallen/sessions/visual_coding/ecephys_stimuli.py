@@ -179,10 +179,12 @@ def _gaps(cells: Any) -> np.ndarray[Any, Any]:
     import numpy as np
     import pandas as pd
 
-    found: np.ndarray[Any, Any] = np.asarray(pd.isna(cells))
+    found: np.ndarray[Any, Any] = np.array(pd.isna(cells))
     if cells.dtype != object:
         return found
-    return found | np.fromiter((isinstance(v, str) and not v for v in cells), bool, len(cells))
+    blank = np.fromiter((isinstance(v, str) and not v for v in cells), bool, len(cells))
+    found |= blank
+    return found
 
 
 def _filled(column: pd.Series) -> pd.Series:
