@@ -14,6 +14,7 @@ from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
 from openallen.sessions.channels import ELECTRODES, channel_table, places_text, probe_table
 from openallen.sessions.lfp import csd_array, lfp_array
 from openallen.sessions.probe_files import ProbeFiles, opener_beside
+from openallen.sessions.responses import Responding
 from openallen.sessions.spikes import column_by_unit, known_units, spikes_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
 _LIMITS = ("amplitude_cutoff", "isi_violations", "presence_ratio")
 
 
-class BehaviorEcephysSession(BehaviorSession):
+class BehaviorEcephysSession(BehaviorSession, Responding):
     """A behavior session recorded with Neuropixels probes.
 
     Parameters

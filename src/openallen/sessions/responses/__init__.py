@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from openallen.sessions.responses.aligned import Responding, responses, tuning
 from openallen.sessions.responses.counts import (
     conditionwise_spike_statistics,
     presentationwise_spike_counts,
@@ -9,7 +10,10 @@ from openallen.sessions.responses.counts import (
 )
 
 __all__ = [
+    "Responding",
     "conditionwise_spike_statistics",
     "presentationwise_spike_counts",
     "presentationwise_spike_times",
+    "responses",
+    "tuning",
 ]

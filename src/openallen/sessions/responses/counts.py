@@ -341,8 +341,8 @@ def _warn_of_overlap(domain: Array) -> None:
     first = ", ".join(f"({row}, {row + 1})" for row in rows[:_SHOWN].tolist())
     more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
     warnings.warn(
-        f"overlapping windows of presentations, by up to {over_s.max():g} s: rows {first}{more}; "
-        "spikes where they overlap are counted for each",
+        f"windows overlap or are not in the order of time, by up to {over_s.max():g} s: "
+        f"rows {first}{more}; a spike is counted in each window it lies in",
         UserWarning,
         stacklevel=3,
     )

@@ -47,15 +47,18 @@ class Windows:
     ----------
     domain_s
         Edges, one row for each window. Rows may overlap and come in any order.
+    closed
+        Whether a spike right on an edge is in the bin that ends there, too, as AllenSDK has it,
+        and not only in the one that begins there.
     """
 
-    def __init__(self, domain_s: Array) -> None:
-        self._domain_s = domain_s
+    def __init__(self, domain_s: Array, *, closed: bool = True) -> None:
+        self._domain_s, self._closed = domain_s, closed
         self.rows, self.bins = domain_s.shape[0], domain_s.shape[1] - 1
         self._layers = _layers(domain_s)
 
     def counted(self, spikes_s: Sequence[Any], kind: np.dtype[Any], *, once: bool) -> Array:
-        """Return counts, unit x row x bin; a spike on an edge is in both bins.
+        """Return counts, unit x row x bin.
 
         Parameters
         ----------
@@ -88,16 +91,20 @@ class Windows:
             if not near or sum(map(len, near)) > most:
                 found[unit] = self._plain(ordered_s, kind, once)
             elif direct:
-                self._layers[0].add(space[unit], near[0], once)
+                self._layers[0].add(space[unit], near[0], once=once, closed=self._closed)
             else:
                 for layer, times_s in zip(self._layers, near, strict=True):
-                    found[unit, layer.rows] = layer.added(space[0], times_s, once)
+                    part = layer.zeros(space[0])
+                    layer.add(part, times_s, once=once, closed=self._closed)
+                    found[unit, layer.rows] = layer.laid(part)
         return found
 
     def _plain(self, times_s: Array, kind: np.dtype[Any], once: bool) -> Array:
         import numpy as np
 
-        found: Array = times_s.searchsorted(self._domain_s[:, 1:], "right")
+        found: Array = times_s.searchsorted(
+            self._domain_s[:, 1:], "right" if self._closed else "left"
+        )
         found -= times_s.searchsorted(self._domain_s[:, :-1], "left")
         if once:
             np.minimum(found, 1, out=found)
@@ -143,7 +150,7 @@ class _Layer:
         found: Array = times_s[at]
         return found
 
-    def add(self, flat: Array, times_s: Array, once: bool) -> None:
+    def add(self, flat: Array, times_s: Array, *, once: bool, closed: bool) -> None:
         """Add spikes to zeros: one before all windows, then a bin more than each has.
 
         What lies between windows falls into the bin more.
@@ -155,26 +162,28 @@ class _Layer:
         at = self.before.take(cells.astype(np.intp))
         edges_s = self.edges_s.take(at)
         at += times_s >= edges_s
-        on_edge = times_s == edges_s
+        on_edge = times_s == edges_s if closed else None
         one = flat.dtype.type(1)
         if once:
             flat[at] = one
         else:
             np.add.at(flat, at, one)
-        if on_edge.any():
+        if on_edge is not None and on_edge.any():
             also = at[on_edge] - 1
             if once:
                 flat[also] = one
             else:
                 np.add.at(flat, also, one)
 
-    def added(self, flat: Array, times_s: Array, once: bool) -> Array:
-        """Return ``rows x bins`` of this layer, in an array that is used again and again."""
-        windows, edges = self.shape
-        part = flat[: windows * edges + 1]
+    def zeros(self, flat: Array) -> Array:
+        """Return room for this layer, in an array that is used again and again."""
+        part = flat[: self.shape[0] * self.shape[1] + 1]
         part.fill(0)
-        self.add(part, times_s, once)
-        return part[1:].reshape(self.shape)[:, :-1]
+        return part
+
+    def laid(self, flat: Array) -> Array:
+        """Return what was added, as ``rows x bins``."""
+        return flat[1:].reshape(self.shape)[:, :-1]
 
 
 def _layers(domain_s: Array) -> list[_Layer]:

@@ -15,6 +15,7 @@ from openallen.sessions.channels import ELECTRODES, PROBES, places_text, probe_t
 from openallen.sessions.lfp import csd_array, lfp_array, lfp_probe
 from openallen.sessions.metadata import moment
 from openallen.sessions.probe_files import ProbeFiles, opener_beside
+from openallen.sessions.responses import Responding, counts
 from openallen.sessions.spikes import chosen_by_unit, column_by_unit, known_units, spikes_of
 from openallen.sessions.visual_coding import ecephys_records as records
 from openallen.sessions.visual_coding import ecephys_units as parts
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["EcephysSession"]
 
 
-class EcephysSession(ShownStimuli):
+class EcephysSession(ShownStimuli, Responding):
     """A Neuropixels recording of the Visual Coding survey.
 
     Attributes and methods are those of AllenSDK's class of the same name. Times are seconds on the
@@ -69,7 +70,7 @@ class EcephysSession(ShownStimuli):
         "get_stimulus_parameter_values", "get_stimulus_table", "inter_presentation_intervals",
         "invalid_times", "mean_waveforms", "metadata", "num_channels", "num_probes",
         "num_stimulus_presentations", "num_units", "optogenetic_stimulation_epochs",
-        "presentationwise_spike_counts", "presentationwise_spike_times", "probes",
+        "presentationwise_spike_counts", "presentationwise_spike_times", "probes", "responses",
         "rig_equipment_name", "rig_geometry_data", "running_speed", "session_start_time",
         "session_type", "sex", "specimen_name", "spike_amplitudes", "spike_times",
         "stimulus_conditions", "stimulus_names", "stimulus_presentations", "structure_acronyms",
@@ -369,8 +370,6 @@ class EcephysSession(ShownStimuli):
             ``stimulus_presentation_id`` x ``time_relative_to_stimulus_onset`` (s, middles of bins)
             x ``unit_id``.
         """
-        from openallen.sessions.responses import counts
-
         units = self._unit_ids(unit_ids)
         return counts.presentationwise_spike_counts(
             self.spike_times_of(units),
@@ -402,8 +401,6 @@ class EcephysSession(ShownStimuli):
             Index ``spike_time`` (s); ``stimulus_presentation_id``, ``unit_id`` and
             ``time_since_stimulus_presentation_onset`` (s).
         """
-        from openallen.sessions.responses import counts
-
         units = self._unit_ids(unit_ids)
         ids = self._presentation_ids(stimulus_presentation_ids)
         spikes, shown = self.spike_times_of(units), self.stimulus_presentations
@@ -430,8 +427,6 @@ class EcephysSession(ShownStimuli):
             Index ``unit_id`` and ``stimulus_condition_id``; counts, mean, standard deviation and
             standard error.
         """
-        from openallen.sessions.responses import counts
-
         units = self._unit_ids(unit_ids)
         return counts.conditionwise_spike_statistics(
             self.spike_times_of(units),

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.errors import CorruptError
 from openallen.sessions.stimuli import as_truth, concatenated
 
 if TYPE_CHECKING:
@@ -91,12 +92,19 @@ def presentation_table(tree: Tree) -> pd.DataFrame:
         ``stimulus_condition_id``, a column for each parameter. ``"null"`` where one does not apply.
         Columns between the first four and the last two come in alphabetical order (AllenSDK
         changes theirs from run to run).
-    """
-    import pandas as pd
 
+    Raises
+    ------
+    CorruptError
+        If presentations have no times.
+    """
     made = concatenated(tree).drop(columns="stimulus_index", errors="ignore")
-    if not made.columns.is_unique or "stimulus_name" not in made:
-        made["stimulus_name"] = made.get("stimulus_name", pd.Series(NULL, made.index, dtype=object))
+    if "stimulus_name" not in made:
+        made["stimulus_name"] = _series([NULL] * len(made), made.index)
+    for name in ("start_time", "stop_time"):
+        if name not in made or made[name].dtype.kind not in "fiu":
+            what = f"presentations without {name}"
+            raise CorruptError(what, address=tree.name, why="there is no such column of numbers")
     for name in made.columns:
         if name not in {"start_time", "stop_time", "stimulus_name"}:
             made[name] = as_truth(made[name])
@@ -137,7 +145,7 @@ def _renamed(made: pd.DataFrame) -> pd.DataFrame:
 
 def _stimulus_names(column: pd.Series) -> pd.Series:
     """Give stimuli the names of the publications; movies are numbered in words."""
-    told = ["" if gap else str(name) for name, gap in zip(column, _gaps(column), strict=True)]
+    told = [name if isinstance(name, str) else NULL for name in column]
     spelled = {name: _DIGIT.sub(_in_words, name) for name in dict.fromkeys(told)}
     numbers = {found[1] for name in spelled.values() if (found := _NUMBERED.search(name))}
     known = dict(_STIMULI)

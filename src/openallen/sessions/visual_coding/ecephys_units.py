@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import CorruptError, NotFoundError, UsageError
 from openallen.formats.nwb import frame
-from openallen.sessions.channels import channel_table
+from openallen.sessions.channels import ELECTRODES, channel_table
 from openallen.sessions.spikes import column_by_unit, rows_by_unit
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ _PROBE_NAMES: Final = {
     "lfp_sampling_rate": "probe_lfp_sampling_rate",
     "has_lfp_data": "probe_has_lfp_data",
 }
+_PLACES: Final = ("probe_id", "probe_vertical_position", "probe_horizontal_position")
 _ORDER: Final = ["probe_description", "probe_vertical_position", "probe_horizontal_position"]
 
 
@@ -240,6 +241,8 @@ def unit_table(
     if not made.index.is_unique:
         why = f"{len(made)} units, {made.index.nunique()} ids"
         raise CorruptError("units share an id", address=tree.name, why=why)
+    _needed(tree, "units", made, ("peak_channel_id",))
+    _needed(tree, ELECTRODES, channels, _PLACES)
     made = made[sorted(name for name in made.columns if name not in _LEFT_OUT)]
     kept = channels
     if limits.filter_out_of_brain_units:
@@ -256,6 +259,13 @@ def unit_table(
         return made
     # Text as objects sorts as it is written; the order of units in the file decides between equals.
     return made.sort_values(_ORDER, kind="stable")
+
+
+def _needed(tree: Tree, place: str, table: pd.DataFrame, names: Sequence[str]) -> None:
+    """Check that a table has what tables are joined by."""
+    lacking = next((name for name in names if name not in table), None)
+    if lacking is not None:
+        raise NotFoundError("not in this file", address=tree.name, why=f"no {place}/{lacking}")
 
 
 def mean_waveforms(
@@ -288,6 +298,7 @@ def mean_waveforms(
 
     from openallen.sessions.arrays import xarray
 
+    _needed(tree, ELECTRODES, channels, ("probe_channel_number",))
     rates = units["probe_sampling_rate"].to_dict()
     probe_of = units["probe_id"].to_dict()
     by_probe = dict(iter(channels.groupby("probe_id")))
