@@ -26,6 +26,7 @@ __all__ = [
     "condition_table",
     "epochs",
     "intervals_between",
+    "condition_ids",
     "masked",
     "parameter_values",
     "presentation_table",
@@ -121,7 +122,7 @@ def presentation_table(tree: Tree) -> pd.DataFrame:
     first = [name for name in _FIRST if name in made]
     rest = sorted(set(made.columns) - {*first, "duration"})
     made = made[[*first, *rest, "duration"]]
-    made["stimulus_condition_id"] = _condition_ids(made)
+    made["stimulus_condition_id"] = condition_ids(made)
     return made
 
 
@@ -211,7 +212,7 @@ def _series(cells: Any, index: pd.Index) -> pd.Series:
     return pd.Series(cells, index=index, dtype=object)
 
 
-def _condition_ids(made: pd.DataFrame) -> np.ndarray[Any, Any]:
+def condition_ids(made: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Return the number of each row of parameters, in the order in which they were first shown."""
     import numpy as np
     import pandas as pd

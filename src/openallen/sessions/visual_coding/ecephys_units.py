@@ -25,6 +25,7 @@ __all__ = [
     "Limits",
     "channels_beside",
     "mean_waveforms",
+    "runs",
     "structure_intervals",
     "structures_of",
     "unit_table",
@@ -334,12 +335,12 @@ def _waveforms(tree: Tree, wanted: set[int]) -> Iterator[tuple[int, np.ndarray[A
     rows = rows_by_unit(tree, place, range(tree.shape(place)[0]))
     at = sorted(row for unit, row in rows.items() if unit in wanted)
     unit_at = {row: unit for unit, row in rows.items()}
-    for first, last in _runs(at):
+    for first, last in runs(at):
         part = tree.part(place, slice(first, last))
         yield from zip((unit_at[row] for row in range(first, last)), part, strict=True)
 
 
-def _runs(rows: Sequence[int], most: int = 64) -> Iterator[tuple[int, int]]:
+def runs(rows: Sequence[int], most: int = 64) -> Iterator[tuple[int, int]]:
     """Return where rows that lie beside each other begin and end, at most so many together."""
     first = 0
     for at, (row, after) in enumerate(pairwise([*rows, -1]), 1):
