@@ -67,8 +67,9 @@ def test_a_session_is_known_by_what_is_in_it(tmp_path, cache, bare, files):
     assert type(lfp).__name__ == "ProbeLfp"
     assert lfp.probe_id == PROBES["probeA"]
     assert type(open_nwb(files["ecephys"])).__name__ == "BehaviorEcephysSession"
-    put(bare, "identifier", "no number")
-    assert type(open_nwb(bare)).__name__ == "NwbTables"
+    other = session_file(tmp_path / "other.nwb")
+    put(other, "identifier", "no number")
+    assert type(open_nwb(other)).__name__ == "NwbTables"
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,8 @@ def test_conditions_number_distinct_rows_in_their_order(rows):
 
 
 def test_presentations_in_invalid_times_are_named_so(bare):
-    assert oa.open(bare).invalid_times.shape == (0, 0)
+    with oa.open(bare) as session:
+        assert session.invalid_times.shape == (0, 0)
     with h5py.File(bare, "r+") as file:
         made_up.invalid_times(
             file,
@@ -494,7 +496,7 @@ def test_spikes_by_presentation(cache):
     assert counts.sel(stimulus_presentation_id=2, unit_id=906).to_numpy().tolist() == [
         int(((spikes >= 3.0 + a) & (spikes <= 3.5 + a)).sum()) for a in (0, 0.5)
     ]
-    assert session.presentationwise_spike_counts([0, 1], None, None).shape == (16, 1, 4)
+    assert session.presentationwise_spike_counts([0, 0.1], None, None).shape == (16, 1, 4)
     times = session.presentationwise_spike_times(1, 900)
     assert times["unit_id"].unique().tolist() == [900]
     statistics = session.conditionwise_spike_statistics([1, 2, 3], [900])
@@ -627,11 +629,14 @@ def test_damage_is_told_and_costs_only_what_it_is_in(bare, place, values, name):
     put(bare, place, values)
     session = oa.open(bare)
     with pytest.raises(CorruptError):
-        found = getattr(session, name)
-        if callable(found):
-            found()
+        _read(session, name)
     assert session.ecephys_session_id == SESSION
     assert len(session.probes) == 2
+
+
+def _read(session: EcephysSession, name: str) -> Any:
+    found = getattr(session, name)
+    return found() if callable(found) else found
 
 
 @pytest.mark.parametrize("size", [0, 100, 5_000, 40_000])
@@ -680,9 +685,9 @@ def test_stimuli_from_afar_cost_nothing_of_the_spikes(tmp_path, loopback):
         assert session.metadata["num_channels"] == 6
         assert repr(session)
         before = asked()
-        assert before < 2_000_000
+        assert before < 600_000  # of 34 MB
         assert len(session.spike_times) == 4
-        assert 16_000_000 <= asked() - before < 18_000_000
+        assert 15_500_000 < asked() - before < 17_000_000
 
 
 # --- what AllenSDK read ---------------------------------------------------------------------------
@@ -733,6 +738,7 @@ def test_each_call_gives_what_allensdk_gave(shared, tmp_path, session_id):
         "UNITS": list(session.units.index),
         "SHOWN": lambda name: list(shown.index[shown == name]),
         "numpy": np,
+        "array": np.array,
     }
     equal = 0
     for entry, told in oracle.entries.items():

@@ -38,10 +38,12 @@ def channel_table(tree: Tree, *, allensdk_compatible: bool = False) -> pd.DataFr
         Index ``id``, columns in alphabetical order; positions on the probe and CCF coordinates in
         µm, ``structure_acronym`` None outside the brain.
     """
+    import pandas as pd
+
     made = frame(tree, ELECTRODES, _SKIPPED, "id").rename(columns=_NAMES)
     places = tree.array(f"{ELECTRODES}/location")
-    made["structure_acronym"] = [_acronym(str(place)) for place in places]
-    made["structure_acronym"] = made["structure_acronym"].astype(object)
+    acronyms = [_acronym(str(place)) for place in places]
+    made["structure_acronym"] = pd.Series(acronyms, made.index, dtype=object)
     made["filtering"] = as_series(tree.array(f"{ELECTRODES}/filtering")).to_numpy()
     if allensdk_compatible:
         made["filtering"] = _ALLENSDK_FILTERING

@@ -156,7 +156,7 @@ def with_structures(tree: Tree, told: pd.DataFrame | None, *, found: bool) -> pd
         )
     columns = [name for name in _FROM_TABLES if name in told]
     made = channels.loc[known].drop(columns=[n for n in columns if n in channels])
-    return made.join(told.loc[known, columns])
+    return made.join(told.loc[known, columns].astype({STRUCTURE: object}))
 
 
 def structures_of(channels: pd.DataFrame) -> pd.Series:
