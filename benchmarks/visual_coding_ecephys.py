@@ -93,7 +93,8 @@ def main() -> None:
 
 
 def _told(found: dict[str, Any]) -> str:
-    return f"{found['wall_s']:7.3f} s, CPU {found['cpu_s']:7.3f} s, {found['peak_kib'] / 1024:5.0f} MiB"
+    peak_mib = found["peak_kib"] / 1024
+    return f"{found['wall_s']:7.3f} s, CPU {found['cpu_s']:7.3f} s, {peak_mib:5.0f} MiB"
 
 
 def best(python: str, load: str, part: str, path: Path, runs: int) -> dict[str, Any]:
