@@ -9,12 +9,14 @@ from openallen.sessions.patch_clamp import PatchClampSession, SweepData
 from openallen.sessions.read import open_nwb, open_session
 from openallen.sessions.visual_coding.ophys import VisualCodingOphysExperiment
 from openallen.sessions.visual_coding.ophys_files import AnalysisFile
+from openallen.sessions.visual_coding.ecephys import EcephysSession
 
 __all__ = [
     "AnalysisFile",
     "BehaviorEcephysSession",
     "BehaviorOphysExperiment",
     "BehaviorSession",
+    "EcephysSession",
     "NwbTables",
     "PatchClampSession",
     "ProbeLfp",

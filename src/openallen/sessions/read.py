@@ -32,6 +32,7 @@ _KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("openallen.sessions.lfp", "ProbeLfp"),
     ("openallen.sessions.visual_coding.ophys", "VisualCodingOphysExperiment"),
     ("openallen.sessions.visual_coding.ophys_files", "AnalysisFile"),
+    ("openallen.sessions.visual_coding.ecephys", "EcephysSession"),
 )
 """Modules and classes of files that are no session of Visual Behavior: each is asked whether it
 knows a file, in this order."""
