@@ -13,10 +13,11 @@ from openallen.address import Address
 from openallen.errors import AddressError, NotFoundError, OpenAllenError, UsageError
 from openallen.json_text import load_json
 from openallen.settings import Settings
-from openallen.sources.context import Context
-from openallen.sources.releases.cache import ReleaseCache, is_mirror
+from openallen.sources.context import Context, connected
+from openallen.sources.releases.cache import ReleaseCache, is_flat, is_mirror
 from openallen.sources.releases.folders import projects_in, root_of
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
+from openallen.sources.releases.observatory import release_class
 from openallen.sources.releases.plan import ReleaseJob
 from openallen.sources.releases.projects import PROJECTS, find_project
 from openallen.sources.releases.read import Release
@@ -69,7 +70,8 @@ def cache_at(context: Context, project: Project, folder: Path) -> ReleaseCache:
     if context.settings.source != "live" and not bucket.endpoint:
         # An archive stands for every service: what it does not have is not asked of S3 either.
         bucket = replace(bucket, endpoint=f"{context.client.base_url}/s3")
-    return ReleaseCache(project, bucket, folder, is_mirror(project, folder))
+    flat = is_flat(project, folder)
+    return ReleaseCache(project, bucket, folder, is_mirror(project, folder), flat)
 
 
 def fetcher(context: Context) -> Fetch:
@@ -144,14 +146,15 @@ def _release(
             yield cache_at(context, project, folder), fetcher(context)
 
     opening = functools.partial(_again, None if to is None else str(to), settings.to_dict())
-    return Release(cache, manifest, connect, notes, opening)
+    service = functools.partial(connected, settings)
+    return release_class(project.name)(cache, manifest, connect, notes, opening, service)
 
 
-def _again(to: str | None, settings: dict[str, Any], address: str) -> Any:
+def _again(to: str | None, settings: dict[str, Any], address: str, **options: Any) -> Any:
     """Open a session by its address alone; a plain function, for other processes."""
     where = Address.parse(address)
     with Context(renewed(settings)) as context:
-        return context.source(where).open(where, to=to)
+        return context.source(where).open(where, to=to, **options)
 
 
 def renewed(settings: dict[str, Any]) -> Settings:

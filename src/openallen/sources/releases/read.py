@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from openallen.brainmap import Client
     from openallen.sessions.across import Sessions
     from openallen.visuals import Visual
 
@@ -50,8 +51,13 @@ class Release:
     notes
         Notes for the reader.
     opening
-        Opens a session of it by address.
+        Opens a session of it by address, with the options of its kind.
+    service
+        Connects to the service whose rows some projects make tables of.
     """
+
+    made: tuple[str, ...] = ()
+    """Tables that are made of others, or of rows of a service."""
 
     def __init__(
         self,
@@ -59,13 +65,15 @@ class Release:
         manifest: Manifest,
         connect: Connect,
         notes: tuple[str, ...] = (),
-        opening: Callable[[str], Any] | None = None,
+        opening: Callable[..., Any] | None = None,
+        service: Callable[[], AbstractContextManager[Client]] | None = None,
     ) -> None:
         self._cache = cache
         self.manifest = manifest
         self._connect = connect
         self.notes = notes
         self.opening = opening
+        self._service = service
 
     @property
     def address(self) -> str:
@@ -80,7 +88,7 @@ class Release:
     @property
     def folder(self) -> Path:
         """The folder of its files, there or not."""
-        if self._cache.mirror:
+        if self._cache.mirror or self._cache.flat:
             return self._cache.folder
         return self._cache.folder / self.manifest.folder
 
@@ -91,8 +99,8 @@ class Release:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables."""
-        return tuple(self.manifest.by_kind.get("table", {}))
+        """Names of the tables: those published, then those made of rows of a service."""
+        return tuple(dict.fromkeys((*self.manifest.by_kind.get("table", {}), *self.made)))
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -179,9 +187,15 @@ class Release:
                 address=self.address,
                 why=f"it has {', '.join(tables)}" if tables else "it has no tables",
             )
-        with self._connect() as (cache, fetch):
-            fetch(cache, self.manifest, [tables[name]])
-        return self._cache.path(self.manifest, tables[name])
+        return self._fetched(tables[name])
+
+    def _fetched(self, file: ReleaseFile) -> Path:
+        """Return the path of a file, which is fetched if it is not here."""
+        path = self._cache.path(self.manifest, file)
+        if not self._cache.flat:  # what is in such a folder is all there is
+            with self._connect() as (cache, fetch):
+                fetch(cache, self.manifest, [file])
+        return path
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table as pandas: values, types, index and order as in AllenSDK.
@@ -200,6 +214,20 @@ class Release:
 
         project = self.manifest.project
         return read_table(self.csv(name), project.name, project.tables.get(name, ""))
+
+    def made_rows(
+        self, name: str, conditions: Sequence[Condition]
+    ) -> tuple[Callable[[], Iterable[dict[str, Any]]], tuple[Condition, ...]]:
+        """Return what yields the rows of one of `made`, and the conditions left to filter them by.
+
+        Parameters
+        ----------
+        name
+            One of `made`.
+        conditions
+            Conditions; those that are options of the table are taken as such.
+        """
+        raise NotFoundError(f"this release makes no table '{name}'", address=self.address)
 
     def to_arrow(self, name: str) -> pa.Table:
         """Return a table as Arrow; parameters and errors as for `table`."""

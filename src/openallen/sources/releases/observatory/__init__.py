@@ -1,0 +1,25 @@
+"""Visual Coding: tables that are made by joins, or of rows of the service."""
+
+from __future__ import annotations
+
+from openallen.sources.releases.observatory.neuropixels import NeuropixelsRelease
+
+from openallen.sources.releases.read import Release
+
+__all__ = ["NeuropixelsRelease", "release_class"]
+
+_CLASSES: dict[str, type[Release]] = {
+    "visual-coding-neuropixels": NeuropixelsRelease,
+
+}
+
+
+def release_class(project: str) -> type[Release]:
+    """Return the class whose objects are the opened releases of a project.
+
+    Parameters
+    ----------
+    project
+        The name of the project.
+    """
+    return _CLASSES.get(project, Release)
