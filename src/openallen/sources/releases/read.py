@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.comparison import Comparison, compare
+from openallen.sources.releases.made import MadeRows
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
 from openallen.sources.releases.projects import TERMS
 from openallen.sources.releases.rows import read_rows
@@ -197,28 +198,38 @@ class Release:
                 fetch(cache, self.manifest, [file])
         return path
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str, **options: Any) -> pd.DataFrame:
         """Return a table as pandas: values, types, index and order as in AllenSDK.
 
         Columns AllenSDK orders differently from run to run keep the order of the file, and
         ``mouse_id`` is text in every project.
 
+        Parameters
+        ----------
+        name
+            One of `tables`.
+        **options
+            What the tables of some projects take.
+
         Raises
         ------
         NotFoundError
             If the version has no such table.
+        UsageError
+            If the table takes no such option.
         MissingExtraError
             Without the extra ``tables``.
         """
         from openallen.sources.releases.tables import read_table
 
+        if options:
+            where = f"{self.address}/{name}"
+            raise UsageError(f"no such option '{next(iter(options))}' of tables", address=where)
         project = self.manifest.project
         return read_table(self.csv(name), project.name, project.tables.get(name, ""))
 
-    def made_rows(
-        self, name: str, conditions: Sequence[Condition]
-    ) -> tuple[Callable[[], Iterable[dict[str, Any]]], tuple[Condition, ...]]:
-        """Return what yields the rows of one of `made`, and the conditions left to filter them by.
+    def made_rows(self, name: str, conditions: Sequence[Condition]) -> MadeRows:
+        """Return the rows of one of `made`.
 
         Parameters
         ----------
@@ -227,6 +238,7 @@ class Release:
         conditions
             Conditions; those that are options of the table are taken as such.
         """
+        del conditions
         raise NotFoundError(f"this release makes no table '{name}'", address=self.address)
 
     def to_arrow(self, name: str) -> pa.Table:
@@ -245,7 +257,11 @@ class Release:
 
     def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
         """Yield the rows of a table that match all conditions, as plain Python values."""
-        rows = read_rows(self.csv(name))
+        if name in self.made:
+            made = self.made_rows(name, conditions)
+            rows, conditions = iter(made.rows()), made.conditions
+        else:
+            rows = read_rows(self.csv(name))
         first = next(rows, None)
         if first is None:
             return

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from openallen.sources.releases.observatory.neuropixels import NeuropixelsRelease
+from collections.abc import Mapping
+from typing import Final
 
+from openallen.sources.releases.observatory.neuropixels import NeuropixelsRelease
+from openallen.sources.releases.observatory.two_photon import TwoPhotonRelease
 from openallen.sources.releases.read import Release
 
-__all__ = ["NeuropixelsRelease", "release_class"]
+__all__ = ["NeuropixelsRelease", "TwoPhotonRelease", "release_class"]
 
-_CLASSES: dict[str, type[Release]] = {
+_CLASSES: Final[Mapping[str, type[Release]]] = {
     "visual-coding-neuropixels": NeuropixelsRelease,
-
+    "visual-coding-2p": TwoPhotonRelease,
 }
 
 

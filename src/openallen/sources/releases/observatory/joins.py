@@ -1,4 +1,4 @@
-"""The joined tables of Visual Coding Neuropixels, with the values and the order AllenSDK gives them.
+"""The joined tables of Visual Coding Neuropixels, with AllenSDK's values and order.
 
 Units have a channel, channels a probe, probes a session. A row whose partner is in no table is left
 out, as AllenSDK does, and counted in a note. Rows keep the order of their own published table.
@@ -144,9 +144,7 @@ class Joins:
     def _with_probes(self) -> pd.DataFrame:
         return self._join(self._published("channels"), self._probes(), "channels", "probes")
 
-    def _join(
-        self, left: pd.DataFrame, right: pd.DataFrame, name: str, other: str
-    ) -> pd.DataFrame:
+    def _join(self, left: pd.DataFrame, right: pd.DataFrame, name: str, other: str) -> pd.DataFrame:
         """Return the rows of a table that have a partner, in order, each beside its partner."""
         import pandas as pd
 
@@ -189,7 +187,7 @@ def _count(ids: pd.Series, index: pd.Index) -> Any:
 
 
 def _acronyms(channels: pd.DataFrame, by: str, index: pd.Index) -> Any:
-    """Return for each id the structures of its channels, each once, in the order of the channels."""
+    """Return for each id the structures of its channels, each once, in the order they come up."""
     import numpy as np
 
     found = channels.groupby(by, sort=False)["ecephys_structure_acronym"].unique()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Condition
 from openallen.errors import CorruptError, NotFoundError, UsageError
+from openallen.sources.releases.made import MadeRows
 from openallen.sources.releases.models import ReleaseFile
 from openallen.sources.releases.observatory.joins import HIDDEN, RENAMED, Joins, swapped_back
 from openallen.sources.releases.observatory.plain_rows import COUNTED, PlainRows
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["NeuropixelsRelease"]
 
 _METRICS: Final = "_analysis_metrics"
+_NOTHING: Final = frozenset({"", "none", "null"})
 _UNIT: Final = "ecephys_unit_id"
 _JOINED: Final = ("sessions", "probes", "channels", "units")
 _AS_PUBLISHED: Final = {name: own for own, name in RENAMED.items()}
@@ -89,7 +91,9 @@ class NeuropixelsRelease(Release):
         """
         where = f"{self.address}/{name}"
         filters = {n: v for n, v in filters.items() if (n, v) != ("filter_abnormalities", None)}
-        chosen = UnitFilters.read(filters, filtered=is_true("filtered", filtered, where), address=where)
+        chosen = UnitFilters.read(
+            filters, filtered=is_true("filtered", filtered, where), address=where
+        )
         if name.endswith(_METRICS):
             return self._metrics(self._by_type(name), chosen, annotate=annotate)
         if name in _JOINED:
@@ -142,55 +146,43 @@ class NeuropixelsRelease(Release):
 
     # --- plain rows -------------------------------------------------------------------------------
 
-    def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
-        """Yield rows with those they belong to, as plain values; no table library is needed.
-
-        Parameters
-        ----------
-        name
-            One of `tables`.
-        *conditions
-            Conditions on published columns, on those of channel, probe and session, and on
-            AllenSDK's names of columns; or filters of units.
-        """
-        if name not in self.made:
-            yield from super().rows(name, *conditions)
-            return
-        from openallen.sources.filters import check_columns, matches
-
-        rows, left = self.made_rows(name, conditions)
-        for at, row in enumerate(rows()):
-            if not at:
-                check_columns(list(row), left, f"{self.address}/{name}")
-            if matches(row, left):
-                yield row
-
-    def made_rows(
-        self, name: str, conditions: Sequence[Condition]
-    ) -> tuple[Callable[[], Iterable[dict[str, Any]]], tuple[Condition, ...]]:
-        """Return what yields the joined rows of a table, and the conditions left to filter them by.
+    def made_rows(self, name: str, conditions: Sequence[Condition]) -> MadeRows:
+        """Return the joined rows of a table, as plain values; no table library is needed.
 
         Parameters
         ----------
         name
             One of `made`.
         conditions
-            Conditions; filters of units, and ``filtered``, are taken as such.
+            Conditions on published columns, on those of channel, probe and session, and on
+            AllenSDK's names of columns; filters of units, and ``filtered``, are taken as such.
         """
         where = f"{self.address}/{name}"
-        options = {
-            c.field: c.value for c in conditions if c.field in {*FILTERS, "filtered"} and c.op == "eq"
-        }
+        is_option = {*FILTERS, "filtered"}
+        given = {c.field: c.value for c in conditions if c.field in is_option and c.op == "eq"}
+        left = [c for c in conditions if c.field not in given or c.op != "eq"]
+        options: dict[str, Any] = {n: None if v in _NOTHING else v for n, v in given.items()}
         filtered = is_true("filtered", options.pop("filtered", False), where)
-        given = {n: None if v in {"", "null", "none"} else v for n, v in options.items()}
-        filters = UnitFilters.read(given, filtered=filtered, address=where)
-        taken = {*options, "filtered"}
-        left = [c for c in conditions if c.field not in taken or c.op != "eq"]
+        filters = UnitFilters.read(options, filtered=filtered, address=where)
         if name == "units":
             left = [replace(c, field=_AS_PUBLISHED.get(c.field, c.field)) for c in left]
-        counted = bool({c.field for c in left} & set(COUNTED[name])) or bool(options)
+        counted = bool({c.field for c in left} & set(COUNTED[name])) or (
+            bool(given) and name != "units"
+        )
         plain = PlainRows(lambda table: read_rows(self.csv(table)), filters)
-        return lambda: plain.rows(name, counted=counted), tuple(left)
+        note = "every unit; those AllenSDK returns: filtered=true"
+        return MadeRows(
+            lambda: plain.rows(name, counted=counted),
+            tuple(left),
+            notes=(note,) if name == "units" and not given else (),
+            address=functools.partial(self._file_of, name),
+        )
+
+    def _file_of(self, table: str, row: Mapping[str, Any]) -> str | None:
+        kind = {"sessions": "ecephys_session", "probes": "probe"}.get(table, "")
+        name = str(row.get("id"))
+        known = name in self.manifest.by_kind.get(kind, {})
+        return f"{self.address}/{kind}/{name}" if known else None
 
     # --- analysis metrics -------------------------------------------------------------------------
 

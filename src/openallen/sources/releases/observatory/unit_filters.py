@@ -81,16 +81,16 @@ class UnitFilters:
 
         The difference: units without a value pass where there is no limit, and no infinite one.
         """
-        told = {
-            name: sign * math.inf for name, _, sign in _LIMITS if getattr(self, name) is None
-        }
+        told = {name: sign * math.inf for name, _, sign in _LIMITS if getattr(self, name) is None}
         return replace(self, **told)
 
     @property
     def limits(self) -> tuple[tuple[str, str, float, float], ...]:
         """Name, column, sign (1 for a maximum, -1 for a minimum) and value of each limit."""
         told = ((name, column, sign, getattr(self, name)) for name, column, sign in _LIMITS)
-        return tuple((name, column, sign, value) for name, column, sign, value in told if value is not None)
+        return tuple(
+            (name, column, sign, value) for name, column, sign, value in told if value is not None
+        )
 
     def passes(self, unit: Mapping[str, Any]) -> bool:
         """Return whether a row of the published units passes the limits, and is valid if it has to.
