@@ -147,7 +147,7 @@ def _release(
 
     opening = functools.partial(_again, None if to is None else str(to), settings.to_dict())
     service = functools.partial(connected, settings)
-    return release_class(project.name)(cache, manifest, connect, notes, opening, service)
+    return release_class(project.name)(cache, manifest, connect, notes, opening, service=service)
 
 
 def _again(to: str | None, settings: dict[str, Any], address: str, **options: Any) -> Any:

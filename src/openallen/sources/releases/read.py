@@ -67,6 +67,7 @@ class Release:
         connect: Connect,
         notes: tuple[str, ...] = (),
         opening: Callable[..., Any] | None = None,
+        *,
         service: Callable[[], AbstractContextManager[Client]] | None = None,
     ) -> None:
         self._cache = cache

@@ -1,4 +1,4 @@
-"""Releases of Visual Coding Neuropixels: joined tables, metrics, templates; AllenSDK's names too."""
+"""Releases of Visual Coding Neuropixels: joined tables, metrics, templates, AllenSDK's names."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NeuropixelsRelease(Release):
 
     made = _JOINED
 
-    def table(  # type: ignore[override]
+    def table(
         self,
         name: str,
         *,
@@ -247,8 +247,10 @@ class NeuropixelsRelease(Release):
         filter_by_validity: bool = True,
         **unit_filter_kwargs: Any,
     ) -> pd.DataFrame:
-        """Return the units as AllenSDK does: its default filters, and units without a value of
-        ``amplitude_cutoff`` and its like are left out even where there is no limit.
+        """Return the units as AllenSDK does, with its default filters.
+
+        Units without a value of ``amplitude_cutoff`` and its like are left out even where there is
+        no limit.
 
         Parameters
         ----------

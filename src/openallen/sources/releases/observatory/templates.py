@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,11 +63,11 @@ def read_scene(path: Path) -> np.ndarray[Any, Any]:
         import numpy as np
         from PIL import Image, UnidentifiedImageError
     try:
-        with Image.open(path, formats=("TIFF",)) as image:
+        with warnings.catch_warnings(action="error"), Image.open(path, formats=("TIFF",)) as image:
             if image.width * image.height > _MOST_PIXELS:
                 raise CorruptError("not a scene", address=str(path), why=f"{image.size} pixels")
             return np.asarray(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError) as error:
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Warning) as error:
         if isinstance(error, CorruptError):
             raise
         raise CorruptError("not a scene", address=str(path), why=str(error)[:200]) from error

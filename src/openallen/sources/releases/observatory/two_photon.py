@@ -187,10 +187,9 @@ class TwoPhotonRelease(Release):
 
     def _check_values(self, name: str, options: Mapping[str, Any], where: str) -> None:
         rows = self._warehouse.rows(name)
+        areas = (container_row(row)["targeted_structure"] or "" for row in rows)
         known: dict[str, Callable[[], Iterable[str]]] = {
-            "targeted_structures": lambda: {
-                container_row(r)["targeted_structure"] or "" for r in rows
-            },
+            "targeted_structures": lambda: areas,
             "stimuli": all_stimuli,
             "session_types": lambda: {*STIMULI, *(r.get("stimulus_name") or "" for r in rows)},
         }

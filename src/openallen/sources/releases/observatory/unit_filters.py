@@ -73,7 +73,7 @@ class UnitFilters:
         strange = next((name for name in given if name not in known), None)
         if strange is not None:
             raise no_option(strange, known, address)
-        values = {name: _value(name, value, address) for name, value in given.items()}
+        values: dict[str, Any] = {n: _value(n, v, address) for n, v in given.items()}
         return replace(cls.defaults() if filtered else cls(), **values)
 
     def unlimited(self) -> Self:
@@ -81,7 +81,8 @@ class UnitFilters:
 
         The difference: units without a value pass where there is no limit, and no infinite one.
         """
-        told = {name: sign * math.inf for name, _, sign in _LIMITS if getattr(self, name) is None}
+        missing = (limit for limit in _LIMITS if getattr(self, limit[0]) is None)
+        told: dict[str, Any] = {name: sign * math.inf for name, _, sign in missing}
         return replace(self, **told)
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -143,10 +143,8 @@ class Warehouse:
                 address=self._address,
                 why="" if odd is None else f"one has no {key}",
             )
-        try:
+        with suppress(StoreError, SpaceError):  # what was asked for can be used all the same
             write_whole(path, json.dumps(rows).encode())
-        except (StoreError, SpaceError):
-            pass  # what was asked for can be used all the same
         return rows
 
     def _not_here(self, kind: str, path: Path) -> OfflineError | CorruptError:
