@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Condition
-from openallen.errors import NotFoundError, OfflineError, UsageError, requiring
+from openallen.errors import (
+    NotFoundError,
+    OfflineError,
+    UnreachableError,
+    UsageError,
+    requiring,
+)
 from openallen.sources.releases.made import MadeRows
 from openallen.sources.releases.observatory.selection import (
     OPTIONS,
@@ -217,7 +223,7 @@ class TwoPhotonRelease(Release):
             return None
         try:
             files = self._warehouse.rows("eye_mappings")
-        except OfflineError:
+        except (OfflineError, UnreachableError):
             return None  # as in a folder that AllenSDK filled, which does not keep them
         return frozenset(
             int(f["attachable_id"]) for f in files if f.get("attachable_type") == "OphysSession"
