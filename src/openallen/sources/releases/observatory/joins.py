@@ -6,6 +6,7 @@ out, as AllenSDK does, and counted in a note. Rows keep the order of their own p
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,7 +74,7 @@ class Joins:
             Which units are counted.
         """
         sessions = self._published("sessions").rename(columns={"genotype": "full_genotype"})
-        channels = self._with_probes()
+        channels = self._with_probes
         units, notes = self.units(filters)
         counts = {
             "unit_count": units["ecephys_session_id"],
@@ -90,7 +91,7 @@ class Joins:
         filters
             Which units are counted.
         """
-        channels = self._with_probes()
+        channels = self._with_probes
         units, notes = self.units(filters)
         counts = {
             "unit_count": units["ecephys_probe_id"],
@@ -106,7 +107,7 @@ class Joins:
         filters
             Which units are counted.
         """
-        channels = self._with_probes()
+        channels = self._with_probes.copy()
         units, notes = self.units(filters)
         channels["unit_count"] = _count(units["ecephys_channel_id"], channels.index)
         return channels, _counting(notes)
@@ -123,7 +124,7 @@ class Joins:
         where = f"{self._address}/units"
         kept, notes = filters.apply(units, channels.index, where)
         kept = kept.rename(columns=RENAMED)
-        joined = self._join(kept, self._with_probes(), "units", "channels")
+        joined = self._join(kept, self._with_probes, "units", "channels")
         if len(joined) < len(kept):
             gone = count_text(len(kept) - len(joined), "unit")
             notes.append(f"{gone} left out: the channel, probe or session is in no table")
@@ -141,7 +142,9 @@ class Joins:
             probes["lfp_sampling_rate"] = probes["lfp_sampling_rate"] / probes[factor]
         return self._join(probes, self._published("sessions"), "probes", "sessions")
 
+    @functools.cached_property
     def _with_probes(self) -> pd.DataFrame:
+        """Channels with their probes and sessions; not to be changed."""
         return self._join(self._published("channels"), self._probes(), "channels", "probes")
 
     def _join(self, left: pd.DataFrame, right: pd.DataFrame, name: str, other: str) -> pd.DataFrame:
