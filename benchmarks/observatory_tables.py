@@ -80,7 +80,7 @@ def make(folder: Path, units: int) -> None:
     base = [{"type": "manifest_version", "value": "0.3.0"}]
     base += [{"key": "BASEDIR", "type": "dir", "spec": "."}]
     (folder / "manifest.json").write_text(json.dumps({"manifest": [*base, *keys]}))
-    sessions = [
+    sessions: list[list[object]] = [
         [i, "2019-01-08T00:26:20Z", "2019-10-03T00:00:00Z", i, _kind(i), "", 120.0, "M", "wt", True]
         for i in range(1, 59)
     ]
@@ -90,7 +90,7 @@ def make(folder: Path, units: int) -> None:
         "age_in_days,sex,genotype,has_nwb",
         sessions,
     )
-    probes = [
+    probes: list[list[object]] = [
         [1000 + i, "", 1 + i // 6, 2500.0, f"probe{'ABCDEF'[i % 6]}", "3a", 30000.0, "", True, 2.0]
         for i in range(58 * 6)
     ]
@@ -100,7 +100,7 @@ def make(folder: Path, units: int) -> None:
         "surface_channel_index,has_lfp_data,lfp_temporal_subsampling_factor",
         probes,
     )
-    channels = [
+    channels: list[list[object]] = [
         [10000 + i, 1000 + i // 374, i % 374, 43, i % 374 * 20, 7000.0, 1000.0, 8000.0, 385.0,
          pick.choice(_AREAS)]
         for i in range(58 * 6 * 374)
@@ -115,7 +115,7 @@ def make(folder: Path, units: int) -> None:
     names = [*_METRICS, "ecephys_channel_id", "local_index", "quality"]
     rows = [_unit(i, pick, len(channels)) for i in range(units)]
     _write(folder / "units.csv", ",".join(["id", *names]), rows)
-    metrics = [[r[0], *(round(pick.random(), 6) for _ in range(40))] for r in rows[: units // 2]]
+    metrics: list[list[object]] = [[r[0], *(round(pick.random(), 6) for _ in range(40))] for r in rows[: units // 2]]
     head = ",".join(["ecephys_unit_id", *(f"metric_{i}_dg" for i in range(40))])
     _write(folder / "brain_observatory_1.1_analysis_metrics.csv", head, metrics)
 
