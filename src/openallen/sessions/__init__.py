@@ -7,9 +7,9 @@ from openallen.sessions.lfp import ProbeLfp
 from openallen.sessions.ophys import BehaviorOphysExperiment
 from openallen.sessions.patch_clamp import PatchClampSession, SweepData
 from openallen.sessions.read import open_nwb, open_session
+from openallen.sessions.visual_coding.ecephys import EcephysSession
 from openallen.sessions.visual_coding.ophys import VisualCodingOphysExperiment
 from openallen.sessions.visual_coding.ophys_files import AnalysisFile
-from openallen.sessions.visual_coding.ecephys import EcephysSession
 
 __all__ = [
     "AnalysisFile",

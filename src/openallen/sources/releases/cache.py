@@ -37,11 +37,12 @@ from openallen.errors import (
 )
 from openallen.json_text import load_json
 from openallen.plans import safe_path
+from openallen.sources.releases.flat import document_of, project_in, version_in
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
 from openallen.store.disk import write_whole
 from openallen.transport.s3 import Bucket, Listed
 
-__all__ = ["ReleaseCache", "is_mirror"]
+__all__ = ["ReleaseCache", "is_flat", "is_mirror"]
 
 _LOG = logging.getLogger("openallen.store")
 _LAST_USED: Final = "_manifest_last_used.txt"
@@ -58,6 +59,13 @@ def is_mirror(project: Project, folder: Path) -> bool:
     return project.form != "listing" and (folder / project.manifests_prefix).is_dir()
 
 
+def is_flat(project: Project, folder: Path) -> bool:
+    """Return whether a folder is a cache of AllenSDK without versions, and holds no manifest."""
+    if project.form != "listing" or project_in(folder) != project.name:
+        return False
+    return not any(folder.glob("*_project_manifest_v*.json"))
+
+
 @dataclass(frozen=True)
 class ReleaseCache:
     """A project, its bucket, and its folder.
@@ -72,6 +80,9 @@ class ReleaseCache:
         Where they go.
     mirror
         Whether the folder has the layout of the bucket: keys are paths, no records.
+    flat
+        Whether it is a cache of AllenSDK without versions: files lie right in the folder, and what
+        is there is what there is.
     seen
         Called with the number of keys seen so far, every thousand and at the end of a listing.
     sample
@@ -83,12 +94,15 @@ class ReleaseCache:
     bucket: Bucket
     folder: Path
     mirror: bool = False
+    flat: bool = False
     seen: Callable[[int], object] | None = field(default=None, repr=False, compare=False)
     sample: bool = False
 
     def place(self, manifest: Manifest, file: ReleaseFile) -> str:
         """Return the path of a file of a version, relative to the folder."""
-        return safe_path(file.at.key) if self.mirror else f"{manifest.folder}/{file.path}"
+        if self.mirror:
+            return safe_path(file.at.key)
+        return file.path if self.flat else f"{manifest.folder}/{file.path}"
 
     def manifest_path(self, version: Version) -> Path:
         """Return the path of the manifest of a version, there or not."""
@@ -163,6 +177,8 @@ class ReleaseCache:
 
     def here(self) -> tuple[Version, ...]:
         """Return the versions whose manifests are in the folder, newest first."""
+        if self.flat:
+            return (Version(version_in(self.folder)),)
         if not self.mirror:
             names = (p.name for p in self.folder.glob("*_manifest_v*.json"))
             return self._sorted(self.project.version_of_name(name) for name in names)
@@ -242,6 +258,9 @@ class ReleaseCache:
         OfflineError
             If it is not here, and there is no network.
         """
+        if self.flat:
+            told = document_of(self.folder, self.project.files_prefix)
+            return self._of(Manifest.read(told, self.project), version, str(self.folder))
         path = self.manifest_path(version)
         key = self.project.manifest_key(version)
         try:

@@ -147,6 +147,8 @@ def list_table(context: Context, asked: Asked) -> Rows:
     name = asked.address.path[0]
     if len(asked.address.path) > 1 or name not in release.tables:
         raise _no_table(context, release, asked.address)
+    if name in release.made:
+        return _list_made(release, asked)
     path = release.csv(name)
     first = list(islice(read_rows(path), _LOOKED_AT))
     asked.check(list(first[0]) if first else [])
@@ -157,6 +159,21 @@ def list_table(context: Context, asked: Asked) -> Rows:
         id_column=index,
         noun="row", notes=release.notes, whole=lambda: read_rows(path), matched=True,
         address=_file_of_a_row(release, index),
+    )  # fmt: skip
+
+
+def _list_made(release: Release, asked: Asked) -> Rows:
+    """Return the rows of a table that is made of others, or of rows of a service."""
+    made = release.made_rows(asked.address.path[0], asked.conditions)
+    asked = replace(asked, conditions=made.conditions)
+    first = list(islice(made.rows(), _LOOKED_AT))
+    if first:
+        asked.check(list(first[0]))
+    return _filtered(
+        (row for row in made.rows() if matches(row, asked.conditions)), asked,
+        _telling(first, made.index, asked.conditions),
+        id_column=made.index, noun="row", notes=(*release.notes, *made.notes), whole=made.rows,
+        matched=True, address=made.address,
     )  # fmt: skip
 
 
