@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNAR", "ENDINGS", "read_document"]
 
-ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".npy", ".parquet", ".pqt", ".swc")
+ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".npy", ".npz", ".parquet", ".pqt", ".swc")
 _ROW_BYTES: Final = 256
 COLUMNAR: Final = (".parquet", ".pqt")
 
@@ -49,7 +49,7 @@ def read_document(
     Returns
     -------
     DataFrame, dict, list, ndarray or Morphology
-        By the suffix.
+        By the suffix; of ``.npz`` a dict of arrays by name.
 
     Raises
     ------
@@ -73,6 +73,10 @@ def read_document(
             from openallen.formats.npy import read_npy
 
             return read_npy(body, where)
+        if low.endswith(".npz"):
+            from openallen.formats.npy import read_npz
+
+            return read_npz(body, where)
         if low.endswith(".swc"):
             from openallen.formats.swc import read_swc
 

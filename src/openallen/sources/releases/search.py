@@ -29,6 +29,7 @@ __all__ = [
     "files_of",
     "parts_of",
     "path_address",
+    "recorded",
     "some",
     "table_of",
 ]
@@ -261,7 +262,8 @@ def files_of(
     """Return the files an address names; a table its conditions need is fetched first.
 
     A behavior session that was imaged has no file of its own: its data are in the file of each of
-    its experiments, and the first of these is returned.
+    its experiments, and the first of these is returned; of one that was recorded with probes, the
+    file of that session.
 
     Raises
     ------
@@ -318,8 +320,15 @@ def _imaged(
     cache: ReleaseCache, manifest: Manifest, address: Address, fetch: Fetch
 ) -> ReleaseFile | None:
     experiments = manifest.by_kind.get("ophys_experiment", {})
-    table = manifest.by_kind.get("table", {}).get("behavior_session_table")
-    if len(address.path) != 2 or address.path[0] != "behavior_session" or not table:
+    tables = manifest.by_kind.get("table", {})
+    if len(address.path) != 2 or address.path[0] != "behavior_session":
+        return None
+    table = tables.get("behavior_session_table")
+    if table is None and "behavior_sessions" in tables:
+        told = tables["behavior_sessions"]
+        fetch(cache, manifest, [told])
+        return recorded(manifest, address.path[1], read_rows(cache.path(manifest, told)))
+    if table is None:
         return None
     fetch(cache, manifest, [table])
     for row in read_rows(cache.path(manifest, table)):
@@ -327,6 +336,27 @@ def _imaged(
             listed = row.get("ophys_experiment_id")
             ids = listed if isinstance(listed, list) else [listed]
             return next((experiments[str(i)] for i in ids if str(i) in experiments), None)
+    return None
+
+
+def recorded(
+    manifest: Manifest, wanted: str, rows: Iterable[Mapping[str, Any]]
+) -> ReleaseFile | None:
+    """Return the file of the session recorded with probes that a behavior session is part of.
+
+    Parameters
+    ----------
+    manifest
+        The version.
+    wanted
+        The id of the behavior session.
+    rows
+        Rows of the table of behavior sessions.
+    """
+    sessions = manifest.by_kind.get("ecephys_session", {})
+    for row in rows:
+        if str(row.get("behavior_session_id")) == wanted:
+            return sessions.get(str(row.get("ecephys_session_id")))
     return None
 
 
