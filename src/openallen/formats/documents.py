@@ -69,14 +69,10 @@ def read_document(
         if low.endswith((".csv", ".tsv")):
             return _csv(place, key, columns, nrows)
         body = _whole(place, key)
-        if low.endswith(".npy"):
-            from openallen.formats.npy import read_npy
+        if low.endswith((".npy", ".npz")):
+            from openallen.formats.npy import read_npy, read_npz
 
-            return read_npy(body, where)
-        if low.endswith(".npz"):
-            from openallen.formats.npy import read_npz
-
-            return read_npz(body, where)
+            return (read_npy if low.endswith(".npy") else read_npz)(body, where)
         if low.endswith(".swc"):
             from openallen.formats.swc import read_swc
 
