@@ -8,16 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.address import Address, Condition
+from openallen.address import Address, Condition, path_text
 from openallen.display import card, count_text, facts_text
 from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.comparison import Comparison, compare
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
+from openallen.sources.releases.names import CacheNames
 from openallen.sources.releases.projects import TERMS
 from openallen.sources.releases.rows import read_rows
-from openallen.sources.releases.search import Fetch, choose, files_of
+from openallen.sources.releases.search import Fetch, by_file_id, choose, files_of, table_of
 from openallen.transfer.status import with_status
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ Connect = Callable[[], AbstractContextManager[tuple[ReleaseCache, Fetch]]]
 """Opens a cache whose bucket can be used, with the function that fetches into it."""
 
 
-class Release:
-    """One version of a project.
+class Release(CacheNames):
+    """One version of a project; AllenSDK's names for its parts answer too.
 
     Tables are fetched when they are asked for; data files when `fetch` is called.
 
@@ -104,13 +105,25 @@ class Release:
     def file(self, kind: str, id: int | str) -> ReleaseFile:  # noqa: A002 - the field's word
         """Return one file: ``file("behavior_session", 870987812)``.
 
+        One whose name does not say its id is looked up in the table of its kind, which is fetched
+        if it is not here.
+
         Raises
         ------
         NotFoundError
             If the version has none.
         """
         where = Address("release", self.manifest.project.name, path=(kind, *str(id).split("/")))
-        return choose(self.manifest, where).files[0]
+        try:
+            return choose(self.manifest, where).files[0]
+        except NotFoundError:
+            table = table_of(self.manifest, where)
+            if not table or self.manifest.project.form != "cloud-cache":
+                raise
+            found = by_file_id(self.manifest, where, self.rows(table))
+            if found is None:
+                raise
+            return found
 
     def url(self, kind: str, id: int | str) -> str:  # noqa: A002
         """Return the web address of just this version of a file."""
@@ -183,41 +196,52 @@ class Release:
             fetch(cache, self.manifest, [tables[name]])
         return self._cache.path(self.manifest, tables[name])
 
-    def table(self, name: str) -> pd.DataFrame:
-        """Return a table as pandas: values, types, index and order as in AllenSDK.
+    def table(self, name: str, *, filter_abnormalities: bool | None = None) -> pd.DataFrame:
+        """Return a table as pandas: values, types, index, order and default filter as in AllenSDK.
 
-        Columns AllenSDK orders differently from run to run keep the order of the file, and
-        ``mouse_id`` is text in every project.
+        Columns AllenSDK orders differently from run to run keep the order of the file.
+
+        Parameters
+        ----------
+        name
+            One of `tables`.
+        filter_abnormalities
+            Of ``ecephys_sessions`` of Visual Behavior Neuropixels: whether sessions with abnormal
+            histology or activity are left out. True by default, as in AllenSDK; the log says how
+            many were left out, and so does ``attrs["notes"]``.
 
         Raises
         ------
         NotFoundError
             If the version has no such table.
+        UsageError
+            If `filter_abnormalities` is given for a table that says nothing of these.
         MissingExtraError
             Without the extra ``tables``.
         """
-        from openallen.sources.releases.tables import read_table
+        from openallen.sources.releases.tables import read_table, without_abnormal
 
         project = self.manifest.project
-        return read_table(self.csv(name), project.name, project.tables.get(name, ""))
+        frame = read_table(self.csv(name), project.name, project.tables.get(name, ""))
+        return without_abnormal(frame, f"{self.address}/{name}", filter_abnormalities)
 
-    def to_arrow(self, name: str) -> pa.Table:
+    def to_arrow(self, name: str, *, filter_abnormalities: bool | None = None) -> pa.Table:
         """Return a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
 
-        return arrow_table(self.table(name))
+        return arrow_table(self.table(name, filter_abnormalities=filter_abnormalities))
 
-    def to_polars(self, name: str) -> pl.DataFrame:
+    def to_polars(self, name: str, *, filter_abnormalities: bool | None = None) -> pl.DataFrame:
         """Return a table as polars; parameters and errors as for `table`. Needs polars."""
         with requiring("tables as polars", "polars"):
             import polars as pl
-        found = pl.from_arrow(self.to_arrow(name))
+        found = pl.from_arrow(self.to_arrow(name, filter_abnormalities=filter_abnormalities))
         assert isinstance(found, pl.DataFrame)
         return found
 
     def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a table that match all conditions, as plain Python values."""
-        rows = read_rows(self.csv(name))
+        """Yield all rows of a table that match all conditions, as plain Python values."""
+        rows = read_rows(self.csv(name), self.manifest.project.name)
         first = next(rows, None)
         if first is None:
             return
@@ -264,6 +288,12 @@ class Release:
             )
         addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files}
         return Sessions(addresses, self.opening, f"{chosen}_id")
+
+    def _open(self, *path: str) -> Any:
+        """Open a part of this version by its address."""
+        if self.opening is None:
+            raise UsageError("this release was opened without its sessions", address=self.address)
+        return self.opening(f"{self.address}{path_text(path)}")
 
     # --- versions -------------------------------------------------------------------------------
 

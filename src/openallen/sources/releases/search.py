@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
@@ -305,6 +305,10 @@ def by_file_id(
     return None
 
 
+def _rows(cache: ReleaseCache, manifest: Manifest, table: ReleaseFile) -> Iterator[dict[str, Any]]:
+    return read_rows(cache.path(manifest, table), manifest.project.name)
+
+
 def _told(
     cache: ReleaseCache, manifest: Manifest, address: Address, fetch: Fetch
 ) -> ReleaseFile | None:
@@ -313,7 +317,7 @@ def _told(
         return None
     table = manifest.by_kind["table"][name]
     fetch(cache, manifest, [table])
-    return by_file_id(manifest, address, read_rows(cache.path(manifest, table)))
+    return by_file_id(manifest, address, _rows(cache, manifest, table))
 
 
 def _imaged(
@@ -327,11 +331,11 @@ def _imaged(
     if table is None and "behavior_sessions" in tables:
         told = tables["behavior_sessions"]
         fetch(cache, manifest, [told])
-        return recorded(manifest, address.path[1], read_rows(cache.path(manifest, told)))
+        return recorded(manifest, address.path[1], _rows(cache, manifest, told))
     if table is None:
         return None
     fetch(cache, manifest, [table])
-    for row in read_rows(cache.path(manifest, table)):
+    for row in _rows(cache, manifest, table):
         if str(row.get("behavior_session_id")) == address.path[1]:
             listed = row.get("ophys_experiment_id")
             ids = listed if isinstance(listed, list) else [listed]
@@ -365,7 +369,7 @@ def _narrowed(
 ) -> tuple[ReleaseFile, ...]:
     """Return the files of a choice whose rows match the address's conditions."""
     assert choice.table is not None
-    rows = list(read_rows(cache.path(manifest, choice.table)))
+    rows = list(_rows(cache, manifest, choice.table))
     check_columns(list(rows[0]) if rows else [], address.conditions, str(address))
     files = {f.id: f for f in choice.files}
     by_file_id = {f.file_id: f for f in choice.files}
