@@ -76,7 +76,7 @@ def test_versions_and_the_table(eyes):
     assert table.index.name == "ophys_experiment_id"
     assert table.file_id.tolist() == [7, 8, 9]
     rows = oa.list(f"{AT}@0.1.0/metadata")
-    assert [rows.address(row) for row in rows] == [
+    assert [rows.address_of(row) for row in rows] == [
         f"{AT}@0.1.0/eye_tracking/501940850", f"{AT}@0.1.0/eye_tracking/501559087", None,
     ]  # fmt: skip
 

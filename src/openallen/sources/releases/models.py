@@ -76,15 +76,12 @@ class FileKind:
     called
         Regular expression for a single part of an address that means the file too, as the name of
         its folder does; its group ``id`` is the id. Empty for none.
-    member
-        The array that a file of this kind is opened for, if it is an archive of arrays.
     """
 
     name: str
     pattern: str
     table: str = ""
     called: str = ""
-    member: str = ""
 
     def id_of(self, path: str) -> str:
         """Return the id of a file of this kind; empty if it is of another kind."""

@@ -123,8 +123,9 @@ class CacheNames:
 
     def get_ophys_experiment_events(self, ophys_experiment_id: int) -> np.ndarray[Any, Any]:
         """Return the events of an experiment of Visual Coding: cells x frames."""
-        found: np.ndarray[Any, Any] = self._open("events", str(ophys_experiment_id))
-        return found
+        import numpy as np
+
+        return np.asarray(self._open("events", str(ophys_experiment_id)))
 
     def get_eye_tracking(self, ophys_experiment_id: int) -> np.ndarray[Any, Any]:
         """Return the eye tracking of an experiment of Visual Coding.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.errors import CorruptError
 from openallen.settings import Settings
 from openallen.sources.context import Context
-from openallen.sources.releases.access import cache_at, fetcher
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Manifest, ReleaseFile
 
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
 
     from openallen.formats.nwb import Tree
     from openallen.sessions.base import Opener
+    from openallen.sources.releases.read import Release
 
 __all__ = ["offered"]
 
 _ECEPHYS: Final = "ecephys_session"
 _CHANNELS: Final = "channels"
+_STRUCTURES: Final = ("ecephys_structure_id", "ecephys_structure_acronym")
 _PLACES: Final = (
-    "ecephys_structure_id",
-    "ecephys_structure_acronym",
     "anterior_posterior_ccf_coordinate",
     "dorsal_ventral_ccf_coordinate",
     "left_right_ccf_coordinate",
@@ -37,7 +36,7 @@ _PLACES: Final = (
 
 
 def offered(
-    settings: Settings, cache: ReleaseCache, manifest: Manifest, file: ReleaseFile
+    settings: Settings, release: Release, cache: ReleaseCache, file: ReleaseFile
 ) -> dict[str, Any]:
     """Return what a release offers to whatever kind of session a file of it holds.
 
@@ -45,8 +44,10 @@ def offered(
     ----------
     settings
         Settings that files of the release are read with.
-    cache, manifest, file
-        The file, its version, and where that is.
+    release, cache
+        The version the file is of, and where that is.
+    file
+        The file.
 
     Returns
     -------
@@ -57,9 +58,10 @@ def offered(
 
     if file.kind != _ECEPHYS:
         return {}
+    manifest = release.manifest
     found: dict[str, Any] = {"lfp": Offer(_lfp_of(settings, cache, manifest, file))}
     if _CHANNELS in manifest.by_kind.get("table", {}):
-        found["channels"] = Offer(functools.partial(_channels, settings, cache, manifest))
+        found["channels"] = Offer(functools.partial(_channels, release))
     return found
 
 
@@ -102,7 +104,7 @@ def _lfp_file(
     return next((f for f in inside if f.path.endswith(ends)), None)
 
 
-def _channels(settings: Settings, cache: ReleaseCache, manifest: Manifest) -> pd.DataFrame:
+def _channels(release: Release) -> pd.DataFrame:
     """Return the structures and CCF coordinates (µm) of channels by id, from a release's table.
 
     The table is fetched if it is not here.
@@ -110,18 +112,14 @@ def _channels(settings: Settings, cache: ReleaseCache, manifest: Manifest) -> pd
     Raises
     ------
     CorruptError
-        If it is no table of channels.
+        If it does not name structures.
     """
     from openallen.sources.releases.tables import read_table
 
-    table = manifest.by_kind["table"][_CHANNELS]
-    with Context(settings) as context:
-        again = cache_at(context, cache.project, cache.folder)
-        fetcher(context)(again, manifest, [table])
-    path = cache.path(manifest, table)
-    frame = read_table(path, cache.project.name, cache.project.tables[_CHANNELS])
-    missing = [name for name in _PLACES if name not in frame.columns]
+    project, path = release.manifest.project, release.csv(_CHANNELS)
+    frame = read_table(path, project.name, project.tables.get(_CHANNELS, ""))
+    missing = [name for name in _STRUCTURES if name not in frame.columns]
     if missing:
         why = f"no column {', '.join(missing)}"
         raise CorruptError("not a table of channels with structures", address=str(path), why=why)
-    return frame[list(_PLACES)]
+    return frame[[name for name in (*_STRUCTURES, *_PLACES) if name in frame.columns]]

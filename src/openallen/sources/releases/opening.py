@@ -75,10 +75,10 @@ def open_part(
     if remote is False:
         fetcher(context)(part.cache, part.manifest, [part.file])
     place = _place(context, part, where, to, remote)
-    offers = offered(context.settings, part.cache, part.manifest, part.file)
+    offers = offered(context.settings, release, part.cache, part.file)
     if context.recognise(place) is None:
         raise _unknown(context, place, where)
-    opened = _member(part, context.open_place(place, **(offers | options)))
+    opened = context.open_place(place, **(offers | options))
     if is_behavior:
         opened = _as_behavior(opened, options)
     if hasattr(opened, "reopen"):
@@ -189,21 +189,6 @@ def _vouch(context: Context, part: _Part, where: Address, to: Path | str | None)
                 why="it is not what was published",
                 hint=f"openallen fetch {shlex.quote(str(where))}{elsewhere}{context.source_flag}",
             )
-
-
-def _member(part: _Part, opened: Any) -> Any:
-    """Return what was opened; of an archive of arrays that is of one of them, that array."""
-    kinds = part.manifest.project.kinds
-    wanted = next((kind.member for kind in kinds if kind.name == part.file.kind), "")
-    if not wanted:
-        return opened
-    if wanted not in opened:
-        raise NotFoundError(
-            f"this file has no array '{wanted}'",
-            address=part.file.path,
-            why=f"it holds {', '.join(opened) or 'nothing'}",
-        )
-    return opened[wanted]
 
 
 def _as_behavior(opened: Any, options: dict[str, Any]) -> BehaviorSession:

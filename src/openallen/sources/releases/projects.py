@@ -109,7 +109,6 @@ _LISTED: Final = (
                 "events",
                 r"ophys_experiment_events/(?P<id>\d+)_events\.npz",
                 "ophys_experiments",
-                member="ev",
             ),
             FileKind(
                 "analysis",
