@@ -242,3 +242,46 @@ def test_channels_that_are_no_such_table_are_told(coding, monkeypatch):
     with pytest.raises(CorruptError, match="structures"):
         offers["channels"].value()
     assert offers["lfp"].value(1, "probeA") is None
+
+
+# --- AllenSDK's names on the other releases -------------------------------------------------------
+
+
+def test_the_natural_movie_is_an_array(release):
+    key = "visual-behavior-ophys/resources/Movie_TOE1.npy"
+    before = release.s3.get_object(Bucket=release.bucket, Key=key)["Body"].read()
+    movie, body = np.arange(24, dtype="uint8").reshape(2, 3, 4), io.BytesIO()
+    np.save(body, movie)
+    release.put(key, body.getvalue())
+    try:
+        found = oa.open("release:visual-behavior-ophys/resources/natural_movie")
+        assert np.array_equal(found, movie)
+        opened = oa.open("release:visual-behavior-ophys@1.0.0")
+        assert np.array_equal(opened.get_raw_natural_movie(), movie)
+    finally:
+        release.put(key, before)
+
+
+def test_names_of_visual_behavior_ophys_give_its_tables_and_sessions(release):
+    opened = oa.open("release:visual-behavior-ophys@1.0.0")
+    for name in ("behavior_session", "ophys_session", "ophys_experiment"):
+        table = getattr(opened, f"get_{name}_table")()
+        assert table.equals(opened.table(f"{name}_table"))
+    assert len(opened.get_ophys_cells_table()) == 2
+    with opened.get_behavior_ophys_experiment(951980471) as experiment:
+        assert len(experiment.dff_traces)
+    with opened.get_behavior_session(883986743) as session:
+        assert len(session.trials)
+    names = opened.list_manifest_file_names()
+    assert names == sorted(names)
+    assert opened.latest_manifest_file() == opened.current_manifest() == names[-1]
+
+
+def test_names_of_visual_coding_open_its_sessions(coding):
+    with oa.open(PIXELS).get_session_data(SESSION) as session:
+        assert isinstance(session, NwbSession)
+    with oa.open(TWO_PHOTON).get_ophys_experiment_data(501940850) as session:
+        assert isinstance(session, NwbSession)
+    for wrong in ("get_ophys_session_table", "get_unit_table"):
+        with pytest.raises(NotFoundError):
+            getattr(oa.open(TWO_PHOTON), wrong)()
