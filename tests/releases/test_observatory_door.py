@@ -282,6 +282,9 @@ def test_names_of_visual_coding_open_its_sessions(coding):
         assert isinstance(session, NwbSession)
     with oa.open(TWO_PHOTON).get_ophys_experiment_data(501940850) as session:
         assert isinstance(session, NwbSession)
+    with pytest.raises(NotFoundError, match="no eye tracking") as caught:
+        oa.open(TWO_PHOTON).get_eye_tracking(501940850)
+    assert "release:visual-coding-ophys/eye_tracking/501940850" in caught.value.hint
     for wrong in ("get_ophys_session_table", "get_unit_table"):
         with pytest.raises(NotFoundError):
             getattr(oa.open(TWO_PHOTON), wrong)()

@@ -162,24 +162,6 @@ def list_table(context: Context, asked: Asked) -> Rows:
     )  # fmt: skip
 
 
-def _abnormal(
-    first: Sequence[Row], every: Callable[[], Iterable[Row]], asked: Asked
-) -> tuple[str, ...]:
-    """Return a note where a list has rows that tables leave out by default."""
-    if not first or not set(ABNORMAL) <= set(first[0]):
-        return ()
-    if any(c.field in ABNORMAL for c in asked.conditions):
-        return ()  # whoever filters by it knows
-    rows = [row for row in every() if matches(row, asked.conditions)]
-    odd = sum(any(row[name] is not None for name in ABNORMAL) for row in rows)
-    told = " ".join(f"{name}=null" for name in ABNORMAL)
-    note = (
-        f"{odd:,} of these {len(rows):,} sessions have abnormal histology or activity, and are "
-        f"left out by Release.table and AllenSDK; without them: {asked.command} {told}"
-    )
-    return (note,) if odd else ()
-
-
 def _file_of_a_row(release: Release, table: str, index: str) -> Callable[[Row], str | None]:
     """Return what names the file of a row: of ``ophys_experiment_id``, that of the experiment."""
     kind = index.removesuffix("_id")
@@ -196,6 +178,24 @@ def _file_of_a_row(release: Release, table: str, index: str) -> Callable[[Row], 
         return f"{release.address}/{by_row}/{name}" if known else None
 
     return address
+
+
+def _abnormal(
+    first: Sequence[Row], every: Callable[[], Iterable[Row]], asked: Asked
+) -> tuple[str, ...]:
+    """Return a note where a list has rows that tables leave out by default."""
+    if not first or not set(ABNORMAL) <= set(first[0]):
+        return ()
+    if any(c.field in ABNORMAL for c in asked.conditions):
+        return ()  # whoever filters by it knows
+    rows = [row for row in every() if matches(row, asked.conditions)]
+    odd = sum(any(row[name] is not None for name in ABNORMAL) for row in rows)
+    told = " ".join(f"{name}=null" for name in ABNORMAL)
+    note = (
+        f"{odd:,} of these {len(rows):,} sessions have abnormal histology or activity, and are "
+        f"left out by Release.table and AllenSDK; without them: {asked.command} {told}"
+    )
+    return (note,) if odd else ()
 
 
 def _index(release: Release, table: str, rows: Sequence[Row]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from openallen.errors import RefusedError
+from openallen.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ class CacheNames:
             """Names of the tables."""
             ...
 
-        def table(self, name: str, *, filter_abnormalities: bool | None = None) -> pd.DataFrame:
+        def table(self, name: str, **options: Any) -> pd.DataFrame:
             """Return a table."""
             ...
 
@@ -134,7 +134,19 @@ class CacheNames:
         -------
         ndarray
             As it was published: a row for each frame; what its columns are was not.
+
+        Raises
+        ------
+        NotFoundError
+            If the experiment has none, or the release is another one than that of eye tracking.
         """
+        if not any(kind.name == "eye_tracking" for kind in self.manifest.project.kinds):
+            raise NotFoundError(
+                "this release has no eye tracking",
+                address=self.address,
+                why="it is in a release of its own",
+                hint=f"oa.open('release:visual-coding-ophys/eye_tracking/{ophys_experiment_id}')",
+            )
         found: np.ndarray[Any, Any] = self._open("eye_tracking", str(ophys_experiment_id))
         return found
 
@@ -143,7 +155,7 @@ class CacheNames:
         found: np.ndarray[Any, Any] = self._open("resources", "natural_movie")
         return found
 
-    def get_natural_movie_template(self, n_workers: int | None = None) -> pd.DataFrame:
+    def get_natural_movie_template(self, *given: Any, **options: Any) -> Any:
         """Refuse: the frames as the screen showed them are not made here.
 
         Raises
@@ -151,7 +163,7 @@ class CacheNames:
         RefusedError
             Always.
         """
-        del n_workers
+        del given, options
         raise RefusedError(
             "the frames of the natural movie as the screen showed them are not made",
             address=self.address,

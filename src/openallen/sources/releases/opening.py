@@ -108,10 +108,8 @@ def _table(release: Release, where: Address, remote: bool | None, options: dict[
             why=f"'{where.conditions[0]}' chooses rows of a list",
             hint=f"openallen list {shlex.quote(str(where))}",
         )
-    strange = [n for n in options if n != "filter_abnormalities"]
-    strange += ["remote"] if remote is not None else []
-    if strange:
-        raise UsageError(f"no such option '{strange[0]}' of tables", address=str(where))
+    if remote is not None:
+        raise UsageError("no such option 'remote' of tables", address=str(where))
     return release.table(where.path[0], **options)
 
 

@@ -196,7 +196,7 @@ class Release(CacheNames):
             fetch(cache, self.manifest, [tables[name]])
         return self._cache.path(self.manifest, tables[name])
 
-    def table(self, name: str, *, filter_abnormalities: bool | None = None) -> pd.DataFrame:
+    def table(self, name: str, **options: Any) -> pd.DataFrame:
         """Return a table as pandas: values, types, index, order and default filter as in AllenSDK.
 
         Columns AllenSDK orders differently from run to run keep the order of the file.
@@ -205,37 +205,42 @@ class Release(CacheNames):
         ----------
         name
             One of `tables`.
-        filter_abnormalities
-            Of ``ecephys_sessions`` of Visual Behavior Neuropixels: whether sessions with abnormal
-            histology or activity are left out. True by default, as in AllenSDK; the log says how
-            many were left out, and so does ``attrs["notes"]``.
+        **options
+            What the tables of some projects take. ``filter_abnormalities`` of ``ecephys_sessions``
+            of Visual Behavior Neuropixels: whether sessions with abnormal histology or activity are
+            left out; True by default, as in AllenSDK. The log says how many were left out, and so
+            does ``attrs["notes"]``.
 
         Raises
         ------
         NotFoundError
             If the version has no such table.
         UsageError
-            If `filter_abnormalities` is given for a table that says nothing of these.
+            If the table takes no such option.
         MissingExtraError
             Without the extra ``tables``.
         """
         from openallen.sources.releases.tables import read_table, without_abnormal
 
+        where = f"{self.address}/{name}"
+        wanted = options.pop("filter_abnormalities", None)
+        if options:
+            raise UsageError(f"no such option '{next(iter(options))}' of tables", address=where)
         project = self.manifest.project
         frame = read_table(self.csv(name), project.name, project.tables.get(name, ""))
-        return without_abnormal(frame, f"{self.address}/{name}", filter_abnormalities)
+        return without_abnormal(frame, where, wanted)
 
-    def to_arrow(self, name: str, *, filter_abnormalities: bool | None = None) -> pa.Table:
+    def to_arrow(self, name: str, **options: Any) -> pa.Table:
         """Return a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
 
-        return arrow_table(self.table(name, filter_abnormalities=filter_abnormalities))
+        return arrow_table(self.table(name, **options))
 
-    def to_polars(self, name: str, *, filter_abnormalities: bool | None = None) -> pl.DataFrame:
+    def to_polars(self, name: str, **options: Any) -> pl.DataFrame:
         """Return a table as polars; parameters and errors as for `table`. Needs polars."""
         with requiring("tables as polars", "polars"):
             import polars as pl
-        found = pl.from_arrow(self.to_arrow(name, filter_abnormalities=filter_abnormalities))
+        found = pl.from_arrow(self.to_arrow(name, **options))
         assert isinstance(found, pl.DataFrame)
         return found
 
