@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
+import os
 import pickle
+import re
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from openallen.sessions.base import NwbSession, Offer
 from openallen.sessions.read import any_session_of
 from openallen.settings import Settings
 from openallen.sources.context import Context
+from openallen.sources.releases import PROJECTS
 from openallen.sources.releases.access import release_of
 from openallen.sources.releases.offers import offered
 
@@ -288,3 +292,39 @@ def test_names_of_visual_coding_open_its_sessions(coding):
     for wrong in ("get_ophys_session_table", "get_unit_table"):
         with pytest.raises(NotFoundError):
             getattr(oa.open(TWO_PHOTON), wrong)()
+
+
+# --- the layout of the real files -----------------------------------------------------------------
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("session_id", [721123822, 766640955])
+def test_a_session_read_remotely_has_allensdks_units_channels_and_lfp(
+    bucket, monkeypatch, session_id
+):
+    usual = Path(__file__).parents[3] / "shared" / "data"
+    folder = Path(os.environ.get("OPENALLEN_TEST_SHARED", usual)) / "nwb_observatory"
+    if not folder.is_dir():
+        pytest.skip("no such files here (OPENALLEN_TEST_SHARED names their folder)")
+    cache, own = folder / "ecephys_cache", f"real/{session_id}"
+    for path in (*cache.glob("*.csv"), *(cache / f"session_{session_id}").iterdir()):
+        key = f"{own}/{path.relative_to(cache).as_posix()}"
+        bucket.s3.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), ACL="public-read")
+    known = PROJECTS["visual-coding-neuropixels"]
+    told = {"bucket": BUCKET, "form": "listing", "prefix": f"{own}/", "tables": dict(known.tables)}
+    told["kinds"] = {kind.name: kind.pattern for kind in known.kinds}
+    monkeypatch.setenv("OPENALLEN_PROJECTS", json.dumps({"real": told}))
+    monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", bucket.endpoint)
+    monkeypatch.syspath_prepend(str(folder))
+    oracle = importlib.import_module("oracle_io").Oracle(
+        str(folder / "oracle" / f"ecephys_session_{session_id}")
+    )
+    with oa.open(f"release:real/ecephys_session/{session_id}") as session:
+        if "channels" not in type(session).takes:
+            pytest.skip("sessions of Visual Coding Neuropixels have no class of their own")
+        for name in ("units", "channels", "structurewise_unit_counts"):
+            assert oracle.compare(name, getattr(session, name)) == []
+        fields = [n for n in oracle.names() if re.fullmatch(r"get_lfp@\d+", n)]
+        assert fields
+        for name in fields:
+            assert oracle.compare(name, session.get_lfp(int(name.partition("@")[2]))) == []

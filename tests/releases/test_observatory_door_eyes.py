@@ -98,6 +98,7 @@ def test_it_is_shown_planned_and_fetched_with_digests(eyes, monkeypatch):
     where = f"{AT}@0.2.0/eye_tracking/501940850"
     assert oa.plan(where).missing_bytes == len(npy(EYES))
     assert oa.show(where)
+    assert oa.show(f"{AT}@0.2.0")["opens_in_allensdk"] is True
     path = oa.fetch(where)
     path.write_bytes(npy(EYES + 1))
     with pytest.raises(CorruptError, match="damaged"):

@@ -153,6 +153,7 @@ _EYES: Final = Project(
     kinds=(FileKind("eye_tracking", r"(?P<id>.+\.npy)", "metadata"),),
     tables={"metadata": "ophys_experiment_id"},
     citation=_OBSERVATORY,
+    allensdk=("0", "1000"),  # its get_eye_tracking asks for no version
 )
 
 PROJECTS: Mapping[str, Project] = MappingProxyType(
