@@ -145,7 +145,10 @@ class ReleaseCache:
         found = sorted({version for version in listed if version}, reverse=True)
         if not found:
             raise NotFoundError(
-                "no manifest of this project in its bucket", address=self.bucket.url(prefix)
+                "no manifest of this project in its bucket",
+                address=self.bucket.url(prefix),
+                why="a bucket without manifests is read by its listing, if the settings say so",
+                hint=f'projects.{self.project.name}.form = "listing" in the settings file',
             )
         self._remember(versions=[str(v) for v in found])
         return tuple(found)

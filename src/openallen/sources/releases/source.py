@@ -133,6 +133,12 @@ class ReleaseSource(Source):
         """Read options from keywords alone: conditions of an address are filters."""
         return read_options(kind, given, str(address)), address
 
+    def _meant(self, address: Address) -> Address:
+        """Return an address by kind and id, or by the path of a file, of one that is neither."""
+        from openallen.sources.releases.projects import meant
+
+        return meant(address, self.context.settings.projects)
+
     def _one(self, address: Address, done: str) -> None:
         """Check that an address names a project."""
         if not address.name:
@@ -159,6 +165,7 @@ class ReleaseSource(Source):
         from openallen.sources.releases import lists
 
         del options
+        address = self._meant(address)
         asked = lists.Asked(
             address, (*address.conditions, *conditions), limit, self.context.source_flag
         )
@@ -186,6 +193,7 @@ class ReleaseSource(Source):
         self._one(address, "shown")
         if not address.path:
             self._no_conditions(address)
+        address = self._meant(address)
         return shown.facts_of(self.context, address)
 
     # --- fetch and open ---------------------------------------------------------------------------
@@ -195,7 +203,7 @@ class ReleaseSource(Source):
         from openallen.sources.releases.jobs import release_job
 
         self._one(address, "fetched")
-        return release_job(self.context, address, to, mirror=options.mirror)
+        return release_job(self.context, self._meant(address), to, mirror=options.mirror)
 
     def open(
         self,
@@ -224,7 +232,7 @@ class ReleaseSource(Source):
         if address.path:
             from openallen.sources.releases.opening import open_part
 
-            return open_part(self.context, address, to, remote, options)
+            return open_part(self.context, self._meant(address), to, remote, options)
         from openallen.sources.releases.access import release_of
 
         given = options if remote is None else {"remote": remote, **options}
