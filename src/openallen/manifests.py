@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from openallen.display import bytes_text
-from openallen.errors import CorruptError, NotFoundError
+from openallen.errors import CorruptError, NotFoundError, RefusedError
 from openallen.formats.parallel import sized_map
 from openallen.plans import Outcome, Report, safe_path
 from openallen.store.checked import Checked, compare_digest
@@ -33,6 +33,7 @@ __all__ = [
     "digests_of",
     "family_of",
     "read",
+    "refuse_other",
     "sizes_of",
     "verified",
     "write",
@@ -130,6 +131,34 @@ def read(folder: Path, kind: type[T], *, noun: str, hint: str) -> T:
         raise CorruptError(
             f"not a manifest of a {noun.rpartition(' ')[2]}", address=str(path), why=str(error)
         ) from error
+
+
+def refuse_other(folder: Path, family: str, hint: str) -> None:
+    """Refuse a folder that holds a thing of another family: its manifest would be overwritten.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    family
+        What may be there: ``stack``, ``cell``.
+    hint
+        A command that goes to another folder.
+
+    Raises
+    ------
+    RefusedError
+        If something else is there.
+    """
+    try:
+        found = family_of((folder / MANIFEST_NAME).read_bytes())
+    except OSError:
+        return
+    if found not in {"", family}:
+        why = f"the {MANIFEST_NAME} in it is that of a {found}"
+        raise RefusedError(
+            "this folder holds something else", address=str(folder), why=why, hint=hint
+        )
 
 
 def write(manifest: msgspec.Struct, folder: Path) -> bool:

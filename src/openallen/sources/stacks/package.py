@@ -20,7 +20,7 @@ from openallen.errors import (
     UnreachableError,
 )
 from openallen.formats.jpeg import JpegCheck, inspect
-from openallen.manifests import Arrived
+from openallen.manifests import Arrived, QueryEntry
 from openallen.plans import Plan, RemoteFile, Report
 from openallen.sources.stacks.coming import Coming
 from openallen.sources.stacks.manifest import (
@@ -30,7 +30,6 @@ from openallen.sources.stacks.manifest import (
     PlaneCount,
     PlaneEntry,
     ProjectionEntry,
-    QueryEntry,
     ReconstructionEntry,
     ZStepEntry,
     read_manifest,
