@@ -1,7 +1,7 @@
 """What rows of cells are called for people, and which filters the service can evaluate itself.
 
 A row is one of the model ApiCellTypesSpecimenDetail, with 54 columns. People see short names;
-filters take either name. ``has_images``, ``has_reconstruction`` and ``has_models`` are made of others.
+filters take either name. ``has_images``, ``has_reconstruction``, ``has_models`` are made of others.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         here = sum(bool(file.path) for file in self.files)
-        simulated = ", some of them simulated" if self.simulated else ""
-        return f"manifest of {self.address}: {here} of {count_text(len(self.files), 'file')}{simulated}"
+        text = f"manifest of {self.address}: {here} of {count_text(len(self.files), 'file')}"
+        return text + (", some of them simulated" if self.simulated else "")
 
 
 _SCHEMA: Final = "cell-manifest-1.schema.json"
