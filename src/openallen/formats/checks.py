@@ -15,6 +15,8 @@ __all__ = ["Hdf5Check", "JsonCheck", "ZipCheck", "end_of_hdf5"]
 
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _ADDRESS_SIZES: Final = frozenset({2, 4, 8})
+_LEAST_BYTES: Final = 96
+"""No file of HDF5 is shorter: a superblock, and a root group."""
 
 
 def end_of_hdf5(beginning: bytes) -> int | None:
@@ -29,15 +31,18 @@ def end_of_hdf5(beginning: bytes) -> int | None:
     ------
     CorruptError
         If it is not HDF5.
+    TruncatedError
+        If it ends before it tells.
     """
     if not beginning.startswith(_SIGNATURE):
         raise CorruptError("not an HDF5 file", why=f"it begins with {beginning[:12]!r}")
-    version = beginning[8] if len(beginning) > 8 else 255
+    if len(beginning) < _LEAST_BYTES:
+        raise TruncatedError("truncated HDF5 file", why=f"{len(beginning)} bytes in all")
     # Where the size of addresses stands, and the first of them; the third is the end.
     places = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}
-    if version not in places or len(beginning) < 64:
+    if beginning[8] not in places:
         return None
-    at, first = places[version]
+    at, first = places[beginning[8]]
     size = beginning[at]
     if size not in _ADDRESS_SIZES:
         return None

@@ -50,10 +50,9 @@ def draw_cell(cell: Cell) -> Figure:
     for row, visual in enumerate(series):
         _draw_series(figure.add_subplot(grid[row, columns - 1]), visual)
     name = cell.facts["name"]
-    simulated = cell.manifest is not None and cell.manifest.simulated
     figure.suptitle(
         f"Cell {cell.specimen_id}" + (f", {name}" if name else "")
-        + (", simulated signals" if simulated else ""), fontsize=10,
+        + (", simulated signals" if cell.is_simulated else ""), fontsize=10,
     )  # fmt: skip
     return figure
 

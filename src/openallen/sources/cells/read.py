@@ -181,6 +181,11 @@ class Cell:
         """Facts of the cell by the short names that lists have: species, line, area, layer."""
         return short_row(self.record.specimen)
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether signals of it are made up: the manifest says so, or without one the source."""
+        return self.record.simulated if self.manifest is None else self.manifest.simulated
+
     # --- what the service computed ----------------------------------------------------------------
 
     @property
@@ -500,7 +505,7 @@ class Cell:
     def _facts(self) -> dict[str, object]:
         told, record = self.facts, self.record
         here = self._here()
-        simulated = self.manifest is not None and self.manifest.simulated
+        simulated = ", some simulated" if self.is_simulated else ""
         names = ("species", "line", "structure", "dendrite_type")
         return {
             "name": told["name"],
@@ -508,10 +513,10 @@ class Cell:
             "sweeps": len(record.sweeps) or None,
             "reconstruction": record.reconstruction.get("neuron_reconstruction_type"),
             "models": len(record.models) or None,
-            "here": count_text(len(here), "file") + (", some simulated" if simulated else "")
+            "here": count_text(len(here), "file") + simulated
             if here
             else "nothing, read from the service",
-            "folder": self.folder,
+            "folder": self.folder if here else None,
             "source": record.source,
             "note": "; ".join(record.notes) or None,
         }

@@ -97,6 +97,8 @@ class CellRecord:
         ``live``, ``sample``, or the URL of an archive.
     notes
         Notes of the service (an archive that has only a part).
+    simulated
+        Whether the source says that it makes up what it sends.
     """
 
     specimen_id: int
@@ -104,6 +106,7 @@ class CellRecord:
     queries: Mapping[str, str]
     source: str = "live"
     notes: tuple[str, ...] = ()
+    simulated: bool = False
 
     @property
     def address(self) -> str:

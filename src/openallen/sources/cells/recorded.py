@@ -19,6 +19,7 @@ def record_of(manifest: Manifest) -> CellRecord:
         queries={q.wanted: q.rma for q in manifest.queries},
         source=manifest.source,
         notes=manifest.notes,
+        simulated=manifest.simulated,
     )
 
 

@@ -79,6 +79,7 @@ def describe(client: Client, specimen_id: int) -> CellRecord:
         queries={name: str(query) for name, query in queries.items()},
         source=client.source,
         notes=client.notes,
+        simulated=client.simulated,
     )
 
 
@@ -108,11 +109,11 @@ def _no_cell(client: Client, specimen_id: int, row: Mapping[str, Any] | None) ->
     address, hint = f"cell:{specimen_id}", LIST + client.source_option
     if row is None:
         return NotFoundError("no such cell", address=address, hint=hint)
-    name = f"'{row['name']}'" if row.get("name") else "a specimen"
+    name = f"'{row['name']}'" if row.get("name") else f"specimen {specimen_id}"
     if row.get("is_cell_specimen"):
         why = f"{name} has no row in {MODEL}"
     else:
-        why = f"{name} is no single cell but what cells or images were taken from, such as a slice"
+        why = f"{name} is not a single cell: a slice, or other tissue that cells are taken from"
     inside = _cells_of(client, specimen_id)
     if inside:
         why += f"; cells of it: {', '.join(map(str, inside))}"
