@@ -33,6 +33,7 @@ SMALL = {
 FETCHED = (
     "stack:313862022",
     "cell:313862022",
+    "model:9000000911",
     "grid:69855739",
     "atlas:P56/gridAnnotation",
     "image:321549654?downsample=5",

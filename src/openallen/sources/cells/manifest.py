@@ -55,6 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     simulated: Annotated[bool, Meta(description="whether any file here is simulated")]
     notes: tuple[str, ...] = ()
     cell_id: Annotated[int, Meta(description="id of the specimen")]
+    model_id: Annotated[int, Meta(description="the model that alone was fetched")] | None = None
     rows: Annotated[
         dict[str, list[dict[str, Any]]],
         Meta(description="rows of the service by what they were asked for, as they came"),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Final, Literal
 
 from openallen.errors import UsageError
-from openallen.sources.cells.record import PARTS
 from openallen.sources.options import option
 
-__all__ = ["DEFAULT", "ListOptions", "Options", "include_text"]
+__all__ = ["DEFAULT", "PARTS", "ListOptions", "Options", "Part", "include_text"]
 
-DEFAULT = ("ephys", "morphology")
+Part = Literal["ephys", "morphology", "models"]
+PARTS: Final[tuple[Part, ...]] = ("ephys", "morphology", "models")
+DEFAULT: Final = ("ephys", "morphology")
 
 
 def include_text(parts: Iterable[str]) -> str:

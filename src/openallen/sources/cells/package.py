@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,6 @@ from openallen.sources.cells.manifest import FileEntry, Manifest, read_manifest,
 from openallen.sources.cells.options import Options, include_text
 from openallen.sources.cells.record import CITATION, TERMS, CellFile, CellRecord
 from openallen.sources.cells.recorded import known_manifest, record_of, why_none
-from openallen.sources.cells.search import describe
 from openallen.transfer import Interrupted
 from openallen.transfer.job import Means
 from openallen.version import __version__
@@ -78,8 +77,28 @@ class CellJob:
         return cls(plan, record, options, client.simulated)
 
     @classmethod
-    def prepare(cls, client: Client, specimen_id: int, options: Options, to: Path) -> CellJob:
+    def prepare(
+        cls,
+        client: Client,
+        address: str,
+        ask: Callable[[], CellRecord],
+        options: Options,
+        to: Path,
+    ) -> CellJob:
         """Plan a cell into a folder: by the rows of the service, offline by the manifest there.
+
+        Parameters
+        ----------
+        client
+            The service.
+        address
+            What names the cell, or a model of it.
+        ask
+            Asks the service for its rows.
+        options
+            The parts to fetch.
+        to
+            The folder.
 
         Raises
         ------
@@ -92,25 +111,25 @@ class CellJob:
         """
         if client.http.reaches(client.base_url):
             try:
-                return cls.of(client, describe(client, specimen_id), options, to)
+                return cls.of(client, ask(), options, to)
             except UnreachableError:
-                recorded = cls.from_manifest(client, to, options, specimen_id)
+                recorded = cls.from_manifest(client, to, options, address)
                 if recorded is None:
                     raise
                 return recorded
-        recorded = cls.from_manifest(client, to, options, specimen_id)
+        recorded = cls.from_manifest(client, to, options, address)
         if recorded is not None:
             return recorded
         raise OfflineError(
             "not here, and offline mode is on",
-            address=f"cell:{specimen_id}",
+            address=address,
             why=f"{to} does not hold all of it" if known_manifest(to) else "",
-            hint=_command(specimen_id, options, to, client.source),
+            hint=_command(address, options, to, client.source),
         )
 
     @classmethod
     def from_manifest(
-        cls, client: Client, folder: Path, options: Options, specimen_id: int
+        cls, client: Client, folder: Path, options: Options, address: str
     ) -> CellJob | None:
         """Plan a cell by the manifest in its folder, without asking the service.
 
@@ -121,7 +140,7 @@ class CellJob:
             the options ask for.
         """
         known = known_manifest(folder)
-        if known is None or known.cell_id != specimen_id:
+        if known is None or record_of(known).address != address:
             return None
         record = replace(record_of(known), source=client.source)
         plan = _plan(client, record, options, folder, known)
@@ -150,7 +169,8 @@ class CellJob:
         """Open the cell that was fetched."""
         from openallen.sources.cells.read import open_cell
 
-        return open_cell(self.plan.to)
+        cell = open_cell(self.plan.to)
+        return cell if self.record.model_id is None else cell.models[0]
 
     def _write(self, report: Report) -> None:
         if not (report.fetched or report.here):
@@ -186,6 +206,7 @@ class CellJob:
             simulated=any(file.simulated for file in files),
             notes=record.notes,
             cell_id=record.specimen_id,
+            model_id=record.model_id,
             rows={name: [dict(row) for row in rows] for name, rows in record.rows.items()},
             citation=CITATION,
             terms=TERMS,
@@ -201,7 +222,7 @@ def repair_command(manifest: Manifest, folder: Path) -> str:
     """Return the command that fetches what is damaged or missing of a cell in a folder."""
     parts = include_text(file.part for file in manifest.files if file.path)
     options = Options(include=tuple(parts.split(","))) if parts else Options()
-    return _command(manifest.cell_id, options, folder.absolute(), manifest.source)
+    return _command(manifest.address, options, folder.absolute(), manifest.source)
 
 
 def repair_job(client: Client, folder: Path) -> CellJob:
@@ -224,8 +245,9 @@ def repair_job(client: Client, folder: Path) -> CellJob:
     return CellJob(replace(plan, files=files), record, options, known.simulated)
 
 
-def _command(specimen_id: int, options: Options, to: Path | None, source: str) -> str:
-    return fetch_command(f"cell:{specimen_id}", to=to, source=source, options=options.spelled)
+def _command(address: str, options: Options, to: Path | None, source: str) -> str:
+    spelled = options.spelled if address.startswith("cell:") else ""  # a model has no parts
+    return fetch_command(address, to=to, source=source, options=spelled)
 
 
 def _plan(
@@ -247,7 +269,7 @@ def _plan(
             kind=one.part,
             expects=frozenset({"zip"}) if one.is_zip else expected(one.known),
             check=ZipCheck() if one.is_zip else check_for(one.known),
-            retry=_command(record.specimen_id, alone, to, client.source),
+            retry=_command(record.address, alone, to, client.source),
             last_digest=digests.get(one.path, ""),
             last_bytes=sizes.get(one.path),
         )
@@ -260,11 +282,13 @@ def _plan(
         files=tuple(map(file, record.of(*options.parts))),
         notes=(*(_said(record, part) for part in missing), *record.notes),
         connections=IMAGE_CONNECTIONS,
-        command=_command(record.specimen_id, options, to, client.source),
+        command=_command(record.address, options, to, client.source),
     )
 
 
 def _title(record: CellRecord) -> str:
+    if record.model_id is not None:
+        return f"Model {record.model_id} of cell {record.specimen_id}"
     name = record.specimen.get("specimen__name")
     return f"Cell {record.specimen_id}" + (f", {name}" if name else "")
 
@@ -279,9 +303,7 @@ def _lacking(record: CellRecord, missing: Sequence[str]) -> NotFoundError:
         f"this cell has no {' and no '.join(_NOUNS[part] for part in missing)}",
         address=record.address,
         why="; ".join(why_none(record, part) for part in missing),
-        hint=_command(
-            record.specimen_id, Options(include=tuple(here.split(","))), None, record.source
-        )
+        hint=_command(record.address, Options(include=tuple(here.split(","))), None, record.source)
         if here
         else f"openallen show {record.address}",
     )
@@ -295,13 +317,13 @@ def _same(known: Manifest | None, record: CellRecord, options: Options, to: Path
     RefusedError
         If it does not.
     """
-    elsewhere = to.with_name(f"{to.name}-{record.specimen_id}")
-    hint = _command(record.specimen_id, options, elsewhere, record.source)
+    elsewhere = to.with_name(f"{to.name}-{record.model_id or record.specimen_id}")
+    hint = _command(record.address, options, elsewhere, record.source)
     manifests.refuse_other(to, "cell", hint)
     if known is None:
         return
-    if known.cell_id != record.specimen_id:
-        why = f"it holds cell:{known.cell_id}"
+    if known.address != record.address:
+        why = f"it holds {known.address}"
     elif known.source != record.source:
         why = f"it holds this cell from another source ({known.source}, not {record.source})"
         word = "archive" if "/" in record.source else record.source
@@ -312,5 +334,5 @@ def _same(known: Manifest | None, record: CellRecord, options: Options, to: Path
         "this folder holds something else",
         address=str(to),
         why=why,
-        hint=_command(record.specimen_id, options, elsewhere, record.source),
+        hint=_command(record.address, options, elsewhere, record.source),
     )

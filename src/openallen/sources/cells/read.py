@@ -132,6 +132,11 @@ class CellModel:
             )
         return found
 
+    @property
+    def address(self) -> str:
+        """Address of the model: ``model:472451419``."""
+        return f"model:{self.id}"
+
     def __repr__(self) -> str:
         return f"model {self.id}, {self.template or self.name}"
 

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from openallen.brainmap.files import (
     EPHYS_TYPE,
@@ -22,22 +22,18 @@ from openallen.brainmap.files import (
     of_type,
 )
 from openallen.plans import safe_name
+from openallen.sources.cells.options import Part
 
 __all__ = [
     "CITATION",
-    "PARTS",
     "PORTAL",
     "TERMS",
     "CellFile",
     "CellRecord",
-    "Part",
     "Row",
 ]
 
 Row = Mapping[str, Any]
-Part = Literal["ephys", "morphology", "models"]
-
-PARTS: Final[tuple[Part, ...]] = ("ephys", "morphology", "models")
 CITATION: Final = (
     "Allen Institute for Brain Science. Allen Cell Types Database. https://celltypes.brain-map.org"
 )
@@ -99,6 +95,8 @@ class CellRecord:
         Notes of the service (an archive that has only a part).
     simulated
         Whether the source says that it makes up what it sends.
+    model_id
+        The one model of the cell that is meant; None for the cell.
     """
 
     specimen_id: int
@@ -107,10 +105,13 @@ class CellRecord:
     source: str = "live"
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    model_id: int | None = None
 
     @property
     def address(self) -> str:
-        """Address of the cell."""
+        """Address of the cell, or of its one model."""
+        if self.model_id is not None:
+            return f"model:{self.model_id}"
         return f"cell:{self.specimen_id}"
 
     def all(self, name: str) -> Sequence[Row]:
@@ -148,13 +149,14 @@ class CellRecord:
 
     @property
     def models(self) -> Sequence[Row]:
-        """Rows of the model NeuronalModel, by their ids."""
-        return sorted(self.all("models"), key=lambda row: _number(row.get("id")))
+        """Rows of the model NeuronalModel, by their ids; of the one that is meant alone."""
+        rows = sorted(self.all("models"), key=lambda row: _number(row.get("id")))
+        return [row for row in rows if self.model_id in {None, row.get("id")}]
 
     @functools.cached_property
     def files(self) -> tuple[CellFile, ...]:
         """Every file the rows name, chosen by type: recordings, reconstruction, models."""
-        found = [*self._ephys(), *self._morphology()]
+        found = [] if self.model_id is not None else [*self._ephys(), *self._morphology()]
         for row in self.models:
             found += _model_files(row)
         return tuple(found)

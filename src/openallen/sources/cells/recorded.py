@@ -20,6 +20,7 @@ def record_of(manifest: Manifest) -> CellRecord:
         source=manifest.source,
         notes=manifest.notes,
         simulated=manifest.simulated,
+        model_id=manifest.model_id,
     )
 
 

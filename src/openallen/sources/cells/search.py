@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Condition
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from openallen.brainmap.answers import Row
     from openallen.brainmap.paging import Short
 
-__all__ = ["describe", "no_cells", "rows_of"]
+__all__ = ["describe", "describe_model", "no_cells", "rows_of"]
 
 _FILE_TYPES: Final = "well_known_files(well_known_file_type)"
 
@@ -81,6 +82,21 @@ def describe(client: Client, specimen_id: int) -> CellRecord:
         notes=client.notes,
         simulated=client.simulated,
     )
+
+
+def describe_model(client: Client, model_id: int) -> CellRecord:
+    """Return what the service says about one model, and about the cell it is of.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model, or it is of no cell of the Cell Types Database.
+    """
+    row = next(client.rows(Search.of("NeuronalModel").where(id=model_id).query, 1), None)
+    if row is None or not isinstance(row.get("specimen_id"), int):
+        hint = f"openallen list model:{client.source_option}"
+        raise NotFoundError("no such model", address=f"model:{model_id}", hint=hint)
+    return replace(describe(client, row["specimen_id"]), model_id=model_id)
 
 
 def _queries(specimen_id: int) -> dict[str, Query]:

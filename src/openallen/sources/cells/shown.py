@@ -13,9 +13,9 @@ from openallen.sources.facts import Facts, Field, Picture, Section
 
 if TYPE_CHECKING:
     from openallen.plans import Plan
-    from openallen.sources.cells.read import Cell
+    from openallen.sources.cells.read import Cell, CellModel
 
-__all__ = ["FEATURES", "cell_facts", "links_of"]
+__all__ = ["FEATURES", "cell_facts", "links_of", "model_facts"]
 
 FEATURES: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("vrest", "ef__vrest", "resting potential", "mV"),
@@ -69,6 +69,44 @@ def cell_facts(
         ids=tuple(file.known.id for file in record.files),
         thing=cell,
         thumbnail=cell.thumbnail if record.file(RECONSTRUCTION_TYPE.name) is not None else None,
+    )
+
+
+def model_facts(model: CellModel, *, plan: Plan | None, notes: Iterable[str] = ()) -> Facts:
+    """Return what is known of one model.
+
+    Parameters
+    ----------
+    model
+        The model, fetched or not.
+    plan
+        What fetching it would take; None where that is not known.
+    notes
+        Sentences people should read.
+    """
+    cell = model.cell
+    row = {k: v for k, v in model.row.items() if not isinstance(v, (dict, list))}
+    runs = model.row.get("neuronal_model_runs")
+    return Facts(
+        address=cell.address,
+        title=f"Model {model.id}",
+        kind="model of a cell",
+        fields=(
+            Field("model", model.id, key="model_id"),
+            Field("name", model.name),
+            Field("template", model.template),
+            Field("cell", f"cell:{cell.specimen_id}"),
+            Field("here", str(cell.folder) if cell.manifest is not None else None, key="folder"),
+            Field("runs", runs, "" if runs is None else None),
+            Field("row", row, ""),
+        ),
+        sections=(Section("Files", "files", _files(cell), _lines(_file_words(cell))),),
+        plan=plan,
+        notes=tuple(dict.fromkeys((*notes, *cell.record.notes))),
+        citation=CITATION,
+        terms=TERMS,
+        ids=tuple(file.known.id for file in model.files),
+        thing=model,
     )
 
 

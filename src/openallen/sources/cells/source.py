@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, OfflineError, RefusedError, UnreachableError
 from openallen.sources.base import SURE, Example, Facts, Place, Rows, Source, View
-from openallen.sources.cells.options import ListOptions, Options
+from openallen.sources.cells.options import PARTS, ListOptions, Options
 
 if TYPE_CHECKING:
     from openallen.brainmap.paging import Short
     from openallen.plans import Report
     from openallen.sources.cells.read import Cell
+    from openallen.sources.cells.record import CellRecord
     from openallen.store.checked import Checked
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
@@ -109,15 +110,15 @@ class CellSource(Source):
         del options
         self._one(address)
         cell = self._cell(address, fresh=True)
-        plan, notes = self._planned(cell, self.context.folder(address))
+        plan, notes = self._planned(cell, self.context.folder(address), Options())
         return cell_facts(cell, plan=plan, notes=notes, draw=cell.plot)
 
-    def _planned(self, cell: Cell, folder: Path) -> tuple[Any, tuple[str, ...]]:
+    def _planned(self, cell: Cell, folder: Path, options: Options) -> tuple[Any, tuple[str, ...]]:
         """Return the plan of a cell; why there is none, where it has no files."""
         from openallen.sources.cells.package import CellJob
 
         try:
-            job = CellJob.of(self.context.client, cell.record, Options(), folder)
+            job = CellJob.of(self.context.client, cell.record, options, folder)
         except NotFoundError as error:
             return None, (f"nothing to fetch: {error.why}",)
         except RefusedError as error:
@@ -126,11 +127,14 @@ class CellSource(Source):
 
     def place_facts(self, place: Place, options: Any) -> Facts:
         """Return what is known of the folder of a cell, without the service."""
-        from openallen.sources.cells.shown import cell_facts
+        from openallen.sources.cells.read import CellModel
+        from openallen.sources.cells.shown import cell_facts, model_facts
 
         del options
-        cell = self.open_place(place)
-        return cell_facts(cell, plan=None, draw=cell.plot)
+        opened = self.open_place(place)
+        if isinstance(opened, CellModel):
+            return model_facts(opened, plan=None)
+        return cell_facts(opened, plan=None, draw=opened.plot)
 
     def views(self, address: Address) -> list[View]:
         """Return the pages of the portal that show a cell."""
@@ -151,7 +155,8 @@ class CellSource(Source):
         from openallen.sources.cells.package import CellJob
 
         self._one(address, "fetched")
-        return CellJob.prepare(self.context.client, address.id, options, to)
+        client = self.context.client
+        return CellJob.prepare(client, str(address), lambda: self._asked(address), options, to)
 
     def written(self, report: Report, options: Options) -> dict[str, Path]:
         """Return the manifest."""
@@ -176,22 +181,27 @@ class CellSource(Source):
         """
         from openallen.sources.cells.read import Cell
         from openallen.sources.cells.recorded import known_manifest, record_of
-        from openallen.sources.cells.search import describe
 
         folder, settings = self.context.folder(address), self.context.settings
         manifest = known_manifest(folder)
-        if manifest is not None and manifest.cell_id != address.id:
+        if manifest is not None and manifest.address != str(address):
             manifest = None
         kept = None if manifest is None else record_of(manifest)
         record = kept
         if kept is None or fresh:
             try:
-                record = describe(self.context.client, address.id)
+                record = self._asked(address)
             except (OfflineError, UnreachableError):
                 if kept is None:
                     raise
         assert record is not None
         return Cell(record, folder=folder, manifest=manifest, settings=settings)
+
+    def _asked(self, address: Address) -> CellRecord:
+        """Return what the service says of a cell."""
+        from openallen.sources.cells.search import describe
+
+        return describe(self.context.client, address.id)
 
     @classmethod
     def recognise(cls, place: Place) -> int:
@@ -202,14 +212,15 @@ class CellSource(Source):
 
         return SURE if looks_like_cell(place.path.parent if place.file else place.path) else 0
 
-    def open_place(self, place: Place, **options: Any) -> Cell:
-        """Open a folder that was fetched."""
+    def open_place(self, place: Place, **options: Any) -> Any:
+        """Open a folder that was fetched: a cell, or one model of it."""
         from openallen.sources.cells.read import open_cell
 
         self.no_options(options, place.name)
         assert place.path is not None
         folder = place.path.parent if place.file else place.path
-        return open_cell(folder, self.context.settings)
+        cell = open_cell(folder, self.context.settings)
+        return cell if cell.record.model_id is None else cell.models[0]
 
     # --- what is here -----------------------------------------------------------------------------
 
@@ -218,7 +229,6 @@ class CellSource(Source):
         from openallen.manifests import verified
         from openallen.sources.cells.manifest import read_manifest
         from openallen.sources.cells.package import repair_command
-        from openallen.sources.cells.record import PARTS
 
         folder = folder if folder.is_dir() else folder.parent
         manifest = read_manifest(folder)
