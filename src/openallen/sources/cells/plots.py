@@ -21,6 +21,7 @@ __all__ = ["draw_cell"]
 _COLOURS: Final = {1: "#222222", 2: "#3a6ea5", 3: "#c0392b", 4: "#8e44ad"}
 _OTHER: Final = "#555555"
 _MOST_TRACKS: Final = 12
+_MOST_PANELS: Final = 6
 
 
 def draw_cell(cell: Cell) -> Figure:
@@ -42,7 +43,8 @@ def draw_cell(cell: Cell) -> Figure:
     if morphology is None and not series:
         raise NotFoundError("nothing of this cell can be drawn", address=cell.address,
                             why="; ".join(why))  # fmt: skip
-    figure = new_figure("nwb", "pictures of cells", figsize=(9.0, 4.8), layout="constrained")
+    size = (9.0, max(4.8, 1.6 * len(series)))
+    figure = new_figure("nwb", "pictures of cells", figsize=size, layout="constrained")
     columns = int(morphology is not None) + int(bool(series))
     grid = figure.add_gridspec(max(1, len(series)), columns)
     if morphology is not None:
@@ -71,7 +73,9 @@ def _series(cell: Cell, why: list[str]) -> list[TracesVisual]:
     except OpenAllenError as error:
         why.append(f"{error.what}: {error.why}")
         return []
-    return [v for v in visuals if isinstance(v, TracesVisual) and v.tracks]
+    drawn = [v for v in visuals if isinstance(v, TracesVisual) and v.tracks]
+    # One panel for each stimulus, as many as can be read; the curve comes last and always.
+    return drawn if len(drawn) <= _MOST_PANELS else [*drawn[: _MOST_PANELS - 1], drawn[-1]]
 
 
 def _draw_tree(axes: Axes, morphology: Morphology) -> None:
