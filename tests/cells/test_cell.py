@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -318,6 +319,70 @@ def test_web_addresses_of_the_portal_mean_cells():
         assert str(oa.Address.parse(text)) == "cell:464212183"
     morphology = "https://celltypes.brain-map.org/experiment/morphology/464212183"
     assert str(oa.Address.parse(morphology)) == "stack:464212183"
+
+
+@pytest.mark.parametrize("number", [101, 102])
+def test_a_cell_crosses_into_another_process(cells, number):
+    opened = oa.open(f"cell:{number}")
+    _ = opened.record.reconstruction, opened.session.tree
+    again = pickle.loads(pickle.dumps(opened))
+    assert again.facts == opened.facts
+    assert again.session.tree.value("identifier") == "made up"
+
+
+# --- the sample -----------------------------------------------------------------------------------
+
+
+def test_the_cell_of_the_sample_says_that_its_signals_are_made_up(tmp_path):
+    cell = oa.fetch("cell:313862022", to=tmp_path / "cell", source="sample")
+    assert cell.is_simulated
+    assert any("recordings and models are simulated" in note for note in cell.manifest.notes)
+    by_type = {f.type: f.simulated for f in cell.manifest.files if f.path}
+    assert by_type["NWBDownload"] is True
+    assert "some simulated" in repr(cell)
+    tree = cell.session.tree
+    assert str(tree.value("session_description")).startswith("simulated")
+    assert tree.names("acquisition/timeseries") == ["Sweep_20", "Sweep_35", "Sweep_60"]
+    assert cell.session.path.stat().st_size < 300_000
+    assert cell.ephys_sweeps.index.tolist() == [20, 35, 60]
+    counts = cell.ephys_sweeps.num_spikes.fillna(0).tolist()
+    spikes = [tree.shape(f"analysis/spike_times/Sweep_{n}")[0] for n in (20, 35, 60)]
+    assert counts == spikes == [1, 0, 38]
+    assert cell.features.vrest == pytest.approx(-63.58, abs=0.01)
+    assert oa.list("cell:", source="sample", specimen_id=313862022)[0]["layer"] == "4"
+
+
+def test_a_damaged_manifest_in_the_store_is_told(cells, tmp_path):
+    folder = oa.fetch("cell:101").folder
+    (folder / "manifest.json").write_bytes(b'{"schema": "openallen/cell-manifest/1"')
+    with pytest.raises(CorruptError):
+        oa.open("cell:101")
+    assert oa.show("cell:101").to_dict()["folder"] is None
+    assert len(oa.fetch("cell:101").morphology) == 3
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"neuronal_models": {"id": 401, "neuronal_model_template_id": 999, "specimen_id": 101}},
+        {"neuron_reconstructions": {"id": 301, "specimen_id": 101}},
+        {"ephys_features": {"id": 1, "specimen_id": 101, "vrest": "none", "ri": True}},
+        {"ephys_sweeps": {"id": 1, "specimen_id": 101, "sweep_number": None}},
+        {"ephys_results": {"id": 999, "failed": True}},
+    ],
+    ids=lambda rows: next(iter(rows)),
+)
+def test_rows_that_lack_what_others_have(archive, tmp_path, rows):
+    from cellfiles import write_archive
+
+    root = write_archive(tmp_path / "archive")
+    for name, row in rows.items():
+        (root / "tables" / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    url = archive(root=root)
+    assert str(oa.show("cell:101", source=url))
+    opened = oa.open("cell:101", source=url)
+    assert opened.session.tree.value("identifier") == "made up"
+    assert repr(opened)
 
 
 # --- bad input ------------------------------------------------------------------------------------

@@ -376,7 +376,8 @@ class Cell:
         """The models of the cell, GLIF and biophysical ones; empty where it has none."""
         found = []
         for row in self.record.models:
-            template = row.get("neuronal_model_template") or {}
+            told = row.get("neuronal_model_template")
+            template = told if isinstance(told, dict) else {}
             found.append(
                 CellModel(
                     id=row["id"],
@@ -547,3 +548,11 @@ class Cell:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Settings are those of the process it comes to; files are opened there anew.
+        return _again, (self.record, self.folder, self.manifest)
+
+
+def _again(record: CellRecord, folder: Path | None, manifest: Manifest | None) -> Cell:
+    return Cell(record, folder=folder, manifest=manifest)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 from openallen.brainmap.files import (
@@ -39,7 +38,7 @@ CITATION: Final = (
 )
 TERMS: Final = "Allen Institute Terms of Use: https://alleninstitute.org/terms-of-use"
 PORTAL: Final = "https://celltypes.brain-map.org/experiment"
-_NOTHING: Final[Row] = MappingProxyType({})
+_NOTHING: Final[Row] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +150,8 @@ class CellRecord:
     def models(self) -> Sequence[Row]:
         """Rows of the model NeuronalModel, by their ids; of the one that is meant alone."""
         rows = sorted(self.all("models"), key=lambda row: _number(row.get("id")))
-        return [row for row in rows if self.model_id in {None, row.get("id")}]
+        meant = [row for row in rows if self.model_id in {None, row.get("id")}]
+        return [row for row in meant if isinstance(row.get("id"), int)]
 
     @functools.cached_property
     def files(self) -> tuple[CellFile, ...]:
@@ -197,9 +197,7 @@ class CellRecord:
 
 def _model_files(row: Row) -> Iterator[CellFile]:
     """Return the files of a model: its parameters, what its template describes, the package."""
-    number = row.get("id")
-    if not isinstance(number, int):
-        return
+    number: int = row["id"]
     template = row.get("neuronal_model_template")
     described = _files(template if isinstance(template, Mapping) else {})
     taken: set[str] = set()

@@ -14,6 +14,7 @@ from openallen.sources.cells.options import PARTS, ListOptions, Options
 if TYPE_CHECKING:
     from openallen.brainmap.paging import Short
     from openallen.plans import Report
+    from openallen.sources.cells.manifest import Manifest
     from openallen.sources.cells.read import Cell
     from openallen.sources.cells.record import CellRecord
     from openallen.store.checked import Checked
@@ -178,12 +179,17 @@ class CellSource(Source):
             The cell.
         fresh
             Whether the service is asked where it can be, also of one that was fetched.
+
+        Raises
+        ------
+        CorruptError
+            If the manifest in the store is damaged; where `fresh`, the service is asked instead.
         """
         from openallen.sources.cells.read import Cell
         from openallen.sources.cells.recorded import known_manifest, record_of
 
         folder, settings = self.context.folder(address), self.context.settings
-        manifest = known_manifest(folder)
+        manifest = known_manifest(folder) if fresh else _manifest_in(folder)
         if manifest is not None and manifest.address != str(address):
             manifest = None
         kept = None if manifest is None else record_of(manifest)
@@ -242,3 +248,13 @@ class CellSource(Source):
 
         folder = folder if folder.is_dir() else folder.parent
         return repair_job(self.context.client_of(read_manifest(folder).source), folder)
+
+
+def _manifest_in(folder: Path) -> Manifest | None:
+    """Return the manifest in a folder; None where there is none."""
+    from openallen.sources.cells.manifest import read_manifest
+
+    try:
+        return read_manifest(folder)
+    except NotFoundError:
+        return None
