@@ -66,6 +66,7 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/api/v2/data/{model}/query.{form}", services.query),
         Route("/api/v2/data/{model}/{row:int}.{form}", services.query),
         Route("/api/v2/well_known_file_download/{id:int}", services.file),
+        Route("/neuronal_model/download/{id:int}", services.model),
         Route("/api/v2/svg/{id:int}", services.drawing),
         Route("/api/v2/svg_download/{id:int}", services.drawing),
         Route("/cgi-bin/imageservice", services.picture),
@@ -178,12 +179,20 @@ class _Services:
         return await self._worked(request, lambda _: self._file(request))
 
     def _file(self, request: Request) -> Response:
-        from starlette.responses import FileResponse
-
         path = self._holdings.file(request.path_params["id"])
         if path is None:
             volume = self._volumes.file(request.path_params["id"])
             return _page(404, "no such file") if volume is None else _bytes(volume)
+        return self._sent(path)
+
+    def model(self, request: Request) -> Response:
+        """Return the package of a model."""
+        path = self._holdings.model(request.path_params["id"])
+        return _page(404, "no such model") if path is None else self._sent(path)
+
+    def _sent(self, path: Path) -> Response:
+        from starlette.responses import FileResponse
+
         made = path.name in self._holdings.about.get("simulated_files", ())
         headers = {"openallen-simulated": "true"} if made else {}
         return FileResponse(path, headers=headers, filename=path.name)
