@@ -1,4 +1,4 @@
-"""Write the reference pages that are made from the code: commands and manifest.
+"""Write the reference pages that are made: commands, manifest, calls of AllenSDK.
 
     python tools/make_reference.py
 
@@ -8,6 +8,7 @@ A test compares the pages with what this makes, so they cannot drift.
 from __future__ import annotations
 
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ _MADE = "<!-- made by tools/make_reference.py -->\n"
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     for name, text in pages().items():
         (REFERENCE / name).write_text(text, "utf-8")
         print(REFERENCE / name, file=sys.stderr)
@@ -34,7 +35,30 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """Return the text of each page by file name."""
-    return {"cli.md": _commands(), "manifest.md": _manifest()}
+    return {"cli.md": _commands(), "manifest.md": _manifest(), "allensdk.md": _allensdk()}
+
+
+_STATES = {"same": "same values", "differs": "differs", "no": "not here"}
+
+
+def _allensdk() -> str:
+    """Return the page of AllenSDK's calls, from the list that a test runs."""
+    told = tomllib.loads((REFERENCE / "allensdk.toml").read_text("utf-8"))
+    parts = [
+        f"# Calls of AllenSDK\n\n{_MADE}\n"
+        "What does the same as a call of AllenSDK. A test runs every expression on this page against "
+        "the sample.\n"
+    ]
+    for area in told["area"]:
+        parts.append(f"\n## {area['title']}\n")
+        if area.get("setup"):
+            parts.append(f"\n```python\n{area['setup'].strip()}\n```\n")
+        parts.append("\n| AllenSDK | openallen | | note |\n|---|---|---|---|\n")
+        for call in area["call"]:
+            ours = f"`{call['ours']}`" if call.get("ours") else ""
+            cells = (f"`{call['allensdk']}`", ours, _STATES[call["state"]], call.get("note", ""))
+            parts.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n")
+    return "".join(parts)
 
 
 def _commands() -> str:

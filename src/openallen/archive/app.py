@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -78,18 +78,19 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/informatics-archive/{path:path}", services.published),
         *(Route(f"/api/v2/{name}_download/{{id:int}}", services.image) for name in _IMAGE_SERVICES),
     ]
-    app = _split(Starlette(routes=routes), s3_app(holdings.buckets))
+    names = frozenset(route.path.split("/")[1] for route in routes)
+    app = _split(Starlette(routes=routes), s3_app(holdings.buckets), names)
     faulty = Misbehaving(app, faults) if faults else app
     # Keys and versions of objects may be long numbers, and buckets are hosts too.
     for_buckets = Policy(below_localhost=True, long_numbers=True)
-    return _split(guarded(faulty), guarded(faulty, for_buckets))
+    return _split(guarded(faulty), guarded(faulty, for_buckets), names)
 
 
-def _split(services: App, buckets: App) -> App:
-    """Return an app that hands requests of S3 to one app, all others to the other."""
+def _split(services: App, buckets: App, names: Collection[str]) -> App:
+    """Return an app that hands requests of S3 to one app, those of services to the other."""
 
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
-        await (buckets if is_for_buckets(scope) else services)(scope, receive, send)
+        await (buckets if is_for_buckets(scope, names) else services)(scope, receive, send)
 
     return split
 
