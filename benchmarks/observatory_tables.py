@@ -115,7 +115,9 @@ def make(folder: Path, units: int) -> None:
     names = [*_METRICS, "ecephys_channel_id", "local_index", "quality"]
     rows = [_unit(i, pick, len(channels)) for i in range(units)]
     _write(folder / "units.csv", ",".join(["id", *names]), rows)
-    metrics: list[list[object]] = [[r[0], *(round(pick.random(), 6) for _ in range(40))] for r in rows[: units // 2]]
+    metrics: list[list[object]] = [
+        [r[0], *(round(pick.random(), 6) for _ in range(40))] for r in rows[: units // 2]
+    ]
     head = ",".join(["ecephys_unit_id", *(f"metric_{i}_dg" for i in range(40))])
     _write(folder / "brain_observatory_1.1_analysis_metrics.csv", head, metrics)
 
