@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ __all__ = [
     "release_in",
     "release_of",
     "renewed",
+    "sampled",
 ]
 
 
@@ -41,6 +41,14 @@ def project_names(context: Context) -> tuple[str, ...]:
     """Return the names of every project: those that are known, and those of the settings."""
     more = context.settings.projects
     return (*PROJECTS, *(name for name in more if name not in PROJECTS))
+
+
+def sampled(context: Context) -> tuple[str, ...]:
+    """Return the names of the projects of which the embedded sample has something."""
+    from openallen.archive.embedded import sample_holds
+
+    found = (find_project(n, context.settings.projects) for n in project_names(context))
+    return tuple(p.name for p in found if sample_holds(p.bucket, p.files_prefix))
 
 
 def cache_of(context: Context, name: str, to: Path | str | None = None) -> ReleaseCache:
@@ -67,11 +75,10 @@ def cache_of(context: Context, name: str, to: Path | str | None = None) -> Relea
 def cache_at(context: Context, project: Project, folder: Path) -> ReleaseCache:
     """Return a folder of a project with the bucket it is filled from; a mirror is recognised."""
     bucket = context.bucket(project.bucket, region=project.region)
-    if context.settings.source != "live" and not bucket.endpoint:
-        # An archive stands for every service: what it does not have is not asked of S3 either.
-        bucket = replace(bucket, endpoint=f"{context.client.base_url}/s3")
     flat = is_flat(project, folder)
-    return ReleaseCache(project, bucket, folder, is_mirror(project, folder), flat)
+    return ReleaseCache(
+        project, bucket, folder, is_mirror(project, folder), flat, sample=context.in_sample
+    )
 
 
 def fetcher(context: Context) -> Fetch:

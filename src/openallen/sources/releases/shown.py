@@ -289,7 +289,7 @@ def _table_fields(path: Path | None, manifest: Manifest, file: ReleaseFile) -> t
     index = manifest.project.tables.get(file.id)
     count, columns = 0, list[str]()
     try:
-        for row in read_rows(path):
+        for row in read_rows(path, manifest.project.name):
             columns = columns or list(row)
             count += 1
     except OpenAllenError:
