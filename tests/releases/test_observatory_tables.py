@@ -13,7 +13,7 @@ from observatory import FILES, METRICS, UNITS, publish_cache, write_cache
 import openallen as oa
 from openallen import maintenance
 from openallen.address import Condition
-from openallen.errors import CorruptError, NotFoundError, OfflineError, UsageError
+from openallen.errors import CorruptError, NotFoundError, OfflineError, RefusedError, UsageError
 from openallen.sources.releases.observatory import NeuropixelsRelease
 from openallen.sources.releases.observatory.unit_filters import UnitFilters
 
@@ -398,7 +398,7 @@ def test_a_cache_is_adopted_in_place_or_into_the_store(online, folder, tmp_path,
     assert told["left_behind"] == []
     held = [row for row in maintenance.held() if row["files"]]
     assert [row["files"] for row in held] == [len(FILES) + 2]
-    with pytest.raises(UsageError, match="stays as it is"):
+    with pytest.raises(RefusedError, match="adopted in place"):
         maintenance.prune([held[0]["address"]], dry_run=False)
     assert oa.open(NAME).table("units")["waveform_amplitude"].tolist()[0] == 101.0
 

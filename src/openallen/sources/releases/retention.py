@@ -16,7 +16,6 @@ from openallen.errors import (
     NotFoundError,
     OpenAllenError,
     StoreError,
-    UsageError,
 )
 from openallen.formats.parallel import sized_map
 from openallen.sources.facts import Facts, Field, Section
@@ -275,17 +274,8 @@ def prune(
         If a version is not here; nothing is removed then.
     StoreError
         If it cannot be removed.
-    UsageError
-        If the folder is a cache of AllenSDK without versions.
     """
     wanted = list(versions)
-    if cache.flat:
-        raise UsageError(
-            "this is a cache of AllenSDK, and stays as it is",
-            address=str(cache.folder),
-            why="it was adopted in place, and has no versions to remove one by one",
-            hint="openallen store ls",
-        )
     folders = {v: _folder_of(cache, v) for v in wanted}
     for version, folder in folders.items():
         if not folder.is_dir() and version not in cache.here():
