@@ -66,5 +66,7 @@ def test_spikes_are_where_the_extractor_of_allensdk_finds_them(tmp_path, name):
     finally:
         efel.reset()
     assert len(theirs["peak_t"]) > 0
-    assert np.allclose(found["peak_time"], np.array(theirs["peak_t"]) * 1000, atol=5 * step)  # flat peaks
+    assert np.allclose(
+        found["peak_time"], np.array(theirs["peak_t"]) * 1000, atol=5 * step
+    )  # flat peaks
     assert np.allclose(found["peak_voltage"], theirs["peak_v"], atol=0.02)
