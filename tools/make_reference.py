@@ -16,6 +16,7 @@ import click
 
 from openallen.cli.app import COMMANDS
 from openallen.cli.options import SourceCommand
+from openallen.sources.cells import manifest as cells
 from openallen.sources.options import describe
 from openallen.sources.registry import source_classes
 from openallen.sources.stacks.manifest import build_schema
@@ -72,10 +73,6 @@ def _options(command: str, kind: str) -> list[str]:
 
 
 def _manifest() -> str:
-    schema = build_schema()
-    named = schema["$defs"]
-    order = [name for name in named if name != "Manifest"]
-    root = named.get("Manifest", schema)
     parts = [
         f"# The manifest\n\n{_MADE}\n"
         "`manifest.json` of a packaged stack follows the JSON Schema\n"
@@ -83,10 +80,19 @@ def _manifest() -> str:
         "Readers may rely on these keys; the number grows when one of them changes its meaning.\n"
         "Pixels are counted from the upper left corner, x to the right, y down; z is 0 at\n"
         "the first section.\n",
-        _table("manifest.json", root),
-        *(_table(name, named[name]) for name in order),
+        *_tables(build_schema(), "manifest.json"),
+        "\n## manifest.json of a cell\n\n"
+        "That of a patched cell follows\n"
+        "`openallen/sources/cells/cell-manifest-1.schema.json`.\n",
+        *_tables(cells.build_schema(), "Its keys"),
     ]
     return "\n".join(parts)
+
+
+def _tables(schema: dict[str, Any], title: str) -> list[str]:
+    named = schema["$defs"]
+    order = [name for name in named if name != "Manifest"]
+    return [_table(title, named.get("Manifest", schema)), *(_table(n, named[n]) for n in order)]
 
 
 def _table(title: str, schema: dict[str, Any]) -> str:
