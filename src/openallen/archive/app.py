@@ -14,17 +14,20 @@ from openallen.archive.faults import Fault, Misbehaving
 from openallen.archive.holdings import SAMPLE, Holdings
 from openallen.archive.pictures import Pictures, View
 from openallen.archive.relations import Refusal
+from openallen.archive.s3 import is_for_buckets, s3_app
 from openallen.archive.trees import relatives, structure_graph
 from openallen.archive.volumes import Volume, Volumes
 from openallen.brainmap.images import tier_size_px
 from openallen.brainmap.parser import parse
 from openallen.brainmap.schema import Model, schema
 from openallen.errors import IntegrityError, UsageError, requiring
-from openallen.serving import App, BusyError, Gate, GoneError, guarded
+from openallen.serving import App, BusyError, Gate, GoneError, Policy, guarded
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from openallen.serving.asgi import Receive, Scope, Send
 
 __all__ = ["archive_app"]
 
@@ -53,7 +56,8 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     with requiring("serving an archive", "web"):
         from starlette.applications import Starlette
         from starlette.routing import Route
-    services = _Services(Holdings(SAMPLE if root == "sample" else Path(root)))
+    holdings = Holdings(SAMPLE if root == "sample" else Path(root))
+    services = _Services(holdings)
     routes = [
         Route("/openallen/about.json", services.about),
         Route("/api/v2/data/enumerate.{form}", services.enumerate),
@@ -73,8 +77,20 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/informatics-archive/{path:path}", services.published),
         *(Route(f"/api/v2/{name}_download/{{id:int}}", services.image) for name in _IMAGE_SERVICES),
     ]
-    app: App = Starlette(routes=routes)
-    return guarded(Misbehaving(app, faults) if faults else app)
+    app = _split(Starlette(routes=routes), s3_app(holdings.buckets))
+    faulty = Misbehaving(app, faults) if faults else app
+    # Keys and versions of objects may be long numbers, and buckets are hosts too.
+    for_buckets = Policy(below_localhost=True, long_numbers=True)
+    return _split(guarded(faulty), guarded(faulty, for_buckets))
+
+
+def _split(services: App, buckets: App) -> App:
+    """Return an app that hands requests of S3 to one app, all others to the other."""
+
+    async def split(scope: Scope, receive: Receive, send: Send) -> None:
+        await (buckets if is_for_buckets(scope) else services)(scope, receive, send)
+
+    return split
 
 
 class _Services:
@@ -88,9 +104,10 @@ class _Services:
         del request
         from starlette.responses import JSONResponse
 
-        about = {k: v for k, v in self._holdings.about.items() if k != "simulated"}
+        about = {k: v for k, v in self._holdings.about.items() if k not in {"simulated", "files"}}
         about["simulated_pixels"] = bool(self._holdings.about.get("simulated"))
-        return JSONResponse(about | {"tables": sorted(self._holdings.columns)})
+        held = {"tables": sorted(self._holdings.columns), "buckets": self._holdings.buckets.names()}
+        return JSONResponse(about | held)
 
     # --- rows -----------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.sessions.base import NwbSession
@@ -42,8 +42,16 @@ class NwbTables(NwbSession):
     """
 
     kind = "session"
-    _names = ("electrodes", "metadata", "series", "series_names", "table", "table_names", "trials",
-              "units")  # fmt: skip
+    _names: ClassVar[tuple[str, ...]] = (
+        "electrodes",
+        "metadata",
+        "series",
+        "series_names",
+        "table",
+        "table_names",
+        "trials",
+        "units",
+    )
 
     @functools.cached_property
     def _found(self) -> tuple[dict[str, str], dict[str, str]]:

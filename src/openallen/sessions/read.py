@@ -26,7 +26,14 @@ _SIGNS: Final = {
     "behavior_session": "general/metadata",
 }
 
-_KINDS: Final[tuple[tuple[str, str], ...]] = (("openallen.sessions.lfp", "ProbeLfp"),)
+_KINDS: Final[tuple[tuple[str, str], ...]] = (
+    # First those that look up names; others list all of a group, which costs more from afar.
+    ("openallen.sessions.patch_clamp.session", "PatchClampSession"),
+    ("openallen.sessions.lfp", "ProbeLfp"),
+    ("openallen.sessions.visual_coding.ophys", "VisualCodingOphysExperiment"),
+    ("openallen.sessions.visual_coding.ophys_files", "AnalysisFile"),
+    ("openallen.sessions.visual_coding.ecephys", "EcephysSession"),
+)
 """Modules and classes of files that are no session of Visual Behavior: each is asked whether it
 knows a file, in this order."""
 
@@ -60,8 +67,8 @@ def open_nwb(path: Path | str, **options: Any) -> NwbSession:
     Returns
     -------
     NwbSession
-        A Visual Behavior session, `ProbeLfp` for the LFP file of a probe, or `NwbTables` for every
-        other kind.
+        A Visual Behavior session, `ProbeLfp` for the LFP file of a probe, `PatchClampSession` for
+        sweeps of a patched cell, or `NwbTables` for every other kind.
 
     Raises
     ------

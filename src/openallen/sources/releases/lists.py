@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError
 from openallen.sources.filters import check_columns, matches, no_rows
-from openallen.sources.releases.access import cache_of, project_names, release_of
+from openallen.sources.releases.access import cache_of, project_names, release_of, sampled
 from openallen.sources.releases.projects import find_project
 from openallen.sources.releases.rows import ABNORMAL, read_rows
 from openallen.sources.releases.search import FILES, file_rows, some
@@ -78,7 +78,8 @@ class Asked:
 def list_projects(context: Context, asked: Asked) -> Rows:
     """Return one row for each project: those that are known, and those of the settings."""
     asked.check(PROJECT_COLUMNS)
-    projects = (find_project(n, context.settings.projects) for n in project_names(context))
+    names = sampled(context) if context.in_sample else project_names(context)
+    projects = (find_project(n, context.settings.projects) for n in names)
     rows = [
         {
             "address": f"release:{p.name}",
@@ -147,6 +148,8 @@ def list_table(context: Context, asked: Asked) -> Rows:
     name = asked.address.path[0]
     if len(asked.address.path) > 1 or name not in release.tables:
         raise _no_table(context, release, asked.address)
+    if name in release.made:
+        return _list_made(release, asked)
     path = release.csv(name)
     every = functools.partial(read_rows, path, release.manifest.project.name)
     first = list(islice(every(), _LOOKED_AT))
@@ -159,6 +162,21 @@ def list_table(context: Context, asked: Asked) -> Rows:
         noun="row", notes=(*release.notes, *_abnormal(first, every, asked)),
         whole=every, matched=True,
         address=_file_of_a_row(release, name, index),
+    )  # fmt: skip
+
+
+def _list_made(release: Release, asked: Asked) -> Rows:
+    """Return the rows of a table that is made of others, or of rows of a service."""
+    made = release.made_rows(asked.address.path[0], asked.conditions)
+    asked = replace(asked, conditions=made.conditions)
+    first = list(islice(made.rows(), _LOOKED_AT))
+    if first:
+        asked.check(list(first[0]))
+    return _filtered(
+        (row for row in made.rows() if matches(row, asked.conditions)), asked,
+        _telling(first, made.index, asked.conditions),
+        id_column=made.index, noun="row", notes=(*release.notes, *made.notes), whole=made.rows,
+        matched=True, address=made.address,
     )  # fmt: skip
 
 

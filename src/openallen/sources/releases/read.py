@@ -14,6 +14,7 @@ from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.comparison import Comparison, compare
+from openallen.sources.releases.made import MadeRows
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
 from openallen.sources.releases.names import CacheNames
 from openallen.sources.releases.projects import TERMS
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from openallen.brainmap import Client
     from openallen.sessions.across import Sessions
     from openallen.visuals import Visual
 
@@ -51,8 +53,13 @@ class Release(CacheNames):
     notes
         Notes for the reader.
     opening
-        Opens a session of it by address.
+        Opens a session of it by address, with the options of its kind.
+    service
+        Connects to the service whose rows some projects make tables of.
     """
+
+    made: tuple[str, ...] = ()
+    """Tables that are made of others, or of rows of a service."""
 
     def __init__(
         self,
@@ -60,13 +67,16 @@ class Release(CacheNames):
         manifest: Manifest,
         connect: Connect,
         notes: tuple[str, ...] = (),
-        opening: Callable[[str], Any] | None = None,
+        opening: Callable[..., Any] | None = None,
+        *,
+        service: Callable[[], AbstractContextManager[Client]] | None = None,
     ) -> None:
         self._cache = cache
         self.manifest = manifest
         self._connect = connect
         self.notes = notes
         self.opening = opening
+        self._service = service
 
     @property
     def address(self) -> str:
@@ -81,7 +91,7 @@ class Release(CacheNames):
     @property
     def folder(self) -> Path:
         """The folder of its files, there or not."""
-        if self._cache.mirror:
+        if self._cache.mirror or self._cache.flat:
             return self._cache.folder
         return self._cache.folder / self.manifest.folder
 
@@ -92,8 +102,8 @@ class Release(CacheNames):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables."""
-        return tuple(self.manifest.by_kind.get("table", {}))
+        """Names of the tables: those published, then those made of rows of a service."""
+        return tuple(dict.fromkeys((*self.manifest.by_kind.get("table", {}), *self.made)))
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -192,9 +202,15 @@ class Release(CacheNames):
                 address=self.address,
                 why=f"it has {', '.join(tables)}" if tables else "it has no tables",
             )
-        with self._connect() as (cache, fetch):
-            fetch(cache, self.manifest, [tables[name]])
-        return self._cache.path(self.manifest, tables[name])
+        return self._fetched(tables[name])
+
+    def _fetched(self, file: ReleaseFile) -> Path:
+        """Return the path of a file, which is fetched if it is not here."""
+        path = self._cache.path(self.manifest, file)
+        if not self._cache.flat:  # what is in such a folder is all there is
+            with self._connect() as (cache, fetch):
+                fetch(cache, self.manifest, [file])
+        return path
 
     def table(self, name: str, **options: Any) -> pd.DataFrame:
         """Return a table as pandas: values, types, index, order and default filter as in AllenSDK.
@@ -230,6 +246,19 @@ class Release(CacheNames):
         frame = read_table(self.csv(name), project.name, project.tables.get(name, ""))
         return without_abnormal(frame, where, wanted)
 
+    def made_rows(self, name: str, conditions: Sequence[Condition]) -> MadeRows:
+        """Return the rows of one of `made`.
+
+        Parameters
+        ----------
+        name
+            One of `made`.
+        conditions
+            Conditions; those that are options of the table are taken as such.
+        """
+        del conditions
+        raise NotFoundError(f"this release makes no table '{name}'", address=self.address)
+
     def to_arrow(self, name: str, **options: Any) -> pa.Table:
         """Return a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
@@ -245,8 +274,12 @@ class Release(CacheNames):
         return found
 
     def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
-        """Yield all rows of a table that match all conditions, as plain Python values."""
-        rows = read_rows(self.csv(name), self.manifest.project.name)
+        """Yield the rows of a table that match all conditions, as plain Python values."""
+        if name in self.made:
+            made = self.made_rows(name, conditions)
+            rows, conditions = iter(made.rows()), made.conditions
+        else:
+            rows = read_rows(self.csv(name), self.manifest.project.name)
         first = next(rows, None)
         if first is None:
             return

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, AddressLike, Condition
-from openallen.errors import UsageError
+from openallen.errors import NotFoundError, UsageError
 from openallen.sources.base import SURE, Example, Facts, Place, Row, Rows, Source
 from openallen.sources.options import read_options
 from openallen.sources.releases.buckets import held_by, held_in_settings
@@ -38,7 +38,6 @@ class ReleaseSource(Source):
     draws: ClassVar[bool] = True
     fetch_options: ClassVar[type] = FetchOptions
     columns: ClassVar[tuple[str, ...]] = ("address", "title", "bucket", "here")
-    no_sample: ClassVar[str] = "the embedded sample has no releases"
     in_buckets: ClassVar[bool] = True
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
@@ -90,6 +89,29 @@ class ReleaseSource(Source):
         pinned = web.version_id if web.version_id != "null" else ""
         given = (Condition("version_id", "eq", pinned),) if pinned else ()
         return Address(cls.scheme, project, path=("files", *parts), conditions=given)
+
+    def check_service(self, address: Address) -> None:
+        """Check that the service has such a project at all; makes no request.
+
+        Raises
+        ------
+        NotFoundError
+            If it is the embedded sample, which has some projects only.
+        """
+        super().check_service(address)
+        if not self.context.in_sample or not address.name:
+            return
+        from openallen.sources.releases.access import project_names, sampled
+
+        held = sampled(self.context)
+        if address.name in held or address.name not in project_names(self.context):
+            return  # of a name that nobody knows the door says so itself
+        raise NotFoundError(
+            f"the embedded sample has nothing of {address.name}",
+            address=str(address),
+            why=f"it has {', '.join(held)}; the live service has them all",
+            hint="openallen list release: --source live",
+        )
 
     @classmethod
     def parse(cls, address: AddressLike) -> Address:

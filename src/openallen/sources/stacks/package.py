@@ -109,7 +109,7 @@ class StackJob:
         if client.http.reaches(client.base_url):
             try:
                 return cls.of(client, describe(client, specimen_id), options, to)
-            except UnreachableError:
+            except (OfflineError, UnreachableError):
                 recorded = cls.from_manifest(client, to, options, specimen_id)
                 if recorded is None:
                     raise

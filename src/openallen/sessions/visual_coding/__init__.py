@@ -1,0 +1,1 @@
+"""Sessions of Visual Coding: two-photon experiments and Neuropixels recordings."""
