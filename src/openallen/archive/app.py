@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +66,7 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/api/v2/data/{model}/query.{form}", services.query),
         Route("/api/v2/data/{model}/{row:int}.{form}", services.query),
         Route("/api/v2/well_known_file_download/{id:int}", services.file),
+        Route("/neuronal_model/download/{id:int}", services.model),
         Route("/api/v2/svg/{id:int}", services.drawing),
         Route("/api/v2/svg_download/{id:int}", services.drawing),
         Route("/cgi-bin/imageservice", services.picture),
@@ -77,18 +78,19 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/informatics-archive/{path:path}", services.published),
         *(Route(f"/api/v2/{name}_download/{{id:int}}", services.image) for name in _IMAGE_SERVICES),
     ]
-    app = _split(Starlette(routes=routes), s3_app(holdings.buckets))
+    names = frozenset(route.path.split("/")[1] for route in routes)
+    app = _split(Starlette(routes=routes), s3_app(holdings.buckets), names)
     faulty = Misbehaving(app, faults) if faults else app
     # Keys and versions of objects may be long numbers, and buckets are hosts too.
     for_buckets = Policy(below_localhost=True, long_numbers=True)
-    return _split(guarded(faulty), guarded(faulty, for_buckets))
+    return _split(guarded(faulty), guarded(faulty, for_buckets), names)
 
 
-def _split(services: App, buckets: App) -> App:
-    """Return an app that hands requests of S3 to one app, all others to the other."""
+def _split(services: App, buckets: App, names: Collection[str]) -> App:
+    """Return an app that hands requests of S3 to one app, those of services to the other."""
 
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
-        await (buckets if is_for_buckets(scope) else services)(scope, receive, send)
+        await (buckets if is_for_buckets(scope, names) else services)(scope, receive, send)
 
     return split
 
@@ -178,12 +180,20 @@ class _Services:
         return await self._worked(request, lambda _: self._file(request))
 
     def _file(self, request: Request) -> Response:
-        from starlette.responses import FileResponse
-
         path = self._holdings.file(request.path_params["id"])
         if path is None:
             volume = self._volumes.file(request.path_params["id"])
             return _page(404, "no such file") if volume is None else _bytes(volume)
+        return self._sent(path)
+
+    def model(self, request: Request) -> Response:
+        """Return the package of a model."""
+        path = self._holdings.model(request.path_params["id"])
+        return _page(404, "no such model") if path is None else self._sent(path)
+
+    def _sent(self, path: Path) -> Response:
+        from starlette.responses import FileResponse
+
         made = path.name in self._holdings.about.get("simulated_files", ())
         headers = {"openallen-simulated": "true"} if made else {}
         return FileResponse(path, headers=headers, filename=path.name)

@@ -7,6 +7,7 @@
                          tables (``sub_images``); a column ``_type`` names the model of a row where
                          several models share a table; columns that begin with ``_`` are never sent
     files/ID.EXT         well-known files by id
+    models/ID.zip        packages of models of cells by the id of the model
     images/ID.jpg        pictures at full size by image id
     images/ID.svg        drawings of atlas images
     grids/, informatics-archive/   volumes (see `openallen.archive.volumes`)
@@ -37,7 +38,8 @@ SAMPLE: Final = Path(__file__).parent / "sample"
 """The archive that comes with the package."""
 
 _PARTS: Final = (
-    "archive.json", "tables", "files", "images", "grids", "informatics-archive", "buckets",
+    "archive.json", "tables", "files", "images", "models", "grids", "informatics-archive",
+    "buckets",
 )  # fmt: skip
 _READERS: Final = {".jsonl", ".json", ".csv", ".parquet"}
 
@@ -134,6 +136,11 @@ class Holdings:
         if isinstance(place, str) and (self.root / place).is_file():
             return self.root / place
         return next(iter(sorted((self.root / "files").glob(f"{file_id}.*"))), None)
+
+    def model(self, model_id: int) -> Path | None:
+        """Find the package of a model by the id of the model."""
+        path = self.root / "models" / f"{model_id}.zip"
+        return path if path.exists() else None
 
     def picture(self, image_id: int) -> Path | None:
         """Find a stored picture by its image id."""

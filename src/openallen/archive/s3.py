@@ -11,7 +11,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["is_for_buckets", "s3_app"]
 
 REGION: Final = "us-west-2"
-_SERVICES: Final = frozenset({"api", "cgi-bin", "grid_data", "informatics-archive", "openallen"})
 _HOST: Final = re.compile(r"([a-z0-9][a-z0-9._-]*)\.localhost(:\d{1,5})?", re.IGNORECASE)
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _PIECE_BYTES: Final = 1 << 18
@@ -44,17 +43,20 @@ _LISTED: Final = frozenset({
 })  # fmt: skip
 
 
-def is_for_buckets(scope: Scope) -> bool:
+def is_for_buckets(scope: Scope, services: Collection[str]) -> bool:
     """Return whether a request is one of S3, not one of the institute's services.
 
     Parameters
     ----------
     scope
         The request.
+    services
+        The first parts of the paths of services: no bucket is called so.
     """
     if scope["type"] != "http":
         return False
-    return bool(_by_host(scope)) or scope["path"].split("/")[1:2] not in [[s] for s in _SERVICES]
+    first = "".join(scope["path"].split("/")[1:2])
+    return bool(_by_host(scope)) or first not in services
 
 
 def s3_app(buckets: Buckets) -> App:

@@ -274,7 +274,7 @@ class Release(CacheNames):
         return found
 
     def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a table that match all conditions, as plain Python values."""
+        """Yield all rows of a table that match all conditions, as plain Python values."""
         if name in self.made:
             made = self.made_rows(name, conditions)
             rows, conditions = iter(made.rows()), made.conditions

@@ -26,11 +26,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Kind:
-    """One kind of rows: its model, what is nested in them, and the column that every row has."""
+    """One kind of rows: its model, what is nested in them, and the column that every row has.
+
+    Where a service has none at all, its answer is not believed, unless there `may_be_none`.
+    """
 
     model: str
     nested: tuple[str, ...] = ()
     key: str = "id"
+    may_be_none: bool = False
 
     def search(self) -> Search:
         from openallen.brainmap import Search
@@ -65,6 +69,7 @@ KINDS: Final = {
     "eye_mappings": _Kind(
         "model::WellKnownFile,rma::criteria,well_known_file_type[name$eqEyeDlcScreenMapping]",
         key="attachable_id",
+        may_be_none=True,  # mirrors and the sample have rows of a few experiments
     ),
 }
 """Kinds of rows, by the name of their file."""
@@ -113,19 +118,20 @@ class Warehouse:
         """
         if kind not in self._read or fresh:
             path = self._folder / f"{kind}.json"
-            found = None if fresh else self._kept(path, KINDS[kind].key)
+            found = None if fresh else self._kept(path, KINDS[kind])
             self._read[kind] = self._asked(kind, path) if found is None else found
         return self._read[kind]
 
     @staticmethod
-    def _kept(path: Path, key: str) -> list[Row] | None:
+    def _kept(path: Path, kind: _Kind) -> list[Row] | None:
         """Return the rows of a file; None where there are none, or damaged ones."""
+        key = kind.key
         try:
             found = load_json(path.read_bytes())
         except (OSError, ValueError):
             return None
         whole = isinstance(found, list) and all(isinstance(r, dict) and key in r for r in found)
-        return found if whole and found else None
+        return found if whole and (found or kind.may_be_none) else None
 
     def _asked(self, kind: str, path: Path) -> list[Row]:
         if self._service is None:
@@ -137,7 +143,7 @@ class Warehouse:
             raise self._not_here(kind, path) from error
         key = KINDS[kind].key
         odd = next((r for r in rows if key not in r), None)
-        if odd is not None or not rows:
+        if odd is not None or not (rows or KINDS[kind].may_be_none):
             raise AnswerError(
                 f"the service has no rows of {kind}" if not rows else f"odd rows of {kind}",
                 address=self._address,
