@@ -246,6 +246,16 @@ class Release(CacheNames):
         frame = read_table(self.csv(name), project.name, project.tables.get(name, ""))
         return without_abnormal(frame, where, wanted)
 
+    def opened(self, file: ReleaseFile) -> Any:
+        """Return what a file holds where its name says another form than it has; None elsewhere.
+
+        Parameters
+        ----------
+        file
+            One of `files`.
+        """
+        del file
+
     def made_rows(self, name: str, conditions: Sequence[Condition]) -> MadeRows:
         """Return the rows of one of `made`.
 
