@@ -101,7 +101,7 @@ def test_metadata_that_a_file_does_not_say_are_left_out(tmp_path):
         assert "device" not in session.get_metadata()
         assert session.get_metadata()["cre_line"] is None
         assert session.metadata["age_in_days"] is None
-        assert session.ophys_experiment_id == 0
+        assert session.ophys_experiment_id is None
         assert np.isnan(session.max_projection.spacing).all()
         assert "Cre line" not in repr(session)
 
