@@ -138,6 +138,8 @@ def test_tabular_answers(client):
     )
     found = rows(client, text)
     assert [r["kind"] for r in found] == [
+        "NeuronalModelParameters",
+        "NWBDownload",
         "MorphologyThumbnail",
         "3DNeuronMarker",
         "3DNeuronReconstruction",
@@ -166,7 +168,7 @@ def test_pipes_carry_a_column_on(client):
 
 def test_several_stages_give_all_their_rows(client):
     text = "model::Specimen,model::WellKnownFileType"
-    assert len(rows(client, text)) == 10
+    assert len(rows(client, text)) == 13
 
 
 def test_path_forms(client):

@@ -105,7 +105,7 @@ def reference() -> dict[str, str]:
     return module.pages()
 
 
-@pytest.mark.parametrize("name", ["cli.md", "manifest.md"])
+@pytest.mark.parametrize("name", ["cli.md", "manifest.md", "allensdk.md"])
 def test_pages_made_from_the_code_are_up_to_date(name):
     page = (ROOT / "docs" / "reference" / name).read_text("utf-8")
     # Line breaks of help are click's affair.

@@ -32,6 +32,8 @@ SMALL = {
 """How much of an example is fetched here; all of it where nothing is said."""
 FETCHED = (
     "stack:313862022",
+    "cell:313862022",
+    "model:9000000911",
     "grid:69855739",
     "atlas:P56/gridAnnotation",
     "image:321549654?downsample=5",
@@ -242,6 +244,8 @@ def test_control_characters_and_markup_of_a_service_are_harmless(hostile, cli, m
         ("list", "stack:"),
         ("list", "stack:", "--ids"),
         ("show", "stack:313862022"),
+        ("list", "cell:"),
+        ("show", "cell:313862022"),
         ("list", "rma:Specimen"),
         ("list", "grid:"),
         ("show", "grid:69855739"),

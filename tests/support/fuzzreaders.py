@@ -163,6 +163,15 @@ def _sessions(folder: Path) -> object:
     return opened(_one(folder))
 
 
+@reader(fuzzseeds.patch_clamp, "patch-clamp")
+def _patch_clamp(folder: Path) -> object:
+    cell = opened(_one(folder))
+    for number in getattr(cell, "sweep_numbers", ())[:3]:
+        for call in ("sweep", "get_sweep", "spike_times", "get_sweep_metadata", "to_efel"):
+            attempt(functools.partial(getattr(cell, call), number))
+    return cell
+
+
 @reader(fuzzseeds.jpeg)
 def jpeg(folder: Path) -> None:
     from openallen.formats.jpeg import decode, inspect

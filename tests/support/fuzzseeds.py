@@ -358,6 +358,17 @@ def sessions(folder: Path) -> Seeds:
     return [{"x.nwb": (folder / "setA" / f"{name}.nwb").read_bytes()} for name in names]
 
 
+def patch_clamp(folder: Path) -> Seeds:
+    from patchclamp import Made, cell_types, nwb2
+
+    sweeps = [Made(4, 0, name="Test", epoch=None), Made(6, 100, 5)]
+    packed = {"chunks": True, "compression": "gzip"}
+    return [
+        {"x.nwb": write(folder / "x.nwb", sweeps, **packed).read_bytes()}
+        for write in (cell_types, nwb2)
+    ]
+
+
 # --- Zarr -----------------------------------------------------------------------------------------
 
 

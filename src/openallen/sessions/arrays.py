@@ -84,7 +84,13 @@ def trace_array(experiment: Imaged, kind: str) -> xr.DataArray:
     return made
 
 
-def lazy_variable(dims: tuple[str, ...], tree: Tree, path: str, scale: float = 1.0) -> Any:
+def lazy_variable(
+    dims: tuple[str, ...],
+    tree: Tree,
+    path: str,
+    scale: float = 1.0,
+    blank: np.ndarray[Any, Any] | None = None,
+) -> Any:
     """Return a variable of xarray whose values are read as they are sliced.
 
     Parameters
@@ -97,6 +103,8 @@ def lazy_variable(dims: tuple[str, ...], tree: Tree, path: str, scale: float = 1
         Where the array is in it.
     scale
         What values are multiplied by.
+    blank
+        Where along the first dimension values are not numbers; nowhere where None.
 
     Raises
     ------
@@ -112,10 +120,11 @@ def lazy_variable(dims: tuple[str, ...], tree: Tree, path: str, scale: float = 1
     from xarray.core import indexing
 
     stored = np.dtype(tree.lazy(path).dtype)
+    plain = scale == 1.0 and (blank is None or stored.kind == "f")
 
     class Lazy(BackendArray):  # type: ignore[misc, unused-ignore]
         shape = tree.shape(path)
-        dtype = stored if scale == 1.0 else np.result_type(stored, np.float32)
+        dtype = stored if plain else np.result_type(stored, np.float32)
 
         def __getitem__(self, key: Any) -> Any:
             support = indexing.IndexingSupport.OUTER_1VECTOR
@@ -123,9 +132,22 @@ def lazy_variable(dims: tuple[str, ...], tree: Tree, path: str, scale: float = 1
 
         def _read(self, key: Any) -> Any:
             found = tree.part(path, key)
-            return found if scale == 1.0 else (found * scale).astype(self.dtype)
+            found = found if plain else (found * scale).astype(self.dtype)
+            return found if blank is None else _blanked(found, blank[key[0]])
 
     return xr.Variable(dims, indexing.LazilyIndexedArray(Lazy()))
+
+
+def _blanked(found: np.ndarray[Any, Any], gone: Any) -> np.ndarray[Any, Any]:
+    """Return values with those of some rows, or of the only one, not numbers."""
+    import numpy as np
+
+    made: np.ndarray[Any, Any] = np.where(
+        np.reshape(gone, np.shape(gone) + (1,) * (np.ndim(found) - np.ndim(gone))),
+        found.dtype.type(np.nan),
+        found,
+    )
+    return made
 
 
 def thumbnail(image: np.ndarray[Any, Any]) -> str:

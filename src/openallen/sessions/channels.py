@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from openallen.formats.nwb import frame
 from openallen.formats.nwb.tables import as_series
+from openallen.formats.nwb.values import number, whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from openallen.formats.nwb import Tree
 
-__all__ = ["ELECTRODES", "PROBES", "channel_table", "places_text"]
+__all__ = ["ELECTRODES", "PROBES", "channel_table", "places_text", "probe_table"]
 
 PROBES: Final = "general/extracellular_ephys"
 ELECTRODES: Final = f"{PROBES}/electrodes"
@@ -24,6 +25,7 @@ _NAMES: Final = {
     "z": "left_right_ccf_coordinate",
     "local_index": "probe_channel_number",
 }
+_PROBE_COLUMNS: Final = ("name", "location", "sampling_rate", "lfp_sampling_rate", "has_lfp_data")
 _ALLENSDK_FILTERING: Final = "AP band: 500 Hz high-pass; LFP band: 1000 Hz low-pass"
 
 
@@ -36,15 +38,50 @@ def channel_table(tree: Tree, *, allensdk_compatible: bool = False) -> pd.DataFr
         Index ``id``, columns in alphabetical order; positions on the probe and CCF coordinates in
         µm, ``structure_acronym`` None outside the brain.
     """
+    import pandas as pd
+
     made = frame(tree, ELECTRODES, _SKIPPED, "id").rename(columns=_NAMES)
     places = tree.array(f"{ELECTRODES}/location")
-    made["structure_acronym"] = [_acronym(str(place)) for place in places]
-    made["structure_acronym"] = made["structure_acronym"].astype(object)
+    acronyms = [_acronym(str(place)) for place in places]
+    made["structure_acronym"] = pd.Series(acronyms, made.index, dtype=object)
     made["filtering"] = as_series(tree.array(f"{ELECTRODES}/filtering")).to_numpy()
     if allensdk_compatible:
         made["filtering"] = _ALLENSDK_FILTERING
     made["filtering"] = made["filtering"].astype(object)
     return made[sorted(made.columns)]
+
+
+def probe_table(tree: Tree) -> pd.DataFrame:
+    """Return the probes of a file, by name.
+
+    Returns
+    -------
+    DataFrame
+        Index ``id``; ``name``, ``location``, ``sampling_rate`` and ``lfp_sampling_rate`` in Hz,
+        ``has_lfp_data``.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows, ids = [], []
+    for name in tree.names(PROBES):
+        told = tree.attrs(f"{PROBES}/{name}")
+        if "probe_id" not in told:
+            continue
+        rate = number(told.get("lfp_sampling_rate", np.nan), "lfp_sampling_rate", tree.name)
+        ids.append(whole(told["probe_id"], "probe_id", tree.name))
+        rows.append(
+            {
+                "name": name,
+                "location": told.get("location"),
+                "sampling_rate": tree.attrs(f"general/devices/{name}")["sampling_rate"],
+                "lfp_sampling_rate": rate,
+                "has_lfp_data": bool(told.get("has_lfp_data", False)),
+            }
+        )
+    index = pd.Index(ids, name="id", dtype="int64")
+    made = pd.DataFrame(rows, index=index, columns=list(_PROBE_COLUMNS))
+    return made.astype({"name": object, "location": object})
 
 
 def _acronym(location: str) -> str | None:

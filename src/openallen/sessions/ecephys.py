@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.errors import CorruptError, NotFoundError
-from openallen.formats.nwb import frame, ragged
-from openallen.formats.nwb.tables import spans
-from openallen.formats.nwb.values import number, whole
+from openallen.formats.nwb import frame
+from openallen.formats.nwb.values import whole
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
-from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
-from openallen.sessions.lengths import same_length
+from openallen.sessions.channels import ELECTRODES, channel_table, places_text, probe_table
 from openallen.sessions.lfp import csd_array, lfp_array
+from openallen.sessions.probe_files import ProbeFiles, opener_beside
+from openallen.sessions.responses import Responding
+from openallen.sessions.spikes import column_by_unit, known_units, spikes_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import xarray as xr
 
-    from openallen.formats.nwb import Tree
     from openallen.visuals import Visual
 
 __all__ = ["BehaviorEcephysSession"]
@@ -40,12 +39,11 @@ ECEPHYS = (
     "spike_amplitudes",
     "spike_times",
 )
-_PROBE_COLUMNS = ("name", "location", "sampling_rate", "lfp_sampling_rate", "has_lfp_data")
 _RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
 _LIMITS = ("amplitude_cutoff", "isi_violations", "presence_ratio")
 
 
-class BehaviorEcephysSession(BehaviorSession):
+class BehaviorEcephysSession(BehaviorSession, Responding):
     """A behavior session recorded with Neuropixels probes.
 
     Parameters
@@ -59,6 +57,7 @@ class BehaviorEcephysSession(BehaviorSession):
 
     _names: ClassVar[tuple[str, ...]] = (*BEHAVIOR, *ECEPHYS)
     kind: ClassVar[str] = "ecephys_session"
+    takes: ClassVar[tuple[str, ...]] = ("lfp",)
     _recompute: ClassVar[bool] = False
     _aligns: ClassVar[str] = "spikes"
 
@@ -72,8 +71,7 @@ class BehaviorEcephysSession(BehaviorSession):
         **options: Any,
     ) -> None:
         super().__init__(opener, name, path, **options)
-        self._lfp = lfp or self._beside
-        self._lfp_trees: dict[int, Tree | None] = {}
+        self._files = ProbeFiles(lfp or self._beside, name)
 
     @property
     def ecephys_session_id(self) -> int:
@@ -99,28 +97,7 @@ class BehaviorEcephysSession(BehaviorSession):
         LFP rate and presence are those in the file; AllenSDK takes them from the tables of the
         release, and returns None and False for a file by itself.
         """
-        import numpy as np
-        import pandas as pd
-
-        rows, ids = [], []
-        for name in self.tree.names(PROBES):
-            told = self.tree.attrs(f"{PROBES}/{name}")
-            if "probe_id" not in told:
-                continue
-            rate = number(told.get("lfp_sampling_rate", np.nan), "lfp_sampling_rate", self.name)
-            ids.append(whole(told["probe_id"], "probe_id", self.name))
-            rows.append(
-                {
-                    "name": name,
-                    "location": told.get("location"),
-                    "sampling_rate": self.tree.attrs(f"general/devices/{name}")["sampling_rate"],
-                    "lfp_sampling_rate": rate,
-                    "has_lfp_data": bool(told.get("has_lfp_data", False)),
-                }
-            )
-        index = pd.Index(ids, name="id", dtype="int64")
-        made = pd.DataFrame(rows, index=index, columns=list(_PROBE_COLUMNS))
-        return made.astype({"name": object, "location": object})
+        return probe_table(self.tree)
 
     def get_probes_obj(self) -> pd.DataFrame:
         """Return `probes`; AllenSDK's object of the same name has them as its table."""
@@ -212,23 +189,10 @@ class BehaviorEcephysSession(BehaviorSession):
             made = made[made["isi_violations"] <= isi_violations_maximum]
         return made.copy()
 
-    def _by_unit(self, name: str) -> dict[int, np.ndarray[Any, Any]]:
-        return self._unit_rows(f"units/{name}", ragged(self.tree, "units", name))
-
-    def _unit_rows(self, place: str, rows: Sequence[Any]) -> dict[int, Any]:
-        """Return the rows of a column by the ids of units, none of which may come twice."""
-        ids = self.tree.array("units/id").tolist()
-        same_length(self.tree, place, {"ids": ids, "units": rows})
-        found = dict(zip(ids, rows, strict=True))
-        if len(found) < len(ids):
-            why = f"{len(ids)} units, {len(found)} ids"
-            raise CorruptError("units share an id", address=self.name, why=why)
-        return found
-
     @functools.cached_property
     def spike_times(self) -> dict[int, np.ndarray[Any, Any]]:
         """Times of each unit's spikes in s, by unit id."""
-        return self._by_unit("spike_times")
+        return column_by_unit(self.tree, "spike_times")
 
     def spike_times_of(self, unit_ids: Sequence[int]) -> dict[int, np.ndarray[Any, Any]]:
         """Return times of the spikes of some units in s, by unit id; only these are read.
@@ -242,30 +206,19 @@ class BehaviorEcephysSession(BehaviorSession):
         whole = 2 * len(unit_ids) > self.tree.shape("units/id")[0]
         if whole or "spike_times" in self.__dict__:
             known = self.spike_times
-            self._known_units(unit_ids, known)
+            known_units(self.tree, unit_ids, known)
             return {unit: known[unit] for unit in unit_ids}
-        place = "units/spike_times"
-        rows = spans(self.tree, f"{place}_index", self.tree.shape(place)[0])
-        known = self._unit_rows(place, rows)
-        self._known_units(unit_ids, known)
-        return {unit: self.tree.part(place, slice(*known[unit])) for unit in unit_ids}
-
-    def _known_units(self, unit_ids: Sequence[int], known: Collection[int]) -> None:
-        missing = [unit for unit in unit_ids if unit not in known]
-        if missing:
-            raise NotFoundError(
-                f"no unit {missing[0]}", address=self.name, why=f"it has {len(known)}"
-            )
+        return spikes_of(self.tree, unit_ids)
 
     @functools.cached_property
     def spike_amplitudes(self) -> dict[int, np.ndarray[Any, Any]]:
         """Amplitudes of each unit's spikes in V, by unit id."""
-        return self._by_unit("spike_amplitudes")
+        return column_by_unit(self.tree, "spike_amplitudes")
 
     @functools.cached_property
     def mean_waveforms(self) -> dict[int, np.ndarray[Any, Any]]:
         """Mean waveform of each unit in µV, channels x samples, by unit id."""
-        return self._by_unit("waveform_mean")
+        return column_by_unit(self.tree, "waveform_mean")
 
     @functools.cached_property
     def optotagging_table(self) -> pd.DataFrame:
@@ -276,40 +229,12 @@ class BehaviorEcephysSession(BehaviorSession):
     # --- fields -----------------------------------------------------------------------------------
 
     def _beside(self, probe_id: int, name: str) -> Opener | None:
+        del probe_id
         if self.path is None:
             return None
         # Beside the session's file, as releases lie; several sessions in one folder by their ids.
         names = (f"probe_{name}_lfp_{self.ecephys_session_id}.nwb", f"probe_{name}_lfp.nwb")
-        place = next((p for n in names if (p := self.path.with_name(n)).exists()), None)
-        if place is None:
-            return None
-
-        def opener() -> Tree:
-            from openallen.formats.nwb import open_h5
-
-            return open_h5(place, str(place))
-
-        del probe_id
-        return opener
-
-    def _lfp_tree(self, probe_id: int) -> Tree | None:
-        if probe_id not in self._lfp_trees:
-            if probe_id not in self.probes.index:
-                raise NotFoundError(
-                    f"no probe {probe_id}",
-                    address=self.name,
-                    why=f"it has {', '.join(str(i) for i in self.probes.index)}",
-                )
-            told = self.probes.loc[probe_id]
-            opener = self._lfp(probe_id, str(told["name"]))
-            if opener is None and bool(told["has_lfp_data"]):
-                raise NotFoundError(
-                    f"the LFP file of probe {told['name']} is not here",
-                    address=self.name,
-                    why=f"no probe_{told['name']}_lfp.nwb beside the session's file",
-                )
-            self._lfp_trees[probe_id] = opener() if opener is not None else None
-        return self._lfp_trees[probe_id]
+        return opener_beside(self.path, names)
 
     def get_lfp(self, probe_id: int) -> xr.DataArray | None:
         """Return the local field potential of a probe.
@@ -324,7 +249,7 @@ class BehaviorEcephysSession(BehaviorSession):
         NotFoundError
             If the probe has LFP, and its file is not here.
         """
-        tree = self._lfp_tree(probe_id)
+        tree = self._files.tree(self.probes, probe_id, "name")
         return None if tree is None else lfp_array(tree, probe_id)
 
     def get_current_source_density(self, probe_id: int) -> xr.DataArray | None:
@@ -336,15 +261,12 @@ class BehaviorEcephysSession(BehaviorSession):
             In V/cm²; ``virtual_channel_index`` x ``time`` (s after the flash), with positions on
             the probe in µm. None where the probe has no LFP file.
         """
-        tree = self._lfp_tree(probe_id)
+        tree = self._files.tree(self.probes, probe_id, "name")
         return None if tree is None else csd_array(tree)
 
     def close(self) -> None:
         """Close the session's file and those of its probes."""
-        for tree in self._lfp_trees.values():
-            if tree is not None:
-                tree.close()
-        self._lfp_trees.clear()
+        self._files.close()
         super().close()
 
     def _visuals(self) -> tuple[Visual, ...]:

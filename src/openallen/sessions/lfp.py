@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -15,6 +15,7 @@ from openallen.sessions.base import NwbSession, Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, channel_table, places_text
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import xarray as xr
     from matplotlib.figure import Figure
@@ -46,7 +47,13 @@ def _place(probe_id: int) -> str:
     return f"acquisition/probe_{probe_id}_lfp/probe_{probe_id}_lfp_data"
 
 
-def lfp_array(tree: Tree, probe_id: int, *, lazy: bool = False) -> xr.DataArray:
+def lfp_array(
+    tree: Tree,
+    probe_id: int,
+    *,
+    lazy: bool = False,
+    blank: Sequence[tuple[float, float]] = (),
+) -> xr.DataArray:
     """Return the local field potential of a probe.
 
     Parameters
@@ -57,6 +64,8 @@ def lfp_array(tree: Tree, probe_id: int, *, lazy: bool = False) -> xr.DataArray:
         Id of the probe.
     lazy
         Read samples as they are sliced; else all of them, at once.
+    blank
+        From and to, in s: samples in these times, edges included, are not numbers. With `lazy`.
 
     Returns
     -------
@@ -87,7 +96,7 @@ def lfp_array(tree: Tree, probe_id: int, *, lazy: bool = False) -> xr.DataArray:
     scale = number(told, "conversion", f"{tree.name}/{place}") or 1.0
     dims = ("time", "channel")
     if lazy:
-        data = lazy_variable(dims, tree, f"{place}/data", scale)
+        data = lazy_variable(dims, tree, f"{place}/data", scale, _inside(times, blank))
     else:
         whole = tree.array(f"{place}/data")
         data = (dims, whole if scale == 1.0 else whole * scale)
@@ -98,8 +107,29 @@ def lfp_array(tree: Tree, probe_id: int, *, lazy: bool = False) -> xr.DataArray:
     return made
 
 
-def csd_array(tree: Tree) -> xr.DataArray:
+def _inside(
+    times: np.ndarray[Any, Any], spans: Sequence[tuple[float, float]]
+) -> np.ndarray[Any, Any] | None:
+    """Return which times lie in any of some spans; None where there are no spans."""
+    import numpy as np
+
+    if not spans:
+        return None
+    found = np.zeros(len(times), dtype=bool)
+    for from_s, to_s in spans:
+        found |= (times >= from_s) & (times <= to_s)
+    return found
+
+
+def csd_array(tree: Tree, *, rounded: bool = True) -> xr.DataArray:
     """Return the current source density of a probe after a flash.
+
+    Parameters
+    ----------
+    tree
+        The probe's LFP file.
+    rounded
+        Positions in whole µm, as Visual Behavior has them; else as they are stored.
 
     Returns
     -------
@@ -129,14 +159,16 @@ def csd_array(tree: Tree) -> xr.DataArray:
             why=f"data {data.T.shape}, {len(times)} times, {len(along)} positions",
         )
     um = {"units": "µm"}
+    if rounded:
+        across, along = across.astype(int), along.astype(int)
     made: xr.DataArray = xarray().DataArray(
         data,
         dims=(at, "time"),
         coords={
             at: np.arange(len(data)),
             "time": ("time", times, {"units": "s"}),
-            "vertical_position": (at, along.astype(int), um),
-            "horizontal_position": (at, across.astype(int), um),
+            "vertical_position": (at, along, um),
+            "horizontal_position": (at, across, um),
         },
         name="CSD",
         attrs={"units": "V/cm²"},

@@ -14,7 +14,14 @@ from openallen.formats.nwb.values import whole
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
 
-__all__ = ["behavior_metadata", "ophys_metadata", "task_parameters", "told_id"]
+__all__ = [
+    "age_in_days",
+    "behavior_metadata",
+    "moment",
+    "ophys_metadata",
+    "task_parameters",
+    "told_id",
+]
 
 _PLACE = "general/metadata"
 _PLANE = "general/optophysiology"
@@ -54,10 +61,10 @@ def behavior_metadata(tree: Tree) -> dict[str, Any]:
     return {
         "equipment_name": told["equipment_name"],
         "sex": tree.value("general/subject/sex"),
-        "age_in_days": _age_in_days(tree),
+        "age_in_days": age_in_days(tree),
         "stimulus_frame_rate": told["stimulus_frame_rate"],
         "session_type": told["session_type"],
-        "date_of_acquisition": _moment(str(tree.value("session_start_time"))),
+        "date_of_acquisition": moment(str(tree.value("session_start_time"))),
         "reporter_line": None if reporter == "None" else reporter,
         "cre_line": _cre_line(genotype),
         "behavior_session_uuid": None if uid == "None" else uuid.UUID(uid),
@@ -69,14 +76,16 @@ def behavior_metadata(tree: Tree) -> dict[str, Any]:
     }
 
 
-def _age_in_days(tree: Tree) -> int | None:
+def age_in_days(tree: Tree) -> int | None:
+    """Return the age of the subject, as ``P102D`` tells it; None where it does not."""
     if not tree.has("general/subject/age"):
         return None
     found = re.match(r"P\D*(\d+)", str(tree.value("general/subject/age")))
     return int(found[1]) if found else None
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """Return a time in UTC; one without a zone is in UTC."""
     found = datetime.fromisoformat(text)
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 

@@ -18,6 +18,7 @@ from openallen.sessions import metadata
 from openallen.sessions.base import Opener
 from openallen.sessions.behavior import BEHAVIOR, BehaviorSession
 from openallen.sessions.lengths import same_length
+from openallen.sessions.responses import Responding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +108,7 @@ class Image(NamedTuple):
         return card("Image", facts, image=thumbnail(self.data))
 
 
-class BehaviorOphysExperiment(BehaviorSession):
+class BehaviorOphysExperiment(BehaviorSession, Responding):
     """One imaging plane of a behavior session.
 
     Images are rows x columns, in px of the corrected movie. Traces have one row for each cell.

@@ -90,7 +90,7 @@ def ordered_units(session: Any, units: Sequence[int]) -> list[tuple[int, str, st
     Parameters
     ----------
     session
-        A `BehaviorEcephysSession`.
+        A `BehaviorEcephysSession` or `EcephysSession`.
     units
         Ids.
 
@@ -103,7 +103,8 @@ def ordered_units(session: Any, units: Sequence[int]) -> list[tuple[int, str, st
     peaks = session.tree.array(place).tolist() if session.tree.has(place) else []
     peak_of = dict(zip(session.tree.array("units/id").tolist(), peaks, strict=False))
     channels = session.get_channels(filter_by_validity=False)
-    names = session.probes["name"].to_dict()
+    probes = session.probes  # Visual Coding has the names as descriptions
+    names = probes["name" if "name" in probes else "description"].to_dict()
     found = []
     for unit in units:
         if peak_of.get(unit) not in channels.index:

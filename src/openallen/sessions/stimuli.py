@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from openallen.formats.nwb import Tree
 
-__all__ = ["presentations", "templates"]
+__all__ = ["as_truth", "concatenated", "presentations", "templates"]
 
 _SKIP: Final = ("tags", "timeseries", "image_set", "index")
 _FILLED: Final = (
@@ -65,9 +65,9 @@ def presentations(tree: Tree, trials: pd.DataFrame, *, recompute: bool) -> pd.Da
         from 0, -99 where a whole number does not apply. Columns behind ``trials_id`` come in
         alphabetical order (AllenSDK changes theirs from run to run).
     """
-    made = _concatenated(tree)
+    made = concatenated(tree)
     for name in made.columns:
-        made[name] = _as_truth(made[name])
+        made[name] = as_truth(made[name])
     made = made.sort_values("start_time", kind="stable", ignore_index=True)
     made.index.name = "stimulus_presentations_id"
     if recompute and "image_name" in made:
@@ -84,7 +84,8 @@ def presentations(tree: Tree, trials: pd.DataFrame, *, recompute: bool) -> pd.Da
     return made[[*first, *rest]].rename(columns={"stop_time": "end_time"})
 
 
-def _concatenated(tree: Tree) -> pd.DataFrame:
+def concatenated(tree: Tree) -> pd.DataFrame:
+    """Return the presentations of all stimuli below each other; ``N/A`` is empty text."""
     import pandas as pd
 
     parts = []
@@ -126,7 +127,7 @@ def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def _as_truth(column: pd.Series) -> pd.Series:
+def as_truth(column: pd.Series) -> pd.Series:
     """Turn a float column of zeros, ones and nothing into truth values with gaps."""
     import numpy as np
     import pandas as pd

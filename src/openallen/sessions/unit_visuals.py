@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,18 +28,27 @@ from openallen.visuals import (
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from openallen.sessions.ecephys import BehaviorEcephysSession
     from openallen.sessions.lfp import ProbeLfp
 
-__all__ = ["ecephys_visuals", "file_version", "lfp_visuals"]
+__all__ = [
+    "OPTOTAGGING",
+    "ecephys_visuals",
+    "file_version",
+    "lfp_visuals",
+    "pulse_track",
+    "raster_of",
+]
 
-_OPTOTAGGING: Final = "processing/optotagging/optogenetic_stimulation"
+OPTOTAGGING: Final = "processing/optotagging/optogenetic_stimulation"
 _COLUMNS: Final = (
     "quality",
     "firing_rate",
     "snr",
     "amplitude",
+    "waveform_amplitude",
     "presence_ratio",
     "isi_violations",
     "amplitude_cutoff",
@@ -84,16 +93,27 @@ def ecephys_visuals(session: BehaviorEcephysSession) -> tuple[Visual, ...]:
 
 
 def _pulses(session: BehaviorEcephysSession) -> tuple[IntervalTrack, ...]:
-    if not session.tree.has(_OPTOTAGGING):
+    if not session.tree.has(OPTOTAGGING):
         return ()
+    return (pulse_track(lambda: session.optotagging_table),)
+
+
+def pulse_track(pulses: Callable[[], pd.DataFrame]) -> IntervalTrack:
+    """Return the track of light pulses.
+
+    Parameters
+    ----------
+    pulses
+        Returns the table of pulses: ``start_time`` and ``stop_time`` in s.
+    """
 
     def read() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Sequence[str]]:
-        table = session.optotagging_table
+        table = pulses()
         name = next((n for n in ("stimulus_name", "condition", "name") if n in table), None)
         labels = [str(v) for v in table[name]] if name else ["light"] * len(table)
         return table["start_time"].to_numpy(float), table["stop_time"].to_numpy(float), labels
 
-    return (IntervalTrack(name="light", title="light pulses", read=read),)
+    return IntervalTrack(name="light", title="light pulses", read=read)
 
 
 def _raster(
@@ -102,19 +122,51 @@ def _raster(
     if not session.tree.has("units/spike_times") or not session.tree.has("units/id"):
         return ()
     from_s, to_s = span_of(session.tree)
+    raster = raster_of(
+        session,
+        lambda: session.tree.array("units/id").tolist(),
+        session.get_units,
+        from_s=from_s,
+        to_s=to_s,
+        source=file_version(session.path, "units"),
+        events=behavior_events(session),
+        intervals=intervals,
+    )
+    return (raster,)
+
+
+def raster_of(
+    session: Any,
+    ids: Callable[[], Sequence[int]],
+    table: Callable[[], pd.DataFrame],
+    **more: Any,
+) -> RasterVisual:
+    """Return the view of the spikes of units, in the order of the probes.
+
+    Parameters
+    ----------
+    session
+        What has the units: with ``spike_times``, ``probes`` and ``get_channels``.
+    ids
+        Returns the ids of the units.
+    table
+        Returns the units by id.
+    **more
+        Further fields of `RasterVisual`.
+    """
 
     def order() -> list[tuple[int, str, str, float]]:
-        return ordered_units(session, session.tree.array("units/id").tolist())
+        return ordered_units(session, ids())
 
     def units() -> Sequence[Mapping[str, Any]]:
-        table = session.get_units()
+        known = table()
         rows = []
         for unit, probe, structure, depth in order():
             told: dict[str, Any] = {"id": unit, "probe": probe, "structure": structure}
             told["depth_um"] = depth
             for column in _COLUMNS:
-                if column in table:
-                    told[column] = table[column].get(unit)
+                if column in known:
+                    told[column] = known[column].get(unit)
             rows.append(told)
         return rows
 
@@ -122,18 +174,8 @@ def _raster(
         known = session.spike_times
         return [known[unit] for unit, _, _, _ in order()]
 
-    return (
-        RasterVisual(
-            name="raster",
-            title="Spikes",
-            from_s=from_s,
-            to_s=to_s,
-            units=_once(units),
-            spikes=_once(spikes),
-            source=file_version(session.path, "units"),
-            events=behavior_events(session),
-            intervals=intervals,
-        ),
+    return RasterVisual(
+        name="raster", title="Spikes", units=_once(units), spikes=_once(spikes), **more
     )
 
 

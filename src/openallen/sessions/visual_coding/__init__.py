@@ -1,1 +1,1 @@
-"""Sessions of the Visual Coding data sets (Allen Brain Observatory)."""
+"""Sessions of Visual Coding: two-photon experiments and Neuropixels recordings."""
