@@ -137,7 +137,7 @@ def test_tabular_answers(client):
         "[order$eq'well_known_files.id$desc']"
     )
     found = rows(client, text)
-    assert [r["kind"] for r in found[-5:]] == [
+    assert [r["kind"] for r in found[:5]] == [
         "NeuronalModelParameters",
         "NWBDownload",
         "MorphologyThumbnail",
