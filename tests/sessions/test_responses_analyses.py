@@ -128,6 +128,15 @@ def test_drifting_gratings_find_what_was_put_in(drifting):
     assert second["dsi_dg"] == pytest.approx(0, abs=0.05)
 
 
+def test_an_analysis_says_what_it_is_of_in_a_few_lines(drifting):
+    table, traces, times, running = drifting
+    text = repr(drifting_gratings(traces, times, table, running, cell_specimen_ids=[11, 22]))
+    assert text.startswith("DriftingGratings\n")
+    assert "cells    2" in text
+    assert "peak, response" in text
+    assert "array(" not in text
+
+
 def test_sweeps_are_percent_of_what_was_before(drifting):
     table, traces, times, running = drifting
     found = drifting_gratings(traces, times, table, running)

@@ -279,8 +279,9 @@ const brief = (title: string): string => {
 
 /** A title with its unit, where both fit. */
 const titled = (title: string, unit: string): string => {
-  const both = unit && unit !== title ? `${brief(title)} (${unit})` : brief(title);
-  return both.length > 18 ? brief(title) : both;
+  if (!unit || unit === title) return brief(title);
+  const fits = [brief(title), short(title)].map((text) => `${text} (${unit})`).find((text) => text.length <= 18);
+  return fits ?? brief(title);
 };
 
 /** What tells a track from the others of its group, where there is little room. */

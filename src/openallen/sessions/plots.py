@@ -116,8 +116,8 @@ class Plots:
 
         def draw(axis: Axes) -> None:
             rows = zip(table["stimulus_name"], table["start_time"], table[ends], strict=True)
-            for name, first, last in rows:
-                first, last = max(float(first), start), min(float(last), stop)
+            for name, begin, end in rows:
+                first, last = max(float(begin), start), min(float(end), stop)
                 if not first < last:
                     continue
                 colour = _GRAY if name == _BLANK else _COLOURS[names.index(name) % len(_COLOURS)]

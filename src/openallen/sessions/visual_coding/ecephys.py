@@ -569,6 +569,7 @@ class EcephysSession(Drawn, ShownStimuli, Responding):
             "shown": f"{len(shown):,} presentations, {len(self.stimulus_conditions):,} conditions",
             "duration": seconds_text(float(shown["stop_time"].max())) if len(shown) else None,
             "invalid times": f"{len(self._invalid):,}" if len(self._invalid) else None,
+            "description": _told_of(self.tree),
             "file": self.name,
         }
 
@@ -584,3 +585,8 @@ class EcephysSession(Drawn, ShownStimuli, Responding):
         from openallen.sessions.visual_coding.ecephys_visuals import picture
 
         return picture(self)
+
+
+def _told_of(tree: Tree) -> str | None:
+    place = "session_description"
+    return str(tree.value(place)) if tree.has(place) else None

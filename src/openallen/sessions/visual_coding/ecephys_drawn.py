@@ -63,9 +63,7 @@ class Drawn:
             found.attrs["units"] = "cm²"
         return found
 
-    def plot_overview(
-        self, window_s: tuple[float, float] | None = None, units: int = 60
-    ) -> Figure:
+    def plot_overview(self, window_s: tuple[float, float] | None = None, units: int = 60) -> Figure:
         """Return a picture of stimuli, spikes, running and pupil on one axis of time.
 
         Parameters
