@@ -285,7 +285,8 @@ class Plots:
     @property
     def _is_simulated(self) -> bool:
         """Whether the file says that its signals were made up, as those of the sample do."""
-        place, tree = "session_description", self._session.tree
+        session: Any = self._session
+        place, tree = "session_description", session.tree
         return tree.has(place) and "simulated" in str(tree.value(place)).lower()
 
     @property
