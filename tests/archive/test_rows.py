@@ -141,6 +141,7 @@ def test_tabular_answers(client):
         "MorphologyThumbnail",
         "3DNeuronMarker",
         "3DNeuronReconstruction",
+        "NWBOphys",
     ]
     assert set(found[0]) == {"id", "kind"}
     distinct = rows(
@@ -165,8 +166,10 @@ def test_pipes_carry_a_column_on(client):
 
 
 def test_several_stages_give_all_their_rows(client):
-    text = "model::Specimen,model::WellKnownFileType"
-    assert len(rows(client, text)) == 10
+    stages = ("model::Specimen", "model::WellKnownFileType")
+    counts = [len(rows(client, stage)) for stage in stages]
+    assert min(counts) > 3
+    assert len(rows(client, ",".join(stages))) == sum(counts)
 
 
 def test_path_forms(client):
