@@ -138,10 +138,11 @@ def test_tabular_answers(client):
     )
     found = rows(client, text)
     assert [r["kind"] for r in found[:5]] == [
+        "NeuronalModelParameters",
+        "NWBDownload",
         "MorphologyThumbnail",
         "3DNeuronMarker",
         "3DNeuronReconstruction",
-        "NWBOphys",
     ]
     assert set(found[0]) == {"id", "kind"}
     distinct = rows(
