@@ -142,7 +142,7 @@ for _name, _seeds in {
     "swc": fuzzseeds.swc, "obj": fuzzseeds.obj, "nrrd": fuzzseeds.nrrd, "metaimage": fuzzseeds.metaimage,
     "nifti": fuzzseeds.nifti, "pictures": fuzzseeds.pictures, "npy": fuzzseeds.npy, "csv": fuzzseeds.csv,
     "json": fuzzseeds.json_files, "parquet": fuzzseeds.parquet, "zipped-grid": fuzzseeds.zipped_grid,
-    "nwb-hdf5": fuzzseeds.nwb_hdf5, "mearec": fuzzseeds.mearec, "structure-graph": fuzzfolders.structure_graph,
+    "nwb-hdf5": fuzzseeds.nwb_hdf5, "neuropixels": fuzzseeds.neuropixels, "mearec": fuzzseeds.mearec, "structure-graph": fuzzfolders.structure_graph,
 }.items():  # fmt: skip
     reader(_seeds, _name)(_file)
 for _name, _seeds in {

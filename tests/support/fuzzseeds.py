@@ -341,6 +341,12 @@ def sessions(folder: Path) -> Seeds:
     return [{"x.nwb": (folder / "setA" / f"{name}.nwb").read_bytes()} for name in names]
 
 
+def neuropixels(folder: Path) -> Seeds:
+    from neuropixels import session_file
+
+    return [{"x.nwb": session_file(folder / "x.nwb").read_bytes()}]
+
+
 # --- Zarr -----------------------------------------------------------------------------------------
 
 
