@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.errors import NotFoundError
-from openallen.formats.nwb import frame
 from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, places_text, probe_table
+from openallen.sessions.lengths import number_columns, numbers
 from openallen.sessions.lfp import csd_array, lfp_array, lfp_probe
 from openallen.sessions.metadata import moment
 from openallen.sessions.probe_files import ProbeFiles, opener_beside
@@ -253,6 +253,7 @@ class EcephysSession(ShownStimuli, Responding):
         made = self._channels
         if not filter_by_validity or "valid_data" not in made:
             return made.copy()
+        number_columns(self.tree, ELECTRODES, made, ("valid_data",))
         return made[made["valid_data"].astype(bool)].drop(columns="valid_data")
 
     @functools.cached_property
@@ -477,7 +478,7 @@ class EcephysSession(ShownStimuli, Responding):
     @functools.cached_property
     def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
         """Light pulses: times and ``duration`` in s, ``level`` in V; index ``id``."""
-        return frame(self.tree, records.LIGHT, ("tags", "timeseries"), "id")
+        return records.light_table(self.tree)
 
     # --- fields ---------------------------------------------------------------------------------
 
@@ -574,7 +575,7 @@ class EcephysSession(ShownStimuli, Responding):
     def _units_text(self) -> str:
         if not self.tree.has("units/id"):
             return "none"
-        every = self.tree.shape("units/id")[0]
+        every = len(numbers(self.tree, "units/id"))
         if len(self._units) == every:
             return f"{every:,}"
         return f"{len(self._units):,} of {every:,}, within the limits for quality"
