@@ -42,6 +42,8 @@ def column_by_unit(tree: Tree, name: str) -> dict[int, np.ndarray[Any, Any]]:
     if tree.has(place) and len(tree.shape(place)) == 0:
         raise CorruptError("one value where units have many", address=tree.name, why=place)
     rows = ragged(tree, "units", name) if tree.has(f"{place}_index") else list(tree.array(place))
+    if any(row.dtype.kind not in "iufb" for row in rows[:1]):
+        raise CorruptError("not numbers", address=tree.name, why=f"{place}: {rows[0].dtype}")
     return rows_by_unit(tree, place, rows)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.errors import NotFoundError
+from openallen.errors import CorruptError, NotFoundError
 from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, places_text, probe_table
@@ -138,7 +138,12 @@ class EcephysSession(ShownStimuli, Responding):
     @property
     def session_start_time(self) -> datetime:
         """When it began, in UTC."""
-        return moment(str(self.tree.value("session_start_time")))
+        told = str(self.tree.value("session_start_time"))
+        try:
+            return moment(told)
+        except ValueError as error:
+            why = f"session_start_time: {told[:60]}"
+            raise CorruptError("not a time", address=self.name, why=why) from error
 
     @property
     def session_type(self) -> str | None:
