@@ -1,4 +1,4 @@
-"""Write the reference pages that are made from the code: commands and manifest.
+"""Write the reference pages that are made: commands, manifest, calls of AllenSDK.
 
     python tools/make_reference.py
 
@@ -8,6 +8,7 @@ A test compares the pages with what this makes, so they cannot drift.
 from __future__ import annotations
 
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import click
 
 from openallen.cli.app import COMMANDS
 from openallen.cli.options import SourceCommand
+from openallen.sources.cells import manifest as cells
 from openallen.sources.options import describe
 from openallen.sources.registry import source_classes
 from openallen.sources.stacks.manifest import build_schema
@@ -25,7 +27,7 @@ _MADE = "<!-- made by tools/make_reference.py -->\n"
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     for name, text in pages().items():
         (REFERENCE / name).write_text(text, "utf-8")
         print(REFERENCE / name, file=sys.stderr)
@@ -33,7 +35,30 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """Return the text of each page by file name."""
-    return {"cli.md": _commands(), "manifest.md": _manifest()}
+    return {"cli.md": _commands(), "manifest.md": _manifest(), "allensdk.md": _allensdk()}
+
+
+_STATES = {"same": "same values", "differs": "differs", "no": "not here"}
+
+
+def _allensdk() -> str:
+    """Return the page of AllenSDK's calls, from the list that a test runs."""
+    told = tomllib.loads((REFERENCE / "allensdk.toml").read_text("utf-8"))
+    parts = [
+        f"# Calls of AllenSDK\n\n{_MADE}\n"
+        "What does the same as a call of AllenSDK. A test runs every expression on this page "
+        "against the sample.\n"
+    ]
+    for area in told["area"]:
+        parts.append(f"\n## {area['title']}\n")
+        if area.get("setup"):
+            parts.append(f"\n```python\n{area['setup'].strip()}\n```\n")
+        parts.append("\n| AllenSDK | openallen | | note |\n|---|---|---|---|\n")
+        for call in area["call"]:
+            ours = f"`{call['ours']}`" if call.get("ours") else ""
+            cells = (f"`{call['allensdk']}`", ours, _STATES[call["state"]], call.get("note", ""))
+            parts.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n")
+    return "".join(parts)
 
 
 def _commands() -> str:
@@ -72,10 +97,6 @@ def _options(command: str, kind: str) -> list[str]:
 
 
 def _manifest() -> str:
-    schema = build_schema()
-    named = schema["$defs"]
-    order = [name for name in named if name != "Manifest"]
-    root = named.get("Manifest", schema)
     parts = [
         f"# The manifest\n\n{_MADE}\n"
         "`manifest.json` of a packaged stack follows the JSON Schema\n"
@@ -83,10 +104,19 @@ def _manifest() -> str:
         "Readers may rely on these keys; the number grows when one of them changes its meaning.\n"
         "Pixels are counted from the upper left corner, x to the right, y down; z is 0 at\n"
         "the first section.\n",
-        _table("manifest.json", root),
-        *(_table(name, named[name]) for name in order),
+        *_tables(build_schema(), "manifest.json"),
+        "\n## manifest.json of a cell\n\n"
+        "That of a patched cell follows\n"
+        "`openallen/sources/cells/cell-manifest-1.schema.json`.\n",
+        *_tables(cells.build_schema(), "Its keys"),
     ]
     return "\n".join(parts)
+
+
+def _tables(schema: dict[str, Any], title: str) -> list[str]:
+    named = schema["$defs"]
+    order = [name for name in named if name != "Manifest"]
+    return [_table(title, named.get("Manifest", schema)), *(_table(n, named[n]) for n in order)]
 
 
 def _table(title: str, schema: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import make_sample_cell
+
 from openallen.archive.holdings import SAMPLE
 from openallen.archive.render import Scene, render
 from openallen.brainmap.answers import read_answer
@@ -203,6 +205,7 @@ def main() -> None:
     attached = [*_files(files, answers, cell, own), *_atlas_files()]
     _write(tables / "well_known_files.jsonl", attached)
     _describe(cell)
+    make_sample_cell.main()
 
 
 def _recorded(answers: Path, name: str) -> list[Row]:

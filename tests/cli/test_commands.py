@@ -245,7 +245,7 @@ def test_on_a_terminal_the_question_is_asked(tmp_path, live, answer, code):
         (
             ["fetch", STACK, "--to", "x", "--include", "energy"],
             2,
-            "--include is for grid: addresses only",
+            "--include is for cell: and grid: addresses only",
         ),
         (["show", "grid:1", "--source", "sample"], 3, "no such section data set"),
         (["show", STACK, "--plot", "x.png"], 2, "no picture available"),

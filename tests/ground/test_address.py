@@ -101,7 +101,7 @@ def test_what_is_no_filter_is_refused(text):
     [
         ("stak:313862022", "stack:313862022"),
         ("313862022", "stack:313862022, file:313862022"),
-        ("nonsense", "one of stack:, grid:"),
+        ("nonsense", "one of stack:, cell:, "),
         ("stack:Pvalb", "stack:313862022"),
         ("releases:x", "release:"),
     ],

@@ -34,6 +34,7 @@ ids = list(inner._manifest._data["data_files"])
 print(json.dumps({
     "manifest": cache.current_manifest(),
     "sessions": [int(i) for i in cache.get_behavior_session_table().index],
+    "cells": {n: str(t) for n, t in cache.get_ophys_cells_table().dtypes.items()},
     "experiments": [int(i) for i in cache.get_ophys_experiment_table().index],
     "here": [str(inner.data_path(i)["local_path"]) for i in ids if inner.data_path(i)["exists"]],
     "missing": [i for i in ids if not inner.data_path(i)["exists"]],
@@ -75,6 +76,8 @@ def test_allensdk_opens_what_was_fetched(release, tmp_path):
     assert len(told["here"]) == len(manifest["data_files"])
     opened = open_release(f"{NAME}@1.0.0", tmp_path / "cache")
     assert list(opened.table("behavior_session_table").index) == told["sessions"]
+    cells = {n: str(t) for n, t in opened.get_ophys_cells_table().dtypes.items()}
+    assert list(cells.items()) == list(told["cells"].items())
     assert list(opened.table("ophys_experiment_table").index) == told["experiments"]
 
 

@@ -81,7 +81,7 @@ def test_arrow_has_lists_where_lists_are(data, name):
 
 
 def test_rows_are_what_they_look_like(data):
-    rows = list(read_rows(data / "releases/ophys_session_table.csv"))
+    rows = list(read_rows(data / "releases/ophys_session_table.csv", "visual-behavior-ophys"))
     first = rows[0]
     assert first["ophys_session_id"] == 951410079
     assert first["mouse_id"] == "457841"

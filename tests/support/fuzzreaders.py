@@ -142,7 +142,8 @@ for _name, _seeds in {
     "swc": fuzzseeds.swc, "obj": fuzzseeds.obj, "nrrd": fuzzseeds.nrrd, "metaimage": fuzzseeds.metaimage,
     "nifti": fuzzseeds.nifti, "pictures": fuzzseeds.pictures, "npy": fuzzseeds.npy, "csv": fuzzseeds.csv,
     "json": fuzzseeds.json_files, "parquet": fuzzseeds.parquet, "zipped-grid": fuzzseeds.zipped_grid,
-    "nwb-hdf5": fuzzseeds.nwb_hdf5, "neuropixels": fuzzseeds.neuropixels, "mearec": fuzzseeds.mearec, "structure-graph": fuzzfolders.structure_graph,
+    "nwb-hdf5": fuzzseeds.nwb_hdf5, "mearec": fuzzseeds.mearec, "structure-graph": fuzzfolders.structure_graph,
+    "visual-coding": fuzzseeds.visual_coding, "neuropixels": fuzzseeds.neuropixels,
 }.items():  # fmt: skip
     reader(_seeds, _name)(_file)
 for _name, _seeds in {
@@ -160,6 +161,15 @@ for _name, _seeds in {
 def _sessions(folder: Path) -> object:
     """Sessions of megabytes: what is in them is changed by name, mostly."""
     return opened(_one(folder))
+
+
+@reader(fuzzseeds.patch_clamp, "patch-clamp")
+def _patch_clamp(folder: Path) -> object:
+    cell = opened(_one(folder))
+    for number in getattr(cell, "sweep_numbers", ())[:3]:
+        for call in ("sweep", "get_sweep", "spike_times", "get_sweep_metadata", "to_efel"):
+            attempt(functools.partial(getattr(cell, call), number))
+    return cell
 
 
 @reader(fuzzseeds.jpeg)

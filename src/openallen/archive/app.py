@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,17 +14,20 @@ from openallen.archive.faults import Fault, Misbehaving
 from openallen.archive.holdings import SAMPLE, Holdings
 from openallen.archive.pictures import Pictures, View
 from openallen.archive.relations import Refusal
+from openallen.archive.s3 import is_for_buckets, s3_app
 from openallen.archive.trees import relatives, structure_graph
 from openallen.archive.volumes import Volume, Volumes
 from openallen.brainmap.images import tier_size_px
 from openallen.brainmap.parser import parse
 from openallen.brainmap.schema import Model, schema
 from openallen.errors import IntegrityError, UsageError, requiring
-from openallen.serving import App, BusyError, Gate, GoneError, guarded
+from openallen.serving import App, BusyError, Gate, GoneError, Policy, guarded
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from openallen.serving.asgi import Receive, Scope, Send
 
 __all__ = ["archive_app"]
 
@@ -53,7 +56,8 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     with requiring("serving an archive", "web"):
         from starlette.applications import Starlette
         from starlette.routing import Route
-    services = _Services(Holdings(SAMPLE if root == "sample" else Path(root)))
+    holdings = Holdings(SAMPLE if root == "sample" else Path(root))
+    services = _Services(holdings)
     routes = [
         Route("/openallen/about.json", services.about),
         Route("/api/v2/data/enumerate.{form}", services.enumerate),
@@ -62,6 +66,7 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/api/v2/data/{model}/query.{form}", services.query),
         Route("/api/v2/data/{model}/{row:int}.{form}", services.query),
         Route("/api/v2/well_known_file_download/{id:int}", services.file),
+        Route("/neuronal_model/download/{id:int}", services.model),
         Route("/api/v2/svg/{id:int}", services.drawing),
         Route("/api/v2/svg_download/{id:int}", services.drawing),
         Route("/cgi-bin/imageservice", services.picture),
@@ -73,8 +78,21 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         Route("/informatics-archive/{path:path}", services.published),
         *(Route(f"/api/v2/{name}_download/{{id:int}}", services.image) for name in _IMAGE_SERVICES),
     ]
-    app: App = Starlette(routes=routes)
-    return guarded(Misbehaving(app, faults) if faults else app)
+    names = frozenset(route.path.split("/")[1] for route in routes)
+    app = _split(Starlette(routes=routes), s3_app(holdings.buckets), names)
+    faulty = Misbehaving(app, faults) if faults else app
+    # Keys and versions of objects may be long numbers, and buckets are hosts too.
+    for_buckets = Policy(below_localhost=True, long_numbers=True)
+    return _split(guarded(faulty), guarded(faulty, for_buckets), names)
+
+
+def _split(services: App, buckets: App, names: Collection[str]) -> App:
+    """Return an app that hands requests of S3 to one app, those of services to the other."""
+
+    async def split(scope: Scope, receive: Receive, send: Send) -> None:
+        await (buckets if is_for_buckets(scope, names) else services)(scope, receive, send)
+
+    return split
 
 
 class _Services:
@@ -88,9 +106,10 @@ class _Services:
         del request
         from starlette.responses import JSONResponse
 
-        about = {k: v for k, v in self._holdings.about.items() if k != "simulated"}
+        about = {k: v for k, v in self._holdings.about.items() if k not in {"simulated", "files"}}
         about["simulated_pixels"] = bool(self._holdings.about.get("simulated"))
-        return JSONResponse(about | {"tables": sorted(self._holdings.columns)})
+        held = {"tables": sorted(self._holdings.columns), "buckets": self._holdings.buckets.names()}
+        return JSONResponse(about | held)
 
     # --- rows -----------------------------------------------------------------------------------
 
@@ -161,12 +180,20 @@ class _Services:
         return await self._worked(request, lambda _: self._file(request))
 
     def _file(self, request: Request) -> Response:
-        from starlette.responses import FileResponse
-
         path = self._holdings.file(request.path_params["id"])
         if path is None:
             volume = self._volumes.file(request.path_params["id"])
             return _page(404, "no such file") if volume is None else _bytes(volume)
+        return self._sent(path)
+
+    def model(self, request: Request) -> Response:
+        """Return the package of a model."""
+        path = self._holdings.model(request.path_params["id"])
+        return _page(404, "no such model") if path is None else self._sent(path)
+
+    def _sent(self, path: Path) -> Response:
+        from starlette.responses import FileResponse
+
         made = path.name in self._holdings.about.get("simulated_files", ())
         headers = {"openallen-simulated": "true"} if made else {}
         return FileResponse(path, headers=headers, filename=path.name)

@@ -7,9 +7,11 @@
                          tables (``sub_images``); a column ``_type`` names the model of a row where
                          several models share a table; columns that begin with ``_`` are never sent
     files/ID.EXT         well-known files by id
+    models/ID.zip        packages of models of cells by the id of the model
     images/ID.jpg        pictures at full size by image id
     images/ID.svg        drawings of atlas images
     grids/, informatics-archive/   volumes (see `openallen.archive.volumes`)
+    buckets/NAME/KEY     objects of buckets (see `openallen.archive.buckets`)
 
 A folder with any part of these is an archive; for what is missing the answer is that of the
 service for what it does not have.
@@ -23,6 +25,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.archive.buckets import Buckets
 from openallen.errors import CorruptError, NotFoundError, requiring
 from openallen.json_text import load_json
 
@@ -34,6 +37,10 @@ __all__ = ["SAMPLE", "Holdings"]
 SAMPLE: Final = Path(__file__).parent / "sample"
 """The archive that comes with the package."""
 
+_PARTS: Final = (
+    "archive.json", "tables", "files", "images", "models", "grids", "informatics-archive",
+    "buckets",
+)  # fmt: skip
 _READERS: Final = {".jsonl", ".json", ".csv", ".parquet"}
 
 
@@ -50,7 +57,7 @@ class Holdings:
     NotFoundError
         If the folder does not exist, or has no part of an archive.
     CorruptError
-        If a table or the description cannot be read.
+        If a table, the description or the index of a bucket cannot be read.
     MissingExtraError
         Without the extra ``web``.
     """
@@ -59,19 +66,16 @@ class Holdings:
         with requiring("serving an archive", "web"):
             import duckdb
         self.root = root
-        self._parts = [
-            p
-            for p in ("archive.json", "tables", "files", "images", "grids", "informatics-archive")
-            if (root / p).exists()
-        ]
+        self._parts = [p for p in _PARTS if (root / p).exists()]
         if not self._parts:
             raise NotFoundError(
                 "not an archive",
                 address=str(root),
-                why="no archive.json, tables, files or images in it",
+                why="no archive.json, tables, files, images or buckets in it",
                 hint="openallen serve --archive sample",
             )
         self.about = self._read_about()
+        self.buckets = Buckets(root)
         self._db = duckdb.connect(":memory:", config={"threads": 2})
         self._lock = threading.Lock()
         self.columns: dict[str, dict[str, str]] = {}
@@ -126,8 +130,17 @@ class Holdings:
         return table in self.columns
 
     def file(self, file_id: int) -> Path | None:
-        """Find a well-known file by its id."""
+        """Find a well-known file by its id; ``files`` of archive.json says where others lie."""
+        told = self.about.get("files")
+        place = told.get(str(file_id)) if isinstance(told, dict) else None
+        if isinstance(place, str) and (self.root / place).is_file():
+            return self.root / place
         return next(iter(sorted((self.root / "files").glob(f"{file_id}.*"))), None)
+
+    def model(self, model_id: int) -> Path | None:
+        """Find the package of a model by the id of the model."""
+        path = self.root / "models" / f"{model_id}.zip"
+        return path if path.exists() else None
 
     def picture(self, image_id: int) -> Path | None:
         """Find a stored picture by its image id."""

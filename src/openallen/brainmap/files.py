@@ -11,14 +11,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from openallen.errors import AnswerError
+from openallen.plans import safe_name
 
 __all__ = [
+    "EPHYS_TYPE",
     "MARKER_TYPE",
+    "MODEL_DESCRIPTION_TYPE",
+    "MODEL_PARAMETERS_TYPE",
     "MORPHOLOGY_THUMBNAIL_TYPE",
     "RECONSTRUCTION_TYPE",
     "FileType",
     "WellKnownFile",
     "file_url",
+    "model_url",
+    "morphology_paths",
+    "of_type",
 ]
 
 
@@ -33,6 +40,9 @@ class FileType:
 RECONSTRUCTION_TYPE: Final = FileType(303941301, "3DNeuronReconstruction")
 MARKER_TYPE: Final = FileType(486753749, "3DNeuronMarker")
 MORPHOLOGY_THUMBNAIL_TYPE: Final = FileType(480715721, "MorphologyThumbnail")
+EPHYS_TYPE: Final = FileType(481007198, "NWBDownload")
+MODEL_PARAMETERS_TYPE: Final = FileType(329230374, "NeuronalModelParameters")
+MODEL_DESCRIPTION_TYPE: Final = FileType(292178729, "BiophysicalModelDescription")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +100,37 @@ class WellKnownFile:
 def of_type(files: Iterable[WellKnownFile], kind: FileType) -> list[WellKnownFile]:
     """Return the files of one type, in the order of their ids."""
     return sorted((f for f in files if f.is_a(kind)), key=lambda f: f.id)
+
+
+def morphology_paths(
+    each: Iterable[Iterable[WellKnownFile]],
+) -> list[tuple[WellKnownFile, str]]:
+    """Return reconstruction, marker and thumbnail files with the paths they get, chosen by type.
+
+    A name of the service that is unsafe, or in use already, is replaced by one made from the id.
+
+    Parameters
+    ----------
+    each
+        The files of each reconstruction.
+    """
+    found: list[tuple[WellKnownFile, str]] = []
+    taken: set[str] = set()
+    suffixes = {RECONSTRUCTION_TYPE: "swc", MARKER_TYPE: "marker", MORPHOLOGY_THUMBNAIL_TYPE: "png"}
+    for files in map(tuple, each):
+        for kind, suffix in suffixes.items():
+            for file in of_type(files, kind):
+                plain = f"{kind.name}_{file.id}.{suffix}"
+                name = safe_name(file.path, plain)
+                name = plain if name.casefold() in taken else name
+                taken.add(name.casefold())
+                found.append((file, f"morphology/{name}"))
+    return found
+
+
+def model_url(base: str, model_id: int) -> str:
+    """Return the URL of a model with all that running it takes, as a zip."""
+    return f"{base}/neuronal_model/download/{model_id}"
 
 
 def file_url(base: str, file_id: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,13 +10,18 @@ from openallen.address import Address
 from openallen.brainmap.builder import Search
 from openallen.brainmap.client import Client
 from openallen.brainmap.files import (
+    EPHYS_TYPE,
     MARKER_TYPE,
+    MODEL_DESCRIPTION_TYPE,
+    MODEL_PARAMETERS_TYPE,
     MORPHOLOGY_THUMBNAIL_TYPE,
     RECONSTRUCTION_TYPE,
+    FileType,
     WellKnownFile,
     file_url,
 )
 from openallen.brainmap.images import DrawingRequest, ImageRequest
+from openallen.formats.checks import Hdf5Check, JsonCheck
 from openallen.formats.jpeg import JpegCheck
 from openallen.formats.marker import MarkerCheck
 from openallen.formats.png import PngCheck
@@ -95,20 +101,31 @@ def well_known(
     )
 
 
+_EXPECTED: Final[Mapping[FileType, frozenset[str]]] = {
+    RECONSTRUCTION_TYPE: _TEXT,
+    MARKER_TYPE: _TEXT,
+    MORPHOLOGY_THUMBNAIL_TYPE: frozenset({"png"}),
+    EPHYS_TYPE: frozenset({"hdf5"}),
+    MODEL_PARAMETERS_TYPE: frozenset({"json"}),
+    MODEL_DESCRIPTION_TYPE: frozenset({"text", "json"}),
+}
+_CHECKS: Final[Mapping[FileType, Callable[[], Check]]] = {
+    RECONSTRUCTION_TYPE: SwcCheck,
+    MARKER_TYPE: MarkerCheck,
+    MORPHOLOGY_THUMBNAIL_TYPE: PngCheck,
+    EPHYS_TYPE: Hdf5Check,
+    MODEL_PARAMETERS_TYPE: JsonCheck,
+}
+
+
 def expected(known: WellKnownFile) -> frozenset[str]:
     """Return the kinds of content a file may have; empty, for any, where its type is unknown."""
-    if known.is_a(RECONSTRUCTION_TYPE) or known.is_a(MARKER_TYPE):
-        return _TEXT
-    return frozenset({"png"}) if known.is_a(MORPHOLOGY_THUMBNAIL_TYPE) else frozenset()
+    return next((kinds for kind, kinds in _EXPECTED.items() if known.is_a(kind)), frozenset())
 
 
 def check_for(known: WellKnownFile) -> Check | None:
     """Return the check that goes with the type of a file."""
-    if known.is_a(RECONSTRUCTION_TYPE):
-        return SwcCheck()
-    if known.is_a(MARKER_TYPE):
-        return MarkerCheck()
-    return PngCheck() if known.is_a(MORPHOLOGY_THUMBNAIL_TYPE) else None
+    return next((make() for kind, make in _CHECKS.items() if known.is_a(kind)), None)
 
 
 def _plan(client: Client, address: Address, to: Path, title: str, file: RemoteFile) -> Plan:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNAR", "ENDINGS", "read_document"]
 
-ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".npy", ".parquet", ".pqt", ".swc")
+ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".npy", ".npz", ".parquet", ".pqt", ".swc")
 _ROW_BYTES: Final = 256
 COLUMNAR: Final = (".parquet", ".pqt")
 
@@ -48,8 +48,8 @@ def read_document(
 
     Returns
     -------
-    DataFrame, dict, list, ndarray or Morphology
-        By the suffix.
+    DataFrame, dict, list, ndarray, DataArray or Morphology
+        By the suffix. Of ``.npz`` a dict of arrays; events of Visual Coding a DataArray.
 
     Raises
     ------
@@ -69,10 +69,8 @@ def read_document(
         if low.endswith((".csv", ".tsv")):
             return _csv(place, key, columns, nrows)
         body = _whole(place, key)
-        if low.endswith(".npy"):
-            from openallen.formats.npy import read_npy
-
-            return read_npy(body, where)
+        if low.endswith((".npy", ".npz")):
+            return _numpy(body, where, packed=low.endswith(".npz"))
         if low.endswith(".swc"):
             from openallen.formats.swc import read_swc
 
@@ -96,6 +94,13 @@ def _whole(place: Objects, key: str) -> bytes:
     if body is None:
         raise NotFoundError("no such file", address=f"{place.name}/{key}")
     return body
+
+
+def _numpy(body: bytes, where: str, *, packed: bool) -> Any:
+    from openallen.formats.events import labelled
+    from openallen.formats.npy import read_npy, read_npz
+
+    return labelled(read_npz(body, where)) if packed else read_npy(body, where)
 
 
 def _csv(place: Objects, key: str, columns: Sequence[str] | None, nrows: int | None) -> Any:

@@ -261,7 +261,12 @@ def _shape(told: object) -> tuple[int, ...]:
 
 
 def _array(data: object, shape: object, kind: object, order: str = "C") -> Any:
-    """Return an array over bytes, which must be as many as it has: no memory is taken."""
+    """Return an array over bytes, which must be as many as it has: no memory is taken.
+
+    Python 2 wrote bytes as text, of the characters up to 255.
+    """
+    if isinstance(data, str):
+        data = data.encode("latin-1")
     if not isinstance(data, (bytes, bytearray)) or not isinstance(kind, _Unfinished):
         raise ValueError("an array of something else than bytes")
     dtype, sizes = kind.dtype(), _shape(shape)
@@ -348,7 +353,7 @@ _CONSTANTS: Final[dict[str, Any]] = {
 _PLAIN: Final = frozenset({
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
     "UNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "BINBYTES", "BINBYTES8",
-    "SHORT_BINBYTES", "BYTEARRAY8",
+    "SHORT_BINBYTES", "BYTEARRAY8", "BINSTRING", "SHORT_BINSTRING",
 })  # fmt: skip
 
 

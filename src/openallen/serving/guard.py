@@ -19,6 +19,7 @@ from openallen.serving.asgi import App, Message, Receive, Scope, Send
 __all__ = ["Policy", "guarded"]
 
 _OWN: Final = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+_BELOW: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\.localhost(:\d{1,5})?", re.IGNORECASE)
 _TOO_LONG: Final = re.compile(r"\d{19}")
 _PIECE_BYTES: Final = 1 << 18
 _SEND_S: Final = 60.0
@@ -40,6 +41,10 @@ class Policy:
         Whether the port in Host and Origin must be the one the request came to.
     guest
         A path and the origin of another site, which may read what is below that path.
+    below_localhost
+        Whether names below ``localhost``, which mean this machine everywhere, are its own too.
+    long_numbers
+        Whether paths and queries may hold numbers of any length, as names do.
     """
 
     content: str = "default-src 'none'; sandbox"
@@ -47,6 +52,8 @@ class Policy:
     hosts: tuple[str, ...] = ()
     exact_port: bool = False
     guest: tuple[str, str] | None = None
+    below_localhost: bool = False
+    long_numbers: bool = False
 
     def lines(self) -> list[tuple[bytes, bytes]]:
         """Return the headers of every answer."""
@@ -68,6 +75,8 @@ class Policy:
             The port that the request came to; None where it is not known.
         """
         if host.lower() in {name.lower() for name in self.hosts}:
+            return True
+        if self.below_localhost and not self.exact_port and _BELOW.fullmatch(host):
             return True
         found = _OWN.fullmatch(host)
         if found is None:
@@ -133,7 +142,7 @@ def _refused(scope: Scope, policy: Policy) -> tuple[int, str] | None:
     if b"cross-site" in given.get(b"sec-fetch-site", []) and not welcome:
         return 403, "requests of other sites are not answered"
     query = scope.get("query_string", b"").decode("latin-1")
-    if _TOO_LONG.search(f"{scope['path']} {unquote_plus(query)}"):
+    if not policy.long_numbers and _TOO_LONG.search(f"{scope['path']} {unquote_plus(query)}"):
         return 400, "a number of too many digits"
     return None
 

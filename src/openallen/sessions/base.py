@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -18,10 +19,20 @@ if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
     from openallen.visuals import Visual
 
-__all__ = ["NwbSession", "Opener"]
+__all__ = ["NwbSession", "Offer", "Opener"]
 
 Opener = Callable[[], "Tree"]
 """Opens the file; called once, when the first part is asked for."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The value of an option that is used where the kind of file takes it, and else left out.
+
+    Whoever opens a file by its address knows things that are not in it before it knows its kind.
+    """
+
+    value: Any
 
 
 class NwbSession:

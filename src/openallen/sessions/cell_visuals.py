@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from openallen.sessions.ophys import BehaviorOphysExperiment
 
-__all__ = ["experiment_visuals"]
+__all__ = ["cell_rois", "cell_tracks", "experiment_visuals"]
 
 _SHOWN: Final = 12
 _TITLES: Final = {"dff": "ΔF/F", "events": "detected events"}
@@ -74,16 +74,36 @@ def _tracks(
 
         return read
 
+    return cell_tracks((group, _TITLES[group], unit), _named(cells), reader)
+
+
+def cell_tracks(
+    kind: tuple[str, str, str],
+    named: Sequence[tuple[int, int]],
+    reader: Callable[[int], Callable[[], Any]],
+) -> list[Track]:
+    """Return a track for each cell, the first of ΔF/F shown.
+
+    Parameters
+    ----------
+    kind
+        Name, title and unit of the traces.
+    named
+        Ids of the region and of the cell, for each.
+    reader
+        Returns for a region what reads its trace: times in s, and values.
+    """
+    group, title, unit = kind
     return [
         Track(
             name=f"{group}-{roi}",
             title=f"cell {name}",
             unit=unit,
-            group=_TITLES[group],
+            group=title,
             read=reader(roi),
             shown=group == "dff" and n < _SHOWN,
         )
-        for n, (roi, name) in enumerate(_named(cells))
+        for n, (roi, name) in enumerate(named)
     ]
 
 
@@ -115,23 +135,50 @@ def _rois(
         if f"dff-{roi}" in tracks
     ]
 
+    def mask(row: int) -> np.ndarray[Any, Any]:
+        found: np.ndarray[Any, Any] = session.tree.part(masks, slice(row, row + 1))[0]
+        return found
+
+    return cell_rois(session.name, known, mask, lambda: session.max_projection.data)
+
+
+def cell_rois(
+    where: str,
+    known: Sequence[tuple[int, int, int]],
+    mask: Callable[[int], np.ndarray[Any, Any]],
+    image: Callable[[], np.ndarray[Any, Any]],
+) -> Rois:
+    """Return the regions of cells on an image, each with its track of ΔF/F.
+
+    Parameters
+    ----------
+    where
+        The name of the file, for messages.
+    known
+        Row of the mask, id of the region, id of the cell, for each.
+    mask
+        Returns the mask of a row on the whole image.
+    image
+        Returns the image.
+    """
+
     def labels() -> np.ndarray[Any, np.dtype[np.uint16]]:
         import numpy as np
 
-        shape = session.tree.shape(image)
+        shape = image().shape
         made = np.zeros(shape, np.uint16)
         # One at a time: all masks of a large plane together fill the memory.
         for place, (row, _, _) in enumerate(known, 1):
-            mask = session.tree.part(masks, slice(row, row + 1))[0].astype(bool)
-            if mask.shape != shape:
-                why = f"{mask.shape}, {shape}"
-                raise CorruptError("masks and image differ", address=session.name, why=why)
-            made[mask & (made == 0)] = place
+            inside = mask(row).astype(bool)
+            if inside.shape != shape:
+                why = f"{inside.shape}, {shape}"
+                raise CorruptError("masks and image differ", address=where, why=why)
+            made[inside & (made == 0)] = place
         return made
 
     return Rois(
         ids=tuple(name for _, _, name in known),
         tracks=tuple(f"dff-{roi}" for _, roi, _ in known),
-        image=lambda: session.max_projection.data,
+        image=image,
         labels=labels,
     )

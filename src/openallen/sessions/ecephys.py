@@ -57,6 +57,7 @@ class BehaviorEcephysSession(BehaviorSession, Responding):
 
     _names: ClassVar[tuple[str, ...]] = (*BEHAVIOR, *ECEPHYS)
     kind: ClassVar[str] = "ecephys_session"
+    takes: ClassVar[tuple[str, ...]] = ("lfp",)
     _recompute: ClassVar[bool] = False
     _aligns: ClassVar[str] = "spikes"
 

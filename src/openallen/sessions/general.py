@@ -43,9 +43,15 @@ class NwbTables(NwbSession):
 
     kind = "session"
     _names: ClassVar[tuple[str, ...]] = (
-        "electrodes", "metadata", "series", "series_names", "table", "table_names", "trials",
+        "electrodes",
+        "metadata",
+        "series",
+        "series_names",
+        "table",
+        "table_names",
+        "trials",
         "units",
-    )  # fmt: skip
+    )
 
     @functools.cached_property
     def _found(self) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What any NWB file looks like: its series over time, its spikes, its tables, its sweeps."""
+"""What any NWB file looks like: its series over time, its spikes, its tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.errors import OpenAllenError
 from openallen.formats.nwb import column_names
 from openallen.sessions.series import read_series
-from openallen.sessions.sweeps import sweep_visuals
 from openallen.sessions.unit_visuals import file_version
 from openallen.visuals import (
     EventTrack,
@@ -78,15 +77,12 @@ def general_visuals(
     tables, series
         Paths of its tables and series, by their names.
     """
-    sweeps = sweep_visuals(session.tree, series)
-    rest = {} if sweeps else series
-    found = list(_series(session.tree, rest))
+    found = list(_series(session.tree, series))
     intervals = tuple(_intervals(session, tables))
     events = tuple(_events(session.tree, found))
     named = {e.name for e in events}
     plain = [one for one in found if one.slug not in named]
     return (
-        *sweeps,
         *_raster(session, tables, events, intervals),
         *_together(session.tree, plain, intervals, events),
         *_long(session.tree, plain),

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from openallen.errors import NotFoundError, UsageError
 from openallen.paths import existing
-from openallen.sessions.base import NwbSession, Opener
+from openallen.sessions.base import NwbSession, Offer, Opener
 
 if TYPE_CHECKING:
     from openallen.formats.nwb import Tree
@@ -27,7 +27,11 @@ _SIGNS: Final = {
 }
 
 _KINDS: Final[tuple[tuple[str, str], ...]] = (
+    # First those that look up names; others list all of a group, which costs more from afar.
+    ("openallen.sessions.patch_clamp.session", "PatchClampSession"),
     ("openallen.sessions.lfp", "ProbeLfp"),
+    ("openallen.sessions.visual_coding.ophys", "VisualCodingOphysExperiment"),
+    ("openallen.sessions.visual_coding.ophys_files", "AnalysisFile"),
     ("openallen.sessions.visual_coding.ecephys", "EcephysSession"),
 )
 """Modules and classes of files that are no session of Visual Behavior: each is asked whether it
@@ -63,8 +67,8 @@ def open_nwb(path: Path | str, **options: Any) -> NwbSession:
     Returns
     -------
     NwbSession
-        A Visual Behavior session, `ProbeLfp` for the LFP file of a probe, or `NwbTables` for every
-        other kind.
+        A Visual Behavior session, `ProbeLfp` for the LFP file of a probe, `PatchClampSession` for
+        sweeps of a patched cell, or `NwbTables` for every other kind.
 
     Raises
     ------
@@ -102,8 +106,8 @@ _OPTIONS = (
 
 
 def _known_options(options: dict[str, Any]) -> None:
-    for name in options:
-        if name not in _OPTIONS:
+    for name, value in options.items():
+        if name not in _OPTIONS and not isinstance(value, Offer):
             near = get_close_matches(name, _OPTIONS, 1)
             raise UsageError(
                 f"no such option '{name}'", hint=near[0] if near else ", ".join(_OPTIONS)
@@ -153,7 +157,7 @@ def _session_in(
     }
     for kind, made in kinds.items():
         if tree.has("general/metadata") and tree.has(_SIGNS[kind]):
-            return made(lambda: tree, name, path, **options)
+            return _holding(made(lambda: tree, name, path, **_taken(made, options)), tree)
     tree_names = ", ".join(tree.names("/")) or "nothing"
     raise NotFoundError(
         "this is not a Visual Behavior session",
@@ -181,6 +185,7 @@ def _any_in(tree: Tree, name: str, path: Path | None, options: dict[str, Any]) -
     if made is None and (behavior or not is_nwb):
         return session_of(lambda: tree, name, path, **options)
     made = made or NwbTables
+    options = _taken(made, options)
     for option in options:
         if option not in made.takes:
             near = get_close_matches(option, made.takes, 1)
@@ -190,7 +195,25 @@ def _any_in(tree: Tree, name: str, path: Path | None, options: dict[str, Any]) -
                 why=f"it opens as {made.__name__}, which takes {', '.join(made.takes) or 'none'}",
                 hint=near[0] if near else "",
             )
-    return made(lambda: tree, name, path, **options)
+    return _holding(made(lambda: tree, name, path, **options), tree)
+
+
+def _taken(made: type[NwbSession], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a kind of file: those given, and those offered that it takes."""
+    return {
+        name: value.value if isinstance(value, Offer) else value
+        for name, value in options.items()
+        if not isinstance(value, Offer) or name in made.takes
+    }
+
+
+_Opened = TypeVar("_Opened", bound=NwbSession)
+
+
+def _holding(session: _Opened, tree: Tree) -> _Opened:
+    """Return a session that has the file it was told by, so that closing closes it, used or not."""
+    session.__dict__["tree"] = tree
+    return session
 
 
 def _kinds() -> Iterator[type[NwbSession]]:

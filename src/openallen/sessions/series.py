@@ -46,6 +46,7 @@ def read_series(
     channels: Sequence[int] | None = None,
     scaled: bool = True,
     called: str = "",
+    conversion: bool = True,
 ) -> xr.DataArray:
     """Return a series, or a part of it; see `openallen.sessions.general.NwbTables.series`.
 
@@ -61,6 +62,8 @@ def read_series(
         As there.
     called
         The name it was asked for by, for hints.
+    conversion
+        Whether the conversion the series names is right; else values are in its unit as stored.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def read_series(
     if window.kept is not None:
         values = values[window.kept]
     told = tree.attrs(f"{path}/data")
-    if scaled and values.dtype.kind in "iufbc":
+    if scaled and conversion and values.dtype.kind in "iufbc":
         values = _scaled(tree, path, values, told)
     made = _labelled(tree, path, values, window.times)
     made.attrs["units"] = str(told.get("unit", "")) if scaled else "1"

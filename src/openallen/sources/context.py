@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import shlex
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -30,9 +28,10 @@ if TYPE_CHECKING:
     from openallen.transport.objects import RemoteObjects
     from openallen.transport.s3 import Bucket
 
-__all__ = ["Context", "connected", "folder_for"]
+__all__ = ["Context", "bucket_endpoint", "connected", "folder_for"]
 
 _MOST_NAMED: Final = 8
+_SAMPLE: Final = "the embedded sample"
 
 
 class Context:
@@ -159,10 +158,16 @@ class Context:
         return Bucket(
             http=self.http,
             name=name,
-            endpoint=self.settings.s3_endpoint,
+            endpoint=bucket_endpoint(self.settings),
             region=region,
             retry=Retry(attempts=self.settings.attempts),
+            place=_SAMPLE if self.in_sample else "",
         )
+
+    @property
+    def in_sample(self) -> bool:
+        """Whether buckets are those of the embedded sample."""
+        return self.settings.source == "sample" and not self.settings.s3_endpoint
 
     def remote_objects(
         self, bucket: str, prefix: str, *, region: str = "us-west-2", endpoint: str = ""
@@ -190,9 +195,10 @@ class Context:
         place = Bucket(
             http=http,
             name=bucket,
-            endpoint=endpoint or self.settings.s3_endpoint,
+            endpoint=endpoint or bucket_endpoint(self.settings),
             region=region,
             retry=Retry(attempts=self.settings.attempts),
+            place=_SAMPLE if self.in_sample and not endpoint else "",
         )
         # A server of its own is called what it was called in the address, not a bucket of S3.
         root = f"{endpoint}/{bucket}".rstrip("/") if endpoint else ""
@@ -563,30 +569,30 @@ def _connected(http: Http, settings: Settings, source: str) -> Client:
     )
 
 
+def bucket_endpoint(settings: Settings) -> str:
+    """Return the base URL of the server that has the buckets; empty for S3 itself.
+
+    An archive stands for every service: what it does not have is not asked of S3 either.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    """
+    if settings.s3_endpoint or settings.source == "live":
+        return settings.s3_endpoint
+    return f"{_base_url(settings.source)}/s3"
+
+
 def _base_url(source: str) -> str:
     from openallen.brainmap.client import LIVE_URL
 
     if source == "live":
         return LIVE_URL
     if source == "sample":
-        return _sample_url()
+        from openallen.archive.embedded import sample_url
+
+        return sample_url()
     if source.startswith(("http://", "https://")):
         return source.rstrip("/")
     raise UsageError(f"unknown source '{source}'", hint="live, sample, or the URL of an archive")
-
-
-_sample = ExitStack()
-_sample_started: list[str] = []
-_sample_lock = threading.Lock()
-
-
-def _sample_url() -> str:
-    """Serve the sample archive from this process, once, until it ends; return its URL."""
-    with _sample_lock:
-        if not _sample_started:
-            from openallen.archive.app import archive_app
-            from openallen.serving.server import serving
-
-            _sample_started.append(_sample.enter_context(serving(archive_app("sample"))))
-            atexit.register(_sample.close)
-        return _sample_started[0]

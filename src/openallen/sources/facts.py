@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text, save_figure
-from openallen.errors import UsageError
+from openallen.errors import OpenAllenError, UsageError
 from openallen.harmless import harmless
 from openallen.sources.tables import cell_text
 
@@ -151,6 +152,8 @@ class Facts:
         The opened object itself, where one was opened to know this.
     exit_code
         What the command line ends with: not 0 where what is shown is a failure.
+    thumbnail
+        Makes the small picture of its card, as a ``data:`` URI; called when a notebook shows it.
     """
 
     address: str
@@ -166,6 +169,7 @@ class Facts:
     ids: tuple[object, ...] = ()
     thing: Any = None
     exit_code: int = 0
+    thumbnail: Callable[[], str] | None = None
 
     def __getitem__(self, name: str) -> Any:
         return self.to_dict()[name]
@@ -218,7 +222,11 @@ class Facts:
     def _repr_html_(self) -> str:
         # With a colon, since a section may have the name of a fact: the structures of an ontology.
         told = self.labelled | {f"{s.title}:": s.text for s in self.sections if s.text}
-        own = card(self.title, told, note=" ".join(self._own_notes), pre=True)
+        image = ""
+        if self.thumbnail is not None:
+            with suppress(OpenAllenError):  # a card without a picture says as much
+                image = self.thumbnail()
+        own = card(self.title, told, image=image, note=" ".join(self._own_notes), pre=True)
         return own if self.plan is None else f"{own}\n{self.plan._repr_html_()}"
 
     def save_picture(self, path: Path | str, name: str = "") -> Path:

@@ -34,6 +34,8 @@ GROUP: Final = "openallen.sources"
 _BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
     {
         "stack": "openallen.sources.stacks.source:StackSource",
+        "cell": "openallen.sources.cells.source:CellSource",
+        "model": "openallen.sources.cells.model_source:ModelSource",
         "grid": "openallen.sources.atlases.grid_source:GridSource",
         "atlas": "openallen.sources.atlases.source:AtlasSource",
         "structures": "openallen.sources.atlases.structures_source:StructuresSource",

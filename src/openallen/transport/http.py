@@ -5,6 +5,8 @@ Threads may share a client; each request holds one handle while its answer is re
 
 from __future__ import annotations
 
+import html
+import re
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -285,7 +287,7 @@ class Http:
         AnswerError
             For redirects that do not end, or lead out of HTTP or from https to http.
         OfflineError
-            If offline and the host is not this machine.
+            If offline, and the host is not this machine or has no server.
         """
         asked = dict(headers or {})
         if byte_range is not None:
@@ -299,13 +301,26 @@ class Http:
         log_request(url, _lines(asked))
         exchange = self._take(url)
         try:
-            exchange.begin(url, _lines(asked))
+            self._begin(exchange, url, _lines(asked))
             response = Response(exchange)
             if not 200 <= response.status < 300:
                 raise _refusal(response)
             yield response
         finally:
             self._give_back(exchange)
+
+    def _begin(self, exchange: Exchange, url: str, lines: list[str]) -> None:
+        try:
+            exchange.begin(url, lines)
+        except UnreachableError as error:
+            # Offline only this machine is asked: a server of it that is not there is no network.
+            if not self._offline or error.what != "no connection":
+                raise
+            raise OfflineError(
+                "offline mode is on, and this server does not answer",
+                address=error.address,
+                why=error.why,
+            ) from error
 
     def ranges(
         self, url: str, wanted: Sequence[tuple[int, memoryview]]
@@ -380,6 +395,18 @@ def _lines(headers: Mapping[str, str]) -> list[str]:
     return lines
 
 
+_S3_ERROR: Final = re.compile(rb"<Code>(\w{1,60})</Code>\s*<Message>([^<]{1,300})</Message>")
+
+
+def _said(body: bytes) -> str:
+    """Return what an error of S3 says, in brackets; nothing for other bodies."""
+    found = _S3_ERROR.search(body[:2000])
+    if found is None:
+        return ""
+    code, message = (html.unescape(part.decode("utf-8", "replace")) for part in found.groups())
+    return f" ({code}: {' '.join(message.split())})"
+
+
 def _refusal(response: Response) -> OpenAllenError:
     body = b""
     with suppress(OpenAllenError):  # the status says enough; the excerpt is a courtesy
@@ -391,6 +418,6 @@ def _refusal(response: Response) -> OpenAllenError:
         if kind == "empty"
         else f", {excerpt}"
         if kind in {"text", "json"}
-        else f", {describe(kind)}"
+        else f", {describe(kind)}{_said(body)}"
     )
     return status_error(response.status, response.url, response.headers, why)

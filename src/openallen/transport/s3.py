@@ -123,6 +123,8 @@ class Bucket:
         Region of the bucket at S3.
     retry
         When a request is repeated.
+    place
+        What the service is called in messages; its address where it has no name.
     """
 
     http: Http
@@ -130,6 +132,7 @@ class Bucket:
     endpoint: str = ""
     region: str = "us-east-1"
     retry: Retry = field(default_factory=Retry)
+    place: str = ""
 
     def url(self, key: str = "", version_id: str = "") -> str:
         """Return the URL of an object, or of the bucket itself."""
@@ -263,11 +266,12 @@ class Bucket:
 
     def _no_bucket(self, why: str) -> NotFoundError:
         where = self.endpoint.rstrip("/") or f"S3 ({self.region})"
+        named = f"{self.place} has no bucket {self.name}"
         return NotFoundError(
-            f"no bucket {self.name} at {where}",
+            named if self.place else f"no bucket {self.name} at {where}",
             address=f"s3://{self.name}",
             why=why,
-            hint="openallen config" if self.endpoint else "",
+            hint="openallen config" if self.endpoint and not self.place else "",
         )
 
     def _page(self, url: str) -> _Page:

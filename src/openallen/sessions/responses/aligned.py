@@ -356,8 +356,8 @@ def _conditions(
         codes.append(spread)
         gaps.append(gap)
     missing: Array = np.array(gaps)
-    blank: Array = missing.all(axis=0)
-    partly: Array = missing.any(axis=0) & ~blank
+    blank: Array = np.asarray(missing.all(axis=0))
+    partly: Array = np.asarray(missing.any(axis=0) & ~blank)
     flat = np.ravel_multi_index(codes, tuple(len(each) for each in values))
     return values, flat, partly, blank
 

@@ -17,6 +17,7 @@ from openallen.sources.assets.options import SIDECARS
 from openallen.sources.assets.read import Asset
 from openallen.sources.assets.record import PUBLIC_BUCKET
 from openallen.sources.assets.search import DOCDB_URL, Places, load_catalogue
+from openallen.sources.context import bucket_endpoint
 from openallen.store import Store
 from openallen.transport import Http, Retry
 from openallen.transport.configured import http_for
@@ -33,11 +34,11 @@ _VIEWS: Final = "allen-data-views"
 
 
 def bucket_for(http: Http, settings: Settings, name: str = PUBLIC_BUCKET) -> Bucket:
-    """Return a bucket of AIND, at the endpoint of the settings."""
+    """Return a bucket of AIND, where the settings say buckets are."""
     return Bucket(
         http=http,
         name=name,
-        endpoint=settings.s3_endpoint,
+        endpoint=bucket_endpoint(settings),
         region=_REGION,
         retry=Retry(attempts=settings.attempts),
     )

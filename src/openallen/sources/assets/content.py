@@ -14,7 +14,7 @@ from openallen.sources.buckets.listing import Levelled
 __all__ = ["Content", "contents"]
 
 _MOST_FOLDERS: Final = 300
-_TABLES: Final = tuple(e for e in ENDINGS if e not in {".json", ".jsonl", ".npy", ".swc"})
+_TABLES: Final = tuple(e for e in ENDINGS if e not in {".json", ".jsonl", ".npy", ".npz", ".swc"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from openallen.address import Address
 from openallen.errors import AddressError, NotFoundError, OpenAllenError, UsageError
 from openallen.json_text import load_json
 from openallen.settings import Settings
-from openallen.sources.context import Context
-from openallen.sources.releases.cache import ReleaseCache, is_mirror
+from openallen.sources.context import Context, connected
+from openallen.sources.releases.cache import ReleaseCache, is_flat, is_mirror
 from openallen.sources.releases.folders import projects_in, root_of
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
+from openallen.sources.releases.observatory import release_class
 from openallen.sources.releases.plan import ReleaseJob
 from openallen.sources.releases.projects import PROJECTS, find_project
 from openallen.sources.releases.read import Release
@@ -33,6 +33,7 @@ __all__ = [
     "release_in",
     "release_of",
     "renewed",
+    "sampled",
 ]
 
 
@@ -40,6 +41,14 @@ def project_names(context: Context) -> tuple[str, ...]:
     """Return the names of every project: those that are known, and those of the settings."""
     more = context.settings.projects
     return (*PROJECTS, *(name for name in more if name not in PROJECTS))
+
+
+def sampled(context: Context) -> tuple[str, ...]:
+    """Return the names of the projects of which the embedded sample has something."""
+    from openallen.archive.embedded import sample_holds
+
+    found = (find_project(n, context.settings.projects) for n in project_names(context))
+    return tuple(p.name for p in found if sample_holds(p.bucket, p.files_prefix))
 
 
 def cache_of(context: Context, name: str, to: Path | str | None = None) -> ReleaseCache:
@@ -66,10 +75,10 @@ def cache_of(context: Context, name: str, to: Path | str | None = None) -> Relea
 def cache_at(context: Context, project: Project, folder: Path) -> ReleaseCache:
     """Return a folder of a project with the bucket it is filled from; a mirror is recognised."""
     bucket = context.bucket(project.bucket, region=project.region)
-    if context.settings.source != "live" and not bucket.endpoint:
-        # An archive stands for every service: what it does not have is not asked of S3 either.
-        bucket = replace(bucket, endpoint=f"{context.client.base_url}/s3")
-    return ReleaseCache(project, bucket, folder, is_mirror(project, folder))
+    flat = is_flat(project, folder)
+    return ReleaseCache(
+        project, bucket, folder, is_mirror(project, folder), flat, sample=context.in_sample
+    )
 
 
 def fetcher(context: Context) -> Fetch:
@@ -144,14 +153,15 @@ def _release(
             yield cache_at(context, project, folder), fetcher(context)
 
     opening = functools.partial(_again, None if to is None else str(to), settings.to_dict())
-    return Release(cache, manifest, connect, notes, opening)
+    service = functools.partial(connected, settings)
+    return release_class(project.name)(cache, manifest, connect, notes, opening, service=service)
 
 
-def _again(to: str | None, settings: dict[str, Any], address: str) -> Any:
+def _again(to: str | None, settings: dict[str, Any], address: str, **options: Any) -> Any:
     """Open a session by its address alone; a plain function, for other processes."""
     where = Address.parse(address)
     with Context(renewed(settings)) as context:
-        return context.source(where).open(where, to=to)
+        return context.source(where).open(where, to=to, **options)
 
 
 def renewed(settings: dict[str, Any]) -> Settings:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -37,16 +37,19 @@ from openallen.errors import (
 )
 from openallen.json_text import load_json
 from openallen.plans import safe_path
+from openallen.sources.releases.flat import document_of, project_in, version_in
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
 from openallen.store.disk import write_whole
 from openallen.transport.s3 import Bucket, Listed
 
-__all__ = ["ReleaseCache", "is_mirror"]
+__all__ = ["ReleaseCache", "is_flat", "is_mirror"]
 
 _LOG = logging.getLogger("openallen.store")
 _LAST_USED: Final = "_manifest_last_used.txt"
 _DOWNLOADED: Final = "_downloaded_data.json"
 _OWN: Final = "_openallen.json"
+_SAMPLE: Final = "-sample"
+_SAMPLE_NOTE: Final = "the embedded sample: sessions and signals are simulated"
 _FEW_FILES: Final = 4
 _SEEN_KEYS: Final = 1000
 
@@ -54,6 +57,13 @@ _SEEN_KEYS: Final = 1000
 def is_mirror(project: Project, folder: Path) -> bool:
     """Return whether a folder of a project has the layout of its bucket."""
     return project.form != "listing" and (folder / project.manifests_prefix).is_dir()
+
+
+def is_flat(project: Project, folder: Path) -> bool:
+    """Return whether a folder is a cache of AllenSDK without versions, and holds no manifest."""
+    if project.form != "listing" or project_in(folder) != project.name:
+        return False
+    return not any(folder.glob("*_project_manifest_v*.json"))
 
 
 @dataclass(frozen=True)
@@ -70,19 +80,29 @@ class ReleaseCache:
         Where they go.
     mirror
         Whether the folder has the layout of the bucket: keys are paths, no records.
+    flat
+        Whether it is a cache of AllenSDK without versions: files lie right in the folder, and what
+        is there is what there is.
     seen
         Called with the number of keys seen so far, every thousand and at the end of a listing.
+    sample
+        Whether the bucket is that of the embedded sample, whose versions are told apart from those
+        of the service by their names: one folder holds both, and neither stands for the other.
     """
 
     project: Project
     bucket: Bucket
     folder: Path
     mirror: bool = False
+    flat: bool = False
     seen: Callable[[int], object] | None = field(default=None, repr=False, compare=False)
+    sample: bool = False
 
     def place(self, manifest: Manifest, file: ReleaseFile) -> str:
         """Return the path of a file of a version, relative to the folder."""
-        return safe_path(file.at.key) if self.mirror else f"{manifest.folder}/{file.path}"
+        if self.mirror:
+            return safe_path(file.at.key)
+        return file.path if self.flat else f"{manifest.folder}/{file.path}"
 
     def manifest_path(self, version: Version) -> Path:
         """Return the path of the manifest of a version, there or not."""
@@ -110,7 +130,7 @@ class ReleaseCache:
         except (OfflineError, UnreachableError):
             told = self._own().get("versions")
             listed = {v for v in map(_version, told if isinstance(told, list) else ()) if v}
-            found = sorted(listed | set(self.here()), reverse=True)
+            found = [*self._meant(sorted(listed | set(self.here()), reverse=True))]
             if not found:
                 raise
             return tuple(found), False
@@ -125,7 +145,10 @@ class ReleaseCache:
         found = sorted({version for version in listed if version}, reverse=True)
         if not found:
             raise NotFoundError(
-                "no manifest of this project in its bucket", address=self.bucket.url(prefix)
+                "no manifest of this project in its bucket",
+                address=self.bucket.url(prefix),
+                why="a bucket without manifests is read by its listing, if the settings say so",
+                hint=f'projects.{self.project.name}.form = "listing" in the settings file',
             )
         self._remember(versions=[str(v) for v in found])
         return tuple(found)
@@ -148,7 +171,7 @@ class ReleaseCache:
         days = [e.modified for e in entries if e.modified]
         if not days:
             raise NotFoundError("the listing is empty", address=self.bucket.url(prefix))
-        version = Version(f"{max(days):%Y%m%d}")
+        version = Version(f"{max(days):%Y%m%d}{_SAMPLE if self.sample else ''}")
         listed = [[e.key, e.size_bytes, e.etag] for e in entries]
         document = {"version": str(version), "listed": listed}
         manifest = Manifest.read(document, self.project, address=self.bucket.url(prefix))
@@ -157,6 +180,8 @@ class ReleaseCache:
 
     def here(self) -> tuple[Version, ...]:
         """Return the versions whose manifests are in the folder, newest first."""
+        if self.flat:
+            return (Version(version_in(self.folder)),)
         if not self.mirror:
             names = (p.name for p in self.folder.glob("*_manifest_v*.json"))
             return self._sorted(self.project.version_of_name(name) for name in names)
@@ -196,7 +221,7 @@ class ReleaseCache:
         if wanted:
             version = Version(wanted)
             if version in self.here():
-                return version, ()
+                return version, (_SAMPLE_NOTE,) if wanted.endswith(_SAMPLE) else ()
             known = self.versions()
             if version not in known:
                 raise NotFoundError(
@@ -205,18 +230,24 @@ class ReleaseCache:
                     why=f"versions: {', '.join(map(str, known))}",
                     hint=f"openallen list release:{self.project.name}",
                 )
-            return version, ()
-        if self.project.form == "listing" and self.here():
-            return self.here()[0], ()  # listed once; ``openallen list`` lists anew
+            return version, (_SAMPLE_NOTE,) if self.sample else ()
+        notes = (_SAMPLE_NOTE,) if self.sample else ()
+        listed = self._meant(self.here()) if self.project.form == "listing" else ()
+        if listed:
+            return listed[0], notes  # listed once; ``openallen list`` lists anew
         known, asked = self._versions()
         last = self.last_used
         if last is None or (last not in known and last not in self.here()):
-            here = () if asked else self.here()
-            return (here or known)[0], ()
+            here = () if asked else self._meant(self.here())
+            return (here or known)[0], notes
         if last < known[0]:
             newer = f"release:{self.project.name}@{known[0]}"
             return last, (f"version {last} is used, as before; {known[0]} is newer: {newer}",)
         return last, ()
+
+    def _meant(self, versions: Sequence[Version]) -> tuple[Version, ...]:
+        """Return those of the sample, or those that are not, whichever is asked for."""
+        return tuple(v for v in versions if str(v).endswith(_SAMPLE) == self.sample)
 
     # --- manifests ------------------------------------------------------------------------------
 
@@ -230,6 +261,9 @@ class ReleaseCache:
         OfflineError
             If it is not here, and there is no network.
         """
+        if self.flat:
+            told = document_of(self.folder, self.project.files_prefix)
+            return self._of(Manifest.read(told, self.project), version, str(self.folder))
         path = self.manifest_path(version)
         key = self.project.manifest_key(version)
         try:

@@ -1,6 +1,6 @@
 """Releases in folders that are no part of the store, recognised by the names of their manifests.
 
-This module loads nothing but the standard library: every folder that is opened is looked at here.
+This module loads next to nothing: every folder that is opened is looked at here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import os
 from itertools import islice
 from pathlib import Path
 from typing import Final
+
+from openallen.sources.releases.flat import project_in, version_in
 
 __all__ = ["is_release", "projects_in", "root_of"]
 
@@ -42,7 +44,8 @@ def projects_in(folder: Path) -> dict[str, dict[str, Path]]:
     """Return the manifests of releases in a folder, by project and version.
 
     These are at its top in a cache of AllenSDK and in the store; in ``NAME/manifests`` or
-    ``releases/DATE`` in a mirror, which has the layout of a bucket. Only names are looked at.
+    ``releases/DATE`` in a mirror, which has the layout of a bucket. Only names are looked at, and
+    where they say nothing, whether AllenSDK made a cache without versions there.
     """
     found: dict[str, dict[str, Path]] = {}
     for place in (folder, *_mirrored(folder)):
@@ -54,6 +57,9 @@ def projects_in(folder: Path) -> dict[str, dict[str, Path]]:
     for path in dated:
         if path.parent.name.isdigit() and path.is_file():
             found.setdefault("abc-atlas", {}).setdefault(path.parent.name, path)
+    flat = "" if found else project_in(folder)
+    if flat:
+        found[flat] = {version_in(folder): folder / "manifest.json"}
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError
 from openallen.sources.filters import check_columns, matches, no_rows
-from openallen.sources.releases.access import cache_of, project_names, release_of
+from openallen.sources.releases.access import cache_of, project_names, release_of, sampled
 from openallen.sources.releases.projects import find_project
-from openallen.sources.releases.rows import read_rows
+from openallen.sources.releases.rows import ABNORMAL, read_rows
 from openallen.sources.releases.search import FILES, file_rows, some
 from openallen.sources.tables import Row, Rows, telling
 
@@ -77,7 +78,8 @@ class Asked:
 def list_projects(context: Context, asked: Asked) -> Rows:
     """Return one row for each project: those that are known, and those of the settings."""
     asked.check(PROJECT_COLUMNS)
-    projects = (find_project(n, context.settings.projects) for n in project_names(context))
+    names = sampled(context) if context.in_sample else project_names(context)
+    projects = (find_project(n, context.settings.projects) for n in names)
     rows = [
         {
             "address": f"release:{p.name}",
@@ -146,29 +148,72 @@ def list_table(context: Context, asked: Asked) -> Rows:
     name = asked.address.path[0]
     if len(asked.address.path) > 1 or name not in release.tables:
         raise _no_table(context, release, asked.address)
+    if name in release.made:
+        return _list_made(release, asked)
     path = release.csv(name)
-    first = list(islice(read_rows(path), _LOOKED_AT))
+    every = functools.partial(read_rows, path, release.manifest.project.name)
+    first = list(islice(every(), _LOOKED_AT))
     asked.check(list(first[0]) if first else [])
-    rows = (row for row in read_rows(path) if matches(row, asked.conditions))
+    rows = (row for row in every() if matches(row, asked.conditions))
     index = _index(release, name, first)
     return _filtered(
         rows, asked, _telling(first, index, asked.conditions),
         id_column=index,
-        noun="row", notes=release.notes, whole=lambda: read_rows(path), matched=True,
-        address=_file_of_a_row(release, index),
+        noun="row", notes=(*release.notes, *_abnormal(first, every, asked)),
+        whole=every, matched=True,
+        address=_file_of_a_row(release, name, index),
     )  # fmt: skip
 
 
-def _file_of_a_row(release: Release, index: str) -> Callable[[Row], str | None]:
+def _list_made(release: Release, asked: Asked) -> Rows:
+    """Return the rows of a table that is made of others, or of rows of a service."""
+    made = release.made_rows(asked.address.path[0], asked.conditions)
+    asked = replace(asked, conditions=made.conditions)
+    first = list(islice(made.rows(), _LOOKED_AT))
+    if first:
+        asked.check(list(first[0]))
+    return _filtered(
+        (row for row in made.rows() if matches(row, asked.conditions)), asked,
+        _telling(first, made.index, asked.conditions),
+        id_column=made.index, noun="row", notes=(*release.notes, *made.notes), whole=made.rows,
+        matched=True, address=made.address,
+    )  # fmt: skip
+
+
+def _file_of_a_row(release: Release, table: str, index: str) -> Callable[[Row], str | None]:
     """Return what names the file of a row: of ``ophys_experiment_id``, that of the experiment."""
     kind = index.removesuffix("_id")
     files = release.manifest.by_kind.get(kind, {})
+    # Of some kinds no name says which row a file is of: the table does.
+    by_row = next((k.name for k in release.manifest.project.kinds if k.table == table), "")
+    by_file_id, column = release.manifest.by_file_id, release.manifest.file_id_column
 
     def address(row: Row) -> str | None:
         name = str(row.get(index))
-        return f"{release.address}/{kind}/{name}" if name in files else None
+        if name in files:
+            return f"{release.address}/{kind}/{name}"
+        known = by_row and kind != by_row and str(row.get(column)) in by_file_id
+        return f"{release.address}/{by_row}/{name}" if known else None
 
     return address
+
+
+def _abnormal(
+    first: Sequence[Row], every: Callable[[], Iterable[Row]], asked: Asked
+) -> tuple[str, ...]:
+    """Return a note where a list has rows that tables leave out by default."""
+    if not first or not set(ABNORMAL) <= set(first[0]):
+        return ()
+    if any(c.field in ABNORMAL for c in asked.conditions):
+        return ()  # whoever filters by it knows
+    rows = [row for row in every() if matches(row, asked.conditions)]
+    odd = sum(any(row[name] is not None for name in ABNORMAL) for row in rows)
+    told = " ".join(f"{name}=null" for name in ABNORMAL)
+    note = (
+        f"{odd:,} of these {len(rows):,} sessions have abnormal histology or activity, and are "
+        f"left out by Release.table and AllenSDK; without them: {asked.command} {told}"
+    )
+    return (note,) if odd else ()
 
 
 def _index(release: Release, table: str, rows: Sequence[Row]) -> str:

@@ -73,11 +73,15 @@ class FileKind:
         Regular expression over the whole key below the project; its group ``id`` is the id.
     table
         The table whose rows these files belong to.
+    called
+        Regular expression for a single part of an address that means the file too, as the name of
+        its folder does; its group ``id`` is the id. Empty for none.
     """
 
     name: str
     pattern: str
     table: str = ""
+    called: str = ""
 
     def id_of(self, path: str) -> str:
         """Return the id of a file of this kind; empty if it is of another kind."""
@@ -285,8 +289,10 @@ class Manifest:
         IntegrityError
             If a file would be written outside the release's folder.
         """
+        # What an earlier version of openallen kept of a bucket says itself that it is a listing.
+        is_listing = isinstance(document, dict) and "listed" in document
         try:
-            return _READERS[project.form](document, project)
+            return _READERS["listing" if is_listing else project.form](document, project)
         except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
             if isinstance(error, OpenAllenError):
                 error.address = error.address or address

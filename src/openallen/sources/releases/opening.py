@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Address
 from openallen.errors import CorruptError, NotFoundError, UsageError
-from openallen.settings import Settings
 from openallen.sources.context import Context
 from openallen.sources.place import Place
 from openallen.sources.releases.access import fetcher, release_of, renewed
 from openallen.sources.releases.chosen import one_file
 from openallen.sources.releases.models import Manifest, ReleaseFile
+from openallen.sources.releases.offers import offered
 from openallen.sources.releases.remote import remote_place
-from openallen.sources.releases.search import by_file_id, table_of
+from openallen.sources.releases.search import by_file_id, recorded, table_of
 
 if TYPE_CHECKING:
-    from openallen.formats.nwb import Tree
     from openallen.sessions import BehaviorSession
-    from openallen.sessions.base import Opener
     from openallen.sources.releases.cache import ReleaseCache
     from openallen.sources.releases.read import Release
 
 __all__ = ["open_part"]
 
 _BEHAVIOR: Final = "behavior_session"
-_ECEPHYS: Final = "ecephys_session"
 
 
 def open_part(
@@ -76,13 +72,16 @@ def open_part(
     if len(where.path) == 1 and where.path[0] in release.tables:
         return _table(release, where, remote, options)
     part, is_behavior = _part(release, cache, where)
-    if remote is False:
+    own = None if options else release.opened(part.file)
+    if own is not None:
+        return own
+    if remote is False and not part.cache.flat:
         fetcher(context)(part.cache, part.manifest, [part.file])
     place = _place(context, part, where, to, remote)
-    more = _with_lfp(context, part, options)
+    offers = offered(context.settings, release, part.cache, part.file)
     if context.recognise(place) is None:
         raise _unknown(context, place, where)
-    opened = context.open_place(place, **more)
+    opened = context.open_place(place, **(offers | options))
     if is_behavior:
         opened = _as_behavior(opened, options)
     if hasattr(opened, "reopen"):
@@ -112,10 +111,9 @@ def _table(release: Release, where: Address, remote: bool | None, options: dict[
             why=f"'{where.conditions[0]}' chooses rows of a list",
             hint=f"openallen list {shlex.quote(str(where))}",
         )
-    strange = [*options, *(["remote"] if remote is not None else [])]
-    if strange:
-        raise UsageError(f"no such option '{strange[0]}' of tables", address=str(where))
-    return release.table(where.path[0])
+    if remote is not None:
+        raise UsageError("no such option 'remote' of tables", address=str(where))
+    return release.table(where.path[0], **options)
 
 
 @dataclass(frozen=True)
@@ -146,6 +144,10 @@ def _part(release: Release, cache: ReleaseCache, where: Address) -> tuple[_Part,
                 return _Part(cache, release.manifest, told), False
         if where.path[0] != _BEHAVIOR or len(where.path) != 2:
             raise
+        if "behavior_sessions" in release.tables:
+            told = recorded(release.manifest, where.path[1], release.rows("behavior_sessions"))
+            if told is not None:
+                return _Part(cache, release.manifest, told), True
         if "ophys_experiment_table" not in release.tables:
             raise
         found = next(
@@ -167,7 +169,8 @@ def _place(
 ) -> Place:
     """Return where a file is read from: here, if it is the published one, else its bucket."""
     if remote is not True and part.path.exists():
-        _vouch(context, part, where, to)
+        if not part.cache.flat:  # of these no digests were published
+            _vouch(context, part, where, to)
         return Place.here(part.path)
     return remote_place(part.cache, part.file, str(where), context.settings.store / "ranges")
 
@@ -194,47 +197,6 @@ def _as_behavior(opened: Any, options: dict[str, Any]) -> BehaviorSession:
     from openallen.sessions import BehaviorSession
 
     return BehaviorSession(lambda: opened.tree, opened.name, opened.path, **options)
-
-
-def _with_lfp(context: Context, part: _Part, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a session, with the way to its LFP where that has its own files."""
-    # Only sessions of Visual Behavior take LFP from files of their own.
-    is_ecephys = part.file.kind == _ECEPHYS and part.manifest.project.form == "cloud-cache"
-    if not is_ecephys or "lfp" in options:
-        return options
-    return options | {"lfp": _lfp_of(context.settings, part)}
-
-
-def _lfp_of(settings: Settings, part: _Part) -> Callable[[int, str], Opener | None]:
-    """Return what opens the LFP of a probe: a file of the release, here or remote."""
-    folder = part.file.path.rpartition("/")[0] + "/"
-    cache, manifest = part.cache, part.manifest
-    # Files of probes lie in a folder of their session; one of all sessions says nothing.
-    own = folder.rstrip("/").rpartition("/")[2] == part.file.id
-
-    def lfp(probe_id: int, name: str) -> Opener | None:
-        del probe_id
-        if not own:
-            return None
-        ends = f"probe_{name}_lfp.nwb"
-        inside = (f for f in manifest.files if f.path.startswith(folder))
-        found = next((f for f in inside if f.path.endswith(ends)), None)
-        if found is None:
-            return None
-        path, at = cache.path(manifest, found), found.at
-
-        def opener() -> Tree:
-            from openallen.formats.nwb import open_h5
-
-            if path.exists():
-                return open_h5(path, str(path))
-            url = cache.bucket.url(at.key, at.version_id)
-            with Context(settings) as later:
-                return later.h5(url, url, immutable=bool(at.version_id))
-
-        return opener
-
-    return lfp
 
 
 def _unknown(context: Context, place: Place, where: Address) -> UsageError:

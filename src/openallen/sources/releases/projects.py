@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
 
+from openallen.address import Address
 from openallen.errors import NotFoundError, UsageError
 from openallen.sources.releases.models import FileKind, Project
 from openallen.transport.s3 import S3Location
 
-__all__ = ["PROJECTS", "TERMS", "find_project", "project_from"]
+__all__ = ["PROJECTS", "TERMS", "find_project", "meant", "project_from"]
 
 TERMS: Final = "Allen Institute Terms of Use: https://alleninstitute.org/terms-of-use"
 
@@ -97,6 +100,25 @@ _LISTED: Final = (
         bucket="allen-brain-observatory",
         form="listing",
         prefix="visual-coding-2p/",
+        # Folders and names as in AllenSDK's own cache, which the bucket was uploaded from.
+        kinds=(
+            FileKind(
+                "ophys_experiment", r"ophys_experiment_data/(?P<id>\d+)\.nwb", "ophys_experiments"
+            ),
+            FileKind(
+                "events",
+                r"ophys_experiment_events/(?P<id>\d+)_events\.npz",
+                "ophys_experiments",
+            ),
+            FileKind(
+                "analysis",
+                r"ophys_experiment_analysis/(?P<id>\d+)_\w+_analysis\.h5",
+                "ophys_experiments",
+            ),
+            FileKind(
+                "movie", r"ophys_movies/ophys_experiment_(?P<id>\d+)\.h5", "ophys_experiments"
+            ),
+        ),
         citation=_OBSERVATORY,
     ),
     Project(
@@ -106,19 +128,32 @@ _LISTED: Final = (
         form="listing",
         prefix="visual-coding-neuropixels/ecephys-cache/",
         kinds=(
-            FileKind("ecephys_session", r"session_\d+/session_(?P<id>\d+)\.nwb", "sessions"),
+            FileKind(
+                "ecephys_session",
+                r"session_\d+/session_(?P<id>\d+)\.nwb",
+                "sessions",
+                called=r"session_(?P<id>\d+)",
+            ),
             FileKind("probe", r"session_\d+/probe_(?P<id>\d+)_lfp\.nwb", "probes"),
+            FileKind(
+                "analysis_metrics",
+                r"session_\d+/session_(?P<id>\d+)_analysis_metrics\.csv",
+                "sessions",
+            ),
         ),
         tables={"sessions": "id", "probes": "id", "channels": "id", "units": "id"},
         citation=_OBSERVATORY,
     ),
 )
+# Which experiment a file is of is told by the table alone: names say nothing that is promised.
 _EYES: Final = Project(
     name="visual-coding-ophys",
-    title="Visual Coding, eye tracking (no versions)",
+    title="Visual Coding, two-photon: eye tracking",
     bucket="visual-coding-ophys-data",
-    form="listing",
-    citation=_LISTED[0].citation,
+    kinds=(FileKind("eye_tracking", r"(?P<id>.+\.npy)", "metadata"),),
+    tables={"metadata": "ophys_experiment_id"},
+    citation=_OBSERVATORY,
+    allensdk=("0", "1000"),  # its get_eye_tracking asks for no version
 )
 
 PROJECTS: Mapping[str, Project] = MappingProxyType(
@@ -180,3 +215,39 @@ def find_project(name: str, more: Mapping[str, Mapping[str, Any]] | None = None)
         why=f"known: {', '.join(names)}",
         hint=f"openallen list release:{near[0]}" if near else "openallen list release:",
     )
+
+
+def meant(where: Address, more: Mapping[str, Mapping[str, Any]] | None = None) -> Address:
+    """Return the address of what the path of a file, or of its folder, stands for.
+
+    ``session_715093703`` is ``ecephys_session/715093703``; a path in the release that a kind of
+    file is known by, as ``ophys_experiment_data/501940850.nwb``, is the same below ``files``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such project.
+    """
+    if not where.name or not where.path:
+        return where
+    project = find_project(where.name, more)
+    kinds = project.kinds
+    if len(where.path) == 1:
+        return replace(where, path=_by_folder(project, where.path[0]))
+    names = {kind.name for kind in kinds}
+    if where.path[0] == "files" or where.path[0] in names:
+        return where
+    path = "/".join(where.path)
+    known = any(kind.id_of(path) for kind in kinds)
+    return replace(where, path=("files", *where.path)) if known else where
+
+
+def _by_folder(project: Project, name: str) -> tuple[str, ...]:
+    """Return what a folder of a listing is by kind, and by id if it is of one session."""
+    for kind in project.kinds:
+        called = re.fullmatch(kind.called, name) if kind.called else None
+        if called:
+            return (kind.name, called["id"])
+        if project.form == "listing" and kind.pattern.partition("/")[0] == name:
+            return (kind.name,)
+    return (name,)

@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.address import Address, Condition
+from openallen.address import Address, Condition, path_text
 from openallen.display import card, count_text, facts_text
 from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.comparison import Comparison, compare
+from openallen.sources.releases.made import MadeRows
 from openallen.sources.releases.models import Manifest, ReleaseFile, Version
+from openallen.sources.releases.names import CacheNames
 from openallen.sources.releases.projects import TERMS
 from openallen.sources.releases.rows import read_rows
-from openallen.sources.releases.search import Fetch, choose, files_of
+from openallen.sources.releases.search import Fetch, by_file_id, choose, files_of, table_of
 from openallen.transfer.status import with_status
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from openallen.brainmap import Client
     from openallen.sessions.across import Sessions
     from openallen.visuals import Visual
 
@@ -34,8 +37,8 @@ Connect = Callable[[], AbstractContextManager[tuple[ReleaseCache, Fetch]]]
 """Opens a cache whose bucket can be used, with the function that fetches into it."""
 
 
-class Release:
-    """One version of a project.
+class Release(CacheNames):
+    """One version of a project; AllenSDK's names for its parts answer too.
 
     Tables are fetched when they are asked for; data files when `fetch` is called.
 
@@ -50,8 +53,13 @@ class Release:
     notes
         Notes for the reader.
     opening
-        Opens a session of it by address.
+        Opens a session of it by address, with the options of its kind.
+    service
+        Connects to the service whose rows some projects make tables of.
     """
+
+    made: tuple[str, ...] = ()
+    """Tables that are made of others, or of rows of a service."""
 
     def __init__(
         self,
@@ -59,13 +67,16 @@ class Release:
         manifest: Manifest,
         connect: Connect,
         notes: tuple[str, ...] = (),
-        opening: Callable[[str], Any] | None = None,
+        opening: Callable[..., Any] | None = None,
+        *,
+        service: Callable[[], AbstractContextManager[Client]] | None = None,
     ) -> None:
         self._cache = cache
         self.manifest = manifest
         self._connect = connect
         self.notes = notes
         self.opening = opening
+        self._service = service
 
     @property
     def address(self) -> str:
@@ -80,7 +91,7 @@ class Release:
     @property
     def folder(self) -> Path:
         """The folder of its files, there or not."""
-        if self._cache.mirror:
+        if self._cache.mirror or self._cache.flat:
             return self._cache.folder
         return self._cache.folder / self.manifest.folder
 
@@ -91,8 +102,8 @@ class Release:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables."""
-        return tuple(self.manifest.by_kind.get("table", {}))
+        """Names of the tables: those published, then those made of rows of a service."""
+        return tuple(dict.fromkeys((*self.manifest.by_kind.get("table", {}), *self.made)))
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -104,13 +115,25 @@ class Release:
     def file(self, kind: str, id: int | str) -> ReleaseFile:  # noqa: A002 - the field's word
         """Return one file: ``file("behavior_session", 870987812)``.
 
+        One whose name does not say its id is looked up in the table of its kind, which is fetched
+        if it is not here.
+
         Raises
         ------
         NotFoundError
             If the version has none.
         """
         where = Address("release", self.manifest.project.name, path=(kind, *str(id).split("/")))
-        return choose(self.manifest, where).files[0]
+        try:
+            return choose(self.manifest, where).files[0]
+        except NotFoundError:
+            table = table_of(self.manifest, where)
+            if not table or self.manifest.project.form != "cloud-cache":
+                raise
+            found = by_file_id(self.manifest, where, self.rows(table))
+            if found is None:
+                raise
+            return found
 
     def url(self, kind: str, id: int | str) -> str:  # noqa: A002
         """Return the web address of just this version of a file."""
@@ -179,45 +202,94 @@ class Release:
                 address=self.address,
                 why=f"it has {', '.join(tables)}" if tables else "it has no tables",
             )
-        with self._connect() as (cache, fetch):
-            fetch(cache, self.manifest, [tables[name]])
-        return self._cache.path(self.manifest, tables[name])
+        return self._fetched(tables[name])
 
-    def table(self, name: str) -> pd.DataFrame:
-        """Return a table as pandas: values, types, index and order as in AllenSDK.
+    def _fetched(self, file: ReleaseFile) -> Path:
+        """Return the path of a file, which is fetched if it is not here."""
+        path = self._cache.path(self.manifest, file)
+        if not self._cache.flat:  # what is in such a folder is all there is
+            with self._connect() as (cache, fetch):
+                fetch(cache, self.manifest, [file])
+        return path
 
-        Columns AllenSDK orders differently from run to run keep the order of the file, and
-        ``mouse_id`` is text in every project.
+    def table(self, name: str, **options: Any) -> pd.DataFrame:
+        """Return a table as pandas: values, types, index, order and default filter as in AllenSDK.
+
+        Columns AllenSDK orders differently from run to run keep the order of the file.
+
+        Parameters
+        ----------
+        name
+            One of `tables`.
+        **options
+            What the tables of some projects take. ``filter_abnormalities`` of ``ecephys_sessions``
+            of Visual Behavior Neuropixels: whether sessions with abnormal histology or activity are
+            left out; True by default, as in AllenSDK. The log says how many were left out, and so
+            does ``attrs["notes"]``.
 
         Raises
         ------
         NotFoundError
             If the version has no such table.
+        UsageError
+            If the table takes no such option.
         MissingExtraError
             Without the extra ``tables``.
         """
-        from openallen.sources.releases.tables import read_table
+        from openallen.sources.releases.tables import read_table, without_abnormal
 
+        where = f"{self.address}/{name}"
+        wanted = options.pop("filter_abnormalities", None)
+        if options:
+            raise UsageError(f"no such option '{next(iter(options))}' of tables", address=where)
         project = self.manifest.project
-        return read_table(self.csv(name), project.name, project.tables.get(name, ""))
+        frame = read_table(self.csv(name), project.name, project.tables.get(name, ""))
+        return without_abnormal(frame, where, wanted)
 
-    def to_arrow(self, name: str) -> pa.Table:
+    def opened(self, file: ReleaseFile) -> Any:
+        """Return what a file holds where its name says another form than it has; None elsewhere.
+
+        Parameters
+        ----------
+        file
+            One of `files`.
+        """
+        del file
+
+    def made_rows(self, name: str, conditions: Sequence[Condition]) -> MadeRows:
+        """Return the rows of one of `made`.
+
+        Parameters
+        ----------
+        name
+            One of `made`.
+        conditions
+            Conditions; those that are options of the table are taken as such.
+        """
+        del conditions
+        raise NotFoundError(f"this release makes no table '{name}'", address=self.address)
+
+    def to_arrow(self, name: str, **options: Any) -> pa.Table:
         """Return a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
 
-        return arrow_table(self.table(name))
+        return arrow_table(self.table(name, **options))
 
-    def to_polars(self, name: str) -> pl.DataFrame:
+    def to_polars(self, name: str, **options: Any) -> pl.DataFrame:
         """Return a table as polars; parameters and errors as for `table`. Needs polars."""
         with requiring("tables as polars", "polars"):
             import polars as pl
-        found = pl.from_arrow(self.to_arrow(name))
+        found = pl.from_arrow(self.to_arrow(name, **options))
         assert isinstance(found, pl.DataFrame)
         return found
 
     def rows(self, name: str, *conditions: Condition) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a table that match all conditions, as plain Python values."""
-        rows = read_rows(self.csv(name))
+        """Yield all rows of a table that match all conditions, as plain Python values."""
+        if name in self.made:
+            made = self.made_rows(name, conditions)
+            rows, conditions = iter(made.rows()), made.conditions
+        else:
+            rows = read_rows(self.csv(name), self.manifest.project.name)
         first = next(rows, None)
         if first is None:
             return
@@ -264,6 +336,12 @@ class Release:
             )
         addresses = {int(f.id): f"{self.address}/{chosen}/{f.id}" for f in files}
         return Sessions(addresses, self.opening, f"{chosen}_id")
+
+    def _open(self, *path: str) -> Any:
+        """Open a part of this version by its address."""
+        if self.opening is None:
+            raise UsageError("this release was opened without its sessions", address=self.address)
+        return self.opening(f"{self.address}{path_text(path)}")
 
     # --- versions -------------------------------------------------------------------------------
 

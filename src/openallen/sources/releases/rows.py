@@ -8,25 +8,38 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from openallen.errors import CorruptError
 from openallen.json_text import load_json
 
-__all__ = ["TEXT_COLUMNS", "literal_list", "read_rows"]
+__all__ = ["ABNORMAL", "TEXT_COLUMNS", "abnormal_note", "literal_list", "read_rows"]
 
-TEXT_COLUMNS: Final = frozenset({"mouse_id"})
-"""Columns whose values look like numbers and are names."""
+TEXT_COLUMNS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"visual-behavior-ophys": frozenset({"mouse_id"})}
+)
+"""Columns of a project whose values look like numbers and are text, as they are in AllenSDK."""
+
+ABNORMAL: Final = ("abnormal_histology", "abnormal_activity")
+"""Columns that say what is abnormal in a session; AllenSDK leaves out rows where one does."""
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _WHOLE: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _MISSING: Final = frozenset({"", "nan", "NaN", "None", "NA", "<NA>"})
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path, project: str = "") -> Iterator[dict[str, Any]]:
     """Return the rows of a CSV file, values typed: numbers, booleans, lists, text, None.
+
+    Parameters
+    ----------
+    path
+        The file.
+    project
+        The project whose table it is: some have numbers that are text.
 
     Raises
     ------
@@ -36,12 +49,13 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(1 << 24)
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            yield from _rows(csv.reader(file), str(path))
+            texts = TEXT_COLUMNS.get(project, frozenset())
+            yield from _rows(csv.reader(file), str(path), texts)
     except (csv.Error, UnicodeDecodeError) as error:
         raise CorruptError("not a table", address=str(path), why=str(error)) from error
 
 
-def _rows(reader: Any, where: str) -> Iterator[dict[str, Any]]:
+def _rows(reader: Any, where: str, texts: frozenset[str]) -> Iterator[dict[str, Any]]:
     header = next(reader, None)
     if not header:
         raise CorruptError("the table has no header", address=where)
@@ -52,13 +66,13 @@ def _rows(reader: Any, where: str) -> Iterator[dict[str, Any]]:
                 address=where,
                 why=f"line {reader.line_num}: {len(cells)} cells, not {len(header)}",
             )
-        yield {n: _value(n, cell) for n, cell in zip(header, cells, strict=True)}
+        yield {n: _value(cell, n in texts) for n, cell in zip(header, cells, strict=True)}
 
 
-def _value(name: str, text: str) -> Any:
+def _value(text: str, is_text: bool) -> Any:
     if text in _MISSING:
         return None
-    if name in TEXT_COLUMNS:
+    if is_text:
         return text
     if text in {"True", "False"}:
         return text == "True"
@@ -84,3 +98,17 @@ def literal_list(text: str) -> Any:
     except ValueError:
         return text
     return found if isinstance(found, list) else text
+
+
+def abnormal_note(left_out: int, of: int) -> str:
+    """Return the note on rows that were left out for what is abnormal in them.
+
+    Parameters
+    ----------
+    left_out, of
+        Numbers of rows: those left out, and all.
+    """
+    return (
+        f"{left_out:,} of {of:,} sessions have abnormal histology or activity and are left out, "
+        "as in AllenSDK; filter_abnormalities=False keeps them"
+    )

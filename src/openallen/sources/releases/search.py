@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
@@ -29,6 +29,7 @@ __all__ = [
     "files_of",
     "parts_of",
     "path_address",
+    "recorded",
     "some",
     "table_of",
 ]
@@ -261,7 +262,8 @@ def files_of(
     """Return the files an address names; a table its conditions need is fetched first.
 
     A behavior session that was imaged has no file of its own: its data are in the file of each of
-    its experiments, and the first of these is returned.
+    its experiments, and the first of these is returned; of one that was recorded with probes, the
+    file of that session.
 
     Raises
     ------
@@ -303,6 +305,10 @@ def by_file_id(
     return None
 
 
+def _rows(cache: ReleaseCache, manifest: Manifest, table: ReleaseFile) -> Iterator[dict[str, Any]]:
+    return read_rows(cache.path(manifest, table), manifest.project.name)
+
+
 def _told(
     cache: ReleaseCache, manifest: Manifest, address: Address, fetch: Fetch
 ) -> ReleaseFile | None:
@@ -311,22 +317,50 @@ def _told(
         return None
     table = manifest.by_kind["table"][name]
     fetch(cache, manifest, [table])
-    return by_file_id(manifest, address, read_rows(cache.path(manifest, table)))
+    return by_file_id(manifest, address, _rows(cache, manifest, table))
 
 
 def _imaged(
     cache: ReleaseCache, manifest: Manifest, address: Address, fetch: Fetch
 ) -> ReleaseFile | None:
     experiments = manifest.by_kind.get("ophys_experiment", {})
-    table = manifest.by_kind.get("table", {}).get("behavior_session_table")
-    if len(address.path) != 2 or address.path[0] != "behavior_session" or not table:
+    tables = manifest.by_kind.get("table", {})
+    if len(address.path) != 2 or address.path[0] != "behavior_session":
+        return None
+    table = tables.get("behavior_session_table")
+    if table is None and "behavior_sessions" in tables:
+        told = tables["behavior_sessions"]
+        fetch(cache, manifest, [told])
+        return recorded(manifest, address.path[1], _rows(cache, manifest, told))
+    if table is None:
         return None
     fetch(cache, manifest, [table])
-    for row in read_rows(cache.path(manifest, table)):
+    for row in _rows(cache, manifest, table):
         if str(row.get("behavior_session_id")) == address.path[1]:
             listed = row.get("ophys_experiment_id")
             ids = listed if isinstance(listed, list) else [listed]
             return next((experiments[str(i)] for i in ids if str(i) in experiments), None)
+    return None
+
+
+def recorded(
+    manifest: Manifest, wanted: str, rows: Iterable[Mapping[str, Any]]
+) -> ReleaseFile | None:
+    """Return the file of the session recorded with probes that a behavior session is part of.
+
+    Parameters
+    ----------
+    manifest
+        The version.
+    wanted
+        The id of the behavior session.
+    rows
+        Rows of the table of behavior sessions.
+    """
+    sessions = manifest.by_kind.get("ecephys_session", {})
+    for row in rows:
+        if str(row.get("behavior_session_id")) == wanted:
+            return sessions.get(str(row.get("ecephys_session_id")))
     return None
 
 
@@ -335,7 +369,7 @@ def _narrowed(
 ) -> tuple[ReleaseFile, ...]:
     """Return the files of a choice whose rows match the address's conditions."""
     assert choice.table is not None
-    rows = list(read_rows(cache.path(manifest, choice.table)))
+    rows = list(_rows(cache, manifest, choice.table))
     check_columns(list(rows[0]) if rows else [], address.conditions, str(address))
     files = {f.id: f for f in choice.files}
     by_file_id = {f.file_id: f for f in choice.files}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import bytes_text, count_text
-from openallen.errors import NotFoundError, OfflineError, OpenAllenError
+from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
 from openallen.sources.base import Facts, Field, Section, Source
 from openallen.sources.context import Context
 from openallen.sources.releases.access import fetcher, job_of, release_in, release_of
@@ -42,7 +43,10 @@ def facts_of(context: Context, where: Address) -> Facts:
     cache, release = release_of(context, where)
     if not where.path:
         return _version_facts(context, cache, release)
-    if len(where.path) == 1 and where.path[0] not in release.tables:
+    published = release.manifest.by_kind.get("table", {})
+    if len(where.path) == 1 and where.path[0] in set(release.made) - set(published):
+        return _made_facts(release, where)
+    if len(where.path) == 1 and where.path[0] not in published:
         return _group_facts(context, cache, release, where)
     by_row = where.path[0] == "behavior_session" or table_of(release.manifest, where)
     if by_row and len(where.path) == 2:
@@ -190,6 +194,33 @@ def _group_facts(context: Context, cache: ReleaseCache, release: Release, where:
     )
 
 
+def _made_facts(release: Release, where: Address) -> Facts:
+    """Return the facts of a table that is no file: made of rows of a service."""
+    if where.conditions:
+        raise UsageError(
+            "conditions choose rows of a list",
+            address=str(where),
+            hint=f"openallen list {shlex.quote(str(where))}",
+        )
+    made = release.made_rows(where.path[0], ())
+    rows = list(made.rows())
+    columns = list(rows[0]) if rows else []
+    return Facts(
+        address=str(where),
+        title=f"{where.path[0]} of {release.manifest.project.title}",
+        kind="table of a release",
+        fields=(
+            Field("release", release.address),
+            Field("rows", len(rows), count_text(len(rows), "row")),
+            Field("columns", columns, ", ".join(columns)),
+        ),
+        notes=(*release.notes, *made.notes),
+        citation=release.manifest.project.citation,
+        terms=TERMS,
+        ids=(str(where),),
+    )
+
+
 def _session_facts(
     context: Context, cache: ReleaseCache, release: Release, where: Address
 ) -> Facts:
@@ -258,7 +289,7 @@ def _table_fields(path: Path | None, manifest: Manifest, file: ReleaseFile) -> t
     index = manifest.project.tables.get(file.id)
     count, columns = 0, list[str]()
     try:
-        for row in read_rows(path):
+        for row in read_rows(path, manifest.project.name):
             columns = columns or list(row)
             count += 1
     except OpenAllenError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, AddressLike, Condition
-from openallen.errors import UsageError
+from openallen.errors import NotFoundError, UsageError
 from openallen.sources.base import SURE, Example, Facts, Place, Row, Rows, Source
 from openallen.sources.options import read_options
 from openallen.sources.releases.buckets import held_by, held_in_settings
@@ -38,7 +38,6 @@ class ReleaseSource(Source):
     draws: ClassVar[bool] = True
     fetch_options: ClassVar[type] = FetchOptions
     columns: ClassVar[tuple[str, ...]] = ("address", "title", "bucket", "here")
-    no_sample: ClassVar[str] = "the embedded sample has no releases"
     in_buckets: ClassVar[bool] = True
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
@@ -91,6 +90,29 @@ class ReleaseSource(Source):
         given = (Condition("version_id", "eq", pinned),) if pinned else ()
         return Address(cls.scheme, project, path=("files", *parts), conditions=given)
 
+    def check_service(self, address: Address) -> None:
+        """Check that the service has such a project at all; makes no request.
+
+        Raises
+        ------
+        NotFoundError
+            If it is the embedded sample, which has some projects only.
+        """
+        super().check_service(address)
+        if not self.context.in_sample or not address.name:
+            return
+        from openallen.sources.releases.access import project_names, sampled
+
+        held = sampled(self.context)
+        if address.name in held or address.name not in project_names(self.context):
+            return  # of a name that nobody knows the door says so itself
+        raise NotFoundError(
+            f"the embedded sample has nothing of {address.name}",
+            address=str(address),
+            why=f"it has {', '.join(held)}; the live service has them all",
+            hint="openallen list release: --source live",
+        )
+
     @classmethod
     def parse(cls, address: AddressLike) -> Address:
         """Read the address of a project, or of a part of it.
@@ -110,6 +132,12 @@ class ReleaseSource(Source):
     ) -> tuple[Any, Address]:
         """Read options from keywords alone: conditions of an address are filters."""
         return read_options(kind, given, str(address)), address
+
+    def _meant(self, address: Address) -> Address:
+        """Return an address by kind and id, or by the path of a file, of one that is neither."""
+        from openallen.sources.releases.projects import meant
+
+        return meant(address, self.context.settings.projects)
 
     def _one(self, address: Address, done: str) -> None:
         """Check that an address names a project."""
@@ -137,6 +165,7 @@ class ReleaseSource(Source):
         from openallen.sources.releases import lists
 
         del options
+        address = self._meant(address)
         asked = lists.Asked(
             address, (*address.conditions, *conditions), limit, self.context.source_flag
         )
@@ -164,6 +193,7 @@ class ReleaseSource(Source):
         self._one(address, "shown")
         if not address.path:
             self._no_conditions(address)
+        address = self._meant(address)
         return shown.facts_of(self.context, address)
 
     # --- fetch and open ---------------------------------------------------------------------------
@@ -173,7 +203,7 @@ class ReleaseSource(Source):
         from openallen.sources.releases.jobs import release_job
 
         self._one(address, "fetched")
-        return release_job(self.context, address, to, mirror=options.mirror)
+        return release_job(self.context, self._meant(address), to, mirror=options.mirror)
 
     def open(
         self,
@@ -202,7 +232,7 @@ class ReleaseSource(Source):
         if address.path:
             from openallen.sources.releases.opening import open_part
 
-            return open_part(self.context, address, to, remote, options)
+            return open_part(self.context, self._meant(address), to, remote, options)
         from openallen.sources.releases.access import release_of
 
         given = options if remote is None else {"remote": remote, **options}

@@ -7,21 +7,24 @@ columns under pandas 2 and 3 alike. The same columns come in the same order at e
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import CorruptError, OpenAllenError, requiring
+from openallen.errors import CorruptError, OpenAllenError, UsageError, requiring
 from openallen.formats.csv_tables import read_csv
-from openallen.sources.releases.rows import TEXT_COLUMNS, literal_list
+from openallen.sources.releases.rows import ABNORMAL, TEXT_COLUMNS, abnormal_note, literal_list
 from openallen.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["ORDER", "arrow_table", "read_table"]
+__all__ = ["ORDER", "arrow_table", "read_table", "without_abnormal"]
+
+_LOG: Final = logging.getLogger("openallen.releases")
 
 ORDER: Final = (
     "behavior_session_id", "ophys_session_id", "ophys_container_id", "mouse_id", "indicator",
@@ -35,6 +38,10 @@ ORDER: Final = (
 )  # fmt: skip
 """Columns of the ophys tables, in their order."""
 
+_CELLS: Final = "cell_roi_id"
+"""Index of the table of cells, whose columns stay as they are."""
+_SESSIONS: Final = ("ecephys_session_id", "behavior_session_id")
+"""Indices of the tables of Visual Behavior Neuropixels that have numbers with gaps."""
 _LISTS: Final = ("ophys_experiment_id", "ophys_container_id", "driver_line")
 _WHOLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -71,7 +78,7 @@ def read_table(path: Path, project: str, index: str) -> pd.DataFrame:
     MissingExtraError
         Without the extra ``tables``.
     """
-    texts = dict.fromkeys(TEXT_COLUMNS, str)
+    texts = dict.fromkeys(TEXT_COLUMNS.get(project, ()), str)
     try:
         with requiring("tables as pandas", "tables"):
             frame = read_csv(path, str(path), dtype=texts, low_memory=False)
@@ -94,14 +101,15 @@ def _arranged(frame: pd.DataFrame, project: str, index: str) -> pd.DataFrame:
     for name in texts:
         frame[name] = frame[name].astype(object)
     if project == "visual-behavior-ophys":
-        frame = _ophys(frame)
-    for name in _WHOLE.get(project, ()):
+        frame = _ophys(frame, index)
+    plain = project == "visual-behavior-neuropixels" and index not in _SESSIONS
+    for name in () if plain else _WHOLE.get(project, ()):
         if name in frame.columns:
             frame[name] = frame[name].astype("Int64")
     return frame.set_index(index) if index else frame
 
 
-def _ophys(frame: pd.DataFrame) -> pd.DataFrame:
+def _ophys(frame: pd.DataFrame, index: str) -> pd.DataFrame:
     import pandas as pd
 
     for name in _LISTS:
@@ -110,6 +118,8 @@ def _ophys(frame: pd.DataFrame) -> pd.DataFrame:
     if "date_of_acquisition" in frame.columns:
         dates = pd.to_datetime(frame["date_of_acquisition"], utc=True, format="ISO8601")
         frame["date_of_acquisition"] = dates.astype("datetime64[ns, UTC]")
+    if index == _CELLS:
+        return frame
     first = [name for name in ORDER if name in frame.columns]
     return frame[[*first, *(name for name in frame.columns if name not in first)]]
 
@@ -121,6 +131,48 @@ def _literal(cell: Any) -> Any:
         return literal_list(cell)
     number = whole_number(cell)
     return cell if number is None else number
+
+
+def without_abnormal(frame: pd.DataFrame, address: str, wanted: bool | None) -> pd.DataFrame:
+    """Return a table without the rows that say what is abnormal in them.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    address
+        Its address.
+    wanted
+        Whether they are left out; None leaves them out where the table says what is abnormal.
+
+    Returns
+    -------
+    DataFrame
+        ``attrs["notes"]`` says how many rows were left out, as the log does.
+
+    Raises
+    ------
+    UsageError
+        If that is wanted or not of a table that does not say it.
+    """
+    if not set(ABNORMAL) <= set(frame.columns):
+        if wanted is None:
+            return frame
+        raise UsageError(
+            "this table does not say what is abnormal",
+            address=address,
+            why=f"filter_abnormalities needs the columns {' and '.join(ABNORMAL)}",
+        )
+    if wanted is False:
+        return frame
+    kept = frame[frame[list(ABNORMAL)].isna().all(axis=1)]
+    left_out = len(frame) - len(kept)
+    if left_out:
+        note = abnormal_note(left_out, len(frame))
+        kept.attrs["notes"] = [note]
+        # Whoever asked for it knows.
+        _LOG.log(logging.INFO if wanted else logging.WARNING, "%s: %s", address, note)
+    return kept
 
 
 def arrow_table(frame: pd.DataFrame) -> pa.Table:

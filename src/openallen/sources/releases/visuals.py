@@ -22,7 +22,7 @@ def visuals_of_release(release: Release) -> tuple[Visual, ...]:
         The release.
     """
     files = release.manifest.by_kind.get("table", {})
-    here = [name for name in release.tables if release.has(files[name])]
+    here = [name for name, file in files.items() if release.has(file)]
     return (*(_table(release, name) for name in here), _contents(release))
 
 

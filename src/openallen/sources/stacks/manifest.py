@@ -15,9 +15,9 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from msgspec import Meta
 
-from openallen.display import bytes_text, count_text
-from openallen.errors import CorruptError, NotFoundError
-from openallen.store.disk import disk_error, write_whole
+from openallen import manifests
+from openallen.display import count_text
+from openallen.manifests import MANIFEST_NAME, Count, Entry, Positive, QueryEntry
 
 __all__ = [
     "looks_like_stack",
@@ -34,31 +34,9 @@ __all__ = [
     "write_manifest",
 ]
 
-MANIFEST_NAME: Final = "manifest.json"
 SCHEMA_NAME: Final = "openallen/stack-manifest/1"
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-RelativePath = Annotated[str, Meta(min_length=1, description="relative to the manifest, with /")]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
 Length = Annotated[float, Meta(gt=0)]
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What all files have in common. Without ``path`` a file is known, but not here."""
-
-    path: RelativePath | None = None
-    url: Annotated[str, Meta(description="where it comes from, at the public service")]
-    size_bytes: Positive | None = None
-    sha256: Sha256 | None = None
-    fetched_at: Annotated[str, Meta(description="ISO 8601, UTC")] | None = None
-    simulated: bool = False
-
-    @property
-    def status_text(self) -> str:
-        """Size of the file in words, or that it is not here."""
-        here = bytes_text(self.size_bytes) if self.path and self.size_bytes else "not fetched"
-        return f"{here}, simulated" if self.simulated else here
 
 
 class PlaneEntry(Entry, frozen=True, kw_only=True):
@@ -148,14 +126,6 @@ class ZStepEntry(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
-class QueryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One query sent to the service."""
-
-    wanted: str
-    rma: str
-    url: str
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A packaged stack: what it is, where it came from, and every file of it."""
 
@@ -198,11 +168,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def digests(self) -> dict[str, str]:
         """Return the recorded digest of each file, by path, as ``sha256:hex``."""
-        return {e.path: f"sha256:{e.sha256}" for e in self.entries if e.path and e.sha256}
+        return manifests.digests_of(self.entries)
 
     def sizes(self) -> dict[str, int]:
         """Return the recorded size of each file in bytes, by path."""
-        return {e.path: e.size_bytes for e in self.entries if e.path and e.size_bytes}
+        return manifests.sizes_of(self.entries)
 
     def covers(self, projections: bool, morphology: bool) -> bool:
         """Return whether all projections, and all morphology files, are here where asked for."""
@@ -251,6 +221,8 @@ def looks_like_stack(folder: Path) -> bool:
         body = (folder / MANIFEST_NAME).read_bytes()
     except OSError:
         return False
+    if manifests.family_of(body) not in {"", "stack"}:
+        return False
     if b'"specimen_id"' in body or b'"z_step"' in body:
         return True
     if not (folder / "planes").is_dir():
@@ -271,39 +243,16 @@ def read_manifest(folder: Path) -> Manifest:
     CorruptError
         If it cannot be read.
     """
-    path = folder / MANIFEST_NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError as error:
-        raise NotFoundError(
-            "no image stack in this folder",
-            address=str(folder),
-            why=f"no {MANIFEST_NAME}",
-            hint="openallen fetch stack:313862022",
-        ) from error
-    # A ValidationError is a DecodeError; text nested too deeply is a RecursionError.
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CorruptError(
-            "not a manifest of a stack", address=str(path), why=str(error)
-        ) from error
+    hint = "openallen fetch stack:313862022"
+    return manifests.read(folder, Manifest, noun="image stack", hint=hint)
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> bool:
     """Write the manifest, whole or not at all; return whether it differs from what was there.
-
-    A manifest with the same content is left alone, to the byte and to the minute.
 
     Raises
     ------
     SpaceError, StoreError
         If it cannot be written.
     """
-    path = folder / MANIFEST_NAME
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
-    try:
-        if path.exists() and path.read_bytes() == text:
-            return False
-    except OSError as error:
-        raise disk_error(error, folder) from error
-    write_whole(path, text)
-    return True
+    return manifests.write(manifest, folder)

@@ -20,7 +20,8 @@ from openallen.errors import (
     UnreachableError,
 )
 from openallen.formats.jpeg import JpegCheck, inspect
-from openallen.plans import Outcome, Plan, RemoteFile, Report
+from openallen.manifests import Arrived, QueryEntry
+from openallen.plans import Plan, RemoteFile, Report
 from openallen.sources.stacks.coming import Coming
 from openallen.sources.stacks.manifest import (
     Entry,
@@ -29,7 +30,6 @@ from openallen.sources.stacks.manifest import (
     PlaneCount,
     PlaneEntry,
     ProjectionEntry,
-    QueryEntry,
     ReconstructionEntry,
     ZStepEntry,
     read_manifest,
@@ -109,7 +109,7 @@ class StackJob:
         if client.http.reaches(client.base_url):
             try:
                 return cls.of(client, describe(client, specimen_id), options, to)
-            except UnreachableError:
+            except (OfflineError, UnreachableError):
                 recorded = cls.from_manifest(client, to, options, specimen_id)
                 if recorded is None:
                     raise
@@ -266,11 +266,9 @@ class _Draft:
         self._job = job
         self._facts = job.facts
         self._to = job.plan.to
-        self._came = {o.file.path: o for o in (*report.fetched, *report.here)}
-        entries: tuple[Entry, ...] = (
-            (*known.planes, *known.projections, *known.morphology) if known else ()
-        )
-        self._known = {e.path: e for e in entries if e.path}
+        entries = known.entries if known else ()
+        self._arrived = Arrived(self._to, report, entries, simulated=job.simulated)
+        self._here = self._arrived.here
 
     def manifest(self) -> Manifest:
         facts = self._facts
@@ -308,37 +306,14 @@ class _Draft:
             morphology=morphology,
         )
 
-    def _here(self, path: str) -> dict[str, Any]:
-        """Return what every entry says of a file that is here; nothing for one that is not."""
-        outcome, known = self._came.get(path), self._known.get(path)
-        if outcome is None:
-            # Not part of this run: what an earlier one fetched stays, while it is there.
-            if known is None or not (self._to / path).exists():
-                return {}
-            names = ("path", "size_bytes", "sha256", "fetched_at", "simulated")
-            return {name: getattr(known, name) for name in names}
-        sha256 = outcome.digest.removeprefix("sha256:")
-        same = known is not None and known.sha256 == sha256
-        return {
-            "path": path,
-            "size_bytes": outcome.size_bytes,
-            "sha256": sha256,
-            "fetched_at": known.fetched_at if same and known else outcome.fetched_at,
-            "simulated": self._is_simulated(outcome, known if same else None),
-        }
-
-    def _is_simulated(self, outcome: Outcome, known: Entry | None) -> bool:
-        if outcome.status == "fetched":
-            return outcome.facts.get("simulated") is True
-        return known.simulated if known is not None else self._job.simulated
-
     def _size(self, path: str, here: Mapping[str, Any]) -> dict[str, Any]:
         if not here:
             return {}
-        facts = self._came[path].facts if path in self._came else {}
+        came = self._arrived.came.get(path)
+        facts = came.facts if came is not None else {}
         if "width_px" in facts:
             return {"file_width_px": facts["width_px"], "file_height_px": facts["height_px"]}
-        known = self._known.get(path)
+        known = self._arrived.known.get(path)
         if isinstance(known, PlaneEntry) and known.file_width_px and known.file_height_px:
             return {"file_width_px": known.file_width_px, "file_height_px": known.file_height_px}
         found = inspect((self._to / path).read_bytes())

@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from openallen.brainmap.client import Client
-from openallen.brainmap.files import (
-    MARKER_TYPE,
-    MORPHOLOGY_THUMBNAIL_TYPE,
-    RECONSTRUCTION_TYPE,
-    WellKnownFile,
-    of_type,
-)
+from openallen.brainmap.files import WellKnownFile, morphology_paths
 from openallen.brainmap.images import ImageRequest, tier_size_px
 from openallen.brainmap.plan import IMAGE_CONNECTIONS, well_known
 from openallen.display import bytes_text
 from openallen.errors import NotFoundError, RefusedError
 from openallen.formats.jpeg import JpegCheck
-from openallen.plans import Plan, RemoteFile, fetch_command, safe_name
+from openallen.manifests import refuse_other
+from openallen.plans import Plan, RemoteFile, fetch_command
 from openallen.sources.stacks.manifest import Manifest
 from openallen.sources.stacks.models import Plane, Projection, StackFacts
 from openallen.sources.stacks.options import Options
@@ -83,8 +78,7 @@ def plan_stack(
     NotFoundError
         If no plane is selected.
     """
-    if known is not None:
-        _same(known, facts, options, to)
+    _same(known, facts, options, to)
     digests = known.digests() if known else {}
     command = stack_command(facts.specimen_id, options, to, client.source)
     alone = replace(options, planes=slice(None), projections=False, morphology=False)
@@ -123,8 +117,11 @@ def stack_command(specimen_id: int, options: Options, to: Path, source: str = "l
     return fetch_command(f"stack:{specimen_id}", to=to, source=source, options=_spelled(options))
 
 
-def _same(known: Manifest, facts: StackFacts, options: Options, to: Path) -> None:
+def _same(known: Manifest | None, facts: StackFacts, options: Options, to: Path) -> None:
     stack, elsewhere = facts.specimen_id, to.with_name(f"{to.name}-{facts.specimen_id}")
+    refuse_other(to, "stack", stack_command(stack, options, elsewhere, facts.source))
+    if known is None:
+        return
     if known.specimen_id != facts.specimen_id:
         why = f"it holds stack:{known.specimen_id}"
     elif {(p.downsample, p.quality) for p in known.planes if p.path} - {
@@ -249,19 +246,5 @@ def _image_address(image_id: int, options: Options) -> str:
 
 
 def morphology_files(facts: StackFacts) -> list[tuple[WellKnownFile, str]]:
-    """Return reconstruction, marker and thumbnail files with their paths, chosen by type.
-
-    A name of the service that is unsafe, or in use already, is replaced by one made from the id.
-    """
-    found: list[tuple[WellKnownFile, str]] = []
-    taken: set[str] = set()
-    suffixes = {RECONSTRUCTION_TYPE: "swc", MARKER_TYPE: "marker", MORPHOLOGY_THUMBNAIL_TYPE: "png"}
-    for reconstruction in facts.reconstructions:
-        for kind, suffix in suffixes.items():
-            for file in of_type(reconstruction.files, kind):
-                plain = f"{kind.name}_{file.id}.{suffix}"
-                name = safe_name(file.path, plain)
-                name = plain if name.casefold() in taken else name
-                taken.add(name.casefold())
-                found.append((file, f"morphology/{name}"))
-    return found
+    """Return reconstruction, marker and thumbnail files with their paths, chosen by type."""
+    return morphology_paths(reconstruction.files for reconstruction in facts.reconstructions)

@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from openallen.brainmap.files import WellKnownFile
-from openallen.formats.parallel import sized_map
-from openallen.plans import safe_path
-from openallen.sources.stacks.manifest import Entry, Manifest, PlaneEntry, read_manifest
+from openallen.manifests import verified
+from openallen.sources.stacks.manifest import Manifest, PlaneEntry, read_manifest
 from openallen.sources.stacks.models import Plane, Projection, Reconstruction, StackFacts, ZStep
 from openallen.sources.stacks.options import Options
 from openallen.sources.stacks.plan import stack_command
-from openallen.store.checked import Checked, compare_digest
+from openallen.store.checked import Checked
 
 __all__ = ["facts_of", "options_of", "repair_command", "verify_stack"]
 
@@ -160,35 +159,4 @@ def verify_stack(folder: Path) -> Iterator[Checked]:
     """
     manifest = read_manifest(folder)
     repair = repair_command(folder)
-    here = [(safe_path(e.path), e) for e in manifest.entries if e.path]
-    return _verified(folder, manifest, here, repair)
-
-
-def _verified(
-    folder: Path, manifest: Manifest, here: Sequence[tuple[str, Entry]], repair: str
-) -> Iterator[Checked]:
-    def check(item: tuple[str, Entry]) -> Checked:
-        path, entry = item
-        return _check(folder / path, entry, manifest.address, repair)
-
-    yield from sized_map(check, here, lambda item: item[1].size_bytes or 0)
-    known = {path for path, _ in here}
-    for name in _FOLDERS:
-        for path in sorted((folder / name).rglob("*")):
-            inside = path.relative_to(folder).as_posix()
-            if path.is_file() and inside not in known and path.suffix not in {".part", ".lease"}:
-                yield Checked(path, "", "unknown", path.stat().st_size)
-
-
-def _check(path: Path, entry: Entry, address: str, repair: str) -> Checked:
-    try:
-        size = path.stat().st_size
-        if entry.size_bytes not in {None, size}:
-            return Checked(path, address, "damaged", size, repair)
-        if not entry.sha256:
-            return Checked(path, address, "unknown", size, repair)
-        return Checked(path, address, compare_digest(path, f"sha256:{entry.sha256}"), size, repair)
-    except FileNotFoundError:
-        return Checked(path, address, "missing", 0, repair)
-    except OSError:
-        return Checked(path, address, "unreadable", 0, repair)
+    return verified(folder, manifest.entries, _FOLDERS, address=manifest.address, repair=repair)

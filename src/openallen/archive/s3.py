@@ -1,0 +1,459 @@
+"""S3's read calls for the buckets of an archive: what clients of S3 need to list and to read.
+
+A bucket is addressed by path, below ``/s3`` or directly (``/s3/NAME/KEY``, ``/NAME/KEY``), or by
+host (``http://NAME.localhost:PORT/KEY``). Signatures are not looked at: everything is public.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+from openallen.archive import s3_xml
+from openallen.archive.buckets import NO_VERSION, BucketFolder, Buckets, Stored, successor
+from openallen.archive.s3_xml import S3Error, Wanted
+from openallen.errors import CorruptError
+from openallen.serving import App, BusyError, Gate, GoneError
+from openallen.serving.asgi import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+__all__ = ["is_for_buckets", "s3_app"]
+
+REGION: Final = "us-west-2"
+_HOST: Final = re.compile(r"([a-z0-9][a-z0-9._-]*)\.localhost(:\d{1,5})?", re.IGNORECASE)
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_PIECE_BYTES: Final = 1 << 18
+_LOOK_PIECES: Final = 16
+_PAGE_KEYS: Final = 1000
+_IGNORED: Final = frozenset({"x-id", "allow-unordered", "fetch-owner"})
+_LISTED: Final = frozenset({
+    "list-type", "prefix", "delimiter", "max-keys", "encoding-type", "start-after",
+    "continuation-token", "marker", "versions", "key-marker", "version-id-marker",
+})  # fmt: skip
+
+
+def is_for_buckets(scope: Scope, services: Collection[str]) -> bool:
+    """Return whether a request is one of S3, not one of the institute's services.
+
+    Parameters
+    ----------
+    scope
+        The request.
+    services
+        The first parts of the paths of services: no bucket is called so.
+    """
+    if scope["type"] != "http":
+        return False
+    first = "".join(scope["path"].split("/")[1:2])
+    return bool(_by_host(scope)) or first not in services
+
+
+def s3_app(buckets: Buckets) -> App:
+    """Return the app that answers for buckets.
+
+    Parameters
+    ----------
+    buckets
+        What it answers from.
+    """
+    gate = Gate()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        from starlette.requests import Request
+        from starlette.responses import Response
+
+        request = Request(scope, receive)
+        try:
+            answer = await gate.run(request, lambda _: _answer(buckets, request))
+        except BusyError:
+            busy = S3Error(503, "SlowDown", "Please reduce your request rate.")
+            answer = _xml(s3_xml.error(busy), 503, {"retry-after": "2"})
+        except GoneError:
+            answer = Response(status_code=499)
+        await answer(scope, receive, send)
+
+    return app
+
+
+def _answer(buckets: Buckets, request: Request) -> Response:
+    try:
+        return _answered(buckets, request)
+    except S3Error as refused:
+        body = b"" if request.method == "HEAD" else s3_xml.error(refused)
+        headers = {"x-amz-delete-marker": "true"} if refused.marked else {}
+        if request.method not in {"GET", "HEAD"}:  # a body may come that nobody reads
+            headers["connection"] = "close"
+        return _xml(body, refused.status, headers)
+    except CorruptError as error:
+        return _xml(s3_xml.error(S3Error(500, "InternalError", str(error))), 500, {})
+
+
+def _answered(buckets: Buckets, request: Request) -> Response:
+    asked = _Asked.of(request)
+    if request.method not in {"GET", "HEAD"}:
+        raise S3Error(405, "MethodNotAllowed", "This archive is read only.", Method=request.method)
+    if not asked.bucket:
+        return _xml(s3_xml.bucket_names(buckets.names()), 200, {})
+    bucket = buckets.find(asked.bucket)
+    if bucket is None:
+        held = ", ".join(buckets.names()) or "no buckets"
+        raise S3Error(
+            404, "NoSuchBucket", f"The specified bucket does not exist; this archive has {held}.",
+            BucketName=asked.bucket,
+        )  # fmt: skip
+    if asked.key:
+        return _object(bucket, asked)
+    if request.method == "HEAD":
+        return _xml(b"", 200, {})
+    return _of_bucket(bucket, asked)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request: bucket, key, parameters, headers."""
+
+    bucket: str
+    key: str
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, request: Request) -> _Asked:
+        path, bucket = request.scope["path"].removeprefix("/"), _by_host(request.scope)
+        if bucket:
+            key = path
+        else:
+            path = path.removeprefix("s3/") if path != "s3" else ""
+            bucket, _, key = path.partition("/")
+        try:
+            query = dict(parse_qsl(
+                request.url.query, keep_blank_values=True, errors="strict", max_num_fields=50
+            ))  # fmt: skip
+        except ValueError as error:
+            raise S3Error(400, "InvalidURI", "Couldn't parse the specified URI.") from error
+        # Signed and anonymous requests are one: everything in an archive is public.
+        kept = {k: v for k, v in query.items() if not k.lower().startswith("x-amz-")}
+        kept = {k: v for k, v in kept.items() if k not in _IGNORED}
+        return cls(bucket, key, request.method, kept, request.headers)
+
+
+def _by_host(scope: Scope) -> str:
+    """Return the bucket that the host names; empty where it names none."""
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    return found[1].lower() if found else ""
+
+
+# --- of a bucket ----------------------------------------------------------------------------------
+
+
+def _of_bucket(bucket: BucketFolder, asked: _Asked) -> Response:
+    query = asked.query
+    if "location" in query:
+        space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+        text = f"<LocationConstraint {space}>{REGION}</LocationConstraint>"
+        return _xml(text.encode(), 200, {})
+    if "versioning" in query:
+        status = "<Status>Enabled</Status>" if bucket.versioned else ""
+        text = f"<VersioningConfiguration>{status}</VersioningConfiguration>"
+        return _xml(text.encode(), 200, {})
+    strange = sorted(set(query) - _LISTED)
+    if strange:
+        raise _not_there(strange[0])
+    if "versions" in query:
+        return _xml(_versions(bucket, query), 200, {})
+    if query.get("list-type", "1") == "2":
+        return _xml(_second(bucket, query), 200, {})
+    if query.get("list-type", "1") != "1":
+        raise _invalid("list-type", query["list-type"])
+    return _xml(_first(bucket, query), 200, {})
+
+
+def _second(bucket: BucketFolder, query: Mapping[str, str]) -> bytes:
+    """List keys by the second version of the call."""
+    facts, start = [], ""
+    after = query.get("start-after", "")
+    wanted = _wanted(query)
+    if after:
+        facts.append(("StartAfter", wanted.text(after)))
+        start = after + "\0"
+    if "continuation-token" in query:
+        given = query["continuation-token"]
+        facts.append(("ContinuationToken", given))
+        start = _start_of(given)
+    return s3_xml.keys(bucket, _wanted(query, start), facts)
+
+
+def _first(bucket: BucketFolder, query: Mapping[str, str]) -> bytes:
+    """List keys by the first version of the call."""
+    marker = query.get("marker", "")
+    wanted = _wanted(query, _behind(marker, query.get("delimiter", "")))
+    return s3_xml.keys(bucket, wanted, [("Marker", wanted.text(marker))], marker="NextMarker")
+
+
+def _versions(bucket: BucketFolder, query: Mapping[str, str]) -> bytes:
+    marker, version = query.get("key-marker", ""), query.get("version-id-marker", "")
+    if version and not marker:
+        raise _invalid("version-id-marker", version)
+    start = marker if version else _behind(marker, query.get("delimiter", ""))
+    wanted = _wanted(query, start, version)
+    facts = [("KeyMarker", wanted.text(marker)), ("VersionIdMarker", wanted.text(version))]
+    return s3_xml.versions(bucket, wanted, facts)
+
+
+def _wanted(query: Mapping[str, str], start: str = "", after_version: str = "") -> Wanted:
+    text = query.get("max-keys", "") or str(_PAGE_KEYS)
+    if not (text.isascii() and text.isdigit() and len(text) < 11):
+        raise _invalid("max-keys", text)
+    encoding = query.get("encoding-type", "")
+    if encoding not in {"", "url"}:
+        raise _invalid("encoding-type", encoding)
+    return Wanted(
+        prefix=query.get("prefix", ""),
+        delimiter=query.get("delimiter", ""),
+        start=start,
+        most=min(int(text), _PAGE_KEYS),
+        as_url=encoding == "url",
+        after_version=after_version,
+    )
+
+
+def _behind(marker: str, delimiter: str) -> str:
+    """Return the least key behind a marker; one that is a folder stands for all that is in it."""
+    if not marker:
+        return ""
+    return successor(marker) if delimiter and marker.endswith(delimiter) else marker + "\0"
+
+
+def _start_of(token: str) -> str:
+    try:
+        found = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+        return found.decode("utf-8", "surrogatepass")
+    except (ValueError, binascii.Error) as error:
+        raise S3Error(
+            400, "InvalidArgument", "The continuation token provided is incorrect",
+            ArgumentName="continuation-token", ArgumentValue=token[:200],
+        ) from error  # fmt: skip
+
+
+# --- of an object ---------------------------------------------------------------------------------
+
+
+def _object(bucket: BucketFolder, asked: _Asked) -> Response:
+    strange = sorted(set(asked.query) - {"versionId"})
+    # A presigned request may say how its answer is to be headed; it is data all the same.
+    strange = [name for name in strange if not name.startswith("response-")]
+    if strange:
+        raise _not_there(strange[0])
+    stored = _version(bucket, asked.key, asked.query.get("versionId"))
+    headers = {
+        "etag": f'"{stored.etag}"',
+        "last-modified": format_datetime(stored.modified, usegmt=True),
+        "accept-ranges": "bytes",
+        "content-type": "binary/octet-stream",
+        "x-amz-bucket-region": REGION,
+    }
+    if bucket.versioned:
+        headers["x-amz-version-id"] = stored.version_id
+    unchanged = _unchanged(asked.headers, stored)
+    if unchanged:
+        return _plain(unchanged, headers)
+    span = _span(asked.headers, stored)
+    begin, end = span or (0, stored.size_bytes)
+    if span is not None:
+        headers["content-range"] = f"bytes {begin}-{end - 1}/{stored.size_bytes}"
+    status = 200 if span is None else 206
+    headers["content-length"] = str(end - begin)
+    if asked.method == "HEAD":
+        return _plain(status, headers)
+    try:
+        return _file(bucket.open(stored), begin, end, status, headers)
+    except OSError as error:
+        raise _no_key(asked.key) from error
+
+
+def _version(bucket: BucketFolder, key: str, wanted: str | None) -> Stored:
+    """Return the version that is asked for, else the newest."""
+    held = bucket.versions(key)
+    if wanted is None:
+        if not held or not held[0].latest:
+            raise _no_key(key)
+        if held[0].deleted:
+            raise _no_key(key, marked=True)
+        return held[0]
+    found = next((one for one in held if one.version_id == wanted), None)
+    if found is None and held and held[0].version_id == NO_VERSION == wanted:
+        found = held[0]
+    if found is None:
+        raise S3Error(
+            404, "NoSuchVersion", "The specified version does not exist.",
+            Key=key, VersionId=wanted,
+        )  # fmt: skip
+    if found.deleted:
+        refused = S3Error(405, "MethodNotAllowed", "This version is a delete marker.", Key=key)
+        refused.marked = True
+        raise refused
+    return found
+
+
+def _unchanged(headers: Mapping[str, str], stored: Stored) -> int:
+    """Return the status where conditions say that no bytes are wanted; else 0."""
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    if match is not None:
+        if not _tagged(match, stored):
+            raise _failed("If-Match")
+    elif (since := _date(headers.get("if-unmodified-since"))) is not None and since < (
+        stored.modified.replace(microsecond=0).timestamp()
+    ):
+        raise _failed("If-Unmodified-Since")
+    if none_match is not None:
+        return 304 if _tagged(none_match, stored) else 0
+    since = _date(headers.get("if-modified-since"))
+    whole = stored.modified.replace(microsecond=0).timestamp()
+    return 304 if since is not None and whole <= since else 0
+
+
+def _tagged(told: str, stored: Stored) -> bool:
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in told.split(",")}
+    return "*" in tags or stored.etag in tags
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _span(headers: Mapping[str, str], stored: Stored) -> tuple[int, int] | None:
+    """Return where the bytes that are wanted begin and end; None for what is no range."""
+    size = stored.size_bytes
+    found = _RANGE.fullmatch(headers.get("range", "").strip())
+    if found is None or not (found[1] or found[2]) or not _still(headers, stored):
+        return None
+    if not found[1]:
+        begin, end = max(0, size - int(found[2])), size
+        satisfied = int(found[2]) > 0 and size > 0
+    else:
+        begin = int(found[1])
+        end = min(size, int(found[2]) + 1) if found[2] else size
+        if found[2] and int(found[2]) < begin:
+            return None
+        satisfied = begin < size
+    if not satisfied:
+        raise S3Error(
+            416, "InvalidRange", "The requested range is not satisfiable",
+            RangeRequested=headers["range"], ActualObjectSize=str(size),
+        )  # fmt: skip
+    return begin, end
+
+
+def _still(headers: Mapping[str, str], stored: Stored) -> bool:
+    """Return whether a range is of the object that the client has parts of."""
+    told = headers.get("if-range")
+    if told is None:
+        return True
+    since = _date(told)
+    whole = stored.modified.replace(microsecond=0).timestamp()
+    return _tagged(told, stored) if since is None else whole <= since
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def _xml(body: bytes, status: int, headers: Mapping[str, str]) -> Response:
+    from starlette.responses import Response
+
+    told = {"x-amz-bucket-region": REGION, **headers}
+    return Response(body, status, headers=told, media_type="application/xml")
+
+
+def _plain(status: int, headers: Mapping[str, str]) -> Response:
+    from starlette.responses import Response
+
+    return Response(status_code=status, headers=dict(headers))
+
+
+def _file(file: int, begin: int, end: int, status: int, headers: Mapping[str, str]) -> Response:
+    """Return a response that reads a part of a file piece by piece, and closes it."""
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    class Part(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            head: dict[str, Any] = {"type": "http.response.start", "status": status}
+            client = Request(scope, receive)
+            try:
+                await send({**head, "headers": self.raw_headers})
+                for number, at in enumerate(range(begin, end, _PIECE_BYTES)):
+                    if number % _LOOK_PIECES == _LOOK_PIECES - 1 and await client.is_disconnected():
+                        return
+                    count = min(_PIECE_BYTES, end - at)
+                    piece = await asyncio.to_thread(_read, file, at, count)
+                    more = at + count < end
+                    await send({"type": "http.response.body", "body": piece, "more_body": more})
+                if begin >= end:
+                    await send({"type": "http.response.body", "body": b""})
+            finally:
+                os.close(file)
+
+    return Part(status_code=status, headers=dict(headers))
+
+
+def _read(file: int, at: int, count: int) -> bytes:
+    """Return bytes of a file.
+
+    Raises
+    ------
+    ConnectionAbortedError
+        If it has become shorter: the connection ends, so that the client sees a cut body.
+    """
+    pieces = []
+    while count:
+        if hasattr(os, "pread"):
+            pieces.append(os.pread(file, count, at))
+        else:
+            os.lseek(file, at, os.SEEK_SET)
+            pieces.append(os.read(file, count))
+        if not pieces[-1]:
+            raise ConnectionAbortedError("a file became shorter while it was read")
+        at, count = at + len(pieces[-1]), count - len(pieces[-1])
+    return b"".join(pieces)
+
+
+def _no_key(key: str, *, marked: bool = False) -> S3Error:
+    found = S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+    found.marked = marked
+    return found
+
+
+def _not_there(what: str) -> S3Error:
+    return S3Error(
+        501, "NotImplemented", "This archive answers calls that list and read only.", Header=what
+    )
+
+
+def _invalid(name: str, value: str) -> S3Error:
+    return S3Error(
+        400, "InvalidArgument", f"The value of {name} is not allowed.",
+        ArgumentName=name, ArgumentValue=value[:200],
+    )  # fmt: skip
+
+
+def _failed(condition: str) -> S3Error:
+    return S3Error(
+        412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold",
+        Condition=condition,
+    )  # fmt: skip

@@ -1,0 +1,48 @@
+"""The list of AllenSDK's calls tells the truth: each expression runs on the sample."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LIST = Path(__file__).parents[2] / "docs" / "reference" / "allensdk.toml"
+
+if not LIST.is_file():
+    pytest.skip("the documentation is not here", allow_module_level=True)
+
+AREAS: list[dict[str, Any]] = tomllib.loads(LIST.read_text("utf-8")).get("area", [])
+CALLS = [(area["title"], call) for area in AREAS for call in area["call"]]
+
+
+@pytest.fixture(scope="module")
+def prepared(sample_url, tmp_path_factory):
+    """Names that the setup of an area defines, made once for each area."""
+    made: dict[str, dict[str, Any]] = {}
+
+    def prepare(title: str) -> dict[str, Any]:
+        if title not in made:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("OPENALLEN_SOURCE", sample_url)
+                made[title] = {}
+                setup = next(area["setup"] for area in AREAS if area["title"] == title)
+                exec(setup, made[title])
+        return made[title]
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    ("title", "call"), CALLS, ids=[f"{title}: {call['allensdk']}" for title, call in CALLS]
+)
+def test_what_does_the_same_runs(title, call, prepared, sample_url, monkeypatch):
+    assert set(call) <= {"allensdk", "ours", "state", "note"}
+    assert call["state"] in {"same", "differs", "no"}
+    assert call["state"] == "same" or call["note"], "what differs is said"
+    if not call.get("ours"):
+        assert call["state"] == "no"
+        return
+    monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
+    assert eval(call["ours"], dict(prepared(title))) is not None
