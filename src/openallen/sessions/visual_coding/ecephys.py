@@ -19,6 +19,7 @@ from openallen.sessions.responses import Responding, counts
 from openallen.sessions.spikes import chosen_by_unit, column_by_unit, known_units, spikes_of
 from openallen.sessions.visual_coding import ecephys_records as records
 from openallen.sessions.visual_coding import ecephys_units as parts
+from openallen.sessions.visual_coding.ecephys_drawn import Drawn
 from openallen.sessions.visual_coding.ecephys_shown import ShownStimuli, listed
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["EcephysSession"]
 
 
-class EcephysSession(ShownStimuli, Responding):
+class EcephysSession(Drawn, ShownStimuli, Responding):
     """A Neuropixels recording of the Visual Coding survey.
 
     Attributes and methods are those of AllenSDK's class of the same name. Times are seconds on the
