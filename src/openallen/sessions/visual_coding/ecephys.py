@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.errors import NotFoundError
+from openallen.errors import NotFoundError, UsageError
 from openallen.formats.nwb import frame
-from openallen.formats.nwb.values import number, whole
+from openallen.formats.nwb.values import whole
 from openallen.sessions.base import Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, places_text, probe_table
 from openallen.sessions.lfp import csd_array, lfp_array, lfp_probe
@@ -50,7 +51,8 @@ class EcephysSession(ShownStimuli, Responding):
     filter_out_of_brain_units
         Only units whose peak channel lies in a structure.
     amplitude_cutoff_maximum, presence_ratio_minimum, isi_violations_maximum
-        Limits of units, inclusive. A unit without a value is left out, as in AllenSDK.
+        Limits of units, inclusive; None for none. A unit without a value is left out all the same,
+        as in AllenSDK.
     channels
         ``ecephys_structure_id``, ``ecephys_structure_acronym`` and CCF coordinates in µm by channel
         id, or what returns them: they are in the tables of the release, not in the file. By
@@ -111,9 +113,9 @@ class EcephysSession(ShownStimuli, Responding):
         *,
         filter_by_validity: bool = True,
         filter_out_of_brain_units: bool = True,
-        amplitude_cutoff_maximum: float = 0.1,
-        presence_ratio_minimum: float = 0.95,
-        isi_violations_maximum: float = 0.5,
+        amplitude_cutoff_maximum: float | None = 0.1,
+        presence_ratio_minimum: float | None = 0.95,
+        isi_violations_maximum: float | None = 0.5,
         channels: pd.DataFrame | Callable[[], pd.DataFrame | None] | None = None,
         lfp: Callable[[int, str], Opener | None] | None = None,
     ) -> None:
@@ -121,9 +123,9 @@ class EcephysSession(ShownStimuli, Responding):
         self.limits = parts.Limits(
             bool(filter_by_validity),
             bool(filter_out_of_brain_units),
-            number(amplitude_cutoff_maximum, "amplitude_cutoff_maximum", name),
-            number(presence_ratio_minimum, "presence_ratio_minimum", name),
-            number(isi_violations_maximum, "isi_violations_maximum", name),
+            _limit(amplitude_cutoff_maximum, "amplitude_cutoff_maximum", math.inf),
+            _limit(presence_ratio_minimum, "presence_ratio_minimum", -math.inf),
+            _limit(isi_violations_maximum, "isi_violations_maximum", math.inf),
         )
         self._given = channels
         self._files = ProbeFiles(lfp or self._beside, name)
@@ -583,3 +585,13 @@ class EcephysSession(ShownStimuli, Responding):
         from openallen.sessions.visual_coding.ecephys_visuals import picture
 
         return picture(self)
+
+
+def _limit(given: float | None, what: str, none: float) -> float:
+    from numbers import Real
+
+    if given is None:
+        return none
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise UsageError(f"{what} is a number, or None for no limit", why=repr(given)[:60])
+    return float(given)

@@ -302,16 +302,17 @@ def mean_waveforms(
     _needed(tree, ELECTRODES, channels, ("probe_channel_number",))
     rates = units["probe_sampling_rate"].to_dict()
     probe_of = units["probe_id"].to_dict()
-    by_probe = dict(iter(channels.groupby("probe_id")))
+    along = channels.sort_values("probe_channel_number", kind="stable")
+    by_probe = dict(iter(along.groupby("probe_id")))
     found = {}
     for unit, waveform in _waveforms(tree, set(units.index)):
         place = by_probe[probe_of[unit]]
         rows = place["probe_channel_number"].to_numpy()
-        if waveform.ndim != 2 or (len(rows) and rows.max() >= len(waveform)):
+        if waveform.ndim != 2 or not _within(rows, len(waveform)):
             raise CorruptError(
                 "a waveform does not go with the channels of its probe",
                 address=tree.name,
-                why=f"unit {unit}: {waveform.shape}, channel {rows.max(initial=0)}",
+                why=f"unit {unit}: {waveform.shape}, channels {rows.min()} to {rows.max()}",
             )
         found[unit] = xarray().DataArray(
             waveform[rows],
@@ -323,6 +324,10 @@ def mean_waveforms(
             attrs={"units": "µV"},
         )
     return found
+
+
+def _within(rows: np.ndarray[Any, Any], count: int) -> bool:
+    return not len(rows) or bool(rows[0] >= 0 and rows[-1] < count)
 
 
 def _waveforms(tree: Tree, wanted: set[int]) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
