@@ -587,7 +587,7 @@ class EcephysSession(ShownStimuli, Responding):
         return picture(self)
 
 
-def _limit(given: float | None, what: str, none: float) -> float:
+def _limit(given: Any, what: str, none: float) -> float:
     from numbers import Real
 
     if given is None:
