@@ -167,10 +167,10 @@ def test_pipes_carry_a_column_on(client):
 
 
 def test_several_stages_give_all_their_rows(client):
-    text = "model::Specimen,model::WellKnownFileType"
-    alone = [len(rows(client, f"model::{name}")) for name in ("Specimen", "WellKnownFileType")]
-    assert min(alone) > 5
-    assert len(rows(client, text)) == sum(alone)
+    stages = ("model::Specimen", "model::WellKnownFileType")
+    counts = [len(rows(client, stage)) for stage in stages]
+    assert min(counts) > 3
+    assert len(rows(client, ",".join(stages))) == sum(counts)
 
 
 def test_path_forms(client):

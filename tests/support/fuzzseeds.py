@@ -358,6 +358,12 @@ def sessions(folder: Path) -> Seeds:
     return [{"x.nwb": (folder / "setA" / f"{name}.nwb").read_bytes()} for name in names]
 
 
+def neuropixels(folder: Path) -> Seeds:
+    from neuropixels import session_file
+
+    return [{"x.nwb": session_file(folder / "x.nwb").read_bytes()}]
+
+
 def patch_clamp(folder: Path) -> Seeds:
     from patchclamp import Made, cell_types, nwb2
 

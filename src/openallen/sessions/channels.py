@@ -9,6 +9,7 @@ from openallen.errors import CorruptError
 from openallen.formats.nwb import frame
 from openallen.formats.nwb.tables import as_series
 from openallen.formats.nwb.values import number, whole
+from openallen.sessions.lengths import same_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,7 @@ def channel_table(tree: Tree, *, allensdk_compatible: bool = False) -> pd.DataFr
     CorruptError
         If channels have two numbers on their probe.
     """
+    import numpy as np
     import pandas as pd
 
     made = frame(tree, ELECTRODES, _SKIPPED, "id")
@@ -52,14 +54,17 @@ def channel_table(tree: Tree, *, allensdk_compatible: bool = False) -> pd.DataFr
         why = "both local_index and probe_channel_number"
         raise CorruptError("channels with two numbers", address=tree.name, why=why)
     made = made.rename(columns=_NAMES)
-    places = tree.array(f"{ELECTRODES}/location")
+    places = np.atleast_1d(tree.array(f"{ELECTRODES}/location"))
+    told = {"ids": made, "places": places}
+    if tree.has(f"{ELECTRODES}/filtering"):
+        told["filters"] = np.atleast_1d(tree.array(f"{ELECTRODES}/filtering"))
+    same_length(tree, ELECTRODES, told)
     acronyms = [_acronym(str(place)) for place in places]
     made["structure_acronym"] = pd.Series(acronyms, made.index, dtype=object)
-    place = f"{ELECTRODES}/filtering"
-    if allensdk_compatible or not tree.has(place):
+    if allensdk_compatible or "filters" not in told:
         made["filtering"] = _ALLENSDK_FILTERING
     else:
-        made["filtering"] = as_series(tree.array(place)).to_numpy()
+        made["filtering"] = as_series(told["filters"]).to_numpy()
     made["filtering"] = made["filtering"].astype(object)
     return made[sorted(made.columns)]
 
