@@ -577,15 +577,9 @@ class EcephysSession(Drawn, ShownStimuli, Responding):
             "shown": f"{len(shown):,} presentations, {len(self.stimulus_conditions):,} conditions",
             "duration": seconds_text(float(shown["stop_time"].max())) if len(shown) else None,
             "invalid times": f"{len(self._invalid):,}" if len(self._invalid) else None,
-            "description": self._description(),
+            "description": records.description(self.tree),
             "file": self.name,
         }
-
-    def _description(self) -> str | None:
-        """Return what the file says of itself, where that is more than that it is a session."""
-        place = "session_description"
-        text = str(self.tree.value(place)) if self.tree.has(place) else ""
-        return text if len(text.split()) > 3 else None
 
     def _units_text(self) -> str:
         if not self.tree.has("units/id"):

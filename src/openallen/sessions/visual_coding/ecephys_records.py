@@ -21,6 +21,7 @@ __all__ = [
     "LIGHT",
     "RIG",
     "RUNNING",
+    "description",
     "gaze_table",
     "invalid_spans",
     "invalid_table",
@@ -256,3 +257,16 @@ def invalid_spans(made: pd.DataFrame, tags: Collection[str]) -> list[tuple[float
         return []
     rows = zip(made["start_time"], made["stop_time"], made["tags"], strict=True)
     return [(float(a), float(b)) for a, b, words in rows if set(words) & set(tags)]
+
+
+def description(tree: Tree) -> str | None:
+    """Return what a file says of itself, where that is more than that it is a session.
+
+    Parameters
+    ----------
+    tree
+        The file.
+    """
+    place = "session_description"
+    text = str(tree.value(place)) if tree.has(place) else ""
+    return text if len(text.split()) > 3 else None
