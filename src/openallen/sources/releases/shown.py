@@ -11,12 +11,13 @@ from openallen.display import bytes_text, count_text
 from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
 from openallen.sources.base import Facts, Field, Section, Source
 from openallen.sources.context import Context
+from openallen.sources.releases.abc.release import AbcRelease
 from openallen.sources.releases.access import fetcher, job_of, release_in, release_of
 from openallen.sources.releases.chosen import chosen, one_file
 from openallen.sources.releases.opening import open_part
 from openallen.sources.releases.projects import TERMS
 from openallen.sources.releases.rows import read_rows
-from openallen.sources.releases.search import table_of
+from openallen.sources.releases.search import choose, table_of
 
 if TYPE_CHECKING:
     from openallen.address import Address
@@ -51,6 +52,8 @@ def facts_of(context: Context, where: Address) -> Facts:
     by_row = where.path[0] == "behavior_session" or table_of(release.manifest, where)
     if by_row and len(where.path) == 2:
         return _session_facts(context, cache, release, where)  # it may have no file of its own
+    if isinstance(release, AbcRelease) and len(choose(release.manifest, where).files) > 1:
+        return _group_facts(context, cache, release, where)
     manifest, file = one_file(cache, release.manifest, where)
     if file.path.lower().endswith(".nwb"):
         return _session_facts(context, cache, release, where)
@@ -176,7 +179,7 @@ def _group_facts(context: Context, cache: ReleaseCache, release: Release, where:
     table = next((k.table for k in manifest.project.kinds if k.name == where.path[0]), "")
     return Facts(
         address=str(where),
-        title=f"{where.path[0]} of {manifest.project.title}, version {manifest.version}",
+        title=f"{'/'.join(where.path)} of {manifest.project.title}, version {manifest.version}",
         kind="files of a release",
         fields=(
             Field("release", manifest.address),
