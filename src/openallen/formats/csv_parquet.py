@@ -114,13 +114,15 @@ def _header(source: Path) -> list[str]:
 
 def _sample(source: Path, width: int) -> Iterator[list[str]]:
     """Yield the first rows, as far as they are whole; the others say later what is wrong."""
-    with suppress(UnicodeDecodeError, csv.Error):
-        with source.open(encoding=_ENCODING, newline="") as file:
-            lines = csv.reader(file)
-            next(lines, None)
-            for _, row in zip(range(_SAMPLE_ROWS), lines, strict=False):
-                if len(row) == width:
-                    yield row
+    with (
+        suppress(UnicodeDecodeError, csv.Error),
+        source.open(encoding=_ENCODING, newline="") as file,
+    ):
+        lines = csv.reader(file)
+        next(lines, None)
+        for _, row in zip(range(_SAMPLE_ROWS), lines, strict=False):
+            if len(row) == width:
+                yield row
 
 
 def _fits(kind: str, cell: str) -> bool:
@@ -198,9 +200,12 @@ def _stream(
         ),
     )
     seen = {name: _Seen() for name in names}
-    with reader, pq.ParquetWriter(
-        draft, schema, compression="zstd", compression_level=1, write_page_checksum=True
-    ) as writer:
+    with (
+        reader,
+        pq.ParquetWriter(
+            draft, schema, compression="zstd", compression_level=1, write_page_checksum=True
+        ) as writer,
+    ):
         for batch in reader:
             for name, column in zip(names, batch.columns, strict=True):
                 seen[name].add(column)

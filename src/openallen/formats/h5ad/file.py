@@ -293,8 +293,9 @@ class H5ad:
             matrix.shape[0] if row_set is None else len(row_set),
             matrix.shape[1] if column_set is None else len(column_set),
         )
+        dtype = matrix.dtype
         try:
-            made = np.zeros(shape, matrix.dtype)
+            made = np.zeros(shape, dtype)
         except (MemoryError, ValueError) as error:
             raise UsageError(
                 f"{shape[0]:,} cells x {shape[1]:,} genes do not fit into memory",
@@ -302,9 +303,8 @@ class H5ad:
                 hint="ask for fewer, or with sparse=True",
             ) from error
         for row, column, values in matrix.entries(row_set, column_set):
-            row = row if row_set is None else np.searchsorted(row_set, row)
-            column = column if column_set is None else np.searchsorted(column_set, column)
-            np.add.at(made, (row, column), values)  # what is there twice is added, as scipy does
+            place = (_among(row_set, row), _among(column_set, column))
+            np.add.at(made, place, values)  # what is there twice is added, as scipy does
         made = made if row_back is None else made[row_back]
         return made if column_back is None else made[:, column_back]
 
@@ -347,8 +347,7 @@ class H5ad:
         ]
         order = np.argsort(joined[1], kind="stable")
         row, column, values = (one[order] for one in joined)
-        if row_set is not None:
-            row = np.searchsorted(row_set, row)
+        row = _among(row_set, row)
         count = matrix.shape[0] if row_set is None else len(row_set)
         made = []
         for place in range(matrix.shape[1]) if column_set is None else column_set:
@@ -387,9 +386,7 @@ class H5ad:
         try:
             import anndata  # type: ignore[import-not-found,unused-ignore]
         except ImportError:
-            raise MissingExtraError(
-                "anndata", "an AnnData", hint="pip install anndata"
-            ) from None
+            raise MissingExtraError("anndata", "an AnnData", hint="pip install anndata") from None
         whole = genes is None and cells is None
         if backed and (self.path is None or not whole):
             raise UsageError(
@@ -401,9 +398,7 @@ class H5ad:
             return anndata.read_h5ad(self.path, backed="r" if backed else None)
         rows = None if cells is None else self.rows_of(_texts(cells, "cells", self.name))
         places = (
-            None
-            if genes is None
-            else self.gene_names.places(_texts(genes, "genes", self.name))
+            None if genes is None else self.gene_names.places(_texts(genes, "genes", self.name))
         )
         obs = self.obs if rows is None else self.obs.iloc[rows]
         var = self.var if places is None else self.var.iloc[places]
@@ -468,6 +463,13 @@ def _once(places: Any) -> tuple[Array | None, Array | None]:
     found, back = np.unique(np.asarray(places, dtype=np.int64), return_inverse=True)
     same = len(found) == len(back) and bool(np.all(back == np.arange(len(back))))
     return found, None if same else back
+
+
+def _among(chosen: Array | None, places: Array) -> Array:
+    """Return where places are among those chosen; as they are where all are."""
+    import numpy as np
+
+    return places if chosen is None else np.searchsorted(chosen, places)
 
 
 def _texts(names: str | Iterable[str], what: str, where: str) -> list[str]:

@@ -102,8 +102,9 @@ def read_frame(tree: Tree, path: str) -> pd.DataFrame:
         columns[column] = values
     label = None if name == "_index" else name
     rows = pd.Index(index, dtype=object, name=label)
+    # Texts are ``object`` under pandas 2 and 3 alike.
     return pd.DataFrame(
-        {n: pd.Series(v, index=rows, copy=False) for n, v in columns.items()},
+        {n: pd.Series(v, index=rows, dtype=v.dtype) for n, v in columns.items()},
         index=rows,
         columns=list(columns),
     )
@@ -131,10 +132,7 @@ def _column(tree: Tree, path: str) -> Any:
     if isinstance(beside, str):  # as data frames 0.1.0 have them
         ordered = tree.attrs(beside).get("ordered")
         return _categories(tree, path, path, beside, ordered)
-    values = _line(tree, path)
-    if values.dtype.kind == "O":
-        return pd.array(values, dtype=object)
-    return values
+    return _line(tree, path)
 
 
 def _with_gaps(values: np.ndarray[Any, Any]) -> str:

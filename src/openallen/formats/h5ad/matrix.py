@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openallen.errors import CorruptError, NotFoundError
@@ -33,10 +34,15 @@ _OLD: Final = {"csr": "csr_matrix", "csc": "csc_matrix"}
 class Matrix(Protocol):
     """Values by row and column."""
 
-    tree: Tree
-    path: str
-    shape: tuple[int, int]
-    format: str
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows and columns there are."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """How it is stored: ``csr``, ``csc`` or ``array``."""
+        ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -84,9 +90,7 @@ def open_matrix(tree: Tree, path: str, shape: tuple[int, int]) -> Matrix:
     return Dense(tree, path, shape)
 
 
-def _compressed(
-    tree: Tree, path: str, shape: tuple[int, int], kind: str, told: Any
-) -> Compressed:
+def _compressed(tree: Tree, path: str, shape: tuple[int, int], kind: str, told: Any) -> Compressed:
     import numpy as np
 
     if kind not in {"csr_matrix", "csc_matrix"}:
@@ -120,7 +124,7 @@ def _same(tree: Tree, path: str, found: tuple[Any, ...], shape: tuple[int, int])
 def _number_type(tree: Tree, path: str) -> np.dtype[Any]:
     import numpy as np
 
-    made = np.dtype(tree.part(path, slice(0, 0)).dtype)
+    made: np.dtype[Any] = np.dtype(tree.part(path, slice(0, 0)).dtype)
     if made.kind not in "iufb":
         raise CorruptError("the matrix holds no numbers", address=tree.name, why=f"{path}: {made}")
     return made
@@ -238,18 +242,12 @@ class Compressed:
             begins, ends = begins[filled], ends[filled]
             breaks = np.flatnonzero(begins[1:] - ends[:-1] > _NEAR) + 1
             cuts = [0, *breaks.tolist(), len(begins)]
-            runs = [
-                (int(begins[a]), int(ends[b - 1]))
-                for a, b in zip(cuts, cuts[1:], strict=False)
-                if b > a
-            ]
+            runs = [(int(begins[a]), int(ends[b - 1])) for a, b in pairwise(cuts) if b > a]
         step = self._step()
         for begin, end in runs:
-            while begin < end:
-                # Blocks end where chunks do, so that no chunk is unpacked twice.
-                stop = min(end, (begin // step + 1) * step)
-                yield begin, stop
-                begin = stop
+            # Blocks end where chunks do, so that no chunk is unpacked twice.
+            ends = [*range((begin // step + 1) * step, end, step), end]
+            yield from pairwise([begin, *ends])
 
     def _step(self) -> int:
         chunks = getattr(self.tree.lazy(f"{self.path}/indices"), "chunks", None)

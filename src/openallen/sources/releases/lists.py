@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from openallen.sources.releases.models import ReleaseFile
     from openallen.sources.releases.read import Release
 
-__all__ = ["by_data_set", "list_data_sets", "list_files", "list_projects", "list_table", "list_versions"]
+__all__ = [
+    "by_data_set",
+    "list_data_sets",
+    "list_files",
+    "list_projects",
+    "list_table",
+    "list_versions",
+]
 
 PROJECT_COLUMNS: Final = ("address", "title", "bucket", "here")
 VERSION_COLUMNS: Final = ("version", "address", "newest", "manifest_here", "used_last")
@@ -195,7 +202,12 @@ def _list_abc(release: AbcRelease, asked: Asked) -> Rows:
     table = release.table_named(path)
     if table:
         return abc_lists.table_rows(
-            release, table, asked.conditions, asked.limit, asked.plain, asked.command
+            release,
+            table,
+            asked.conditions,
+            limit=asked.limit,
+            plain=asked.plain,
+            command=asked.command,
         )
     asked.check(abc_lists.NAME_COLUMNS)
     kinds = release.manifest.by_kind

@@ -14,8 +14,8 @@ from openallen.address import Address, path_text
 from openallen.errors import NotFoundError, UsageError
 from openallen.near import suggest_from_rows
 from openallen.sources.filters import check_columns, matches
-from openallen.sources.releases.abc.contents import directories, is_abc, named
 from openallen.sources.releases.cache import ReleaseCache
+from openallen.sources.releases.data_sets import directories, is_abc, named
 from openallen.sources.releases.models import Manifest, ReleaseFile
 from openallen.sources.releases.rows import read_rows
 

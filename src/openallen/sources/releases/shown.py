@@ -47,13 +47,14 @@ def facts_of(context: Context, where: Address) -> Facts:
     published = release.manifest.by_kind.get("table", {})
     if len(where.path) == 1 and where.path[0] in set(release.made) - set(published):
         return _made_facts(release, where)
-    if len(where.path) == 1 and where.path[0] not in published:
+    several = len(where.path) == 1 and where.path[0] not in published
+    if isinstance(release, AbcRelease) and not several:
+        several = len(choose(release.manifest, where).files) > 1
+    if several:
         return _group_facts(context, cache, release, where)
     by_row = where.path[0] == "behavior_session" or table_of(release.manifest, where)
     if by_row and len(where.path) == 2:
         return _session_facts(context, cache, release, where)  # it may have no file of its own
-    if isinstance(release, AbcRelease) and len(choose(release.manifest, where).files) > 1:
-        return _group_facts(context, cache, release, where)
     manifest, file = one_file(cache, release.manifest, where)
     if file.path.lower().endswith(".nwb"):
         return _session_facts(context, cache, release, where)

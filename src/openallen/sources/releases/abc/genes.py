@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.display import count_text
 from openallen.errors import CorruptError, NotFoundError, UsageError, requiring
 from openallen.formats.h5ad.genes import GeneNames
-from openallen.sources.releases.abc.contents import MATRICES, directories, directory_of, some
+from openallen.sources.releases.data_sets import directories, directory_of, some
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,9 +79,9 @@ def genes_of(release: AbcRelease, wanted: Wanted, cells: Any, *, sparse: bool) -
     """Return cells x genes; parameters, result and errors as `AbcRelease.genes` has them."""
     with requiring("genes of cells", "nwb"):
         import h5py
-        import pandas
+        import pandas as pd
 
-        del h5py, pandas
+        del h5py, pd
     with ExitStack() as files:
         places = _Places(release, wanted, files)
         frame = _cells(places, cells)
@@ -190,7 +190,7 @@ class _Places:
                 why=f"there is {', '.join(kinds)}",
                 hint=f"kind='{next(iter(kinds))}'",
             )
-        opened: H5ad = self.release._open(MATRICES, *file.id.split("/"))
+        opened = self.release.opened(file)
         self._files.callback(opened.close)
         self._open[label] = opened
         return opened
@@ -286,10 +286,12 @@ def _listed(places: _Places, filters: dict[str, Any]) -> pd.DataFrame:
     labels = places.chosen()
     if labels and _MATRIX not in filters:
         filters = {**filters, f"{_MATRIX}__in": sorted(labels)}
-    found = []
-    for table in places.tables():
-        if _MATRIX in places.release.kept(table).columns():
-            found.append(places.release.table(table, columns=[_LABEL, _MATRIX], **filters))
+    release = places.release
+    found = [
+        release.table(table, columns=[_LABEL, _MATRIX], **filters)
+        for table in places.tables()
+        if _MATRIX in release.kept(table).columns()
+    ]
     frame = pd.concat(found, ignore_index=True) if found else None
     if frame is not None and (len(frame) or set(filters) - {f"{_MATRIX}__in"}):
         return frame
@@ -383,7 +385,7 @@ class _Gathering:
             made[cells] = np.nan
             self._note(label, [name for name in genes if not names.has(name)], lacking)
         values = opened.values(rows[there], names.places(genes[at] for at in here))
-        made[np.ix_(cells[there], here)] = values
+        made[cells[there][:, None], here] = values
         return made
 
     def _note(self, label: str, genes: Sequence[str], cells: int) -> None:

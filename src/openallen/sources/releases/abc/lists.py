@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.sources.filters import no_rows
-from openallen.sources.releases.abc.contents import KINDS, directories, files_in, name_of
 from openallen.sources.releases.abc.release import AbcRelease
+from openallen.sources.releases.data_sets import KINDS, directories, files_in, name_of
 from openallen.sources.tables import Row, Rows, telling
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def table_rows(
     release: AbcRelease,
     name: str,
     conditions: tuple[Condition, ...],
+    *,
     limit: int | None,
     plain: str,
     command: str,

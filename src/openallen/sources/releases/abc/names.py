@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from openallen.address import Address
 from openallen.display import bytes_text
 from openallen.errors import UsageError, requiring
-from openallen.sources.releases.abc.contents import (
+from openallen.sources.releases.data_sets import (
     KINDS,
     MATRICES,
     METADATA,
@@ -56,7 +56,7 @@ class AbcNames(Release):
         return self._names(directory, METADATA)
 
     def list_expression_matrix_files(self, directory: str) -> list[str]:
-        """Return the names of the matrices of a data set: ``WMB-10Xv2-TH/log2``; raises as above."""
+        """Return the names of the matrices of a data set: ``WMB-10Xv2-TH/log2``."""
         return self._names(directory, MATRICES)
 
     def list_data_files(self, directory: str) -> list[str]:
@@ -277,9 +277,10 @@ class AbcNames(Release):
         UsageError
             If it is another: a release is of one version, and that one is opened by its address.
         """
-        if manifest_name is None or self._version_named(manifest_name) == self.version:
+        wanted = self.version if manifest_name is None else self._version_named(manifest_name)
+        if wanted == self.version:
             return
-        other = Address("release", self.manifest.project.name, str(self._version_named(manifest_name)))
+        other = Address("release", self.manifest.project.name, str(wanted))
         raise UsageError(
             "a release is of one version",
             address=self.address,

@@ -60,18 +60,17 @@ def _one(condition: Condition, kind: str) -> pc.Expression:
     if isinstance(condition.value, tuple):
         return _among(column, condition.value, kind)
     text = str(condition.value)
-    if op == "eq":
-        return _among(column, (text,), kind)
-    if op == "ne":
-        found = ~_among(column, (text,), kind)
-        return found if text.lower() in _NOTHING else found | column.is_null()
+    if op in {"eq", "ne"}:
+        same = _among(column, (text,), kind)
+        others = ~same if text.lower() in _NOTHING else ~same | column.is_null()
+        return same if op == "eq" else others
     if op in {"like", "ilike"}:
         return pc.match_substring_regex(
             column.cast("string"), _pattern(text), ignore_case=op == "ilike"
         )
     if kind == "object":
-        return _COMPARE[op](column.cast("string"), text)
-    return _COMPARE[op](column, _value(text))
+        column = column.cast("string")
+    return _COMPARE[op](column, text if kind == "object" else _value(text))
 
 
 def _among(column: pc.Expression, texts: Sequence[str], kind: str) -> pc.Expression:

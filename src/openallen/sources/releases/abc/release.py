@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from openallen.address import Condition
 from openallen.errors import NotFoundError, UsageError
-from openallen.sources.releases.abc.contents import (
+from openallen.sources.releases.abc.names import AbcNames
+from openallen.sources.releases.abc.tables import KeptTable
+from openallen.sources.releases.data_sets import (
     MATRICES,
     directory_of,
     file_named,
@@ -19,8 +21,6 @@ from openallen.sources.releases.abc.contents import (
     table_name,
     table_names,
 )
-from openallen.sources.releases.abc.names import AbcNames
-from openallen.sources.releases.abc.tables import KeptTable
 from openallen.sources.releases.models import ReleaseFile
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class AbcRelease(AbcNames):
         """Return the table that the path of an address names; empty where it names none."""
         if tuple(path[:1]) == ("files",):
             file = self.manifest.by_path.get("/".join(path[1:]))
-            found = (file,) if file is not None else ()
+            found: tuple[ReleaseFile, ...] = () if file is None else (file,)
         else:
             try:
                 found = named(self.manifest, path)
@@ -139,8 +139,11 @@ class AbcRelease(AbcNames):
         NotFoundError
             If there is no such matrix.
         """
-        file = file_named(self.manifest, data_set, name, MATRICES)
-        found: H5ad = self._open(MATRICES, *file.id.split("/"))
+        return self.opened(file_named(self.manifest, data_set, name, MATRICES))
+
+    def opened(self, file: ReleaseFile) -> H5ad:
+        """Return the matrix in a file of it, opened here or by ranges."""
+        found: H5ad = self._open(file.kind, *file.id.split("/"))
         return found
 
     def genes(

@@ -1,7 +1,7 @@
 """Tables of the ABC Atlas: CSV of up to a gigabyte, kept as Parquet once they were read.
 
-A copy is named by the digest of the CSV it was made of, so that a version whose table did not change
-shares it. One that is damaged is made again.
+A copy is named by the digest of the CSV it was made of, so that versions whose table did not change
+share it. One that is damaged is made again.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ class KeptTable:
             If the CSV is damaged.
         """
         with requiring("tables as pandas", "tables"):
-            import pandas
-            import pyarrow
+            import pandas as pd
+            import pyarrow as pa
 
-            del pandas, pyarrow
+            del pd, pa
         from openallen.formats.csv_parquet import to_frame
 
         def read(kept: Columns) -> pd.DataFrame:
@@ -101,7 +101,8 @@ class KeptTable:
 
     def columns(self) -> list[str]:
         """Return the names of the columns."""
-        return self._with_copy(lambda kept: list(kept.kinds))
+        found: list[str] = self._with_copy(lambda kept: list(kept.kinds))
+        return found
 
     def count(self, conditions: Sequence[Condition] = (), command: str = "") -> int:
         """Return how many rows match; raises as `frame` does."""
@@ -109,7 +110,7 @@ class KeptTable:
         def read(kept: Columns) -> int:
             return kept.count(expression_of(conditions, kept.kinds, self.address, command))
 
-        return self._with_copy(read)
+        return int(self._with_copy(read))
 
     def rows(self, conditions: Sequence[Condition] = (), command: str = "") -> Iterator[Any]:
         """Yield the rows that match as plain values, a few thousand in memory at a time."""
