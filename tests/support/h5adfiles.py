@@ -37,7 +37,7 @@ def categories(file: h5py.Group, path: str, values: Sequence[str | None]) -> Non
         {"encoding-type": "categorical", "encoding-version": "0.2.0", "ordered": False}
     )
     text(group, "categories", known)
-    group["codes"] = np.array([-1 if v is None else known.index(v) for v in values], "int8")
+    group["codes"] = np.array([-1 if v is None else known.index(v) for v in values], "int16")
 
 
 def frame(
