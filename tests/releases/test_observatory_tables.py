@@ -13,7 +13,7 @@ from observatory import FILES, METRICS, UNITS, publish_cache, write_cache
 import openallen as oa
 from openallen import maintenance
 from openallen.address import Condition
-from openallen.errors import CorruptError, NotFoundError, OfflineError, UsageError
+from openallen.errors import CorruptError, NotFoundError, OfflineError, RefusedError, UsageError
 from openallen.sources.releases.observatory import NeuropixelsRelease
 from openallen.sources.releases.observatory.unit_filters import UnitFilters
 
@@ -261,6 +261,16 @@ def test_movies_and_scenes_are_arrays(cache):
     assert "there are 5" in caught.value.why
 
 
+def test_a_movie_opens_by_address_though_its_name_says_another_form(folder, monkeypatch):
+    monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
+    where = f"{NAME}/files/natural_movie_templates/natural_movie_1.h5"
+    assert oa.open(where, to=folder).shape == (2, 3, 4)
+    assert oa.open(f"{NAME}/natural_scene_templates/natural_scene_5.tiff", to=folder).shape == (
+        3,
+        4,
+    )
+
+
 @pytest.mark.parametrize("body", [b"", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY\x01\x00v\x00{'descr'"])
 def test_damaged_templates_are_named(cache, folder, body):
     (folder / "natural_movie_templates" / "natural_movie_1.h5").write_bytes(body)
@@ -384,7 +394,12 @@ def test_a_cache_is_adopted_in_place_or_into_the_store(online, folder, tmp_path,
     monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / "other"))
     monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
     monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", "")
-    maintenance.adopt(folder, in_place=True)
+    told = maintenance.adopt(folder, in_place=True)
+    assert told["left_behind"] == []
+    held = [row for row in maintenance.held() if row["files"]]
+    assert [row["files"] for row in held] == [len(FILES) + 2]
+    with pytest.raises(RefusedError, match="adopted in place"):
+        maintenance.prune([held[0]["address"]], dry_run=False)
     assert oa.open(NAME).table("units")["waveform_amplitude"].tolist()[0] == 101.0
 
 

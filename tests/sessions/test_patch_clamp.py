@@ -420,3 +420,24 @@ def test_cards_pictures_and_views(tmp_path):
 
 def test_the_middle_of_the_step_is_where_it_was_made():
     assert STEP == (0.4 * RATE_HZ, 0.9 * RATE_HZ)
+
+
+def test_sweeps_in_zarr(tmp_path):
+    from nwbfiles import Store
+
+    store = Store(tmp_path / "cell.nwb.zarr")
+    store.group("general/intracellular_ephys/e0", neurodata_type="IntracellularElectrode")
+    values = np.r_[np.zeros(100), np.ones(500), np.zeros(100)]
+    for place, kind, unit, scale in (
+        ("acquisition/response", "CurrentClampSeries", "volts", 1e-3),
+        ("stimulus/presentation/current", "CurrentClampStimulusSeries", "amperes", 1e-12),
+    ):
+        store.group(place, neurodata_type=kind, sweep_number=3, stimulus_description="step")
+        store.array(f"{place}/data", values, unit=unit, conversion=scale)
+        store.array(f"{place}/starting_time", 1.5, rate=1000.0)
+    with oa.open(tmp_path / "cell.nwb.zarr") as cell:
+        assert type(cell) is PatchClampSession
+        sweep = cell.sweep(3)
+        assert (sweep.start_s, sweep.clamp_mode) == (1.5, "current_clamp")
+        assert float(sweep.stimulus.max()) == pytest.approx(1e-12)
+        assert cell.fi_curve.loc[3, "duration_s"] == pytest.approx(0.5)

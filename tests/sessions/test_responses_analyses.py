@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from visualcoding import write_ophys
 
-from openallen.errors import CorruptError, UsageError
+import openallen as oa
+from openallen.errors import CorruptError, NotFoundError, UsageError
 from openallen.sessions.responses import (
     drifting_gratings,
     locally_sparse_noise,
@@ -347,3 +349,33 @@ def _analysed(oracle: Any, stimulus: str) -> Any:
         "natural_scenes": natural_scenes,
     }
     return kinds[stimulus](traces, times, table, running, **ids)
+
+
+@pytest.mark.parametrize("kind", ["three_session_A", "three_session_B", "three_session_C2"])
+def test_a_session_analyses_all_it_showed(tmp_path, kind):
+    path = write_ophys(tmp_path / "x.nwb", session_type=kind)
+    with oa.open(path) as session:
+        names = [name for name in session.list_stimuli() if name != "spontaneous"]
+        assert len(names) >= 3
+        for name in names:
+            found = session.analysis(name)
+            assert found.stim_table["start"].tolist()
+            assert len(found.sweep_response) == len(found.stim_table)
+            assert found.cell_specimen_ids.tolist() == session.get_cell_specimen_ids().tolist()
+        with pytest.raises(
+            NotFoundError, match=r"no analysis of 'spontaneous'[\s\S]*natural_movie"
+        ):
+            session.analysis("spontaneous")
+
+
+def test_an_analysis_of_a_session_is_that_of_its_arrays(tmp_path):
+    with oa.open(write_ophys(tmp_path / "x.nwb")) as session:
+        times, traces = session.get_corrected_fluorescence_traces()
+        found = session.analysis("drifting_gratings")
+        table = session.get_stimulus_table("drifting_gratings")
+        expected = drifting_gratings(traces, times, table, session.get_running_speed()[0])
+        pd.testing.assert_frame_equal(found.mean_sweep_response, expected.mean_sweep_response)
+        responses = session.responses("drifting_gratings")
+    assert responses.dims == ("cell_specimen_id", "stimulus_presentation_id")
+    assert responses.sizes["stimulus_presentation_id"] == len(table)
+    assert {"orientation", "temporal_frequency"} <= set(responses.coords)

@@ -587,3 +587,15 @@ def test_nwb_in_zarr_opens_as_the_same_session(files, tmp_path):
         assert one.eye_tracking.equals(other.eye_tracking)
         with pytest.raises(RefusedError, match="not HDF5"):
             other.h5()
+
+
+def test_a_session_closed_before_it_was_used_lets_go_of_its_file(tmp_path):
+    path = tmp_path / "general.nwb"
+    with h5py.File(path, "w") as file:
+        file.attrs["nwb_version"] = "2.7.0"
+        file["session_start_time"] = "2026-01-01T00:00:00Z"
+    session = oa.open(path)
+    session.close()
+    with h5py.File(path, "r+") as file:  # HDF5 refuses what another handle has open for reading
+        file["identifier"] = "changed"
+    del session

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from openallen.errors import NotFoundError, UsageError
 from openallen.paths import existing
@@ -157,7 +157,7 @@ def _session_in(
     }
     for kind, made in kinds.items():
         if tree.has("general/metadata") and tree.has(_SIGNS[kind]):
-            return made(lambda: tree, name, path, **_taken(made, options))
+            return _holding(made(lambda: tree, name, path, **_taken(made, options)), tree)
     tree_names = ", ".join(tree.names("/")) or "nothing"
     raise NotFoundError(
         "this is not a Visual Behavior session",
@@ -195,7 +195,7 @@ def _any_in(tree: Tree, name: str, path: Path | None, options: dict[str, Any]) -
                 why=f"it opens as {made.__name__}, which takes {', '.join(made.takes) or 'none'}",
                 hint=near[0] if near else "",
             )
-    return made(lambda: tree, name, path, **options)
+    return _holding(made(lambda: tree, name, path, **options), tree)
 
 
 def _taken(made: type[NwbSession], options: dict[str, Any]) -> dict[str, Any]:
@@ -205,6 +205,15 @@ def _taken(made: type[NwbSession], options: dict[str, Any]) -> dict[str, Any]:
         for name, value in options.items()
         if not isinstance(value, Offer) or name in made.takes
     }
+
+
+_Opened = TypeVar("_Opened", bound=NwbSession)
+
+
+def _holding(session: _Opened, tree: Tree) -> _Opened:
+    """Return a session that has the file it was told by, so that closing closes it, used or not."""
+    session.__dict__["tree"] = tree
+    return session
 
 
 def _kinds() -> Iterator[type[NwbSession]]:

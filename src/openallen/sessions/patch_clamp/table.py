@@ -115,14 +115,14 @@ def stimulus_name(tree: Tree, place: SweepPlace) -> str | None:
 def clamp_mode(tree: Tree, place: SweepPlace) -> str | None:
     """Return how a sweep was recorded, by the kind of its series, else by its unit."""
     try:
-        told = tree.attrs(place.any_path)
-        words = f"{told.get('neurodata_type', '')} {told.get('ancestry', '')}"
-        mode = next((mode for word, mode in _MODES if word in words), None)
-        if mode is None or "Sweep_" in place.name:
-            mode = _mode_by_unit(tree, place) or mode
+        mode = _mode_by_unit(tree, place) if "Sweep_" in place.name else None
+        if mode is None:
+            told = tree.attrs(place.any_path)
+            words = f"{told.get('neurodata_type', '')} {told.get('ancestry', '')}"
+            mode = next((mode for word, mode in _MODES if word in words), None)
     except (IntegrityError, NotFoundError):
         return None
-    return mode
+    return mode or _mode_by_unit(tree, place)
 
 
 def _mode_by_unit(tree: Tree, place: SweepPlace) -> str | None:

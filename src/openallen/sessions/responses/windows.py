@@ -1,10 +1,11 @@
 """Counting spikes in the bins of many windows, for one unit after another.
 
 Most bins hold no spike, so that it is the spikes that are looked up, not the edges: time is
-divided into cells that hold one edge at most, and a spike's cell tells its bin, or the two bins
-of which one begins right there. Windows that overlap are laid out in layers, in each of which they
-do not. Where this does not fit (bins without width, windows many times over each other, more
-spikes than edges) the edges are looked up among the spikes instead, which is right for all.
+divided into cells that hold one edge, two where windows touch, and a spike's cell tells its bin,
+or the two bins of which one begins right there. Windows that overlap are laid out in layers, in
+each of which they do not. Where this does not fit (bins without width, windows many times over
+each other, more spikes than edges) the edges are looked up among the spikes instead, which is
+right for all.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = ["Windows", "in_order"]
 
 _MOST_CELLS: Final = 1 << 21
 _MOST_LAYERS: Final = 4
+_MOST_IN_CELL: Final = 2
 _SPARE_BINS: Final = 16
 """With this many bins, one more to each window is little memory."""
 _NEAR_S: Final = 2.0
@@ -116,7 +118,7 @@ class Windows:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """Windows apart from each other, in the order of time."""
+    """Windows that do not overlap, in the order of time."""
 
     rows: Any
     """Which rows of the domain these are: a slice, or their numbers."""
@@ -130,6 +132,8 @@ class _Layer:
     """All edges, and one that is never reached."""
     before: Array
     """How many edges lie before each cell."""
+    most: int
+    """How many edges a cell has at most."""
 
     @property
     def in_order(self) -> bool:
@@ -160,20 +164,20 @@ class _Layer:
         cells = times_s - self.edges_s[0]
         cells *= self.cells_per_s
         at = self.before.take(cells.astype(np.intp))
-        edges_s = self.edges_s.take(at)
-        at += times_s >= edges_s
-        on_edge = times_s == edges_s if closed else None
+        on_edge = np.zeros(len(at), dtype=bool) if closed else None
+        for _ in range(self.most):
+            edges_s = self.edges_s.take(at)
+            at += times_s >= edges_s
+            if on_edge is not None:
+                on_edge |= times_s == edges_s
         one = flat.dtype.type(1)
-        if once:
-            flat[at] = one
-        else:
-            np.add.at(flat, at, one)
+        _count(flat, at, one, once=once)
         if on_edge is not None and on_edge.any():
-            also = at[on_edge] - 1
-            if once:
-                flat[also] = one
-            else:
-                np.add.at(flat, also, one)
+            # Of where windows touch there are two edges at one time.
+            last = at[on_edge]
+            first = self.edges_s.searchsorted(times_s[on_edge], "left")
+            for back in range(1, int((last - first).max()) + 1):
+                _count(flat, (last - back)[last - back >= first], one, once=once)
 
     def zeros(self, flat: Array) -> Array:
         """Return room for this layer, in an array that is used again and again."""
@@ -186,6 +190,15 @@ class _Layer:
         return flat[1:].reshape(self.shape)[:, :-1]
 
 
+def _count(flat: Array, at: Array, one: Any, *, once: bool) -> None:
+    import numpy as np
+
+    if once:
+        flat[at] = one
+    else:
+        np.add.at(flat, at, one)
+
+
 def _layers(domain_s: Array) -> list[_Layer]:
     """Return the windows in layers without overlap; none where that is not worth while."""
     import numpy as np
@@ -193,26 +206,25 @@ def _layers(domain_s: Array) -> list[_Layer]:
     if not domain_s.size:
         return []
     width_s = float(np.diff(domain_s, axis=1).min())
-    apart_s = width_s / 2
-    if not apart_s > 0:
+    if not width_s > 0:
         return []
-    numbers = _apart(domain_s[:, 0], domain_s[:, -1], apart_s)
+    numbers = _apart(domain_s[:, 0], domain_s[:, -1])
     if numbers is None:
         return []
     found = [_layer(domain_s, rows) for rows in numbers]
     return [layer for layer in found if layer is not None] if all(found) else []
 
 
-def _apart(first_s: Array, last_s: Array, apart_s: float) -> list[Any] | None:
+def _apart(first_s: Array, last_s: Array) -> list[Any] | None:
     """Return rows for each layer, in the order of time, or None for too many layers."""
     import numpy as np
 
-    if bool((first_s[1:] - last_s[:-1] > apart_s).all()):
+    if bool((first_s[1:] >= last_s[:-1]).all()):
         return [slice(None)]
     free: list[tuple[float, int]] = []
     layers: list[list[int]] = []
     for row in np.argsort(first_s, kind="stable").tolist():
-        if free and first_s[row] - free[0][0] > apart_s:
+        if free and first_s[row] >= free[0][0]:
             layer = heapq.heappop(free)[1]
         elif len(layers) == _MOST_LAYERS:
             return None
@@ -231,7 +243,8 @@ def _layer(domain_s: Array, rows: Any) -> _Layer | None:
     windows_s = domain_s[rows]
     edges_s = windows_s.ravel()
     first_s, last_s = float(edges_s[0]), float(edges_s[-1])
-    cells_per_s = 1 / (float(np.diff(edges_s).min()) * 0.999)
+    # Narrower than any bin: a cell has one edge, or the end of a window and the next one's begin.
+    cells_per_s = 1 / (float(np.diff(windows_s, axis=1).min()) * 0.999)
     if not (last_s - first_s) * cells_per_s < _MOST_CELLS:
         return None
     # The very steps that a spike's cell is computed with: each keeps order, rounded or not, so
@@ -239,10 +252,10 @@ def _layer(domain_s: Array, rows: Any) -> _Layer | None:
     cells = edges_s - first_s
     cells *= cells_per_s
     cell = cells.astype(np.intp)
-    if not bool((np.diff(cell) > 0).all()):
+    holds = np.bincount(cell)
+    most = int(holds.max())
+    if most > _MOST_IN_CELL:
         return None
-    holds = np.zeros(int(cell[-1]) + 1, dtype=np.intp)
-    holds[cell] = 1
     far = np.flatnonzero(windows_s[1:, 0] - windows_s[:-1, -1] > _NEAR_S)
     return _Layer(
         rows=rows,
@@ -252,4 +265,5 @@ def _layer(domain_s: Array, rows: Any) -> _Layer | None:
         cells_per_s=cells_per_s,
         edges_s=np.append(edges_s, np.inf),
         before=np.cumsum(holds) - holds,
+        most=most,
     )

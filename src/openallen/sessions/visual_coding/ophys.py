@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from openallen.display import seconds_text
 from openallen.errors import CorruptError, NotFoundError, UsageError
 from openallen.sessions.ophys import Image
+from openallen.sessions.responses import Analysing, Responding
 from openallen.sessions.visual_coding import ophys_behavior, ophys_metadata
 from openallen.sessions.visual_coding.ophys_allensdk import CALLS, AllenCalls
 from openallen.sessions.visual_coding.ophys_cells import TRACES
@@ -36,7 +37,7 @@ _COLUMNS: Final = {
 }
 
 
-class VisualCodingOphysExperiment(AllenCalls):
+class VisualCodingOphysExperiment(AllenCalls, Responding, Analysing):
     """A two-photon session of Visual Coding: one plane, with its cells and what was shown.
 
     The attributes are those of `BehaviorOphysExperiment` where they mean the same; the methods
@@ -53,6 +54,7 @@ class VisualCodingOphysExperiment(AllenCalls):
     kind: ClassVar[str] = "ophys_experiment"
     _names: ClassVar[tuple[str, ...]] = (
         *CALLS,
+        "analysis",
         "cell_specimen_table",
         "corrected_fluorescence_traces",
         "demixed_traces",
@@ -68,6 +70,7 @@ class VisualCodingOphysExperiment(AllenCalls):
         "ophys_timestamps",
         "pupil_location",
         "pupil_size",
+        "responses",
         "roi_masks",
         "running_speed",
         "series",
@@ -105,9 +108,10 @@ class VisualCodingOphysExperiment(AllenCalls):
         return (len(times) - 1) / float(times[-1] - times[0]) if len(times) > 1 else None
 
     @property
-    def ophys_experiment_id(self) -> int:
-        """Id of the session; 0 where the file names none."""
-        return int(ophys_metadata.allen_metadata(self.tree).get("ophys_experiment_id", 0))
+    def ophys_experiment_id(self) -> int | None:
+        """Id of the session; None where the file names none."""
+        told: int | None = ophys_metadata.allen_metadata(self.tree).get("ophys_experiment_id")
+        return told
 
     @property
     def session_type(self) -> str:
@@ -469,6 +473,7 @@ class VisualCodingOphysExperiment(AllenCalls):
             "acquired": None if started is None else f"{started:%Y-%m-%d %H:%M}",
             "duration": self._duration_text(),
             "pipeline": told["pipeline_version"],
+            "description": told["session_description"],
             "file": self.name,
         }
 

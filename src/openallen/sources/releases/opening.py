@@ -73,7 +73,10 @@ def open_part(
     if table:
         return _table(release, table, where, remote, options)
     part, is_behavior = _part(release, cache, where)
-    if remote is False:
+    own = None if options else release.opened(part.file)
+    if own is not None:
+        return own
+    if remote is False and not part.cache.flat:
         fetcher(context)(part.cache, part.manifest, [part.file])
     place = _place(context, part, where, to, remote)
     offers = offered(context.settings, release, part.cache, part.file)

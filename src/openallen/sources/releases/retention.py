@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from openallen.display import count_text
-from openallen.errors import AddressError, ExitCode, NotFoundError, OpenAllenError, StoreError
+from openallen.errors import (
+    AddressError,
+    ExitCode,
+    NotFoundError,
+    OpenAllenError,
+    StoreError,
+)
 from openallen.formats.parallel import sized_map
 from openallen.sources.facts import Facts, Field, Section
 from openallen.sources.releases.cache import ReleaseCache, is_flat, is_mirror
@@ -184,7 +190,7 @@ def versions_held(cache: ReleaseCache) -> tuple[Held, ...]:
 def _held(cache: ReleaseCache, version: Version, manifest: Manifest | None) -> Held:
     folder = _folder_of(cache, version)
     paths: list[Path] = []
-    if cache.mirror and manifest is not None:
+    if (cache.mirror or cache.flat) and manifest is not None:
         paths = [cache.path(manifest, f) for f in manifest.files]
     elif not cache.mirror:
         paths = [p for p in folder.rglob("*") if not p.name.endswith((".part", ".lease"))]
@@ -205,7 +211,7 @@ def _held(cache: ReleaseCache, version: Version, manifest: Manifest | None) -> H
         shared_bytes=shared,
         files_listed=None if manifest is None else len(manifest.files),
         manifest=manifest is not None,
-        folder=cache.folder if cache.mirror else folder,
+        folder=cache.folder if cache.mirror or cache.flat else folder,
     )
 
 
@@ -320,6 +326,8 @@ class Adopted:
         The result for each file.
     how
         How bytes were shared, with counts: ``hard link``, ``reflink``, ``copy``, ``in place``.
+    unproven
+        Files that came along although no digest of them was published.
     """
 
     project: str
@@ -327,11 +335,13 @@ class Adopted:
     versions: tuple[Version, ...]
     checked: tuple[Checked, ...]
     how: dict[str, int]
+    unproven: frozenset[Path] = frozenset()
 
     @property
     def left_behind(self) -> tuple[Checked, ...]:
         """Files that are not what was published; they stayed where they were."""
-        return tuple(c for c in self.checked if c.status != "intact")
+        found = (c for c in self.checked if c.status != "intact")
+        return tuple(c for c in found if c.path not in self.unproven)
 
     def facts(self) -> Facts:
         """Return what was done, for people and for JSON."""
@@ -404,9 +414,12 @@ def adopt(
     how: dict[str, int] = {}
     checked: list[Checked] = []
     digests: dict[Path, str] = {}
+    unproven: set[Path] = set()
     for pair, found in _read_through(there, manifests):
         result = replace(found, repair=release_command(cache, found.address))
         same = flat and result.status == "unknown" and result.size_bytes == pair[1].size_bytes
+        if same:
+            unproven.add(result.path)
         if result.status == "intact" or same:
             target = cache.path(*pair)
             way = _take(result.path, target, in_place=in_place)
@@ -420,7 +433,9 @@ def adopt(
     if there.last_used is not None:
         cache.use(there.last_used)
     cache.record(digests)
-    return Adopted(cache.project.name, cache.folder, versions, tuple(checked), how)
+    return Adopted(
+        cache.project.name, cache.folder, versions, tuple(checked), how, frozenset(unproven)
+    )
 
 
 def _read_through(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["NeuropixelsRelease"]
 
 _METRICS: Final = "_analysis_metrics"
+_MOVIES: Final = "natural_movie_templates/"
 _NOTHING: Final = frozenset({"", "none", "null"})
 _UNIT: Final = "ecephys_unit_id"
 _JOINED: Final = ("sessions", "probes", "channels", "units")
@@ -333,6 +334,18 @@ class NeuropixelsRelease(Release):
     ) -> UnitFilters:
         told = {"filter_by_validity": filter_by_validity, **given}
         return UnitFilters.read(told, filtered=True, address=where).unlimited()
+
+    def opened(self, file: ReleaseFile) -> Any:
+        """Return the frames of a movie, which is called ``.h5`` and is none; None of other files.
+
+        Parameters
+        ----------
+        file
+            One of `files`.
+        """
+        from openallen.sources.releases.observatory.templates import read_movie
+
+        return read_movie(self._fetched(file)) if file.path.startswith(_MOVIES) else None
 
     def get_natural_movie_template(self, number: int) -> np.ndarray[Any, Any]:
         """Return the frames of a natural movie: frame x row x column, grey values.
