@@ -386,7 +386,7 @@ def _series(column: pa.ChunkedArray, kind: str) -> Any:
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.unify_dictionaries().combine_chunks()
     known = np.empty(len(coded.dictionary) + 1, dtype=object)
-    known[:-1] = coded.dictionary.to_pylist()
+    known[:-1] = coded.dictionary.to_numpy(zero_copy_only=False)
     known[-1] = np.nan
     codes = coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)
     return pd.Series(known[codes], dtype=object)

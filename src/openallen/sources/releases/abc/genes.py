@@ -190,7 +190,7 @@ class _Places:
                 why=f"there is {', '.join(kinds)}",
                 hint=f"kind='{next(iter(kinds))}'",
             )
-        opened = self.release.opened(file)
+        opened = self.release.open_matrix(file)
         self._files.callback(opened.close)
         self._open[label] = opened
         return opened

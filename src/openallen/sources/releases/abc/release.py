@@ -139,9 +139,9 @@ class AbcRelease(AbcNames):
         NotFoundError
             If there is no such matrix.
         """
-        return self.opened(file_named(self.manifest, data_set, name, MATRICES))
+        return self.open_matrix(file_named(self.manifest, data_set, name, MATRICES))
 
-    def opened(self, file: ReleaseFile) -> H5ad:
+    def open_matrix(self, file: ReleaseFile) -> H5ad:
         """Return the matrix in a file of it, opened here or by ranges."""
         found: H5ad = self._open(file.kind, *file.id.split("/"))
         return found
