@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from openallen.sources.atlases.atlas import Atlas
     from openallen.sources.atlases.grids import ConnectivityGrid, ExpressionGrid
     from openallen.sources.atlases.models import DataSet
-    from openallen.sources.atlases.structures import Structure, Structures
+    from openallen.sources.atlases.structure import Structure
+    from openallen.sources.atlases.structure_sets import StructureSet
+    from openallen.sources.atlases.structure_tree import StructureTree
+    from openallen.sources.atlases.structures import Structures
     from openallen.sources.atlases.sync import ImageAlignment, Nearest, SetAlignment
     from openallen.sources.atlases.unionize import Unionizer
 
@@ -23,6 +26,8 @@ __all__ = [
     "Nearest",
     "SetAlignment",
     "Structure",
+    "StructureSet",
+    "StructureTree",
     "Structures",
     "Unionizer",
 ]
@@ -37,7 +42,9 @@ __getattr__ = exports(
         "ImageAlignment": "sync",
         "Nearest": "sync",
         "SetAlignment": "sync",
-        "Structure": "structures",
+        "Structure": "structure",
+        "StructureSet": "structure_sets",
+        "StructureTree": "structure_tree",
         "Structures": "structures",
         "Unionizer": "unionize",
     },

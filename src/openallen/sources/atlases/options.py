@@ -9,7 +9,14 @@ from openallen.address import Address, Condition
 from openallen.errors import UsageError
 from openallen.sources.options import option
 
-__all__ = ["AtlasShowOptions", "GridOptions", "GridShowOptions", "asked_for", "parse_point"]
+__all__ = [
+    "AtlasShowOptions",
+    "GridOptions",
+    "GridShowOptions",
+    "StructuresOptions",
+    "asked_for",
+    "parse_point",
+]
 
 _POINT = "6000,3000,5700"
 
@@ -93,6 +100,21 @@ class AtlasShowOptions:
     def __post_init__(self) -> None:
         if self.at is not None:
             _point(self.at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructuresOptions:
+    """What of an ontology is wanted.
+
+    Parameters
+    ----------
+    set
+        A structure set, by its id, name or short name: only its structures.
+    """
+
+    set: str | None = option(
+        None, "Structures of one structure set, by id or name.", metavar="SET", example="summary"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -166,8 +166,22 @@ def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
     return dict(rows[0]), str(query)
 
 
-def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
+def load_structures(
+    client: Client, graph_id: int, folder: Path, *, sets: bool = False
+) -> Structures:
     """Return an ontology: the one that is kept or fetched in `folder`, else asked for and kept.
+
+    Parameters
+    ----------
+    client
+        Whom to ask.
+    graph_id
+        The ontology.
+    folder
+        Where it is kept.
+    sets
+        Whether it must say which structure sets structures are in; the file that a fetch brings
+        does not.
 
     Raises
     ------
@@ -177,17 +191,18 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
         If it is not here, and there is no network.
     """
     kept = _kept(folder / _NAME, client.source)
-    if kept is not None:
+    if kept is not None and (kept.get("sets") or not sets):
         with suppress(AnswerError, KeyError, TypeError):
             return Structures.from_rows(kept["rows"], graph_id)
-    fetched = fetched_structures(folder, graph_id, client.source)
+    fetched = None if sets else fetched_structures(folder, graph_id, client.source)
     if fetched is not None:
         return fetched
-    rows = [dict(row) for row in client.rows(Search.of("Structure").where(graph_id=graph_id).query)]
+    query = Search.of("Structure").where(graph_id=graph_id).include("structure_sets").query
+    rows = [dict(row) for row in client.rows(query)]
     if not rows:
         raise no_ontology(graph_id)
     found = Structures.from_rows(rows, graph_id)
-    _keep(folder / _NAME, {"source": client.source, "rows": rows})
+    _keep(folder / _NAME, {"source": client.source, "sets": True, "rows": rows})
     return found
 
 
