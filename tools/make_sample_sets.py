@@ -17,8 +17,13 @@ from typing import Any, Final
 TABLES: Final = Path(__file__).parents[1] / "src" / "openallen" / "archive" / "sample" / "tables"
 AREAS: Final = ("VISp", "VISl", "VISal", "VISpm", "VISam", "VISrl")
 LAYERS: Final = {
-    667481440: "1", 667481441: "2/3", 667481445: "4", 667481446: "5", 667481449: "6a", 667481450: "6b",
-}  # fmt: skip
+    667481440: "1",
+    667481441: "2/3",
+    667481445: "4",
+    667481446: "5",
+    667481449: "6a",
+    667481450: "6b",
+}
 _LAYER: Final = re.compile(r",? layer ")
 Row = dict[str, Any]
 
@@ -31,7 +36,7 @@ def main() -> None:
     chosen: dict[tuple[int, str, str], Callable[[Row], bool]] = {
         (
             167587189,
-            "Brain – Summary Structures",
+            "Brain – Summary Structures",  # noqa: RUF001 - the dash is the service's
             "Curated list of non-overlapping substructures at a mid-ontology level",
         ): lambda row: (
             "/8/" in row["structure_id_path"]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from openallen.sources.atlases.atlas import Atlas
     from openallen.sources.atlases.grids import ConnectivityGrid, ExpressionGrid
     from openallen.sources.atlases.models import DataSet
+    from openallen.sources.atlases.reference_space import ReferenceSpace
     from openallen.sources.atlases.structure import Structure
     from openallen.sources.atlases.structure_sets import StructureSet
     from openallen.sources.atlases.structure_tree import StructureTree
@@ -24,6 +25,7 @@ __all__ = [
     "ExpressionGrid",
     "ImageAlignment",
     "Nearest",
+    "ReferenceSpace",
     "SetAlignment",
     "Structure",
     "StructureSet",
@@ -41,6 +43,7 @@ __getattr__ = exports(
         "ExpressionGrid": "grids",
         "ImageAlignment": "sync",
         "Nearest": "sync",
+        "ReferenceSpace": "reference_space",
         "SetAlignment": "sync",
         "Structure": "structure",
         "StructureSet": "structure_sets",

@@ -113,8 +113,16 @@ class StructuresOptions:
     """
 
     set: str | None = option(
-        None, "Structures of one structure set, by id or name.", metavar="SET", example="summary"
+        None,
+        "Structures of one structure set, by id or name.",
+        metavar="SET",
+        parse=str,
+        example="summary",
     )
+
+    def __post_init__(self) -> None:
+        if self.set is not None:  # an id may come as a number
+            object.__setattr__(self, "set", str(self.set))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ SET_NAMES: Final[Mapping[int, str]] = {
     112905828: "Mouse Connectivity - Projection All Injection Structures",
     114512891: "Mouse Connectivity - Projection Primary Injection Structures",
     114512892: "Mouse Connectivity - BDA/AAV Primary Injection Structures",
-    167587189: "Brain – Summary Structures",
+    167587189: "Brain – Summary Structures",  # noqa: RUF001 - the dash is the service's
     184527634: "Mouse Connectivity - Target Search",
     396673091: "Mouse Cell Types - Structures",
     514166994: "Allen Brain Observatory targeted structure set",

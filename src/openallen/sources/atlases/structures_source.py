@@ -115,12 +115,14 @@ class StructuresSource(Source):
             return found.set(name)
         except NotFoundError as error:
             hint = f"{error.hint}{self.context.source_flag}" if error.hint else ""
-            raise NotFoundError(error.what, address=error.address, why=error.why, hint=hint) from error
+            raise NotFoundError(
+                error.what, address=error.address, why=error.why, hint=hint
+            ) from error
 
     # --- show -------------------------------------------------------------------------------------
 
     def facts(self, address: Address, options: StructuresOptions) -> Facts:
-        """Return an ontology as a tree, one structure with its parts, or the structures of a set."""
+        """Return an ontology as a tree, a structure with its parts, or what is in a set."""
         if not address.name:
             raise self.cannot("shown as a whole", address, f"openallen list {self.scheme}:")
         address = self.canonical(address)
@@ -136,9 +138,7 @@ class StructuresSource(Source):
         ids = {one.id for one in _listed(found, below)}
         return replace(chosen, structures=tuple(one for one in chosen if one.id in ids))
 
-    def _load(
-        self, address: Address, *, sets: bool = False
-    ) -> tuple[Structures, Structure | None]:
+    def _load(self, address: Address, *, sets: bool = False) -> tuple[Structures, Structure | None]:
         """Return an ontology (with its sets, if wanted), and the structure an address names."""
         from openallen.sources.atlases.search import load_structures
 
@@ -232,9 +232,7 @@ class StructuresSource(Source):
         return _facts(found, None, place.name)
 
 
-def _set_in(
-    conditions: Sequence[Condition], address: Address
-) -> tuple[list[str], list[Condition]]:
+def _set_in(conditions: Sequence[Condition], address: Address) -> tuple[list[str], list[Condition]]:
     """Return the sets that conditions name, and the other conditions.
 
     Raises
