@@ -180,7 +180,7 @@ def row_of_xml(data: bytes, where: str = "") -> dict[str, Any]:
 
 
 def _gene(root: Mapping[str, Any], specimen: str) -> str | None:
-    """Return the gene that all images' paths name, before the specimen: ``/Pdyn_05-2716_21613/``."""
+    """Return the gene in the paths of all images, before the specimen: ``/Pdyn_05-2716_213/``."""
     if not specimen:
         return None
     named = re.compile(rf"/([^/]+)_{re.escape(specimen)}_\d+/")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.display import card, facts_text
-from openallen.errors import UsageError
+from openallen.errors import NotFoundError, UsageError
 from openallen.sources.atlases.frames import AXES, label, spacing_of
 from openallen.sources.atlases.label_volumes import coarser, colour_table, painted, slice_at
 from openallen.sources.atlases.structure import Structure, StructureLike
@@ -175,6 +175,46 @@ class ReferenceSpace:
             if folder is not None and not (folder / f"structure_{structure.id}.nrrd").exists():
                 write_nrrd(mask, folder / f"structure_{structure.id}.nrrd")
             yield structure, mask
+
+    def centroid_um(
+        self, structure: StructureLike | Iterable[StructureLike], hemisphere: str | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Return the middle of a structure, parts included: AP, DV, ML in µm from the corner.
+
+        Parameters
+        ----------
+        structure
+            As for `mask`.
+        hemisphere
+            ``left`` or ``right``: of that half of the volume alone. The middle of a structure that
+            lies on both sides is between them, and often outside of it.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such structure, or it has no voxel there.
+        UsageError
+            If the hemisphere is neither.
+        """
+        import numpy as np
+
+        if hemisphere not in {None, "left", "right"}:
+            raise UsageError(f"no hemisphere {hemisphere!r:.20}", hint="'left' or 'right'")
+        volume = self.mask(structure).transpose(*AXES)
+        inside = volume.to_numpy()
+        at = np.argwhere(inside) + 0.5
+        if hemisphere is not None:
+            to_right = str(self.annotation.attrs.get("orientation", "PIR")).endswith("R")
+            beyond = at[:, 2] > inside.shape[2] / 2
+            at = at[beyond == ((hemisphere == "right") == to_right)]
+        if not len(at):
+            raise NotFoundError(
+                "a structure without a voxel",
+                address=volume.attrs["acronym"],
+                why="in the annotation" if hemisphere is None else f"in the {hemisphere} half",
+            )
+        found: np.ndarray[Any, Any] = at.mean(axis=0) * np.array(spacing_of(volume))
+        return found
 
     # --- voxels -----------------------------------------------------------------------------------
 

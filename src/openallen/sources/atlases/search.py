@@ -235,10 +235,7 @@ def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignme
     if kept is not None:
         with suppress(AnswerError, UsageError, KeyError, TypeError):
             return _alignment(kept["data_set"], kept["images"])
-    sets = Search.of("SectionDataSet").where(id=data_set_id).include("alignment3d")
-    images = Search.of("SectionImage").where(data_set_id=data_set_id).include("alignment2d")
-    rows = list(client.rows(sets.query, 1))
-    sections = [dict(row) for row in client.rows(images.query)] if rows else []
+    rows, sections = _aligned_rows(client, data_set_id)
     aligned = [row for row in sections if row.get("alignment2d")]
     if not aligned or not rows[0].get("alignment3d"):
         raise NotFoundError(
@@ -250,6 +247,22 @@ def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignme
     told = [{name: row[name] for name in wanted} for row in aligned]
     _keep(path, {"source": client.source, "data_set": dict(rows[0]), "images": told})
     return found
+
+
+def _aligned_rows(
+    client: Client, data_set_id: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the row of a data set and those of its images; of an atlas, its annotated plates."""
+    for model, image in (("SectionDataSet", "SectionImage"), ("AtlasDataSet", "AtlasImage")):
+        sets = Search.of(model).where(id=data_set_id).include("alignment3d")
+        rows = [dict(row) for row in client.rows(sets.query, 1)]
+        if not rows:
+            continue
+        images = Search.of(image).where(data_set_id=data_set_id)
+        images = images.where(annotated=True) if image == "AtlasImage" else images
+        found = [dict(row) for row in client.rows(images.include("alignment2d").query)]
+        return rows, found
+    return [], []
 
 
 def _alignment(data_set: Mapping[str, Any], images: list[dict[str, Any]]) -> SetAlignment:
