@@ -536,6 +536,43 @@ def test_views_draw_what_there_is(cache):
     assert len(other.units()) == 8
 
 
+def test_the_overview_has_stimuli_spikes_running_and_pupil(cache):
+    figure = oa.open(cache).plot()
+    assert figure.get_suptitle().startswith(f"ecephys session {SESSION}")
+    shown, spikes, running, pupil = figure.axes
+    assert [t.get_text() for t in shown.texts] == ["gabors"]  # the others are too short
+    assert len(shown.patches) == 5
+    assert spikes.get_ylabel() == "spikes, 4 units"
+    assert running.get_ylabel() == "running (cm/s)"
+    assert pupil.get_ylabel() == "pupil (cm²)"
+    first = oa.open(cache).get_stimulus_epochs({})["start_time"].min()
+    assert figure.axes[0].get_xlim() == (first, first + 120.0)
+    with pytest.raises(UsageError, match="ends before it begins"):
+        oa.open(cache).plot((3, 1))
+
+
+def test_the_overview_leaves_out_what_is_missing(tmp_path):
+    gone = ("units", "intervals", "processing/running")
+    figure = oa.open(session_file(tmp_path / "x.nwb", *gone)).plot()
+    assert [axis.get_ylabel() for axis in figure.axes] == ["pupil (cm²)"]
+    gone = (*gone, "processing/raw_gaze_mapping")
+    with pytest.raises(NotFoundError, match="nothing to draw"):
+        oa.open(session_file(tmp_path / "y.nwb", *gone)).plot()
+
+
+def test_spikes_running_and_pupil_are_cut_around_events(cache):
+    session = oa.open(cache)
+    cut = session.align([2.0, 4.0], (0.0, 1.0), bin_s=1.0, rate=False)
+    assert cut.dims == ("unit_id", "event", "time")
+    assert cut.attrs["units"] == "spikes per bin"
+    times = session.spike_times[900]
+    assert cut.sel(unit_id=900)[1, 0] == ((times >= 4) & (times < 5)).sum()
+    assert session.align([2.0], of="running_speed").attrs["units"] == "cm/s"
+    assert session.align([2.0], of="pupil_area").attrs["units"] == "cm²"
+    with pytest.raises(UsageError, match="'licks' cannot be aligned"):
+        session.align([2.0], of="licks")
+
+
 # --- what is missing or damaged -------------------------------------------------------------------
 
 MISSING = {
@@ -615,6 +652,17 @@ def test_a_session_without_genotype_and_without_stimuli(tmp_path):
         ("units/waveform_mean", np.zeros((8, 3, 5)), "mean_waveforms"),
         ("units/waveform_mean", np.zeros((8, 3)), "mean_waveforms"),
         ("units/waveform_mean", np.zeros((5, 6, 5)), "mean_waveforms"),
+        ("units/id", np.zeros((8, 2)), "units"),
+        ("units/isi_violations", text("abcdefgh"), "units"),
+        ("units/spike_times", text("a" for n in range(8) for _ in spikes_of(n)), "spike_times"),
+        ("units/waveform_mean", 1.0, "mean_waveforms"),
+        ("session_start_time", "soon", "session_start_time"),
+        ("general/extracellular_ephys/electrodes/probe_channel_number", np.full(8, -5),
+         "mean_waveforms"),
+        ("general/extracellular_ephys/electrodes/location", "one", "structure_acronyms"),
+        ("general/extracellular_ephys/electrodes/valid_data", np.zeros((8, 2)), "units"),
+        ("processing/optotagging/optogenetic_stimulation/start_time", text("ab"),
+         "optogenetic_stimulation_epochs"),
         ("units/amplitude", np.zeros(3), "units"),
         ("processing/running/running_speed/timestamps", np.zeros(3), "running_speed"),
         ("processing/raw_gaze_mapping/eye_area/data", np.zeros(3), "get_screen_gaze_data"),
