@@ -10,14 +10,15 @@ import nibabel
 import numpy as np
 import pytest
 import sdkoracle
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import openallen as oa
-from openallen.errors import NotFoundError, StoreError, UsageError
+from openallen.errors import IntegrityError, NotFoundError, StoreError, UsageError
 from openallen.formats.volume_bytes import to_nifti, to_nrrd
-from openallen.sources.atlases import Atlas, ReferenceSpace, Structures
+from openallen.sources.atlases import Atlas, ConnectivityGrid, ReferenceSpace, Structures
 from openallen.sources.atlases.frames import label, oriented
 from openallen.sources.atlases.volumes import open_volume
 from openallen.sources.atlases.write_volumes import write_nifti, write_nrrd
@@ -115,7 +116,7 @@ def test_what_is_no_annotation():
     with pytest.raises(UsageError, match="whole numbers"):
         ReferenceSpace(label(np.zeros((2, 2, 2)), (1, 1, 1), name="a", attrs={}), tree)
     with pytest.raises(UsageError, match="not a labelled volume"):
-        ReferenceSpace(__import__("xarray").DataArray(np.zeros((2, 2, 2), int)), tree)
+        ReferenceSpace(xr.DataArray(np.zeros((2, 2, 2), int)), tree)
 
 
 # --- coarser --------------------------------------------------------------------------------------
@@ -400,3 +401,49 @@ def test_the_real_mask_is_written_as_it_was(tmp_path):
     again = open_volume(write_nifti(template, tmp_path / "t.nii.gz"))
     assert np.array_equal(again, template)
     assert again.attrs == template.attrs
+
+
+@pytest.mark.shared
+def test_a_real_mask_is_no_connectivity_grid_and_real_volumes_keep_their_place():
+    path = real("atlas/structure_721.nrrd")
+    with pytest.raises(NotFoundError, match="not one of a connectivity grid"):
+        ConnectivityGrid(path)
+    assert isinstance(oa.open(path), xr.DataArray)
+    for name in ("annotation_25.nii.gz", "average_template_100.nii"):
+        volume = oa.open(real(f"atlas/{name}"))
+        assert volume.attrs["orientation"] == "PIR"
+        assert np.allclose(volume.attrs["origin_um"], [-5350, -5220, -5695], atol=0.01)
+    labels = oa.open(real("grids/P56_Mouse_gridAnnotation.zip"))
+    assert (labels.dtype, labels.shape, labels.attrs["units"]) == ("uint32", (67, 41, 58), "structure id")  # fmt: skip
+    graph = Structures.from_graph(real("atlas/1_adult_mouse_brain_graph.json").read_bytes(), 1)
+    space = ReferenceSpace(labels, graph)
+    assert space.unknown == {}
+    assert space.total_voxel_counts()[997] == int((labels > 0).sum())
+    coarse = space.downsample(400, "majority").annotation
+    assert coarse.shape == (34, 21, 29)
+    assert set(np.unique(coarse)) <= set(np.unique(labels))
+
+
+def test_a_frame_that_cannot_be_kept_is_refused_by_name(tmp_path):
+    values = np.zeros((2, 3, 4), np.uint8)
+    good = to_nrrd(values, (25, 25, 25))
+    for old, new, match in [
+        (b"um", b"pc", "not a unit of length"),
+        (b"left-posterior-superior", b"scanner-xyz", "the space is not named"),
+        (b"(0.0,25.0,0.0)", b"(25.0,25.0,0.0)", "oblique"),
+        (b"(0.0,25.0,0.0)", b"(0.0,0.0,25.0)", "two axes point the same way"),
+        (b"(0.0,25.0,0.0)", b"(0.0,0.0,0.0)", "no size"),
+    ]:
+        head, rest = good.split(b"\n\n", 1)
+        changed = _with(head, old, new)
+        (tmp_path / "bad.nrrd").write_bytes(changed + b"\n\n" + rest)
+        with pytest.raises(IntegrityError, match=match):
+            open_volume(tmp_path / "bad.nrrd")
+
+
+def _with(head: bytes, old: bytes, new: bytes) -> bytes:
+    """Change a header; how numbers are written there is pynrrd's own business."""
+    plain = head.replace(b".0,", b",").replace(b".0)", b")")
+    old, new = (part.replace(b".0,", b",").replace(b".0)", b")") for part in (old, new))
+    assert old in plain
+    return plain.replace(old, new)
