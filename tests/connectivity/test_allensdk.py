@@ -131,9 +131,7 @@ OURS = {
         PLAIN, False, [669], True, [1, 3]
     ),
     "unionizes": lambda c: c.unionizes([THALAMUS, PLAIN]),
-    "unionizes_filtered": lambda c: c.get_structure_unionizes(
-        [CRE, PLAIN], True, [315], True, [2]
-    ),
+    "unionizes_filtered": lambda c: c.get_structure_unionizes([CRE, PLAIN], True, [315], True, [2]),
     "matrix": lambda c: c.get_projection_matrix([CRE, PLAIN, THALAMUS]),
     "matrix_some": lambda c: c.get_projection_matrix(
         [PLAIN, CRE], [218, 385], [2, 1], "projection_density"

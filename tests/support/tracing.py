@@ -46,7 +46,7 @@ def experiments() -> list[dict[str, Any]]:
 
 def unionizes(left_out: tuple[int, int] = (218, 2)) -> list[dict[str, Any]]:
     """Return rows of ``ProjectionStructureUnionize``; one structure of one experiment has none."""
-    chance = random.Random(18)  # noqa: S311 - made-up rows
+    chance = random.Random(18)
     found: list[dict[str, Any]] = []
     for number in (PLAIN, CRE, THALAMUS):
         for structure in STRUCTURES:

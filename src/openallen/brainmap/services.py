@@ -166,9 +166,11 @@ def _check(known: Service, given: Mapping[str, object]) -> None:
                 hint=near[0] if near else "",
             )
         allowed = known.values.get(key)
-        if allowed and value not in allowed:
+        several = value if isinstance(value, (list, tuple)) else (value,)
+        if allowed and (len(several) != 1 or several[0] not in allowed):
             told = ", ".join(allowed)
-            raise UsageError(f"'{value}' is no value of {key}", address=where, why=f"one of {told}")
+            shown = ", ".join(map(str, several))
+            raise UsageError(f"'{shown}' is no value of {key}", address=where, why=f"one of {told}")
     missing = [key for key in known.required if key not in given]
     if missing:
         raise UsageError(f"'{missing[0]}' is missing", address=where, why="it is required")

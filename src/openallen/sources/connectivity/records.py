@@ -208,7 +208,9 @@ def chosen_by(
             continue
         values = _values(one)
         if one.field == "injection_structure":
-            ids = below(structures(), values)
+            known = structures()
+            whole = one.value in known  # names have commas, too
+            ids = below(known, (one.value,) if whole else values)
             tests.append(Chosen(structure_ids=ids, primary_only=primary_only))
         elif one.field == "hemisphere":
             tests += [Chosen(hemisphere=values[0].lower())] if len(values) == 1 else []
@@ -225,7 +227,9 @@ def _values(condition: Condition) -> tuple[str, ...]:
             why=f"{condition.field} is one value, or a list",
             hint=f"{_LIST} {condition.field}=VALUE",
         )
-    return condition.value if isinstance(condition.value, tuple) else (str(condition.value),)
+    if isinstance(condition.value, tuple):
+        return condition.value
+    return tuple(filter(None, map(str.strip, str(condition.value).split(",")))) or ("",)
 
 
 def _cre(values: Sequence[str]) -> bool | Sequence[str]:
