@@ -16,7 +16,7 @@ import pytest
 import openallen as oa
 from openallen.archive import SAMPLE, archive_app, serving
 from openallen.archive.embedded import sample_holds
-from openallen.errors import NotFoundError, OfflineError
+from openallen.errors import NotFoundError, OfflineError, UsageError
 
 TOOLS = Path(__file__).parents[2] / "tools"
 BUCKET = SAMPLE / "buckets" / "allen-brain-observatory"
@@ -59,9 +59,37 @@ def test_sessions_are_listed_shown_fetched_and_opened_offline(sample):
         assert oa.open(where).path is not None
         assert "SIMULATED" in str(oa.open(where))
     units = oa.open("release:visual-coding-neuropixels").table("units")
-    assert len(units) == 40
+    assert len(units) == 38  # two are left out, as AllenSDK does
     rows = oa.list("release:visual-coding-neuropixels/sessions")
     assert [row["session_type"] for row in rows] == ["brain_observatory_1.1"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [
+        ("visual-coding-2p/ophys_experiment?cre_lines=Cux2-CreERT2", 1),
+        ("visual-coding-2p/ophys_experiment?imaging_depth__gt=100&targeted_structure=VISp", 1),
+        ("visual-coding-neuropixels/ecephys_session?session_type=brain_observatory_1.1", 1),
+        ("visual-coding-neuropixels/probe?ecephys_session_id=900000002&name=probeA", 1),
+        ("visual-coding-2p/ophys_experiment?stimuli=natural_scenes", 0),
+        ("visual-coding-2p/ophys_experiment?imaging_depth__gt=200", 0),
+    ],
+)
+def test_files_are_chosen_by_tables_that_are_made(sample, chosen, count):
+    if not count:
+        with pytest.raises(NotFoundError, match="nothing matches"):
+            oa.plan(f"release:{chosen}")
+        return
+    assert len(oa.plan(f"release:{chosen}").files) == count
+
+
+def test_sessions_are_chosen_by_tables_that_are_made(sample):
+    release = oa.open("release:visual-coding-2p")
+    assert list(release.sessions("ophys_experiment", imaging_depth__lt=200).addresses) == [
+        900000001
+    ]
+    with pytest.raises(UsageError, match="imaging_dept"):
+        release.sessions("ophys_experiment", imaging_dept=175)
 
 
 def test_the_sample_never_stands_for_the_service_nor_the_other_way(sample, monkeypatch):
@@ -202,6 +230,7 @@ def contents(path: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not here")
 def test_making_the_sample_again_makes_the_same(tmp_path):
     (tmp_path / "tables").mkdir()
     (tmp_path / "archive.json").write_text("{}")

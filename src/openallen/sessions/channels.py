@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from openallen.formats.nwb import frame
 from openallen.formats.nwb.tables import as_series
 from openallen.formats.nwb.values import number, whole
+from openallen.sessions.lengths import same_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,13 +39,16 @@ def channel_table(tree: Tree, *, allensdk_compatible: bool = False) -> pd.DataFr
         Index ``id``, columns in alphabetical order; positions on the probe and CCF coordinates in
         µm, ``structure_acronym`` None outside the brain.
     """
+    import numpy as np
     import pandas as pd
 
     made = frame(tree, ELECTRODES, _SKIPPED, "id").rename(columns=_NAMES)
-    places = tree.array(f"{ELECTRODES}/location")
+    places = np.atleast_1d(tree.array(f"{ELECTRODES}/location"))
+    filtering = np.atleast_1d(tree.array(f"{ELECTRODES}/filtering"))
+    same_length(tree, ELECTRODES, {"ids": made, "places": places, "filters": filtering})
     acronyms = [_acronym(str(place)) for place in places]
     made["structure_acronym"] = pd.Series(acronyms, made.index, dtype=object)
-    made["filtering"] = as_series(tree.array(f"{ELECTRODES}/filtering")).to_numpy()
+    made["filtering"] = as_series(filtering).to_numpy()
     if allensdk_compatible:
         made["filtering"] = _ALLENSDK_FILTERING
     made["filtering"] = made["filtering"].astype(object)

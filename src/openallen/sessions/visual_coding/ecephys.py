@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from openallen.errors import NotFoundError
-from openallen.formats.nwb import frame
+from openallen.errors import CorruptError, NotFoundError
 from openallen.formats.nwb.values import number, whole
 from openallen.sessions.base import Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, places_text, probe_table
+from openallen.sessions.lengths import number_columns, numbers
 from openallen.sessions.lfp import csd_array, lfp_array, lfp_probe
 from openallen.sessions.metadata import moment
 from openallen.sessions.probe_files import ProbeFiles, opener_beside
@@ -138,7 +138,12 @@ class EcephysSession(ShownStimuli, Responding):
     @property
     def session_start_time(self) -> datetime:
         """When it began, in UTC."""
-        return moment(str(self.tree.value("session_start_time")))
+        told = str(self.tree.value("session_start_time"))
+        try:
+            return moment(told)
+        except ValueError as error:
+            why = f"session_start_time: {told[:60]}"
+            raise CorruptError("not a time", address=self.name, why=why) from error
 
     @property
     def session_type(self) -> str | None:
@@ -253,6 +258,7 @@ class EcephysSession(ShownStimuli, Responding):
         made = self._channels
         if not filter_by_validity or "valid_data" not in made:
             return made.copy()
+        number_columns(self.tree, ELECTRODES, made, ("valid_data",))
         return made[made["valid_data"].astype(bool)].drop(columns="valid_data")
 
     @functools.cached_property
@@ -477,7 +483,7 @@ class EcephysSession(ShownStimuli, Responding):
     @functools.cached_property
     def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
         """Light pulses: times and ``duration`` in s, ``level`` in V; index ``id``."""
-        return frame(self.tree, records.LIGHT, ("tags", "timeseries"), "id")
+        return records.light_table(self.tree)
 
     # --- fields ---------------------------------------------------------------------------------
 
@@ -568,13 +574,20 @@ class EcephysSession(ShownStimuli, Responding):
             "shown": f"{len(shown):,} presentations, {len(self.stimulus_conditions):,} conditions",
             "duration": seconds_text(float(shown["stop_time"].max())) if len(shown) else None,
             "invalid times": f"{len(self._invalid):,}" if len(self._invalid) else None,
+            "description": self._description(),
             "file": self.name,
         }
+
+    def _description(self) -> str | None:
+        """Return what the file says of itself, where that is more than that it is a session."""
+        place = "session_description"
+        text = str(self.tree.value(place)) if self.tree.has(place) else ""
+        return text if len(text.split()) > 3 else None
 
     def _units_text(self) -> str:
         if not self.tree.has("units/id"):
             return "none"
-        every = self.tree.shape("units/id")[0]
+        every = len(numbers(self.tree, "units/id"))
         if len(self._units) == every:
             return f"{every:,}"
         return f"{len(self._units):,} of {every:,}, within the limits for quality"

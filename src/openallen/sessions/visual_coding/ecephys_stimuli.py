@@ -198,7 +198,14 @@ def _gaps(cells: Any) -> np.ndarray[Any, Any]:
 
 def _filled(column: pd.Series) -> pd.Series:
     """Put ``"null"`` where nothing is; columns without gaps keep their type."""
+    import numpy as np
+
     gaps = _gaps(column)
+    if column.dtype == object and any(isinstance(v, (np.ndarray, list)) for v in column):
+        # Rows of several values are compared and counted like others.
+        column = _series(
+            [tuple(np.ravel(v).tolist()) if np.ndim(v) else v for v in column], column.index
+        )
     if not gaps.any():
         return column.astype(bool) if str(column.dtype) == "boolean" else column
     cells = column.to_numpy(dtype=object, copy=True)

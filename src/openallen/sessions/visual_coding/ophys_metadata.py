@@ -36,6 +36,7 @@ _PLACES: Final = {
     "session_type": "general/session_type",
     "specimen_name": "general/specimen_name",
 }
+_DESCRIPTION: Final = "session_description"
 _IDS: Final = ("ophys_experiment_id", "experiment_container_id")
 _GENERATED_BY: Final = "general/generated_by"
 _FIRST_VERSION: Final = "0.9"
@@ -144,6 +145,7 @@ def ophys_metadata(tree: Tree) -> dict[str, Any]:
         "equipment_name": told.get("device"),
         "device_name": told.get("device_name"),
         "pipeline_version": told["pipeline_version"],
+        "session_description": _text(tree, _DESCRIPTION) if tree.has(_DESCRIPTION) else None,
     }
 
 

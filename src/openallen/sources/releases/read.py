@@ -180,7 +180,7 @@ class Release(CacheNames):
             files: Sequence[ReleaseFile] = (
                 [self.file(kind, i) for i in ids]
                 if ids
-                else files_of(cache, self.manifest, where, fetch)
+                else files_of(cache, self.manifest, where, fetch, self.made_or_none)
             )
             fetch(cache, self.manifest, files)
         return [self._cache.path(self.manifest, file) for file in files]
@@ -269,6 +269,10 @@ class Release(CacheNames):
         del conditions
         raise NotFoundError(f"this release makes no table '{name}'", address=self.address)
 
+    def made_or_none(self, name: str, conditions: Sequence[Condition]) -> MadeRows | None:
+        """Return the rows of a table that is made, as `made_rows`; None for one published."""
+        return self.made_rows(name, conditions) if name in self.made else None
+
     def to_arrow(self, name: str, **options: Any) -> pa.Table:
         """Return a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
@@ -323,7 +327,7 @@ class Release(CacheNames):
         given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
         where = Address("release", self.manifest.project.name, path=(chosen,), conditions=given)
         with self._connect() as (cache, fetch):
-            files = files_of(cache, self.manifest, where, fetch)
+            files = files_of(cache, self.manifest, where, fetch, self.made_or_none)
         if self.opening is None:
             raise UsageError("this release was opened without its sessions", address=self.address)
         strange = next((f for f in files if not f.id.isdecimal()), None)

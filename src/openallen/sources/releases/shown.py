@@ -169,7 +169,7 @@ def _newest(cache: ReleaseCache) -> str | None:
 
 def _group_facts(context: Context, cache: ReleaseCache, release: Release, where: Address) -> Facts:
     """Return the facts of many files: all tables, or those of one kind that match conditions."""
-    manifest, files = chosen(cache, release.manifest, where, fetcher(context))
+    manifest, files = chosen(cache, release.manifest, where, fetcher(context), release.made_or_none)
     work = job_of(context, cache, manifest, files, address=str(where))
     plan = context.plan(work)
     size = _size(work.files)
@@ -244,7 +244,9 @@ def _session_facts(
 
 def _plan(context: Context, cache: ReleaseCache, release: Release, where: Address) -> Any:
     try:
-        manifest, files = chosen(cache, release.manifest, where, fetcher(context))
+        manifest, files = chosen(
+            cache, release.manifest, where, fetcher(context), release.made_or_none
+        )
     except (NotFoundError, OfflineError):
         return None  # behavior in the file of an experiment, whose table is not here
     return context.plan(job_of(context, cache, manifest, files, address=str(where)))
