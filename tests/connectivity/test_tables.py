@@ -21,6 +21,7 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.serving.server import serving
+from openallen.sources.connectivity.frames import chosen_unionizes, unionizes_frame
 from openallen.sources.connectivity.kept import kept_rows
 from openallen.sources.connectivity.records import COLUMNS, experiment_row
 
@@ -127,6 +128,26 @@ def test_a_table_of_ones_own_can_be_changed(traced):
     mine = one.unionizes()
     mine["volume"] = -1.0
     assert (one.unionizes()["volume"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hemisphere_id": 4}, "hemisphere_id is 4"),
+        ({"hemisphere_id": None}, "no hemisphere"),
+        ({"structure_id": ...}, "without structure_id"),
+        ({"is_injection": ...}, "without is_injection"),
+    ],
+)
+def test_rows_that_are_no_unionizes(change, told):
+    row = {"section_data_set_id": 1, "structure_id": 385, "hemisphere_id": 1, "is_injection": True}
+    rows = [{k: v for k, v in (row | change).items() if v is not ...}]
+    with pytest.raises(AnswerError, match=told):
+        unionizes_frame(rows)
+    frame = unionizes_frame([row])
+    assert next(iter(frame.columns)) == "experiment_id"
+    with pytest.raises(UsageError, match="normalized_projection_volume"):
+        chosen_unionizes(frame, threshold=0.1)
 
 
 # --- matrices -------------------------------------------------------------------------------------

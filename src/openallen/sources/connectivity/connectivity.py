@@ -6,9 +6,9 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.address import Address
 from openallen.display import card, facts_text
 from openallen.errors import UsageError, requiring
-from openallen.sources.base import Rows
 from openallen.sources.connectivity.experiment import Experiment
 from openallen.sources.connectivity.frames import (
     check_hemispheres,
@@ -17,7 +17,7 @@ from openallen.sources.connectivity.frames import (
     unionizes_frame,
 )
 from openallen.sources.connectivity.records import Chosen, below
-from openallen.sources.connectivity.tables import Tables
+from openallen.sources.connectivity.searches import Searches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,15 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Connectivity"]
 
 _RANKED: Final = 0.01
-_NAMES: Final[Mapping[str, str]] = {
-    "injection_structure": "mouse_connectivity_injection_structure",
-    "target": "mouse_connectivity_target_spatial",
-    "coordinate": "mouse_connectivity_injection_coordinate",
-    "correlation": "mouse_connectivity_correlation",
-}
+_ATLAS: Final = "ccf-2017"
 
 
-class Connectivity:
+class Connectivity(Searches):
     """The experiments of the Mouse Brain Connectivity Atlas.
 
     Parameters
@@ -46,9 +41,6 @@ class Connectivity:
     """
 
     title = "Mouse connectivity"
-
-    def __init__(self, tables: Tables | None = None) -> None:
-        self._tables = tables or Tables()
 
     # --- experiments ------------------------------------------------------------------------------
 
@@ -430,85 +422,19 @@ class Connectivity:
         """Return `Experiment.affine`."""
         return self.experiment(section_data_set_id).affine(direction)
 
-    # --- searches of the service ------------------------------------------------------------------
+    # --- volumes of the reference space -----------------------------------------------------------
 
-    def by_injection_structure(
-        self, injection_structures: Sequence[int | str] | int | str, **parameters: Any
-    ) -> Rows:
-        """Return experiments by the structure of their injection, and what they project to.
+    def structure_mask(self, structure: int | str, resolution_um: int = 25) -> xr.DataArray:
+        """Return where a structure is, fetched where it is not here: ``atlas:ccf-2017/mask/…``."""
+        known = self.structures.find(structure)
+        where = Address("atlas", _ATLAS, path=("mask", str(known.id), str(resolution_um)))
+        found: xr.DataArray = self._tables.opened(where)
+        return found
 
-        Parameters
-        ----------
-        injection_structures
-            Ids or acronyms.
-        **parameters
-            ``target_domain``, ``injection_hemisphere``, ``target_hemisphere``,
-            ``transgenic_lines``, ``injection_domain``, ``product_ids``,
-            ``primary_structure_only``.
-
-        Raises
-        ------
-        UsageError
-            If there is no such parameter.
-        """
-        told = {"injection_structures": injection_structures, **parameters}
-        return self._tables.search(_NAMES["injection_structure"], told)
-
-    def by_target(self, point_um: Sequence[float], **parameters: Any) -> Rows:
-        """Return experiments that project to a point, with the path from it to the injection.
-
-        Parameters
-        ----------
-        point_um
-            AP, DV, ML in µm.
-        **parameters
-            ``section_data_set``, ``transgenic_lines``, ``injection_structures``, ``product_ids``,
-            ``primary_structure_only``.
-
-        Raises
-        ------
-        UsageError
-            If it is no point, or there is no such parameter.
-        """
-        told = {"seed_point": _point(point_um), **parameters}
-        return self._tables.search(_NAMES["target"], told)
-
-    def by_injection_coordinate(self, point_um: Sequence[float], **parameters: Any) -> Rows:
-        """Return experiments by the distance of their injection to a point, nearest first.
-
-        Parameters
-        ----------
-        point_um
-            AP, DV, ML in µm.
-        **parameters
-            ``transgenic_lines``, ``injection_structures``, ``product_ids``,
-            ``primary_structure_only``.
-
-        Raises
-        ------
-        UsageError
-            If it is no point, or there is no such parameter.
-        """
-        told = {"seed_point": _point(point_um), **parameters}
-        return self._tables.search(_NAMES["coordinate"], told)
-
-    def correlated(self, experiment_id: int, **parameters: Any) -> Rows:
-        """Return experiments by how alike they project to one, most alike first.
-
-        Parameters
-        ----------
-        experiment_id
-            The one.
-        **parameters
-            ``structures`` (ids or acronyms), ``hemisphere`` (left or right), ``transgenic_lines``,
-            ``injection_structures``, ``product_ids``, ``primary_structure_only``, ``sort_order``.
-
-        Raises
-        ------
-        UsageError
-            If there is no such parameter.
-        """
-        return self._tables.search(_NAMES["correlation"], {"row": experiment_id, **parameters})
+    def structure_mesh(self, structure: int | str) -> Any:
+        """Return the surface of a structure, fetched where it is not here: vertices in µm."""
+        known = self.structures.find(structure)
+        return self._tables.opened(Address("atlas", _ATLAS, path=("mesh", str(known.id))))
 
     # --- looks ------------------------------------------------------------------------------------
 
@@ -564,14 +490,3 @@ def _once(ids: Sequence[int], noun: str) -> None:
     twice = next((number for number in ids if ids.count(number) > 1), None)
     if twice is not None:
         raise UsageError(f"{noun} {twice} is named twice")
-
-
-def _point(given: Sequence[float]) -> tuple[float, float, float]:
-    try:
-        ap, dv, ml = given
-        found = float(ap), float(dv), float(ml)
-    except (TypeError, ValueError):
-        raise UsageError("a point is AP, DV, ML in µm", why=repr(given)[:60]) from None
-    if not all(abs(part) < float("inf") for part in found):
-        raise UsageError("a point is AP, DV, ML in µm", why=repr(given)[:60])
-    return found

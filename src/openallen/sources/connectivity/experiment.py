@@ -162,16 +162,8 @@ class Experiment:
 
     def _grids(self, kinds: Sequence[str], resolution_um: int) -> Any:
         """Return the grids of a source of its own, which knows how they are fetched."""
-        where = Address("grid", str(self.id))
         told = {"include": ",".join(kinds), "resolution": resolution_um}
-        with self._tables.context() as context:
-            source = context.source(where)
-            with suppress(NotFoundError):
-                return source.open(where, **told)
-            read, plain = source.options(source.fetch_options, where, told)
-            work = source.job(plain, context.folder(where), read)
-            context.run(work).raise_if_failed()
-            return source.open(where, **told)
+        return self._tables.opened(Address("grid", str(self.id)), **told)
 
     def injection_centroid(self, resolution_um: int = 25) -> np.ndarray[Any, Any]:
         """Return the middle of the injection, weighted by density, as AllenSDK computes it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.errors import UsageError, requiring
+from openallen.errors import AnswerError, UsageError, requiring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +15,7 @@ __all__ = ["HEMISPHERES", "check_hemispheres", "chosen_unionizes", "matrix_of", 
 
 HEMISPHERES: Final[Mapping[int, str]] = {1: "-L", 2: "-R", 3: ""}
 """Ids of hemispheres, and how AllenSDK's labels end: left, right, both."""
+_NEEDED: Final = ("section_data_set_id", "structure_id", "hemisphere_id", "is_injection")
 _UNITS: Final[Mapping[str, str]] = {
     "projection_volume": "mm³",
     "volume": "mm³",
@@ -28,10 +29,25 @@ def unionizes_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows of ``ProjectionStructureUnionize`` as a table, as AllenSDK does.
 
     ``section_data_set_id`` is called ``experiment_id``.
+
+    Raises
+    ------
+    AnswerError
+        If a column is missing without which rows say nothing, or a hemisphere is none.
     """
     import pandas as pd
 
     found = pd.DataFrame([dict(row) for row in rows])
+    missing = [name for name in _NEEDED if name not in found.columns]
+    if missing:
+        raise AnswerError(f"rows without {missing[0]}", address="ProjectionStructureUnionize")
+    strange = found.loc[~found["hemisphere_id"].isin(list(HEMISPHERES)), "hemisphere_id"]
+    if len(strange):
+        raise AnswerError(
+            "a row of no hemisphere",
+            address="ProjectionStructureUnionize",
+            why=f"hemisphere_id is {strange.iloc[0]}",
+        )
     return found.rename(columns={"section_data_set_id": "experiment_id"})
 
 
@@ -59,7 +75,7 @@ def chosen_unionizes(
     Raises
     ------
     UsageError
-        If a hemisphere is none.
+        If a hemisphere is none, or the rows have nothing that a threshold could be compared with.
     """
     if is_injection is not None:
         table = table[table["is_injection"] == is_injection]
@@ -68,6 +84,8 @@ def chosen_unionizes(
     if hemisphere_ids is not None:
         table = table[table["hemisphere_id"].isin(check_hemispheres(hemisphere_ids))]
     if threshold is not None:
+        if "normalized_projection_volume" not in table.columns:
+            raise UsageError("these rows have no normalized_projection_volume to compare")
         table = table[table["normalized_projection_volume"] > threshold]
     return table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -182,6 +182,34 @@ class Tables:
         for number, rows in found.items():
             keep_rows(self._unionizes_path(number), self.source, str(query), rows)
         return found
+
+    # --- things of other sources ------------------------------------------------------------------
+
+    def opened(self, where: Address, **options: Any) -> Any:
+        """Open a thing of another source, fetched where it is not here.
+
+        Parameters
+        ----------
+        where
+            Its address.
+        **options
+            As its source takes them.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such thing.
+        IncompleteError
+            If it could not be fetched.
+        """
+        with self.context() as context:
+            source = context.source(where)
+            with suppress(NotFoundError):
+                return source.open(where, **options)
+            read, plain = source.options(source.fetch_options, where, options)
+            work = source.job(plain, context.folder(where), read)
+            context.run(work).raise_if_failed()
+            return source.open(where, **options)
 
     # --- structures -------------------------------------------------------------------------------
 
