@@ -450,3 +450,14 @@ def test_an_address_with_conditions_is_listed_not_opened(traced):
     del traced
     with pytest.raises(UsageError, match="conditions"):
         oa.open(Address.parse("connectivity:?cre=yes"))
+
+
+@pytest.mark.usefixtures("traced")
+def test_fetching_an_experiment_says_what_is_fetched_instead():
+    with pytest.raises(UsageError, match="its volumes are grids") as caught:
+        oa.plan(f"connectivity:{PLAIN}")
+    assert f"grid:{PLAIN}?include=projection_density" in caught.value.hint
+    with pytest.raises(NotFoundError, match="no such experiment"):
+        oa.plan("connectivity:5")
+    with pytest.raises(UsageError, match="not a single item"):
+        oa.plan("connectivity:")

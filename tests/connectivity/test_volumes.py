@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracing import BARE, FIELD_SHAPE, PLAIN, THALAMUS, field, volumes, write_field
 
+import openallen as oa
 from openallen.errors import CorruptError, NotFoundError, TruncatedError, UsageError
 from openallen.sources.connectivity.deformation import read_field
 from openallen.sources.connectivity.experiment import centroid
@@ -65,6 +66,18 @@ def test_the_centroid_of_one_voxel_is_its_place(at, value, size):
     found = centroid(np.ones_like(fraction), fraction, size)
     assert found is not None
     assert np.allclose(found, np.array(at) * size, rtol=1e-6)
+
+
+def test_masks_are_those_of_the_atlas(sample_url, monkeypatch):
+    monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
+    every = oa.open("connectivity:")
+    mask = every.structure_mask("VISp", 100)
+    assert mask.dims == ("AP", "DV", "ML")
+    assert mask.equals(oa.open("atlas:ccf-2017/mask/385/100"))
+    with pytest.raises(NotFoundError, match="VISX"):
+        every.structure_mask("VISX", 100)
+    with pytest.raises(oa.OpenAllenError, match="mesh/385"):  # the sample has none
+        every.structure_mesh(385)
 
 
 # --- deformation fields ---------------------------------------------------------------------------

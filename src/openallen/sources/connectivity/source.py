@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, Condition
+from openallen.errors import UsageError
 from openallen.sources.base import (
     Example,
     Facts,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from openallen.sources.connectivity.connectivity import Connectivity
     from openallen.sources.connectivity.experiment import Experiment
     from openallen.sources.connectivity.tables import Tables
+    from openallen.transfer.job import Job
 
 __all__ = ["ConnectivitySource"]
 
@@ -132,7 +135,29 @@ class ConnectivitySource(Source):
         self._tables().experiment(address.id)
         return [View(title="Allen Mouse Brain Connectivity Atlas", url=f"{_PAGE}{address.name}")]
 
-    # --- open -------------------------------------------------------------------------------------
+    # --- fetch and open ---------------------------------------------------------------------------
+
+    def job(self, address: Address, to: Path, options: Any) -> Job:
+        """Say what is fetched instead: rows stay here once asked for, volumes are grids.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such experiment.
+        UsageError
+            If there is.
+        """
+        del to, options
+        if not address.name:
+            raise self.cannot("fetched as a whole", address, f"openallen list {self.scheme}:")
+        self._tables().experiment(address.id)
+        grid = f"grid:{address.name}?include=projection_density&resolution=100"
+        raise UsageError(
+            "an experiment is not fetched as one",
+            address=str(address),
+            why="its rows are kept once they are asked for, and its volumes are grids",
+            hint=f"openallen fetch '{grid}'{self.context.source_flag}",
+        )
 
     def open(self, address: Address, **options: Any) -> Connectivity | Experiment:
         """Open an experiment, or all of them: ``connectivity:``."""
