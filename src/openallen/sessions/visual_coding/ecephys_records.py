@@ -37,6 +37,7 @@ EYES: Final = "processing/eye_tracking"
 RIG: Final = "processing/eye_tracking_rig_metadata/eye_tracking_rig_metadata"
 LIGHT: Final = "processing/optotagging/optogenetic_stimulation"
 INVALID: Final = "intervals/invalid_times"
+_CLOCK: Final = "processing/raw_gaze_mapping/eye_area/timestamps"
 _TIME: Final = "Time (s)"
 _ELLIPSES: Final = (("cr", "corneal_reflection"), ("pupil", "pupil"), ("eye", "eye"))
 _SCREEN: Final = (("screen_coordinates", "cm"), ("screen_coordinates_spherical", "deg"))
@@ -146,7 +147,7 @@ def gaze_table(tree: Tree, *, filtered: bool) -> pd.DataFrame | None:
     kinds = ("raw", "filtered") if filtered else ("raw",)
     if not all(tree.has(f"processing/{kind}_gaze_mapping") for kind in kinds):
         return None
-    times = numbers(tree, "processing/raw_gaze_mapping/pupil_area/timestamps")
+    times = numbers(tree, _CLOCK)
     found: dict[str, Any] = {}
     for kind in kinds:
         place = f"processing/{kind}_gaze_mapping"
@@ -174,10 +175,9 @@ def pupil_table(tree: Tree) -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    clock = "processing/raw_gaze_mapping/pupil_area/timestamps"
-    if not tree.has(EYES) or not tree.has(clock):
+    if not tree.has(EYES) or not tree.has(_CLOCK):
         return None
-    times = numbers(tree, clock)
+    times = numbers(tree, _CLOCK)
     found: dict[str, Any] = {}
     for short, long in _ELLIPSES:
         table = frame(tree, f"{EYES}/{short}_ellipse_fits")
