@@ -34,6 +34,7 @@ GROUP: Final = "openallen.sources"
 _BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
     {
         "stack": "openallen.sources.stacks.source:StackSource",
+        "sections": "openallen.sources.sections.source:SectionsSource",
         "cell": "openallen.sources.cells.source:CellSource",
         "model": "openallen.sources.cells.model_source:ModelSource",
         "grid": "openallen.sources.atlases.grid_source:GridSource",

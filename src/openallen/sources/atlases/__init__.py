@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from openallen.sources.atlases.grids import ConnectivityGrid, ExpressionGrid
     from openallen.sources.atlases.models import DataSet
     from openallen.sources.atlases.structures import Structure, Structures
-    from openallen.sources.atlases.sync import ImageAlignment, Nearest, SetAlignment
     from openallen.sources.atlases.unionize import Unionizer
 
 __all__ = [
@@ -19,9 +18,6 @@ __all__ = [
     "ConnectivityGrid",
     "DataSet",
     "ExpressionGrid",
-    "ImageAlignment",
-    "Nearest",
-    "SetAlignment",
     "Structure",
     "Structures",
     "Unionizer",
@@ -34,9 +30,6 @@ __getattr__ = exports(
         "ConnectivityGrid": "grids",
         "DataSet": "models",
         "ExpressionGrid": "grids",
-        "ImageAlignment": "sync",
-        "Nearest": "sync",
-        "SetAlignment": "sync",
         "Structure": "structures",
         "Structures": "structures",
         "Unionizer": "unionize",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
 from openallen.formats.jpeg import inspect
 from openallen.formats.omezarr import Converted, Geometry, write_stack
-from openallen.sources.stacks.manifest import Manifest
-from openallen.sources.stacks.planes import Planes
+from openallen.planes.images import Planes
+from openallen.sources.stacks.manifest import Manifest, PlaneEntry
 from openallen.store import Leases
 from openallen.store.disk import disk_error
 from openallen.version import __version__
@@ -87,7 +87,7 @@ class Conversion:
     """
 
     manifest: Manifest
-    planes: Planes
+    planes: Planes[PlaneEntry]
     geometry: Geometry
     sources: tuple[PlaneSource | None, ...]
     to: Path
@@ -164,7 +164,9 @@ class Conversion:
         }
 
 
-def conversion(manifest: Manifest, planes: Planes, to: Path, options: ConvertOptions) -> Conversion:
+def conversion(
+    manifest: Manifest, planes: Planes[PlaneEntry], to: Path, options: ConvertOptions
+) -> Conversion:
     """Prepare a conversion.
 
     Each section is placed at its depth. If only every n-th section is here, the distance between
@@ -208,7 +210,7 @@ def conversion(manifest: Manifest, planes: Planes, to: Path, options: ConvertOpt
         x_um=size_um,
         y_um=size_um,
         z_um=manifest.z_step.um * every,
-        first_z_um=planes[0].z_um,
+        first_z_um=planes[0].entry.z_um,
         chunk_px=options.chunk_px,
     )
     store = to if to.suffix == ".zarr" else to / f"{manifest.specimen_id}.ome.zarr"
