@@ -54,7 +54,14 @@ def image_of_structure(client: Client, data_set_id: int, structure: int) -> int:
         with client.http.get(url, compressed=True) as response:
             return response.read(1 << 20)
 
-    answer = read_answer(client.retry.run(ask), "json", url=url)
+    nothing = NotFoundError(
+        f"no image shows structure {structure}", address=f"sections:{data_set_id}"
+    )
+    try:
+        answer = read_answer(client.retry.run(ask), "json", url=url)
+    except NotFoundError as error:
+        nothing.why = f"{url}: {error.why or error.what}"
+        raise nothing from error
     for row in answer.rows:
         told = row.get("image_sync", row)
         found = told.get("section_image_id") if isinstance(told, Mapping) else None
@@ -62,4 +69,4 @@ def image_of_structure(client: Client, data_set_id: int, structure: int) -> int:
             return found
     if answer.rows:
         raise AnswerError("no section image in the answer", address=url, why=str(answer.rows)[:100])
-    raise NotFoundError(f"no image shows structure {structure}", address=f"sections:{data_set_id}")
+    raise nothing

@@ -68,34 +68,34 @@ def selected(
         s for n, s in enumerate(record.sections) if n in positions and _in(options.sections, s)
     ]
     if not found:
+        all_ = slice(None)
         numbers = [section.plane.section_number for section in record.sections]
         raise NotFoundError(
             "no image is selected",
             address=record.address,
             why=f"there are images 0 to {count - 1}, of sections {numbers[0]} to {numbers[-1]}",
-            hint=f"openallen fetch {record.address} --planes 0:{count}",
+            hint=sections_command(record, replace(options, planes=all_, sections=all_), None),
         )
-    notes: list[str] = []
-    if shown is not None:
-        found = [section for section in found if section.plane.id == shown]
-        if not found:
-            raise NotFoundError(
-                f"image {shown}, which shows the structure, is not among those selected",
-                address=record.address,
-            )
-        notes.append(f"{options.structure} is on section {found[0].plane.section_number}")
-    if options.near is not None:
-        found, note = _near(record, found, options)
-        notes.append(note)
     whole = [section for section in found if options.failed or not section.failed]
     left = len(found) - len(whole)
-    if left and not whole:
+    if not whole:
         raise NotFoundError(
             "every image that is selected failed quality control",
             address=record.address,
             hint=sections_command(record, replace(options, failed=True), None),
         )
-    notes += [f"{count_text(left, 'image')} left out: failed quality control"] if left else []
+    notes = [f"{count_text(left, 'image')} left out: failed quality control"] if left else []
+    if shown is not None:
+        whole = [section for section in whole if section.plane.id == shown]
+        if not whole:
+            raise NotFoundError(
+                f"image {shown}, which shows the structure, is not among those selected",
+                address=record.address,
+            )
+        notes.append(f"{options.structure} is on section {whole[0].plane.section_number}")
+    if options.near is not None:
+        whole, note = _near(record, whole, options)
+        notes.append(note)
     return whole, tuple(notes)
 
 
@@ -133,7 +133,7 @@ def _near(
             f"no section near ({text})",
             address=record.address,
             why=f"the nearest, section {nearest.plane.section_number}, is {distance:.0f} µm away",
-            hint=f"--within-um {distance + 1:.0f}",
+            hint=sections_command(record, replace(options, within_um=distance // 1 + 1), None),
         )
     inside = 0 <= x < nearest.plane.width_px and 0 <= y < nearest.plane.height_px
     note = (
