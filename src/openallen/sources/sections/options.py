@@ -40,11 +40,12 @@ def parse_point(text: str) -> tuple[float, ...]:
         If it is not three numbers.
     """
     try:
-        return _point(tuple(float(part) for part in re.split(r"[,\s]+", text.strip())))
+        given = tuple(float(part) for part in re.split(r"[,\s]+", text.strip()))
     except ValueError as error:
         raise UsageError(
             f"'{text}' is no point", why="three numbers in µm are", hint="--near 5300,3000,6100"
         ) from error
+    return _point(given)
 
 
 def _point(given: tuple[float, ...]) -> tuple[float, ...]:
@@ -66,11 +67,12 @@ def parse_range(text: str) -> tuple[int, ...]:
         If it is not six whole numbers.
     """
     try:
-        return _six(tuple(int(part) for part in text.split(",")))
+        given = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
             f"'{text}' is no intensity range", hint="--intensity-range 0,932,0,1279,0,4095"
         ) from error
+    return _six(given)
 
 
 def _six(given: tuple[int, ...]) -> tuple[int, ...]:
@@ -187,10 +189,25 @@ class Options:
             _point(tuple(self.near))
         if self.intensity_range is not None:
             _six(tuple(self.intensity_range))
+
+    def check(self, address: str) -> None:
+        """Check that options go together; makes no request.
+
+        Parameters
+        ----------
+        address
+            What they are for.
+
+        Raises
+        ------
+        UsageError
+            If they do not.
+        """
         if self.within_um is not None and self.near is None:
-            raise UsageError("within_um goes with near", hint="--near 5300,3000,6100")
+            hint = "near=5300,3000,6100"
+            raise UsageError("within_um goes with near", address=address, hint=hint)
         if self.near is not None and self.structure is not None:
-            raise UsageError("near and structure exclude each other")
+            raise UsageError("near and structure exclude each other", address=address)
 
     @property
     def spelled(self) -> str:

@@ -189,7 +189,7 @@ class SectionRecord:
         if not numbers:
             return "none"
         steps = [b - a for a, b in pairwise(numbers)]
-        text = f"{numbers[0]} to {numbers[-1]}"
+        text = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
         usual = max(set(steps), key=steps.count) if steps else 0
         text += f", every {_ordinal(usual)}" if usual > 1 else ""
         gaps = sum(step > usual for step in steps) if usual else 0

@@ -114,7 +114,7 @@ def _fields(record: SectionRecord, here: SectionSet | None) -> tuple[Field, ...]
         Field("reference space id", number, ""),
         Field("specimen", told["specimen_id"], key="specimen_id"),
         Field("failed", told["failed"], "yes" if told["failed"] else ""),
-        Field("links", links_of(record), "\n".join(links_of(record)) or None),
+        Field("links", links_of(record), "\n".join(links_of(record))),
         Field("here", None if here is None else str(here.folder), key="folder"),
         Field("queries", dict(record.queries), ""),
     )

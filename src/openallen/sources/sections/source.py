@@ -238,6 +238,7 @@ class SectionsSource(Source):
         from openallen.sources.sections.search import describe
 
         self._one(address, "fetched")
+        options.check(str(address))
         client = self.context.client
         return SectionsJob.prepare(
             client, str(address), lambda: describe(client, address.name), options, to
