@@ -44,7 +44,7 @@ def picture(number: int, size: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
-def _affine(prefix: str, factors: Any, shift: Any) -> Row:
+def affine(prefix: str, factors: Any, shift: Any) -> Row:
     back = np.linalg.inv(np.asarray(factors, float))
     values = [*np.ravel(factors), *shift]
     inverse = [*np.ravel(back), *(-back @ np.asarray(shift, float))]
@@ -77,13 +77,13 @@ def tables() -> dict[str, list[Row]]:
     turn = [[0.98, 0.02, 0.01], [-0.02, 1.01, 0.03], [0.01, 0.02, -0.97]]
     three = {"id": 1, "aligned_id": 501, "aligned_type": "DataSet"}
     twos = [
-        {"id": n, "section_image_id": n} | _affine("tsv", [[2.0, 0.1], [-0.1, 2.0]], [5 * n, -n])
+        {"id": n, "section_image_id": n} | affine("tsv", [[2.0, 0.1], [-0.1, 2.0]], [5 * n, -n])
         for n in range(1, 6)
     ]
     return {
         "data_sets": data_sets,
         "sub_images": images,
-        "alignment3ds": [three | _affine("tvr", turn, [100.0, 200.0, 5000.0])],
+        "alignment3ds": [three | affine("tvr", turn, [100.0, 200.0, 5000.0])],
         "alignment2ds": twos,
         "genes": [{"id": 701, "acronym": "Pdyn", "name": "prodynorphin", "entrez_id": 18610}],
         "data_sets_genes": [{"data_set_id": 501, "gene_id": 701}],

@@ -125,7 +125,7 @@ class SectionsJob:
         if client.http.reaches(client.base_url):
             try:
                 return cls.of(client, ask(), options, to)
-            except UnreachableError:
+            except (OfflineError, UnreachableError):
                 recorded = cls.from_manifest(client, to, options, address)
                 if recorded is None:
                     raise

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from openallen.formats.omezarr import OmeZarr
     from openallen.manifests import Entry
+    from openallen.planes.convert import Conversion
     from openallen.visuals import Visual
 
 __all__ = ["SectionSet"]
@@ -255,6 +257,52 @@ class SectionSet:
             why="the service has none, or it was not fetched",
             hint=f"openallen fetch {self.address} --{view} --to {self.folder}",
         )
+
+    # --- conversion -------------------------------------------------------------------------------
+
+    def conversion(self, to: Path | str | None = None, **options: Any) -> Conversion:
+        """Prepare a conversion to OME-Zarr without running it.
+
+        Parameters
+        ----------
+        to
+            Path of the store; ``<data set>.ome.zarr`` beside the manifest if None.
+        **options
+            As `openallen.planes.convert.ConvertOptions`.
+
+        Raises
+        ------
+        NotFoundError
+            If no image that is here is aligned.
+        UsageError
+            If an option does not go with section images.
+        """
+        from openallen.planes.convert import ConvertOptions
+        from openallen.sources.sections.convert import conversion
+
+        return conversion(self, Path(to) if to else self.folder, ConvertOptions(**options))
+
+    def zarr(self, to: Path | str | None = None, **options: Any) -> OmeZarr:
+        """Open the images as OME-Zarr in the data set's volume; convert them first if necessary.
+
+        `OmeZarr.affine_um` leads on to reference space.
+
+        Parameters
+        ----------
+        to, **options
+            As for `conversion`.
+
+        Raises
+        ------
+        MissingExtraError
+            Without the extra ``images``.
+        """
+        from openallen.formats.omezarr import OmeZarr
+
+        work = self.conversion(to, **options)
+        if not work.to.exists() or work.options.overwrite:
+            work.run()
+        return OmeZarr(work.to)
 
     # --- how it looks -----------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from openallen.formats.omezarr import OmeZarr
     from openallen.formats.swc import Morphology
-    from openallen.sources.stacks.convert import Conversion
+    from openallen.planes.convert import Conversion
     from openallen.visuals import Visual
 
 __all__ = ["ImageStack"]
@@ -199,7 +199,7 @@ class ImageStack:
         to
             Path of the store; ``<specimen>.ome.zarr`` beside the manifest if None.
         **options
-            For a conversion, as `openallen.sources.stacks.convert.ConvertOptions`.
+            For a conversion, as `openallen.planes.convert.ConvertOptions`.
 
         Returns
         -------
@@ -226,7 +226,8 @@ class ImageStack:
         NotFoundError
             If no plane is here.
         """
-        from openallen.sources.stacks.convert import ConvertOptions, conversion
+        from openallen.planes.convert import ConvertOptions
+        from openallen.sources.stacks.convert import conversion
 
         where = Path(to) if to else self.folder
         return conversion(self.manifest, self.planes, where, ConvertOptions(**options))
