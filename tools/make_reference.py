@@ -47,8 +47,8 @@ def _allensdk() -> str:
     told = tomllib.loads((REFERENCE / "allensdk.toml").read_text("utf-8"))
     parts = [
         f"# Calls of AllenSDK\n\n{_MADE}\n"
-        "What does the same as a call of AllenSDK. A test runs every expression on this page against "
-        "the sample.\n"
+        "What does the same as a call of AllenSDK. A test runs every expression on this page "
+        "against the sample.\n"
     ]
     for area in told["area"]:
         parts.append(f"\n## {area['title']}\n")

@@ -318,7 +318,7 @@ def channels_of(probe: Probe) -> list[dict[str, Any]]:
     return [
         {
             "id": probe.first + n,
-            "probe_channel_number": 4 * n,
+            "probe_channel_number": n,
             "probe_vertical_position": 200 * (n + 1),
             "probe_horizontal_position": (43, 11, 59, 27)[n % 4],
             "location": probe.area(n)[0],

@@ -16,7 +16,7 @@ from assetbucket import publish_assets
 from farstores import publish_stores
 
 from openallen.address import SCHEMES
-from openallen.archive import KINDS
+from openallen.archive import KINDS, SAMPLE
 from openallen.errors import ExitCode
 from openallen.settings import Settings
 
@@ -55,8 +55,20 @@ def _assets(published, tmp_path_factory) -> None:
     publish_stores(found, ROOT / "tests" / "data", tmp_path_factory.mktemp("stores"))
 
 
+@pytest.fixture(scope="module")
+def _observatory(published) -> None:
+    """The sample's bucket on the S3 server that pages are run against, beside the releases."""
+    name = "allen-brain-observatory"
+    place = {"LocationConstraint": "us-west-2"}
+    published.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place)
+    folder = SAMPLE / "buckets" / name
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        key = path.relative_to(folder).as_posix()
+        published.s3.upload_file(str(path), name, key, ExtraArgs={"ACL": "public-read"})
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=names)
-@pytest.mark.usefixtures("_assets")
+@pytest.mark.usefixtures("_assets", "_observatory")
 def test_the_code_of_a_page_runs(page, tmp_path, sample_url, release, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)

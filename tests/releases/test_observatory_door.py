@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from buckets import Published, connect, serving_s3
 from nwbfiles import h5, put_series
 
 import openallen as oa
@@ -63,11 +64,16 @@ def session_file(path: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def bucket(published, tmp_path_factory):
-    """The bucket of Visual Coding as it is laid out, with made-up content."""
-    made = tmp_path_factory.mktemp("files")
+def bucket(tmp_path_factory):
+    """The bucket of Visual Coding as it is laid out, with made-up content, on a server of its own."""
+    with serving_s3() as endpoint:
+        yield filled(Published(endpoint, connect(endpoint)), tmp_path_factory.mktemp("files"))
+
+
+def filled(published: Published, made: Path) -> Published:
     where = {"LocationConstraint": "us-west-2"}
-    published.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+    if BUCKET not in {held["Name"] for held in published.s3.list_buckets()["Buckets"]}:
+        published.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
     events = io.BytesIO()
     np.savez(events, ev=np.arange(6.0).reshape(2, 3))
     session = session_file(made / "session.nwb").read_bytes()

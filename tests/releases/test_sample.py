@@ -16,7 +16,7 @@ import pytest
 import openallen as oa
 from openallen.archive import SAMPLE, archive_app, serving
 from openallen.archive.embedded import sample_holds
-from openallen.errors import NotFoundError, OfflineError
+from openallen.errors import NotFoundError, OfflineError, UsageError
 
 TOOLS = Path(__file__).parents[2] / "tools"
 BUCKET = SAMPLE / "buckets" / "allen-brain-observatory"
@@ -59,9 +59,37 @@ def test_sessions_are_listed_shown_fetched_and_opened_offline(sample):
         assert oa.open(where).path is not None
         assert "SIMULATED" in str(oa.open(where))
     units = oa.open("release:visual-coding-neuropixels").table("units")
-    assert len(units) == 40
+    assert len(units) == 38  # two are left out, as AllenSDK does
     rows = oa.list("release:visual-coding-neuropixels/sessions")
     assert [row["session_type"] for row in rows] == ["brain_observatory_1.1"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [
+        ("visual-coding-2p/ophys_experiment?cre_lines=Cux2-CreERT2", 1),
+        ("visual-coding-2p/ophys_experiment?imaging_depth__gt=100&targeted_structure=VISp", 1),
+        ("visual-coding-neuropixels/ecephys_session?session_type=brain_observatory_1.1", 1),
+        ("visual-coding-neuropixels/probe?ecephys_session_id=900000002&name=probeA", 1),
+        ("visual-coding-2p/ophys_experiment?stimuli=natural_scenes", 0),
+        ("visual-coding-2p/ophys_experiment?imaging_depth__gt=200", 0),
+    ],
+)
+def test_files_are_chosen_by_tables_that_are_made(sample, chosen, count):
+    if not count:
+        with pytest.raises(NotFoundError, match="nothing matches"):
+            oa.plan(f"release:{chosen}")
+        return
+    assert len(oa.plan(f"release:{chosen}").files) == count
+
+
+def test_sessions_are_chosen_by_tables_that_are_made(sample):
+    release = oa.open("release:visual-coding-2p")
+    assert list(release.sessions("ophys_experiment", imaging_depth__lt=200).addresses) == [
+        900000001
+    ]
+    with pytest.raises(UsageError, match="imaging_dept"):
+        release.sessions("ophys_experiment", imaging_dept=175)
 
 
 def test_the_sample_never_stands_for_the_service_nor_the_other_way(sample, monkeypatch):
@@ -156,6 +184,28 @@ def test_rows_of_the_service_name_the_two_photon_session(sample):
     assert oa.fetch(f"file:{file['id']}").exists()
 
 
+def test_the_sample_contradicts_itself_nowhere_about_eye_tracking(sample):
+    release = oa.open("release:visual-coding-2p")
+    told = release.table("ophys_experiments", require_eye_tracking=True)
+    assert not told.loc[900000001, "fail_eye_tracking"]
+    assert len(release.get_ophys_experiment_data(900000001).eye_tracking) > 0
+
+
+def test_what_is_in_a_release_names_tables_that_are_rows_of_the_service(sample):
+    release = oa.open("release:visual-coding-2p")
+    contents = next(v for v in release._visuals() if v.name == "contents")
+    rows = {row["kind"]: row["address"] for row in contents.table()}
+    assert rows["table cell_specimens"] == f"{release.address}/cell_specimens"
+    assert "ophys experiment" in rows
+
+
+def test_pictures_of_the_sample_say_that_it_is_simulated(sample):
+    for where in (OPHYS, ECEPHYS):
+        assert oa.open(where).plot().get_suptitle().endswith("· simulated")
+    title = oa.open(OPHYS).plot_max_projection().axes[0].get_title()
+    assert "simulated" in title
+
+
 # --- what is in it --------------------------------------------------------------------------------
 
 
@@ -202,6 +252,7 @@ def contents(path: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not here")
 def test_making_the_sample_again_makes_the_same(tmp_path):
     (tmp_path / "tables").mkdir()
     (tmp_path / "archive.json").write_text("{}")

@@ -63,6 +63,7 @@ def test_a_file_opens_as_what_it_holds(both):
     assert session.pipeline_version in GENERATIONS
     assert session.session_type == GENERATIONS[session.pipeline_version][0]
     assert session.get_session_type() == session.session_type
+    assert "made up" in repr(session)  # its description
     assert "two-photon" not in repr(session)
     assert "three_session" in repr(session)
 
@@ -92,18 +93,31 @@ def test_metadata_in_both_vocabularies(session):
 def test_metadata_that_a_file_does_not_say_are_left_out(tmp_path):
     path = write_ophys(tmp_path / "x.nwb")
     with h5py.File(path, "r+") as file:
-        for place in ("session_id", "fov", "subject/age", "subject/genotype"):
+        for place in ("session_id", "fov", "subject/age", "subject/genotype",
+                      "optophysiology/imaging_plane_1/imaging depth"):  # fmt: skip
             del file[f"general/{place}"]
         del file["general/devices/2-photon microscope"]
         file["general/devices/2-photon microscope"] = np.bytes_(b"an odd one")
     with oa.open(path) as session:
         assert "age_days" not in session.get_metadata()
         assert "device" not in session.get_metadata()
-        assert session.get_metadata()["cre_line"] is None
+        # AllenSDK names these with None, and leaves the others out.
+        for name in ("cre_line", "ophys_experiment_id", "imaging_depth_um"):
+            assert session.get_metadata()[name] is None
         assert session.metadata["age_in_days"] is None
-        assert session.ophys_experiment_id == 0
+        assert session.ophys_experiment_id is None
         assert np.isnan(session.max_projection.spacing).all()
         assert "Cre line" not in repr(session)
+
+
+def test_of_two_logs_of_motion_the_one_that_allensdk_takes(tmp_path):
+    path = write_ophys(tmp_path / "x.nwb")
+    with h5py.File(path, "r+") as file:
+        group = file[f"{PIPELINE}/MotionCorrection/2p_image_series"]
+        group.copy("xy_translation", "xy_translations")
+        group["xy_translations/data"][...] = 99
+    with oa.open(path) as session:
+        assert (session.get_motion_correction()["x_motion"] == 99).all()
 
 
 # --- traces ---------------------------------------------------------------------------------------
@@ -358,6 +372,24 @@ def test_signals_are_cut_around_presentations(session):
     frames = shown.loc[at.index, "start_frame"].to_numpy()
     assert np.allclose(cut.sel(time=0), session.get_dff_traces()[1][:, frames])
     assert session.align(at, of="running_speed").sizes["event"] == 8
+
+
+def test_responses_and_analyses_are_those_of_its_stimuli(session):
+    found = session.responses("drifting_gratings")
+    assert found.sizes == {"cell_specimen_id": 3, "stimulus_presentation_id": 8}
+    shown = session.stimulus_presentations
+    first = shown[shown["stimulus_name"] == "drifting_gratings"].iloc[0]
+    span = slice(first["start_frame"], first["end_frame"])
+    assert np.allclose(found[:, 0], session.get_dff_traces()[1][:, span].mean(axis=1))
+    analysis = session.analysis("natural_movie_one")
+    assert analysis.stim_table["repeat"].tolist() == [0, 1]
+    assert (
+        analysis.stim_table["start"]
+        .isin(session.get_stimulus_table("natural_movie_one")["start"])
+        .all()
+    )
+    with pytest.raises(NotFoundError, match="no analysis of 'spontaneous'"):
+        session.analysis("spontaneous")
 
 
 def test_every_name_it_lists_answers(both):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -227,6 +228,23 @@ def test_a_table_without_rows(tmp_path):
         table = found["stim_table_dg"]
         assert (len(table), list(table)) == (0, ["orientation", "start", "end"])
         assert table["start"].dtype == "int64"
+
+
+def test_a_damaged_analysis_raises_our_errors_alone(tmp_path):
+    body = write_analysis(tmp_path / "x.h5").read_bytes()
+    rng = np.random.default_rng(6)
+    for n in range(60):
+        raw = np.frombuffer(body, np.uint8).copy()
+        raw[rng.integers(96, len(raw), 40)] = rng.integers(0, 255, 40)
+        path = tmp_path / f"{n}.h5"
+        path.write_bytes(raw.tobytes())
+        try:
+            with oa.open(path) as found:
+                for key in found:
+                    with contextlib.suppress(OpenAllenError):
+                        found[key]
+        except OpenAllenError:
+            continue
 
 
 def test_hdf5_with_a_group_of_that_name_is_no_analysis(tmp_path):

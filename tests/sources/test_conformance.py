@@ -370,3 +370,28 @@ def test_reading_an_address_loads_no_library(source):
         "rich", "msgspec", "ssl", "sqlite3", "asyncio", "starlette",
     }  # fmt: skip
     assert not heavy & set(json.loads(done.stdout))
+
+
+# --- the embedded sample --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=ids(SOURCES))
+def test_the_sample_has_something_of_a_source_or_says_that_it_has_nothing(cli, monkeypatch, source):
+    monkeypatch.setenv("OPENALLEN_SOURCE", "sample")
+    monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
+    found = answered(lambda: oa.list(f"{source.scheme}:", limit=3))
+    said = cli("list", f"{source.scheme}:", "--limit", 3)
+    if source.no_sample:
+        assert isinstance(found, NotFoundError)
+        assert source.no_sample in str(found)
+        assert said.code == ExitCode.NOT_FOUND
+        assert said.hints == [f"openallen list {source.scheme}: --source live"]
+        return
+    if isinstance(found, UsageError):  # it is not listed as a whole
+        assert said.code == ExitCode.USAGE
+        return
+    assert len(found) > 0
+    assert said.code == 0, said.err
+    # What is known of the live service alone is said to be missing, never asked for.
+    known = answered(lambda: oa.show(source.example()))
+    assert not isinstance(known, OfflineError), known

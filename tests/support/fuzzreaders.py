@@ -143,6 +143,7 @@ for _name, _seeds in {
     "nifti": fuzzseeds.nifti, "pictures": fuzzseeds.pictures, "npy": fuzzseeds.npy, "csv": fuzzseeds.csv,
     "json": fuzzseeds.json_files, "parquet": fuzzseeds.parquet, "zipped-grid": fuzzseeds.zipped_grid,
     "nwb-hdf5": fuzzseeds.nwb_hdf5, "mearec": fuzzseeds.mearec, "structure-graph": fuzzfolders.structure_graph,
+    "visual-coding": fuzzseeds.visual_coding, "neuropixels": fuzzseeds.neuropixels,
 }.items():  # fmt: skip
     reader(_seeds, _name)(_file)
 for _name, _seeds in {

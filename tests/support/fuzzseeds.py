@@ -335,10 +335,33 @@ def mearec(folder: Path) -> Seeds:
     return [{"x.h5": path.read_bytes()}]
 
 
+def visual_coding(folder: Path) -> Seeds:
+    """Two-photon sessions of three pipelines, an analysis, and events, made up."""
+    from visualcoding import write_analysis, write_ophys
+
+    folder.mkdir(parents=True)
+    made: Seeds = [
+        {"x.nwb": write_ophys(folder / f"{kind}.nwb", pipeline=version, session_type=kind,
+                              frames=300).read_bytes()}
+        for version, kind in (("0.9", "three_session_C"), ("1.0", "three_session_B"),
+                              ("2.0", "three_session_A"))
+    ]  # fmt: skip
+    np.savez(folder / "x.npz", ev=np.arange(12.0).reshape(3, 4))
+    made.append({"x.h5": write_analysis(folder / "x.h5").read_bytes()})
+    made.append({"x.npz": (folder / "x.npz").read_bytes()})
+    return made
+
+
 def sessions(folder: Path) -> Seeds:
     unpacked(DATA / "nwb" / "sessions.tar.xz", folder)
     names = ["behavior_session_883986743", "probe_probeA_lfp_1053941483"]
     return [{"x.nwb": (folder / "setA" / f"{name}.nwb").read_bytes()} for name in names]
+
+
+def neuropixels(folder: Path) -> Seeds:
+    from neuropixels import session_file
+
+    return [{"x.nwb": session_file(folder / "x.nwb").read_bytes()}]
 
 
 def patch_clamp(folder: Path) -> Seeds:

@@ -102,6 +102,14 @@ def electrodes(file: h5py.File, which: list[tuple[str, int]]) -> None:
     )
 
 
+def table(file: h5py.File, path: str, columns: dict[str, Any], **more: Any) -> None:
+    """Write a table that names all its columns, those that end as an index does among them."""
+    plain = [
+        n for n in columns if not n.endswith("_index") or n.removesuffix("_index") not in columns
+    ]
+    put_table(file, path, columns, names=text(plain), **more)
+
+
 def spikes_of(n: int) -> np.ndarray[Any, Any]:
     """Return the spikes of a unit: evenly, each at a pace of its own."""
     return np.arange(0.05 + n / 100, 40.0, 0.3 + n / 10)
@@ -114,7 +122,7 @@ def _units(file: h5py.File) -> None:
     peaks = [*CHANNELS["probeA"], *(CHANNELS["probeB"][i] for i in (0, 0, 2, 2))]
     count = len(UNITS)
     waveforms = np.arange(count * ROWS * SAMPLES, dtype=float).reshape(count, ROWS, SAMPLES)
-    put_table(
+    table(
         file,
         "units",
         {
@@ -153,7 +161,7 @@ def presentations(file: h5py.File, name: str, start: Any, stop: Any, **more: Any
         "tags": text(["stimulus_time_interval"] * count),
         "tags_index": np.arange(1, count + 1, dtype="uint8"),
     }
-    put_table(file, f"intervals/{name}_presentations", columns)
+    table(file, f"intervals/{name}_presentations", columns)
 
 
 def _shown(file: h5py.File) -> None:

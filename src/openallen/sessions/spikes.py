@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from openallen.errors import CorruptError, NotFoundError
 from openallen.formats.nwb import ragged
 from openallen.formats.nwb.tables import spans
-from openallen.sessions.lengths import same_length
+from openallen.sessions.lengths import numbers, same_length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,11 @@ def column_by_unit(tree: Tree, name: str) -> dict[int, np.ndarray[Any, Any]]:
         If it does not go with the units, or two units share an id.
     """
     place = f"units/{name}"
+    if tree.has(place) and len(tree.shape(place)) == 0:
+        raise CorruptError("one value where units have many", address=tree.name, why=place)
     rows = ragged(tree, "units", name) if tree.has(f"{place}_index") else list(tree.array(place))
+    if any(row.dtype.kind not in "iufb" for row in rows[:1]):
+        raise CorruptError("not numbers", address=tree.name, why=f"{place}: {rows[0].dtype}")
     return rows_by_unit(tree, place, rows)
 
 
@@ -61,7 +65,7 @@ def rows_by_unit(tree: Tree, place: str, rows: Sequence[Any]) -> dict[int, Any]:
     CorruptError
         If there are more or fewer rows than units, or two units share an id.
     """
-    ids = tree.array("units/id").tolist()
+    ids = numbers(tree, "units/id").tolist()
     same_length(tree, place, {"ids": ids, "units": rows})
     found = dict(zip(ids, rows, strict=True))
     if len(found) < len(ids):
@@ -80,7 +84,7 @@ def spikes_of(tree: Tree, unit_ids: Sequence[int]) -> dict[int, np.ndarray[Any, 
     CorruptError
         As `column_by_unit`.
     """
-    rows = spans(tree, f"{_TIMES}_index", tree.shape(_TIMES)[0])
+    rows = spans(tree, f"{_TIMES}_index", math.prod(tree.shape(_TIMES)[:1]))
     known = rows_by_unit(tree, _TIMES, rows)
     known_units(tree, unit_ids, known)
     return {unit: tree.part(_TIMES, slice(*known[unit])) for unit in unit_ids}

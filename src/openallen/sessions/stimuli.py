@@ -93,12 +93,23 @@ def concatenated(tree: Tree) -> pd.DataFrame:
         if name.endswith("_presentations"):
             found = columns(tree, f"intervals/{name}", _SKIP)
             part = pd.DataFrame({n: as_series(c) for n, c in found.items()}, columns=list(found))
-            parts.append(part.replace("N/A", ""))
+            parts.append(part.apply(_without_words_for_none))
     if not parts:
         return pd.DataFrame({"start_time": [], "stop_time": []}, dtype="float64")
     made = parts[0] if len(parts) == 1 else _stacked(parts)
     small = [n for n in made if made[n].dtype.kind in "iu" and made[n].dtype != "int64"]
     return made.astype(dict.fromkeys(small, "int64"))
+
+
+def _without_words_for_none(column: pd.Series) -> pd.Series:
+    """Return a column with empty text for ``N/A``; cells may be arrays, which compare as such."""
+    if column.dtype != object:
+        return column
+    cells = column.to_numpy(copy=True)
+    for at, value in enumerate(cells):
+        if isinstance(value, str) and value == "N/A":
+            cells[at] = ""
+    return type(column)(cells, index=column.index, name=column.name, dtype=object)
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

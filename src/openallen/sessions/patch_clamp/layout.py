@@ -108,8 +108,11 @@ def is_cell_types(tree: Tree) -> bool:
     """
     if not tree.has(_ACQUIRED):
         return False
-    if any(tree.has(f"{_ACQUIRED}/Sweep_{number}") for number in range(_LIKELY_FIRST)):
-        return True
+    for number in range(_LIKELY_FIRST):
+        if tree.has(f"{_ACQUIRED}/Sweep_{number}"):
+            # Of a damaged file every name counts as there; what is, can be read.
+            tree.attrs(f"{_ACQUIRED}/Sweep_{number}")
+            return True
     return any(_SWEEP.fullmatch(name) for name in tree.names(_ACQUIRED))
 
 

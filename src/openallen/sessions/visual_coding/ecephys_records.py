@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.errors import CorruptError
 from openallen.formats.nwb import frame
 from openallen.formats.nwb.values import number
-from openallen.sessions.lengths import same_length
+from openallen.sessions.lengths import number_columns, numbers, same_length
 from openallen.sessions.metadata import age_in_days
 
 if TYPE_CHECKING:
@@ -21,9 +21,11 @@ __all__ = [
     "LIGHT",
     "RIG",
     "RUNNING",
+    "description",
     "gaze_table",
     "invalid_spans",
     "invalid_table",
+    "light_table",
     "pupil_table",
     "raw_running_table",
     "rig_table",
@@ -36,6 +38,7 @@ EYES: Final = "processing/eye_tracking"
 RIG: Final = "processing/eye_tracking_rig_metadata/eye_tracking_rig_metadata"
 LIGHT: Final = "processing/optotagging/optogenetic_stimulation"
 INVALID: Final = "intervals/invalid_times"
+_CLOCK: Final = "processing/raw_gaze_mapping/eye_area/timestamps"
 _TIME: Final = "Time (s)"
 _ELLIPSES: Final = (("cr", "corneal_reflection"), ("pupil", "pupil"), ("eye", "eye"))
 _SCREEN: Final = (("screen_coordinates", "cm"), ("screen_coordinates_spherical", "deg"))
@@ -89,12 +92,12 @@ def running_table(tree: Tree, *, rotation: bool = False) -> pd.DataFrame:
     import pandas as pd
 
     found = {
-        "start_time": tree.array(f"{RUNNING}/timestamps"),
-        "end_time": tree.array(f"{RUNNING}_end_times/timestamps"),
-        "velocity": tree.array(f"{RUNNING}/data"),
+        "start_time": numbers(tree, f"{RUNNING}/timestamps"),
+        "end_time": numbers(tree, f"{RUNNING}_end_times/timestamps"),
+        "velocity": numbers(tree, f"{RUNNING}/data"),
     }
     if rotation:
-        found["net_rotation"] = tree.array("processing/running/running_wheel_rotation/data")
+        found["net_rotation"] = numbers(tree, "processing/running/running_wheel_rotation/data")
     same_length(tree, RUNNING, found)
     return pd.DataFrame(found)
 
@@ -112,10 +115,10 @@ def raw_running_table(tree: Tree) -> pd.DataFrame:
 
     rotation = "acquisition/raw_running_wheel_rotation"
     found = {
-        "frame_time": tree.array(f"{rotation}/timestamps"),
-        "net_rotation": tree.array(f"{rotation}/data"),
-        "signal_voltage": tree.array("acquisition/running_wheel_signal_voltage/data"),
-        "supply_voltage": tree.array("acquisition/running_wheel_supply_voltage/data"),
+        "frame_time": numbers(tree, f"{rotation}/timestamps"),
+        "net_rotation": numbers(tree, f"{rotation}/data"),
+        "signal_voltage": numbers(tree, "acquisition/running_wheel_signal_voltage/data"),
+        "supply_voltage": numbers(tree, "acquisition/running_wheel_supply_voltage/data"),
     }
     same_length(tree, rotation, found)
     return pd.DataFrame(found)
@@ -145,12 +148,12 @@ def gaze_table(tree: Tree, *, filtered: bool) -> pd.DataFrame | None:
     kinds = ("raw", "filtered") if filtered else ("raw",)
     if not all(tree.has(f"processing/{kind}_gaze_mapping") for kind in kinds):
         return None
-    times = tree.array("processing/raw_gaze_mapping/pupil_area/timestamps")
+    times = numbers(tree, _CLOCK)
     found: dict[str, Any] = {}
     for kind in kinds:
         place = f"processing/{kind}_gaze_mapping"
         for name in ("eye_area", "pupil_area"):
-            found[f"{kind}_{name}"] = tree.array(f"{place}/{name}/data")
+            found[f"{kind}_{name}"] = numbers(tree, f"{place}/{name}/data")
         for name, unit in _SCREEN:
             y_and_x = tree.array(f"{place}/{name}/data")
             if y_and_x.ndim != 2 or y_and_x.shape[1] != 2:
@@ -173,21 +176,17 @@ def pupil_table(tree: Tree) -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    clock = "processing/raw_gaze_mapping/pupil_area/timestamps"
-    if not tree.has(EYES) or not tree.has(clock):
+    if not tree.has(EYES) or not tree.has(_CLOCK):
         return None
-    times = tree.array(clock)
+    times = numbers(tree, _CLOCK)
     found: dict[str, Any] = {}
     for short, long in _ELLIPSES:
         table = frame(tree, f"{EYES}/{short}_ellipse_fits")
-        for name, times_two in (
-            ("center_x", 1),
-            ("center_y", 1),
-            ("height", 2),
-            ("width", 2),
-            ("phi", 1),
-        ):
-            found[f"{long}_{name}"] = table[name].to_numpy() * times_two
+        parts = ("center_x", "center_y", "height", "width", "phi")
+        number_columns(tree, f"{EYES}/{short}_ellipse_fits", table, parts)
+        for name in parts:
+            factor = 2 if name in {"height", "width"} else 1
+            found[f"{long}_{name}"] = table[name].to_numpy() * factor
     same_length(tree, EYES, {"times": times, **found})
     return pd.DataFrame(found, index=pd.Index(times, name=_TIME))
 
@@ -205,7 +204,7 @@ def rig_table(tree: Tree) -> pd.DataFrame | None:
     if not tree.has(RIG):
         return None
     found = {
-        f"{name}_{unit}": tree.array(f"{RIG}/{name}")
+        f"{name}_{unit}": numbers(tree, f"{RIG}/{name}")
         for name, unit in (
             ("monitor_position", "mm"),
             ("camera_position", "mm"),
@@ -235,6 +234,7 @@ def invalid_table(tree: Tree) -> pd.DataFrame:
     if not tree.has(INVALID):
         return pd.DataFrame()
     made = frame(tree, INVALID, ("timeseries",), "id")
+    number_columns(tree, INVALID, made, ("start_time", "stop_time"))
     if "tags" in made:
         made["tags"] = pd.Series([_words(t) for t in made["tags"]], made.index, dtype=object)
     return made
@@ -244,9 +244,29 @@ def _words(tags: Any) -> list[str]:
     return [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
 
 
+def light_table(tree: Tree) -> pd.DataFrame:
+    """Read the pulses of light: times and ``duration`` in s, ``level`` in V; index ``id``."""
+    made = frame(tree, LIGHT, ("tags", "timeseries"), "id")
+    number_columns(tree, LIGHT, made, ("start_time", "stop_time"))
+    return made
+
+
 def invalid_spans(made: pd.DataFrame, tags: Collection[str]) -> list[tuple[float, float]]:
     """Return from and to, in s, of the invalid times that carry one of some tags."""
     if not len(made) or "tags" not in made:
         return []
     rows = zip(made["start_time"], made["stop_time"], made["tags"], strict=True)
     return [(float(a), float(b)) for a, b, words in rows if set(words) & set(tags)]
+
+
+def description(tree: Tree) -> str | None:
+    """Return what a file says of itself, where that is more than that it is a session.
+
+    Parameters
+    ----------
+    tree
+        The file.
+    """
+    place = "session_description"
+    text = str(tree.value(place)) if tree.has(place) else ""
+    return text if len(text.split()) > 3 else None

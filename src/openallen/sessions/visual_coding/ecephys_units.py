@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.errors import CorruptError, NotFoundError, UsageError
 from openallen.formats.nwb import frame
 from openallen.sessions.channels import ELECTRODES, channel_table
+from openallen.sessions.lengths import number_columns, numbers
 from openallen.sessions.spikes import column_by_unit, rows_by_unit
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "STRUCTURE",
     "Limits",
     "channels_beside",
+    "limit",
     "mean_waveforms",
     "runs",
     "structure_intervals",
@@ -60,6 +62,7 @@ _PROBE_NAMES: Final = {
     "lfp_sampling_rate": "probe_lfp_sampling_rate",
     "has_lfp_data": "probe_has_lfp_data",
 }
+_LIMITED: Final = frozenset({"amplitude_cutoff", "isi_violations", "presence_ratio"})
 _PLACES: Final = ("probe_id", "probe_vertical_position", "probe_horizontal_position")
 _ORDER: Final = ["probe_description", "probe_vertical_position", "probe_horizontal_position"]
 
@@ -95,6 +98,23 @@ class Limits:
         if "presence_ratio" in units:
             units = units[units["presence_ratio"] >= self.presence_ratio_minimum]
         return units
+
+
+def limit(given: Any, what: str, none: float) -> float:
+    """Return a limit of units as it was given; `none` where it is None.
+
+    Raises
+    ------
+    UsageError
+        If it is no number.
+    """
+    from numbers import Real
+
+    if given is None:
+        return none
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise UsageError(f"{what} is a number, or None for no limit", why=repr(given)[:60])
+    return float(given)
 
 
 # --- channels -------------------------------------------------------------------------------------
@@ -238,18 +258,20 @@ def unit_table(
     CorruptError
         If two units share an id.
     """
+    numbers(tree, "units/id")
     made = frame(tree, "units", _RAGGED, "id")
     if not made.index.is_unique:
         why = f"{len(made)} units, {made.index.nunique()} ids"
         raise CorruptError("units share an id", address=tree.name, why=why)
-    _needed(tree, "units", made, ("peak_channel_id",))
-    _needed(tree, ELECTRODES, channels, _PLACES)
+    number_columns(tree, "units", made, ["peak_channel_id", *_LIMITED.intersection(made)])
+    number_columns(tree, ELECTRODES, channels, _PLACES)
     made = made[sorted(name for name in made.columns if name not in _LEFT_OUT)]
     kept = channels
     if limits.filter_out_of_brain_units:
         kept = kept[structures_of(kept).notna()]
     if limits.filter_by_validity and "quality" in made:
-        made = made[made["quality"] == "good"].drop(columns="quality")
+        good = [isinstance(told, str) and told == "good" for told in made["quality"]]
+        made = made[good].drop(columns="quality")
     made = limits.good(made).rename(columns=_UNIT_NAMES)
     made = made[made["peak_channel_id"].isin(kept.index)]
     made = made.join(channels.drop(columns=[n for n in channels if n in made]), "peak_channel_id")
@@ -260,13 +282,6 @@ def unit_table(
         return made
     # Text as objects sorts as it is written; the order of units in the file decides between equals.
     return made.sort_values(_ORDER, kind="stable")
-
-
-def _needed(tree: Tree, place: str, table: pd.DataFrame, names: Sequence[str]) -> None:
-    """Check that a table has what tables are joined by."""
-    lacking = next((name for name in names if name not in table), None)
-    if lacking is not None:
-        raise NotFoundError("not in this file", address=tree.name, why=f"no {place}/{lacking}")
 
 
 def mean_waveforms(
@@ -299,19 +314,20 @@ def mean_waveforms(
 
     from openallen.sessions.arrays import xarray
 
-    _needed(tree, ELECTRODES, channels, ("probe_channel_number",))
+    number_columns(tree, ELECTRODES, channels, ("probe_id", "probe_channel_number"))
     rates = units["probe_sampling_rate"].to_dict()
     probe_of = units["probe_id"].to_dict()
-    by_probe = dict(iter(channels.groupby("probe_id")))
+    along = channels.sort_values("probe_channel_number", kind="stable")
+    by_probe = dict(iter(along.groupby("probe_id")))
     found = {}
     for unit, waveform in _waveforms(tree, set(units.index)):
         place = by_probe[probe_of[unit]]
-        rows = place["probe_channel_number"].to_numpy()
-        if waveform.ndim != 2 or (len(rows) and rows.max() >= len(waveform)):
+        rows = place["probe_channel_number"].to_numpy(dtype="int64")
+        if waveform.ndim != 2 or not ((rows >= 0) & (rows < len(waveform))).all():
             raise CorruptError(
                 "a waveform does not go with the channels of its probe",
                 address=tree.name,
-                why=f"unit {unit}: {waveform.shape}, channel {rows.max(initial=0)}",
+                why=f"unit {unit}: {waveform.shape}, channels {rows.min()} to {rows.max()}",
             )
         found[unit] = xarray().DataArray(
             waveform[rows],
@@ -332,7 +348,11 @@ def _waveforms(tree: Tree, wanted: set[int]) -> Iterator[tuple[int, np.ndarray[A
         known = column_by_unit(tree, "waveform_mean")
         yield from ((unit, known[unit]) for unit in known if unit in wanted)
         return
-    rows = rows_by_unit(tree, place, range(tree.shape(place)[0]))
+    shape = tree.shape(place)
+    if len(shape) != 3:
+        why = f"{place}: shape {shape}"
+        raise CorruptError("waveforms are not unit x channel x time", address=tree.name, why=why)
+    rows = rows_by_unit(tree, place, range(shape[0]))
     at = sorted(row for unit, row in rows.items() if unit in wanted)
     unit_at = {row: unit for unit, row in rows.items()}
     for first, last in runs(at):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import OpenAllenError
+from openallen.sessions.lengths import numbers
 from openallen.sessions.unit_visuals import file_version, pulse_track, raster_of
 from openallen.sessions.visual_coding import ecephys_records as records
 from openallen.sessions.visuals import span_of
@@ -118,7 +119,7 @@ def _tracks(session: EcephysSession) -> list[Track]:
 
         def pupil() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
             tree = session.tree
-            return tree.array(_CLOCKS[2]).astype(float), tree.array(_PUPIL).astype(float)
+            return numbers(tree, _CLOCKS[2]).astype(float), numbers(tree, _PUPIL).astype(float)
 
         found.append(Track(name="pupil", title="pupil area", unit="cm²", group="pupil", read=pupil))
     return found
@@ -213,7 +214,7 @@ def picture(session: EcephysSession) -> str:
 
     from openallen.formats.thumbnails import gray_thumbnail
 
-    made = session.get_stimulus_epochs({})
+    made = session.get_stimulus_epochs({}).dropna(subset=["start_time", "stop_time"])
     if not len(made):
         return ""
     names = made["stimulus_name"].drop_duplicates().tolist()

@@ -108,9 +108,10 @@ class VisualCodingOphysExperiment(AllenCalls, Responding, Analysing):
         return (len(times) - 1) / float(times[-1] - times[0]) if len(times) > 1 else None
 
     @property
-    def ophys_experiment_id(self) -> int:
-        """Id of the session; 0 where the file names none."""
-        return int(ophys_metadata.allen_metadata(self.tree).get("ophys_experiment_id", 0))
+    def ophys_experiment_id(self) -> int | None:
+        """Id of the session; None where the file names none."""
+        told: int | None = ophys_metadata.allen_metadata(self.tree).get("ophys_experiment_id")
+        return told
 
     @property
     def session_type(self) -> str:
@@ -472,6 +473,7 @@ class VisualCodingOphysExperiment(AllenCalls, Responding, Analysing):
             "acquired": None if started is None else f"{started:%Y-%m-%d %H:%M}",
             "duration": self._duration_text(),
             "pipeline": told["pipeline_version"],
+            "description": told["session_description"],
             "file": self.name,
         }
 

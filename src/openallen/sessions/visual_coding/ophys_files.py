@@ -147,4 +147,4 @@ class AnalysisFile(NwbSession):
         return (TableVisual(name="peak", title="Cells", table=lambda: self.peak),)
 
     def _facts(self) -> dict[str, object]:
-        return {"analysis of": ", ".join(self.keys()), "file": self.name}
+        return {"holds": ", ".join(self.keys()), "file": self.name}

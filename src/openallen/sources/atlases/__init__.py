@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from openallen.sources.atlases.atlas import Atlas
     from openallen.sources.atlases.grids import ConnectivityGrid, ExpressionGrid
     from openallen.sources.atlases.models import DataSet
-    from openallen.sources.atlases.structures import Structure, Structures
+    from openallen.sources.atlases.reference_space import ReferenceSpace
+    from openallen.sources.atlases.structure import Structure
+    from openallen.sources.atlases.structure_sets import StructureSet
+    from openallen.sources.atlases.structure_tree import StructureTree
+    from openallen.sources.atlases.structures import Structures
     from openallen.sources.atlases.unionize import Unionizer
 
 __all__ = [
@@ -18,7 +22,10 @@ __all__ = [
     "ConnectivityGrid",
     "DataSet",
     "ExpressionGrid",
+    "ReferenceSpace",
     "Structure",
+    "StructureSet",
+    "StructureTree",
     "Structures",
     "Unionizer",
 ]
@@ -30,7 +37,10 @@ __getattr__ = exports(
         "ConnectivityGrid": "grids",
         "DataSet": "models",
         "ExpressionGrid": "grids",
-        "Structure": "structures",
+        "ReferenceSpace": "reference_space",
+        "Structure": "structure",
+        "StructureSet": "structure_sets",
+        "StructureTree": "structure_tree",
         "Structures": "structures",
         "Unionizer": "unionize",
     },

@@ -11,13 +11,25 @@ from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, OpenAllenError, UsageError
 from openallen.sources.releases.cache import ReleaseCache
 from openallen.sources.releases.models import Manifest, ReleaseFile
-from openallen.sources.releases.search import FILES, Fetch, choose, files_of, path_address, some
+from openallen.sources.releases.search import (
+    FILES,
+    Fetch,
+    Made,
+    choose,
+    files_of,
+    path_address,
+    some,
+)
 
 __all__ = ["chosen", "one_file"]
 
 
 def chosen(
-    cache: ReleaseCache, manifest: Manifest, address: Address, fetch: Fetch
+    cache: ReleaseCache,
+    manifest: Manifest,
+    address: Address,
+    fetch: Fetch,
+    made: Made | None = None,
 ) -> tuple[Manifest, tuple[ReleaseFile, ...]]:
     """Return the files an address names, and the manifest of the version they are of.
 
@@ -32,9 +44,9 @@ def chosen(
         If the path or a condition means nothing.
     """
     if address.path[:1] != (FILES,):
-        return manifest, files_of(cache, manifest, address, fetch)
+        return manifest, files_of(cache, manifest, address, fetch, made)
     if len(address.path) == 1:
-        return chosen(cache, manifest, replace(address, path=()), fetch)
+        return chosen(cache, manifest, replace(address, path=()), fetch, made)
     manifest, file = _by_path(cache, manifest, address)
     return manifest, (file,)
 
@@ -57,7 +69,8 @@ def one_file(
         return _by_path(cache, manifest, address)
     plain = replace(address, conditions=())
     files = choose(manifest, plain).files
-    if len(address.path) == 1 and address.path[0] not in manifest.by_kind.get("table", {}):
+    single = len(address.path) == 1 and address.path[0] not in manifest.by_kind.get("table", {})
+    if single or len(files) > 1:
         raise _many(files, address)
     choose(manifest, address)  # conditions on a single file mean nothing, which is said here
     return manifest, files[0]

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from openallen.errors import OpenAllenError
 from openallen.plans import Plan, Report
-from openallen.sources.releases.access import cache_of, fetcher, job_of, release_in
+from openallen.sources.releases.access import cache_of, fetcher, job_of, release_in, release_of
 from openallen.sources.releases.chosen import chosen
 from openallen.sources.releases.models import Manifest
 from openallen.sources.releases.plan import ReleaseJob, remote_file
 from openallen.store.link import share
 
 if TYPE_CHECKING:
-    from openallen.address import Address
+    from openallen.address import Address, Condition
     from openallen.sources.context import Context
     from openallen.sources.releases.cache import ReleaseCache
+    from openallen.sources.releases.made import MadeRows
     from openallen.transfer.job import Means
 
 __all__ = ["RepairJob", "held_manifests", "release_job", "repair_job"]
@@ -51,7 +52,11 @@ def release_job(
     cache = cache_of(context, address.name, to)
     cache = replace(cache, mirror=mirror or cache.mirror)
     version, notes = cache.resolve(address.version)
-    manifest, files = chosen(cache, cache.manifest(version), address, fetcher(context))
+
+    def made(name: str, conditions: Sequence[Condition]) -> MadeRows | None:
+        return release_of(context, address, to)[1].made_or_none(name, conditions)
+
+    manifest, files = chosen(cache, cache.manifest(version), address, fetcher(context), made)
     return job_of(context, cache, manifest, files, address=str(address), notes=notes)
 
 

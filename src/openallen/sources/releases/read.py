@@ -56,6 +56,8 @@ class Release(CacheNames):
         Opens a session of it by address, with the options of its kind.
     service
         Connects to the service whose rows some projects make tables of.
+    tables_folder
+        Where copies of large tables are kept, ready to be read; None for nowhere.
     """
 
     made: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ class Release(CacheNames):
         opening: Callable[..., Any] | None = None,
         *,
         service: Callable[[], AbstractContextManager[Client]] | None = None,
+        tables_folder: Path | None = None,
     ) -> None:
         self._cache = cache
         self.manifest = manifest
@@ -77,6 +80,7 @@ class Release(CacheNames):
         self.notes = notes
         self.opening = opening
         self._service = service
+        self.tables_folder = tables_folder
 
     @property
     def address(self) -> str:
@@ -104,6 +108,16 @@ class Release(CacheNames):
     def tables(self) -> tuple[str, ...]:
         """Names of the tables: those published, then those made of rows of a service."""
         return tuple(dict.fromkeys((*self.manifest.by_kind.get("table", {}), *self.made)))
+
+    def table_named(self, path: Sequence[str]) -> str:
+        """Return the table that the path of an address names; empty where it names none.
+
+        Parameters
+        ----------
+        path
+            The parts behind the name of the release.
+        """
+        return path[0] if len(path) == 1 and path[0] in self.tables else ""
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -180,7 +194,7 @@ class Release(CacheNames):
             files: Sequence[ReleaseFile] = (
                 [self.file(kind, i) for i in ids]
                 if ids
-                else files_of(cache, self.manifest, where, fetch)
+                else files_of(cache, self.manifest, where, fetch, self.made_or_none)
             )
             fetch(cache, self.manifest, files)
         return [self._cache.path(self.manifest, file) for file in files]
@@ -269,6 +283,10 @@ class Release(CacheNames):
         del conditions
         raise NotFoundError(f"this release makes no table '{name}'", address=self.address)
 
+    def made_or_none(self, name: str, conditions: Sequence[Condition]) -> MadeRows | None:
+        """Return the rows of a table that is made, as `made_rows`; None for one published."""
+        return self.made_rows(name, conditions) if name in self.made else None
+
     def to_arrow(self, name: str, **options: Any) -> pa.Table:
         """Return a table as Arrow; parameters and errors as for `table`."""
         from openallen.sources.releases.tables import arrow_table
@@ -323,7 +341,7 @@ class Release(CacheNames):
         given = tuple(Condition.parse(f"{n}={v}") for n, v in filters.items())
         where = Address("release", self.manifest.project.name, path=(chosen,), conditions=given)
         with self._connect() as (cache, fetch):
-            files = files_of(cache, self.manifest, where, fetch)
+            files = files_of(cache, self.manifest, where, fetch, self.made_or_none)
         if self.opening is None:
             raise UsageError("this release was opened without its sessions", address=self.address)
         strange = next((f for f in files if not f.id.isdecimal()), None)

@@ -10,17 +10,20 @@ from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import unquote
 
-from openallen.address import Address, path_text
+from openallen.address import Address, Condition, path_text
 from openallen.errors import NotFoundError, UsageError
 from openallen.near import suggest_from_rows
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
+from openallen.sources.releases.data_sets import directories, is_abc, named
+from openallen.sources.releases.made import MadeRows
 from openallen.sources.releases.models import Manifest, ReleaseFile
 from openallen.sources.releases.rows import read_rows
 
 __all__ = [
     "Choice",
     "Fetch",
+    "Made",
     "by_file_id",
     "choose",
     "FILES",
@@ -40,6 +43,9 @@ FILES: Final = "files"
 
 Fetch = Callable[[ReleaseCache, Manifest, Sequence[ReleaseFile]], None]
 """Fetches files of a version into their places, verified; or raises."""
+
+Made = Callable[[str, Sequence[Condition]], MadeRows | None]
+"""Returns the rows of a table that is made, by its name; None for one that is published."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,11 @@ def choose(manifest: Manifest, address: Address) -> Choice:
     UsageError
         If conditions do not go with what is named.
     """
+    if address.path and is_abc(manifest):
+        found = named(manifest, address.path)
+        if found:
+            _no_conditions(address)
+            return Choice(found)
     kind, _, wanted = "/".join(address.path).partition("/")
     tables = manifest.by_kind.get("table", {})
     if not wanted:
@@ -124,6 +135,8 @@ def parts_of(manifest: Manifest) -> list[str]:
     """Return what may follow the name of a release in an address: tables, kinds, words."""
     kinds = [kind for kind in manifest.by_kind if kind not in {"table", "file"}]
     tables = list(manifest.by_kind.get("table", {}))
+    if is_abc(manifest):
+        tables = directories(manifest)
     words = [*(["tables"] if tables else []), *_resources(manifest), FILES]
     return list(dict.fromkeys([*kinds, *tables, *words]))
 
@@ -257,9 +270,13 @@ def _resource(manifest: Manifest, name: str, address: Address) -> ReleaseFile:
 
 
 def files_of(
-    cache: ReleaseCache, manifest: Manifest, address: Address, fetch: Fetch
+    cache: ReleaseCache,
+    manifest: Manifest,
+    address: Address,
+    fetch: Fetch,
+    made: Made | None = None,
 ) -> tuple[ReleaseFile, ...]:
-    """Return the files an address names; a table its conditions need is fetched first.
+    """Return the files an address names; a table its conditions need is fetched, or `made`, first.
 
     A behavior session that was imaged has no file of its own: its data are in the file of each of
     its experiments, and the first of these is returned; of one that was recorded with probes, the
@@ -272,6 +289,11 @@ def files_of(
     UsageError
         If a condition does not go with what is named.
     """
+    kind = next((k for k in manifest.project.kinds if address.path == (k.name,)), None)
+    if kind is not None and kind.table and address.conditions and made is not None:
+        rows = made(kind.table, address.conditions)
+        if rows is not None:
+            return _made_ones(manifest, rows, address)
     try:
         choice = choose(manifest, address)
     except NotFoundError:
@@ -283,6 +305,25 @@ def files_of(
         return choice.files
     fetch(cache, manifest, [choice.table])
     return _narrowed(cache, manifest, choice, address)
+
+
+def _made_ones(manifest: Manifest, made: MadeRows, address: Address) -> tuple[ReleaseFile, ...]:
+    """Return the files of one kind whose rows of a made table match the address's conditions."""
+    files = choose(manifest, replace(address, conditions=())).files
+    rows = list(made.rows())
+    left = replace(address, conditions=made.conditions)
+    check_columns(list(rows[0]) if rows else [], left.conditions, str(address))
+    ids = {str(row.get(made.index)) for row in rows if matches(row, left.conditions)}
+    found = tuple(file for file in files if file.id in ids)
+    if ids and not found:
+        raise NotFoundError(
+            "no file here is of a row that matches",
+            address=str(address),
+            why=f"{len(ids):,} rows match; the release has {len(files):,} files of this kind",
+        )
+    if not found:
+        raise _nothing(rows, left if left.conditions else address)
+    return found
 
 
 def table_of(manifest: Manifest, address: Address) -> str:
