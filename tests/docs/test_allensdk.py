@@ -14,6 +14,8 @@ if not LIST.is_file():
     pytest.skip("the documentation is not here", allow_module_level=True)
 
 AREAS: list[dict[str, Any]] = tomllib.loads(LIST.read_text("utf-8")).get("area", [])
+NOTEBOOKS: list[dict[str, Any]] = tomllib.loads(LIST.read_text("utf-8"))["notebook"]
+HOW_TO = LIST.parents[1] / "how-to" / "from-allensdk.md"
 CALLS = [(area["title"], call) for area in AREAS for call in area["call"]]
 
 
@@ -38,11 +40,32 @@ def prepared(sample_url, tmp_path_factory):
     ("title", "call"), CALLS, ids=[f"{title}: {call['allensdk']}" for title, call in CALLS]
 )
 def test_what_does_the_same_runs(title, call, prepared, sample_url, monkeypatch):
-    assert set(call) <= {"allensdk", "ours", "state", "note"}
+    assert set(call) <= {"allensdk", "ours", "state", "note", "run", "reason"}
+    assert ("run" in call) == ("reason" in call), "what is not run has a reason"
     assert call["state"] in {"same", "differs", "no"}
     assert call["state"] == "same" or call["note"], "what differs is said"
     if not call.get("ours"):
         assert call["state"] == "no"
         return
+    if "run" in call:
+        assert call["run"] is False
+        compile(call["ours"], call["allensdk"], "eval")
+        return
     monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
     assert eval(call["ours"], dict(prepared(title))) is not None
+
+
+def test_steps_of_notebooks_are_counted():
+    for row in NOTEBOOKS:
+        assert 0 <= row["whole"] <= row["steps"]
+        assert (row["whole"] == row["steps"]) != bool(row.get("rest")), "what is not whole is said"
+    steps, whole = (sum(row[name] for row in NOTEBOOKS) for name in ("steps", "whole"))
+    said = f"Of the {steps} data steps in {len(NOTEBOOKS)} of AllenSDK's example notebooks"
+    text = HOW_TO.read_text("utf-8")
+    assert said in text
+    assert f"is not counted), {whole} give the same values" in text
+
+
+def test_few_calls_are_not_run():
+    not_run = [call for _, call in CALLS if "run" in call]
+    assert len(not_run) < len(CALLS) / 8

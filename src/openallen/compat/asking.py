@@ -18,6 +18,7 @@ from openallen.sources.rows.query import query as asked_for
 
 __all__ = [
     "alignment_of",
+    "answer_of",
     "as_kind",
     "ask_service",
     "later",
@@ -44,6 +45,14 @@ def source_of(base_uri: str | None) -> str | None:
 def rows_of(query: str, source: str | None, limit: int | None = None) -> list[dict[str, Any]]:
     """Return rows of the service, asked for by RMA or by the URL of a request."""
     return list(asked_for(query, source=source).rows(limit))
+
+
+def answer_of(query: str, source: str | None) -> Any:
+    """Return what the service answers to one request, in its own order, as AllenSDK does."""
+    search = asked_for(query, source=source)
+    with connected(source=source) as client:
+        answer = client.answer(search.query)
+    return answer.rows[0] if answer.is_object else list(answer.rows)
 
 
 def project(name: str, manifest: Path | str | None, source: str | None) -> Any:

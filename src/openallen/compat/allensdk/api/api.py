@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from openallen.compat.asking import rows_of, source_of
+from openallen.compat.asking import answer_of, source_of
 from openallen.compat.elsewhere import Mirrored
 from openallen.errors import requiring
 
 __all__ = ["Api"]
 
-PAGE_ROWS: Final = 50
-"""What the service sends where a query does not say how many rows it wants."""
 _LIVE: Final = "http://api.brain-map.org"
 
 
@@ -42,8 +40,7 @@ class Api(Mirrored):
             Whether a DataFrame is returned; else a list of dicts.
         """
         own = url.replace(self._base, _LIVE, 1) if url.startswith(self._base) else url
-        few = PAGE_ROWS if "num_rows" not in url and "service::" not in url else None
-        rows = rows_of(own, self._source, few)
+        rows = answer_of(own, self._source)
         if not dataframe:
             return rows
         with requiring("a DataFrame", "tables"):

@@ -229,7 +229,7 @@ class CellTypesCache(Mirrored):
                 address=cell.address,
                 hint=f"openallen show {cell.address}",
             )
-        return placed(f"file:{file.id}", path, self._source)
+        return placed(f"file:{file.known.id}", path, self._source)
 
 
 def _simple(row: Mapping[str, Any]) -> Row:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from openallen.compat.allensdk.api.api import PAGE_ROWS, Api
-from openallen.compat.asking import rows_of
+from openallen.compat.allensdk.api.api import Api
+from openallen.compat.asking import answer_of
 
 __all__ = ["RmaApi"]
 
@@ -49,12 +49,12 @@ class RmaApi(Api):
         Parameters
         ----------
         *args, **kwargs
-            As for `model_stage`. Without ``num_rows``, 50 rows are returned at most.
+            As for `model_stage`. Without ``num_rows``, the service sends 50 rows at most.
         """
-        few = PAGE_ROWS if kwargs.get("num_rows") is None else None
-        return rows_of(self.model_stage(*args, **kwargs), self._source, few)
+        found: list[dict[str, Any]] = answer_of(self.model_stage(*args, **kwargs), self._source)
+        return found
 
-    def service_query(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+    def service_query(self, *args: Any, **kwargs: Any) -> Any:
         """Return what a computed service answers.
 
         Parameters
@@ -62,7 +62,7 @@ class RmaApi(Api):
         *args, **kwargs
             As for `service_stage`.
         """
-        return rows_of(self.service_stage(*args, **kwargs), self._source)
+        return answer_of(self.service_stage(*args, **kwargs), self._source)
 
     # --- text of requests -------------------------------------------------------------------------
 

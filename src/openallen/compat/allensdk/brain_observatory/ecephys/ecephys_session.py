@@ -89,7 +89,8 @@ class EcephysSession(OurSession):
                 raise refused(
                     _OWN, f"'{name}' is not taken", "it is AllenSDK's own", ", ".join(_FILTERS)
                 )
-        return cls(verbs.open(path, **options))
+        opened = verbs.open(path, **options)
+        return as_kind(opened, EcephysSession, OurSession, lambda: cls.__new__(cls))
 
     def __getattr__(self, name: str) -> Any:
         if name == "LazyProperty":
