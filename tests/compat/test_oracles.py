@@ -26,6 +26,10 @@ pytestmark = pytest.mark.shared
 CLOSE = 1e-12  # numbers of seventeen digits: pandas 2 rounds some up or down, pandas 3 none
 ANALYSES = ("drifting_gratings.", "static_gratings.", "natural_scenes.", "natural_movie_",
             "locally_sparse_noise")  # fmt: skip
+ALL = {
+    "filter_by_validity": False, "filter_out_of_brain_units": False, "isi_violations_maximum": math.inf,
+    "amplitude_cutoff_maximum": math.inf, "presence_ratio_minimum": -math.inf,
+}  # fmt: skip
 PARTS = {"timestamps": 0, "traces": 1, "dxcm": 0, "dxtime": 1, "location": 1, "areas": 1,
          "template": 0, "mask": 1}  # fmt: skip
 
@@ -135,6 +139,7 @@ def test_neuropixels_sessions(observatory, tmp_path, number):
         "session": session,
         "cache": cache,
         "bare": EcephysSession.from_nwb_path(str(alone)),
+        "unfiltered": cache.get_session_data(number, **ALL),
         "inf": np.inf,
         "UNITS": list(session.units.index),
         "SHOWN": lambda name: list(shown.index[shown == name]),

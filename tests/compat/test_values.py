@@ -55,7 +55,7 @@ def test_cells_are_chosen(sample_url):
     assert set(cache.get_cells(simple=False)[0]) >= {"specimen__id", "nr__reconstruction_type"}
     features = cache.get_all_features(dataframe=True)
     assert features["specimen_id"].tolist() == [CELL]
-    assert [row["sweep_number"] for row in cache.get_ephys_sweeps(CELL)] == [20, 43, 60]
+    assert [row["sweep_number"] for row in cache.get_ephys_sweeps(CELL)] == [20, 35, 60]
 
 
 def test_files_of_a_cell(sample_url, tmp_path):
@@ -72,7 +72,9 @@ def test_files_of_a_cell(sample_url, tmp_path):
     again = cache.get_reconstruction(CELL, tmp_path / "cell" / "a.swc")
     assert morphology.compartment_list == again.compartment_list
     assert morphology.soma["id"] == 0
-    assert cache.get_reconstruction_markers(CELL) == []
+    markers = cache.get_reconstruction_markers(CELL)
+    assert [marker["name"] for marker in markers] == [10] * len(markers)
+    assert cache.get_reconstruction_markers(CELL, tmp_path / "cell" / "m.marker") == markers
     with pytest.raises(NotFoundError):
         cache.get_ephys_data(1)
 

@@ -88,10 +88,11 @@ class RmaApi(Api):
         """
         parts = [f"{self.MODEL}{model}"]
         for name, clause in (("criteria", self.CRITERIA), ("include", self.INCLUDE)):
-            told = kwargs.get(name)
-            if told is not None:
-                parts += [clause, told if isinstance(told, str) else "".join(told)]
-        options = self.options_clause(**kwargs)
+            given = kwargs.get(name)
+            if given is not None:
+                parts += [clause, given if isinstance(given, str) else "".join(given)]
+        told = {name: value for name, value in kwargs.items() if name != self.DEBUG}
+        options = self.options_clause(**told)  # AllenSDK leaves debug out, too
         return ",".join([*parts, options] if options else parts)
 
     def service_stage(
