@@ -1,6 +1,6 @@
 """Tables of Visual Coding Neuropixels beside AllenSDK: 40,000 units, made up.
 
-    python benchmarks/observatory_tables.py --peer /path/to/python/with/allensdk
+    python benchmarks/observatory_tables.py --allensdk /path/to/python/with/allensdk
 
 Each call runs in a process of its own, on the same cache, first and then again; modules are loaded
 before the clock starts. The answers are compared by a digest of their numbers. Without a peer, only
@@ -163,7 +163,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--units", type=int, default=40_000)
     options.add_argument("--runs", type=int, default=3)
-    options.add_argument("--peer", help="a python with AllenSDK")
+    options.add_argument("--allensdk", help="a python with AllenSDK")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
         make(Path(place), asked.units)
@@ -172,9 +172,9 @@ def main() -> None:
             start = _OURS.format(folder=place)
             first, second, shape, digest = timed(sys.executable, start, call, asked.runs)
             line = f"{call[:56]:58}{shape!s:14} ours {first:6.0f} {second:6.0f}"
-            if asked.peer:
+            if asked.allensdk:
                 start = _THEIRS.format(folder=place)
-                once, again, _, other = timed(asked.peer, start, call, asked.runs)
+                once, again, _, other = timed(asked.allensdk, start, call, asked.runs)
                 same = "equal" if other == digest else "DIFFERENT"
                 line += f"   AllenSDK {once:6.0f} {again:6.0f}"
                 line += f"   {once / first:.1f}x {again / second:.1f}x   {same}"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import make_sample_cell
+import make_sample_sets
 
 from openallen.archive.holdings import SAMPLE
 from openallen.archive.render import Scene, render
@@ -206,6 +207,7 @@ def main() -> None:
     _write(tables / "well_known_files.jsonl", attached)
     _describe(cell)
     make_sample_cell.main()
+    make_sample_sets.main()
 
 
 def _recorded(answers: Path, name: str) -> list[Row]:

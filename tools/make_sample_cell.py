@@ -339,7 +339,8 @@ def _describe() -> None:
     about = json.loads(path.read_text("utf-8"))
     about["notes"] = [
         f"Sample data: metadata are real (50 of the 627 planes of specimen {SPECIMEN}); pixels,"
-        " volumes, recordings and models are simulated, and the reconstruction is of another cell.",
+        " volumes, recordings, models and members of the summary structure set are simulated, and"
+        " the reconstruction is of another cell.",
     ]
     made = {f"{NWB}.nwb", f"{PARAMETERS}.json", f"{MODEL}.zip"}
     about["simulated_files"] = sorted({*about["simulated_files"], *made})

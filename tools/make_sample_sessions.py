@@ -30,7 +30,7 @@ BUCKET: Final = "allen-brain-observatory"
 MODIFIED: Final = "2026-01-15T00:00:00Z"
 NPX: Final = "visual-coding-neuropixels/ecephys-cache"
 OPHYS_SESSION, SPECIMEN, DONOR, AGE, LINE = 900000021, 900000031, 900000041, 900000042, 900000043
-FILE, FILE_TYPE = 900000071, 900000072
+FILE, FILE_TYPE, EYE_FILE, EYE_TYPE = 900000071, 900000072, 900000073, 900000074
 MAPPING: Final = 900000301
 STIMULI: Final = {"dg": "drifting_grating", "ns": "natural_scene", "sg": "static_grating"}
 VISP: Final = 385
@@ -253,11 +253,17 @@ def _rows(tables: Path, made: ophys.Session) -> None:
     _set(tables, "donors_transgenic_lines", [
         {"donor_id": DONOR, "transgenic_line_id": LINE + n} for n in range(len(LINES))
     ], key="transgenic_line_id")  # fmt: skip
-    _set(tables, "well_known_file_types", [{"id": FILE_TYPE, "name": "NWBOphys"}])
+    _set(tables, "well_known_file_types", [
+        {"id": FILE_TYPE, "name": "NWBOphys"}, {"id": EYE_TYPE, "name": "EyeDlcScreenMapping"},
+    ])  # fmt: skip
     _set(tables, "well_known_files", [{
         "attachable_id": experiment, "attachable_type": "OphysExperiment",
         "download_link": f"/api/v2/well_known_file_download/{FILE}", "id": FILE,
         "path": f"{folder}{experiment}.nwb", "well_known_file_type_id": FILE_TYPE,
+    }, {  # only the row: it says that the session has eye tracking
+        "attachable_id": OPHYS_SESSION, "attachable_type": "OphysSession",
+        "download_link": f"/api/v2/well_known_file_download/{EYE_FILE}", "id": EYE_FILE,
+        "path": f"{folder}eye_tracking.h5", "well_known_file_type_id": EYE_TYPE,
     }])  # fmt: skip
 
 

@@ -42,6 +42,7 @@ _ROOMS = {
     "facts": "openallen.sources.stacks.source",
     "fetch": "openallen.verbs",
     "grids": "openallen.sources.atlases.many",
+    "human_microarray": "openallen.sources.atlases.human",
     "list": "openallen.verbs",
     "open": "openallen.verbs",
     "plan": "openallen.verbs",
@@ -75,6 +76,7 @@ __all__ = [
     "facts",
     "fetch",
     "grids",
+    "human_microarray",
     "list",
     "open",
     "plan",
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
     from openallen.sources import assets
+    from openallen.sources.atlases.human import human_microarray
     from openallen.sources.atlases.many import alignment, grids
     from openallen.sources.base import Facts, Rows
     from openallen.sources.rows.query import query

@@ -44,7 +44,11 @@ __all__ = [
 
 RANGES: Final = "ranges"
 """The folder of the store that caches what was read remotely, by ranges and chunks."""
-CACHES: Final = {RANGES: "remote reads", "overviews": "small pictures of planes"}
+CACHES: Final = {
+    RANGES: "remote reads",
+    "overviews": "small pictures of planes",
+    "tables": "copies of large tables",
+}
 """Folders of the store with what can be had or made again, and what that is."""
 
 

@@ -40,6 +40,13 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+def test_a_name_of_its_session_is_told(cell):
+    with pytest.raises(AttributeError, match=r"no attribute 'fi_curve'\n  hint: session\.fi_curve"):
+        cell.fi_curve  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        cell.nothing  # noqa: B018
+
+
 # --- show -----------------------------------------------------------------------------------------
 
 

@@ -372,7 +372,7 @@ told = {}
 for text in WANTED:
     told[text] = eval(text)
 def kinds(frame):
-    return {n: str(t) for n, t in frame.dtypes.items()}
+    return {n: str(t).replace("str", "object") for n, t in frame.dtypes.items()}  # of pandas 3
 told["dtypes"] = [kinds(cells.get_ephys_features(dataframe=True)),
     kinds(cells.get_morphology_features(dataframe=True)),
     kinds(cells.get_all_features(dataframe=True))]

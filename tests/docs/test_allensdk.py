@@ -20,17 +20,34 @@ CALLS = [(area["title"], call) for area in AREAS for call in area["call"]]
 
 
 @pytest.fixture(scope="module")
-def prepared(sample_url, tmp_path_factory):
-    """Names that the setup of an area defines, made once for each area."""
-    made: dict[str, dict[str, Any]] = {}
+def places(sample_url, published, tmp_path_factory) -> dict[str, dict[str, str]]:
+    """Settings under which the calls of an area run, by what it needs."""
+    from vbncache import NAME, write_cache
 
-    def prepare(title: str) -> dict[str, Any]:
+    store = tmp_path_factory.mktemp("store")
+    (store / "releases" / NAME).mkdir(parents=True)
+    write_cache(store / "releases" / NAME)
+    return {
+        "": {"OPENALLEN_SOURCE": sample_url},
+        "a bucket": {"OPENALLEN_S3_ENDPOINT": published.endpoint},
+        "a folder": {"OPENALLEN_STORE": str(store), "OPENALLEN_OFFLINE": "1"},
+    }
+
+
+@pytest.fixture(scope="module")
+def prepared(places):
+    """Names that the setup of an area defines, made once for each area; and its settings."""
+    made: dict[str, tuple[dict[str, Any], dict[str, str]]] = {}
+
+    def prepare(title: str) -> tuple[dict[str, Any], dict[str, str]]:
         if title not in made:
+            area = next(area for area in AREAS if area["title"] == title)
+            names: dict[str, Any] = {}
             with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("OPENALLEN_SOURCE", sample_url)
-                made[title] = {}
-                setup = next(area["setup"] for area in AREAS if area["title"] == title)
-                exec(setup, made[title])
+                for name, value in places[area.get("needs", "")].items():
+                    patch.setenv(name, value)
+                exec(area["setup"], names)
+            made[title] = (names, places[area.get("needs", "")])
         return made[title]
 
     return prepare
@@ -39,7 +56,7 @@ def prepared(sample_url, tmp_path_factory):
 @pytest.mark.parametrize(
     ("title", "call"), CALLS, ids=[f"{title}: {call['allensdk']}" for title, call in CALLS]
 )
-def test_what_does_the_same_runs(title, call, prepared, sample_url, monkeypatch):
+def test_what_does_the_same_runs(title, call, prepared, monkeypatch):
     assert set(call) <= {"allensdk", "ours", "state", "note", "run", "reason"}
     assert ("run" in call) == ("reason" in call), "what is not run has a reason"
     assert call["state"] in {"same", "differs", "no"}
@@ -51,8 +68,10 @@ def test_what_does_the_same_runs(title, call, prepared, sample_url, monkeypatch)
         assert call["run"] is False
         compile(call["ours"], call["allensdk"], "eval")
         return
-    monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
-    assert eval(call["ours"], dict(prepared(title))) is not None
+    names, settings = prepared(title)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert eval(call["ours"], dict(names)) is not None
 
 
 def test_steps_of_notebooks_are_counted():

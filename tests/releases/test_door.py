@@ -69,7 +69,7 @@ def listed(release, monkeypatch):
         "sessions.csv": b"id,session_type\n721123822,brain_observatory_1.1\n",
         "session_721123822/probe_760640083_lfp.nwb": b"not read here",
         "session_721123822/template.npy": path.read_bytes(),
-        "readme.h5ad": b"cannot be opened",
+        "readme.xyz": b"cannot be opened",
     }.items():
         release.put(f"odd/ecephys-cache/{name}", body)
     told = {"plain": {"bucket": release.bucket, "form": "listing", "prefix": "odd/ecephys-cache/"}}
@@ -601,9 +601,9 @@ def test_arrays_and_odd_names_of_a_listing_open(listed):
     where = "release:plain/files/session_721123822/probe_760640083_lfp.nwb"
     with pytest.raises(OpenAllenError):
         oa.open(where)  # its bytes are made up
-    with pytest.raises(UsageError, match=r"'\.h5ad' files cannot be opened") as caught:
-        oa.open("release:plain/files/readme.h5ad")
-    assert caught.value.hint == "openallen fetch release:plain/files/readme.h5ad"
+    with pytest.raises(UsageError, match=r"'\.xyz' files cannot be opened") as caught:
+        oa.open("release:plain/files/readme.xyz")
+    assert caught.value.hint == "openallen fetch release:plain/files/readme.xyz"
     path = oa.fetch("release:plain/files/session_721123822/template.npy")
     assert path.is_file()
     assert np.array_equal(oa.open("release:plain/files/session_721123822/template.npy"), listed)

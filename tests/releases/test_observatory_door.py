@@ -72,7 +72,8 @@ def bucket(tmp_path_factory):
 
 def filled(published: Published, made: Path) -> Published:
     where = {"LocationConstraint": "us-west-2"}
-    published.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+    if BUCKET not in {held["Name"] for held in published.s3.list_buckets()["Buckets"]}:
+        published.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
     events = io.BytesIO()
     np.savez(events, ev=np.arange(6.0).reshape(2, 3))
     session = session_file(made / "session.nwb").read_bytes()

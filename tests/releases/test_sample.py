@@ -184,6 +184,28 @@ def test_rows_of_the_service_name_the_two_photon_session(sample):
     assert oa.fetch(f"file:{file['id']}").exists()
 
 
+def test_the_sample_contradicts_itself_nowhere_about_eye_tracking(sample):
+    release = oa.open("release:visual-coding-2p")
+    told = release.table("ophys_experiments", require_eye_tracking=True)
+    assert not told.loc[900000001, "fail_eye_tracking"]
+    assert len(release.get_ophys_experiment_data(900000001).eye_tracking) > 0
+
+
+def test_what_is_in_a_release_names_tables_that_are_rows_of_the_service(sample):
+    release = oa.open("release:visual-coding-2p")
+    contents = next(v for v in release._visuals() if v.name == "contents")
+    rows = {row["kind"]: row["address"] for row in contents.table()}
+    assert rows["table cell_specimens"] == f"{release.address}/cell_specimens"
+    assert "ophys experiment" in rows
+
+
+def test_pictures_of_the_sample_say_that_it_is_simulated(sample):
+    for where in (OPHYS, ECEPHYS):
+        assert oa.open(where).plot().get_suptitle().endswith("· simulated")
+    title = oa.open(OPHYS).plot_max_projection().axes[0].get_title()
+    assert "simulated" in title
+
+
 # --- what is in it --------------------------------------------------------------------------------
 
 

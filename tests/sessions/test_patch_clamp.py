@@ -441,3 +441,27 @@ def test_sweeps_in_zarr(tmp_path):
         assert (sweep.start_s, sweep.clamp_mode) == (1.5, "current_clamp")
         assert float(sweep.stimulus.max()) == pytest.approx(1e-12)
         assert cell.fi_curve.loc[3, "duration_s"] == pytest.approx(0.5)
+
+
+def test_a_unit_that_is_a_list_of_one_counts(tmp_path):
+    def change(file):
+        for group in ("stimulus/presentation", "acquisition/timeseries"):
+            for series in file[group].values():
+                told = series["data"].attrs
+                told["unit"] = np.array([told["unit"]])
+
+    with oa.open(cell_types(tmp_path / "cell.nwb", change=change)) as cell:
+        assert set(cell.sweeps["clamp_mode"]) == {"current_clamp"}
+        assert cell.sweep(6).response.attrs["units"] == "V"
+        assert len(cell.fi_curve) == 3
+
+
+def test_old_files_are_in_volts_whatever_prefix_their_unit_has(tmp_path):
+    def change(file):
+        for series in file["acquisition/timeseries"].values():
+            series["data"].attrs["unit"] = np.bytes_(b"mV")
+
+    with oa.open(cell_types(tmp_path / "cell.nwb", version="1.0.3", change=change)) as cell:
+        sweep = cell.sweep(6)
+        assert np.allclose(sweep.response, Made(6, 100, 5).response * 1e-3, rtol=1e-6)
+        assert sweep.response.attrs["units"] == "V"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,24 @@ def test_drifting_gratings_find_what_was_put_in(drifting):
     assert first["tf_index_dg"] > 0.5
     assert second["ori_dg"] in {0, 4}
     assert second["dsi_dg"] == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_one_row_has_no_correlation_and_no_warning(rows):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, tests = spearman(np.ones((rows, 3)))
+    assert found.shape == tests.shape == (3, 3)
+    assert np.isnan(found).all()
+
+
+def test_an_analysis_says_what_it_is_of_in_a_few_lines(drifting):
+    table, traces, times, running = drifting
+    text = repr(drifting_gratings(traces, times, table, running, cell_specimen_ids=[11, 22]))
+    assert text.startswith("DriftingGratings\n")
+    assert "cells    2" in text
+    assert "peak, response" in text
+    assert "array(" not in text
 
 
 def test_sweeps_are_percent_of_what_was_before(drifting):

@@ -47,8 +47,8 @@ def test_time_on_another_axis_is_found_by_its_length_and_told(tmp_path, containe
 
 
 def test_the_first_axis_is_time_where_it_fits(tmp_path):
-    found = opened(tmp_path, np.eye(5), np.arange(5.0)).series("s")
-    assert np.array_equal(found.to_numpy(), np.eye(5))
+    found = opened(tmp_path, np.eye(5, 4), np.arange(5.0)).series("s")
+    assert np.array_equal(found.to_numpy(), np.eye(5, 4))
     assert "notes" not in found.attrs
 
 
@@ -321,3 +321,18 @@ def test_cells_without_ids_do_not_hide_the_others(changed):
         for wrong in (1, -1, float("nan"), None):
             with pytest.raises(NotFoundError, match="no cell"):
                 session.get_cell_specimen_indices([wrong])
+
+
+def test_of_square_samples_the_first_axis_is_time_and_that_is_said(tmp_path):
+    values = np.arange(16.0).reshape(4, 4)
+    with h5py.File(tmp_path / "x.nwb", "w") as file:
+        file.attrs["nwb_version"] = "2.7.0"
+        for place in ("acquisition/square", "processing/brain_observatory_pipeline/DfOverF/plane"):
+            group = file.create_group(place)
+            group["data"], group["timestamps"] = values, np.arange(4.0)
+    session = oa.open(tmp_path / "x.nwb")
+    square = session.series("square")
+    assert square.sel(time=1.0).to_numpy().tolist() == [4.0, 5.0, 6.0, 7.0]
+    assert "several axes" in square.attrs["notes"]
+    # Visual Coding has cells first, whatever their number.
+    assert session.series("plane").sel(time=1.0).to_numpy().tolist() == [1.0, 5.0, 9.0, 13.0]

@@ -536,6 +536,43 @@ def test_views_draw_what_there_is(cache):
     assert len(other.units()) == 8
 
 
+def test_the_overview_has_stimuli_spikes_running_and_pupil(cache):
+    figure = oa.open(cache).plot()
+    assert figure.get_suptitle().startswith(f"ecephys session {SESSION}")
+    shown, spikes, running, pupil = figure.axes
+    assert [t.get_text() for t in shown.texts] == ["gabors"]  # the others are too short
+    assert len(shown.patches) == 5
+    assert spikes.get_ylabel() == "spikes, 4 units"
+    assert running.get_ylabel() == "running (cm/s)"
+    assert pupil.get_ylabel() == "pupil (cm²)"
+    first = oa.open(cache).get_stimulus_epochs({})["start_time"].min()
+    assert figure.axes[0].get_xlim() == (first, first + 120.0)
+    with pytest.raises(UsageError, match="ends before it begins"):
+        oa.open(cache).plot((3, 1))
+
+
+def test_the_overview_leaves_out_what_is_missing(tmp_path):
+    gone = ("units", "intervals", "processing/running")
+    figure = oa.open(session_file(tmp_path / "x.nwb", *gone)).plot()
+    assert [axis.get_ylabel() for axis in figure.axes] == ["pupil (cm²)"]
+    gone = (*gone, "processing/raw_gaze_mapping")
+    with pytest.raises(NotFoundError, match="nothing to draw"):
+        oa.open(session_file(tmp_path / "y.nwb", *gone)).plot()
+
+
+def test_spikes_running_and_pupil_are_cut_around_events(cache):
+    session = oa.open(cache)
+    cut = session.align([2.0, 4.0], (0.0, 1.0), bin_s=1.0, rate=False)
+    assert cut.dims == ("unit_id", "event", "time")
+    assert cut.attrs["units"] == "spikes per bin"
+    times = session.spike_times[900]
+    assert cut.sel(unit_id=900)[1, 0] == ((times >= 4) & (times < 5)).sum()
+    assert session.align([2.0], of="running_speed").attrs["units"] == "cm/s"
+    assert session.align([2.0], of="pupil_area").attrs["units"] == "cm²"
+    with pytest.raises(UsageError, match="'licks' cannot be aligned"):
+        session.align([2.0], of="licks")
+
+
 # --- what is missing or damaged -------------------------------------------------------------------
 
 MISSING = {
@@ -661,7 +698,7 @@ def test_a_truncated_file_is_told(bare, size):
 def test_wrong_options_are_told(bare, files):
     with pytest.raises(UsageError, match="'amplitude' is not an option"):
         oa.open(bare, amplitude=1)
-    with pytest.raises(CorruptError, match="not a number"):
+    with pytest.raises(UsageError, match="isi_violations_maximum is a number, or None"):
         oa.open(bare, isi_violations_maximum="much")
     with pytest.raises(OpenAllenError):
         oa.open(files["ecephys"], filter_by_validity=True)
@@ -786,3 +823,101 @@ def _as_recorded(entry: str, told: dict[str, Any], found: Any) -> Any:
     if told["form"] == "dataframe" and "stimulus" in entry and set(found) == set(told["dtypes"]):
         return found[list(told["dtypes"])]  # AllenSDK orders these columns anew at every run
     return found
+
+
+# --- odd, but legal ------------------------------------------------------------------------------
+
+
+def test_presentations_without_names_are_spontaneous_activity(tmp_path):
+    path = session_file(tmp_path / "s.nwb", "intervals/spontaneous_presentations/stimulus_name")
+    with oa.open(path) as session:
+        assert session.stimulus_names[0] == "spontaneous"
+
+
+def test_colours_of_three_parts_that_have_a_column_of_their_own_stay(tmp_path):
+    path = session_file(tmp_path / "s.nwb")
+    three = text(["", "[0.5, 0.5, 0.5]", "", ""])
+    put(path, "intervals/flashes_presentations/color_triplet", three)
+    with oa.open(path) as session:
+        shown = session.get_stimulus_table("flashes", include_detailed_parameters=True)
+        assert shown["color_triplet"].tolist() == ["null", "[0.5, 0.5, 0.5]", "null", "null"]
+        assert shown["color"].tolist() == [1.0, -1.0, 1.0, -1.0]
+
+
+def test_gaze_has_the_clock_of_the_eye(tmp_path):
+    path = session_file(tmp_path / "s.nwb")
+    times = np.arange(0.0, 20.0, 0.5)
+    put(path, "processing/raw_gaze_mapping/pupil_area/timestamps", times + 7)
+    with oa.open(path) as session:
+        for table in (session.get_screen_gaze_data(), session.get_pupil_data()):
+            assert table.index.tolist() == times.tolist()
+
+
+def test_waveforms_go_along_the_probe_wherever_channels_stand_in_the_file(tmp_path):
+    path = session_file(tmp_path / "s.nwb")
+    with oa.open(path, **ALL) as session:
+        wanted = session.mean_waveforms
+    with h5py.File(path, "r+") as file:
+        table = file["general/extracellular_ephys/electrodes"]
+        for name in table:
+            table[name][...] = table[name][()][::-1]
+    with oa.open(path, **ALL) as session:
+        for unit, found in session.mean_waveforms.items():
+            assert found.identical(wanted[unit])
+
+
+def test_channels_before_the_first_of_a_waveform_are_refused(tmp_path):
+    path = session_file(tmp_path / "s.nwb")
+    with h5py.File(path, "r+") as file:
+        file["general/extracellular_ephys/electrodes/probe_channel_number"][0] = -1
+    with (
+        oa.open(path, **ALL) as session,
+        pytest.raises(CorruptError, match="channels -1 to 4"),
+    ):
+        _ = session.mean_waveforms
+
+
+def test_no_limit_is_none(tmp_path):
+    path = session_file(tmp_path / "s.nwb")
+    names = [n for n in ALL if n.endswith("imum")]
+    with oa.open(path, **ALL) as every, oa.open(path, **ALL | dict.fromkeys(names)) as none:
+        assert none.units.index.tolist() == every.units.index.tolist()
+
+
+def test_electrodes_of_older_files(tmp_path):
+    path = session_file(tmp_path / "s.nwb")
+    with oa.open(path) as session:
+        wanted = session.channels
+    place = "general/extracellular_ephys/electrodes"
+    with h5py.File(path, "r+") as file:
+        file.copy(f"{place}/probe_channel_number", f"{place}/local_index")
+        del file[f"{place}/filtering"]
+    with (
+        oa.open(path) as session,
+        pytest.raises(CorruptError, match="both local_index and probe_channel_number"),
+    ):
+        _ = session.channels
+    with h5py.File(path, "r+") as file:
+        del file[f"{place}/probe_channel_number"]
+    with oa.open(path) as session:
+        found = session.channels
+        assert found["filtering"].str.startswith("AP band").all()
+        pd.testing.assert_frame_equal(
+            found.drop(columns="filtering"), wanted.drop(columns="filtering")
+        )
+        assert len(session.mean_waveforms)
+
+
+def test_presentations_in_invalid_times_are_in_no_condition(tmp_path):
+    path = session_file(tmp_path / "s.nwb")
+    with oa.open(path) as session:
+        wanted = session.conditionwise_spike_statistics()
+    with h5py.File(path, "r+") as file:
+        made_up.invalid_times(file, (8.5, 9.1, ["stimulus"]))
+    with oa.open(path) as session:
+        found = session.conditionwise_spike_statistics()
+        assert (session.stimulus_presentations["stimulus_name"] == "invalid_presentation").any()
+        assert (
+            found["stimulus_presentation_count"].sum() < wanted["stimulus_presentation_count"].sum()
+        )
+        assert set(found.index) <= set(wanted.index)

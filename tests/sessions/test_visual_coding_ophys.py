@@ -93,18 +93,31 @@ def test_metadata_in_both_vocabularies(session):
 def test_metadata_that_a_file_does_not_say_are_left_out(tmp_path):
     path = write_ophys(tmp_path / "x.nwb")
     with h5py.File(path, "r+") as file:
-        for place in ("session_id", "fov", "subject/age", "subject/genotype"):
+        for place in ("session_id", "fov", "subject/age", "subject/genotype",
+                      "optophysiology/imaging_plane_1/imaging depth"):  # fmt: skip
             del file[f"general/{place}"]
         del file["general/devices/2-photon microscope"]
         file["general/devices/2-photon microscope"] = np.bytes_(b"an odd one")
     with oa.open(path) as session:
         assert "age_days" not in session.get_metadata()
         assert "device" not in session.get_metadata()
-        assert session.get_metadata()["cre_line"] is None
+        # AllenSDK names these with None, and leaves the others out.
+        for name in ("cre_line", "ophys_experiment_id", "imaging_depth_um"):
+            assert session.get_metadata()[name] is None
         assert session.metadata["age_in_days"] is None
         assert session.ophys_experiment_id is None
         assert np.isnan(session.max_projection.spacing).all()
         assert "Cre line" not in repr(session)
+
+
+def test_of_two_logs_of_motion_the_one_that_allensdk_takes(tmp_path):
+    path = write_ophys(tmp_path / "x.nwb")
+    with h5py.File(path, "r+") as file:
+        group = file[f"{PIPELINE}/MotionCorrection/2p_image_series"]
+        group.copy("xy_translation", "xy_translations")
+        group["xy_translations/data"][...] = 99
+    with oa.open(path) as session:
+        assert (session.get_motion_correction()["x_motion"] == 99).all()
 
 
 # --- traces ---------------------------------------------------------------------------------------

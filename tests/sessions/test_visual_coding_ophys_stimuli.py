@@ -78,6 +78,23 @@ def test_spontaneous_activity_has_begins_and_ends(session):
     assert (table["end"] - table["start"]).tolist() == [60]
 
 
+def test_spontaneous_activity_is_in_order_of_time_wherever_it_stands_in_the_file(tmp_path):
+    def turn(shown):
+        group = shown["spontaneous_stimulus"]
+        for name, values in (("data", [1, -1, 1, -1]),
+                             ("frame_duration", [[800] * 2, [860] * 2, [5] * 2, [30] * 2])):  # fmt: skip
+            del group[name]
+            group[name] = np.array(values)
+
+    with changed(tmp_path, turn) as session:
+        table = session.get_stimulus_table("spontaneous")
+        assert table.to_numpy().tolist() == [[5, 30], [800, 860]]
+        assert table.index.tolist() == [1, 0]
+        epochs = session.get_stimulus_epoch_table()
+        quiet = epochs[epochs["stimulus"] == "spontaneous"]
+        assert quiet[["start", "end"]].to_numpy().tolist() == [[5, 30], [800, 860]]
+
+
 def test_rows_are_in_order_of_time_and_keep_the_number_they_have_in_the_file(tmp_path):
     def turn(shown):
         for name in ("data", "frame_duration"):

@@ -229,6 +229,8 @@ def test_without_cells(spoiled):
          lambda s: s.stimulus_presentations),
         (instead(f"{SHOWN}/natural_movie_one_stimulus/frame_duration", np.zeros(8)),
          lambda s: s.get_stimulus_table("natural_movie_one")),
+        (instead(f"{SHOWN}/spontaneous_stimulus/data", [[1], [-1]]),
+         lambda s: s.stimulus_presentations),
         (instead(f"{SHOWN}/spontaneous_stimulus/data", [1, 1]),
          lambda s: s.get_stimulus_table("spontaneous")),
     ],

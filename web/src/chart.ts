@@ -6,6 +6,9 @@ import { GUTTER_PX, MARGIN_PX, timeGestures, timeText, timeTouch } from './span.
 import { colour, columns, extent, labelColour, type Stretches, type TrackData, type TrackMeta } from './traces-meta.js';
 
 const LANE_PX = 30;
+/** Lanes of a few, such as sweeps of a cell: what each of them looks like is what they are drawn for. */
+const TALL_LANE_PX = 72;
+const FEW = 6;
 const LINE_PX = 104;
 const AXIS_PX = 40;
 const MOST_PX = 520;
@@ -91,7 +94,7 @@ export class Chart {
   }
 
   get #height(): number {
-    const lines = this.#lanes ? Math.min(MOST_PX, this.#tracks.length * LANE_PX + 16) : LINE_PX;
+    const lines = this.#lanes ? Math.min(MOST_PX, this.#tracks.length * (this.#tracks.length <= FEW ? TALL_LANE_PX : LANE_PX) + 16) : LINE_PX;
     return lines + (this.#axis === null ? 0 : AXIS_PX);
   }
 
@@ -182,7 +185,7 @@ export class Chart {
   #laneStep(): number {
     const spans = this.#tracks.map((track) => this.#extents.get(track.name)).filter((found) => found !== undefined)
       .map(([low, high]) => high - low).sort((a, b) => a - b);
-    return (spans[Math.floor((spans.length - 1) * 0.8)] ?? 0) * 1.05 || 1;
+    return (spans[Math.ceil((spans.length - 1) * 0.8)] ?? 0) * 1.05 || 1;
   }
 
   #backdrop(plot: uPlot): void {
@@ -276,8 +279,9 @@ const brief = (title: string): string => {
 
 /** A title with its unit, where both fit. */
 const titled = (title: string, unit: string): string => {
-  const both = unit && unit !== title ? `${brief(title)} (${unit})` : brief(title);
-  return both.length > 18 ? brief(title) : both;
+  if (!unit || unit === title) return brief(title);
+  const fits = [brief(title), short(title)].map((text) => `${text} (${unit})`).find((text) => text.length <= 18);
+  return fits ?? brief(title);
 };
 
 /** What tells a track from the others of its group, where there is little room. */

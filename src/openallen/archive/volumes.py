@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.archive import anatomy
+from openallen.archive.descriptions import data_set_xml
 from openallen.archive.holdings import Holdings
 from openallen.archive.relations import Refusal
 from openallen.plans import safe_path
@@ -178,7 +179,7 @@ class Volumes:
             number, age, *kinds = asked
             shape, spacing = _GRIDS.get(age, _GRIDS["P56"])
             values = anatomy.express(self._anatomy(shape, 1), number)
-            about = {"data_set.xml": f"<section-data-set><id>{number}</id></section-data-set>"}
+            about = {"data_set.xml": data_set_xml(self._holdings, number)}
             return _zip({kind: values[kind] for kind in kinds}, spacing, 1, about)
         if what == "connectivity":
             number, image, um = asked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,7 +20,6 @@ __all__ = [
     "answer_of",
     "as_kind",
     "ask_service",
-    "later",
     "offline_settings",
     "opened_or_fetched",
     "placed",
@@ -149,8 +147,3 @@ def row_of(model: str, number: int, source: str | None) -> dict[str, Any]:
 def alignment_of(data_set: int, source: str | None) -> Any:
     """Return where the images of a data set lie in the brain."""
     return alignment(int(data_set), source=source)
-
-
-def later(module: str, name: str) -> Any:
-    """Return a name of a module, loaded when it is first wanted."""
-    return getattr(import_module(module), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from openallen.errors import CorruptError
 from openallen.formats.nwb import frame
 from openallen.formats.nwb.tables import as_series
 from openallen.formats.nwb.values import number, whole
@@ -37,20 +38,33 @@ def channel_table(tree: Tree, *, allensdk_compatible: bool = False) -> pd.DataFr
     -------
     DataFrame
         Index ``id``, columns in alphabetical order; positions on the probe and CCF coordinates in
-        µm, ``structure_acronym`` None outside the brain.
+        µm, ``structure_acronym`` None outside the brain. ``filtering`` is what AllenSDK says of all
+        channels where the file does not say it.
+
+    Raises
+    ------
+    CorruptError
+        If channels have two numbers on their probe.
     """
     import numpy as np
     import pandas as pd
 
-    made = frame(tree, ELECTRODES, _SKIPPED, "id").rename(columns=_NAMES)
+    made = frame(tree, ELECTRODES, _SKIPPED, "id")
+    if {"local_index", "probe_channel_number"} <= set(made.columns):
+        why = "both local_index and probe_channel_number"
+        raise CorruptError("channels with two numbers", address=tree.name, why=why)
+    made = made.rename(columns=_NAMES)
     places = np.atleast_1d(tree.array(f"{ELECTRODES}/location"))
-    filtering = np.atleast_1d(tree.array(f"{ELECTRODES}/filtering"))
-    same_length(tree, ELECTRODES, {"ids": made, "places": places, "filters": filtering})
+    told = {"ids": made, "places": places}
+    if tree.has(f"{ELECTRODES}/filtering"):
+        told["filters"] = np.atleast_1d(tree.array(f"{ELECTRODES}/filtering"))
+    same_length(tree, ELECTRODES, told)
     acronyms = [_acronym(str(place)) for place in places]
     made["structure_acronym"] = pd.Series(acronyms, made.index, dtype=object)
-    made["filtering"] = as_series(filtering).to_numpy()
-    if allensdk_compatible:
+    if allensdk_compatible or "filters" not in told:
         made["filtering"] = _ALLENSDK_FILTERING
+    else:
+        made["filtering"] = as_series(told["filters"]).to_numpy()
     made["filtering"] = made["filtering"].astype(object)
     return made[sorted(made.columns)]
 

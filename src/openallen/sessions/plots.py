@@ -28,6 +28,11 @@ __all__ = ["Plots"]
 
 _INK: Final = "#2b4c7e"
 _ACCENT: Final = "#c8553d"
+_GRAY: Final = "#8a8f98"
+_COLOURS: Final = ("#3b7a57", "#7a4988", "#b07d2b", "#3f7d8c", "#c8553d", "#2b4c7e")
+_BLANK: Final = "spontaneous"
+_WIDTH_CHARACTERS: Final = 130
+"""How many characters of a label fit beside each other in the width of a picture."""
 _MOST_NAMED: Final = 40
 _PT_PER_IN: Final = 72.0
 
@@ -55,6 +60,7 @@ class Plots:
         """Draw all there is on one axis of time; see `BehaviorSession.plot_overview`."""
         start, stop = self._window(window_s)
         made = (
+            self._shown(start, stop),
             self._traces(start, stop, cells),
             self._spikes(start, stop, units),
             self._running(start, stop),
@@ -66,7 +72,7 @@ class Plots:
             raise NotFoundError(
                 "nothing to draw",
                 address=self._session.name,
-                why="no traces, spikes, running, pupil, licks or rewards in the file",
+                why="no stimuli, traces, spikes, running, pupil, licks or rewards in it",
             )
         heights = [height for height, _ in panels]
         figure = _figure((10, sum(heights) + 0.9))
@@ -99,6 +105,31 @@ class Plots:
         except NotFoundError:
             return None
         return found if found is not None and len(found) else None
+
+    def _shown(self, start: float, stop: float) -> Panel | None:
+        """Blocks of stimuli, of sessions that say them; each stimulus has a colour."""
+        table = self._there("stimulus_epochs")
+        if table is None:
+            return None
+        names = list(dict.fromkeys(name for name in table["stimulus_name"] if name != _BLANK))
+        ends = "stop_time" if "stop_time" in table else "end_time"
+
+        def draw(axis: Axes) -> None:
+            rows = zip(table["stimulus_name"], table["start_time"], table[ends], strict=True)
+            for name, begin, end in rows:
+                first, last = max(float(begin), start), min(float(end), stop)
+                if not first < last:
+                    continue
+                colour = _GRAY if name == _BLANK else _COLOURS[names.index(name) % len(_COLOURS)]
+                axis.axvspan(first, last, color=colour, linewidth=0)
+                if (last - first) / (stop - start) * _WIDTH_CHARACTERS >= len(name):
+                    place = (first + last) / 2
+                    axis.text(place, 0.5, name, ha="center", va="center", color="w", fontsize=8)
+            axis.set_ylim(0, 1)
+            axis.set_yticks([0.5], ["stimuli"])
+            axis.tick_params(axis="y", length=0)
+
+        return 0.3, draw
 
     def _traces(self, start: float, stop: float, cells: int) -> Panel | None:
         if cells < 1 or self._there("dff_traces") is None:
@@ -143,7 +174,9 @@ class Plots:
         return self._line("running_speed", "speed", "running (cm/s)", start, stop)
 
     def _pupil(self, start: float, stop: float) -> Panel | None:
-        return self._line("eye_tracking", "pupil_area", "pupil (px²)", start, stop)
+        table = self._there("eye_tracking")
+        unit = "px²" if table is None else table.attrs.get("pupil_area", "px²")
+        return self._line("eye_tracking", "pupil_area", f"pupil ({unit})", start, stop)
 
     def _line(
         self, attribute: str, column: str, label: str, start: float, stop: float
@@ -237,7 +270,7 @@ class Plots:
         session: Any = self._session
         text = f"{session.kind.replace('_', ' ')} {getattr(session, f'{session.kind}_id')}"
         if short:
-            return text
+            return f"{text} · simulated" if self._is_simulated else text
         try:
             told = session.metadata
         except OpenAllenError:
@@ -245,8 +278,16 @@ class Plots:
         place = (told.get("targeted_structure"), _depth(told))
         where = ", ".join(str(part) for part in place if part)
         mouse = f"mouse {told['mouse_id']}" if told.get("mouse_id") else None
-        parts = (text, where, told.get("cre_line"), mouse, told.get("session_type"))
+        note = "simulated" if self._is_simulated else None
+        parts = (text, where, told.get("cre_line"), mouse, told.get("session_type"), note)
         return " · ".join(str(part) for part in parts if part)
+
+    @property
+    def _is_simulated(self) -> bool:
+        """Whether the file says that its signals were made up, as those of the sample do."""
+        session: Any = self._session
+        place, tree = "session_description", session.tree
+        return tree.has(place) and "simulated" in str(tree.value(place)).lower()
 
     @property
     def _has_units(self) -> bool:

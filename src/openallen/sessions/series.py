@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_series", "time_axis"]
 
+_CELLS_FIRST: Final = "processing/brain_observatory_pipeline/"
+"""Where Visual Coding keeps traces, cells x frames: which matters where these are as many."""
+
 _LOG: Final = logging.getLogger("openallen.sessions")
 _SECONDS: Final = frozenset({"", "s", "sec", "secs", "second", "seconds"})
 _MOST_SAMPLES: Final = 50_000_000
@@ -185,6 +188,10 @@ def _by_times(
         notes.append("its samples lie in files outside of this one (external_file)")
         return _Window(0, 0, 0, times[:0], None)
     axis = time_axis(len(times), shape, tree.name, f"{path}/data")
+    if axis == 0 and len(times) > 1 and len(times) in shape[1:]:
+        axis = 1 if path.startswith(_CELLS_FIRST) and shape[1] == len(times) else 0
+        if axis == 0:
+            notes.append("several axes of the samples are as long as its times: the first is taken")
     if axis:
         notes.append(f"time is axis {axis} of the stored samples, by its length")
     start_s, end_s = window_s

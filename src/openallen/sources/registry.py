@@ -39,6 +39,7 @@ _BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
         "grid": "openallen.sources.atlases.grid_source:GridSource",
         "atlas": "openallen.sources.atlases.source:AtlasSource",
         "structures": "openallen.sources.atlases.structures_source:StructuresSource",
+        "connectivity": "openallen.sources.connectivity.source:ConnectivitySource",
         "release": "openallen.sources.releases.source:ReleaseSource",
         "asset": "openallen.sources.assets.source:AssetSource",
         "recording": "openallen.sources.recordings.source:RecordingSource",

@@ -104,7 +104,7 @@ def _field(one: Field) -> tuple[str, list[tuple[str, str, str]]]:
     """Return a label, and its words with the pages they link to, here or elsewhere."""
     several = one.text is None and isinstance(one.value, (list, tuple))
     texts = [str(v) for v in one.value] if several else [one.words or ""]
-    if several and not any(linked(text) for text in texts):
+    if several and not any(linked(text) or outside(text) for text in texts):
         texts = [one.words or ""]
     return one.label, [(text, linked(text) or "", outside(text) or "") for text in texts]
 

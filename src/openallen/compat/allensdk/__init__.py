@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from openallen.compat.allensdk.core.nwb_data_set import NwbDataSet
     from openallen.compat.allensdk.core.reference_space import ReferenceSpace
     from openallen.compat.allensdk.core.reference_space_cache import ReferenceSpaceCache
+    from openallen.compat.allensdk.core.structure_tree import StructureTree
     from openallen.compat.allensdk.core.swc import read_swc
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "ReferenceSpace",
     "ReferenceSpaceCache",
     "RmaApi",
+    "StructureTree",
     "SynchronizationApi",
     "TreeSearchApi",
     "VisualBehaviorNeuropixelsProjectCache",
@@ -77,6 +79,7 @@ _MODULES: Final = {
     "ReferenceSpace": "core.reference_space",
     "ReferenceSpaceCache": "core.reference_space_cache",
     "RmaApi": "api.queries.rma_api",
+    "StructureTree": "core.structure_tree",
     "SynchronizationApi": "api.queries.synchronization_api",
     "TreeSearchApi": "api.queries.tree_search_api",
     "VisualBehaviorNeuropixelsProjectCache": _BEHAVIOR,

@@ -127,6 +127,8 @@ def applies_conversion(tree: Tree) -> bool:
 def text_of_unit(tree: Tree, path: str) -> str:
     """Return the unit that an array names; empty for none."""
     told = tree.attrs(path).get("unit")
+    if isinstance(told, list) and len(told) == 1:
+        told = told[0]
     return told.strip() if isinstance(told, str) else ""
 
 
@@ -246,6 +248,8 @@ def read_trace(tree: Tree, place: Place, *, conversion: bool) -> Trace:
     if values.dtype.kind not in "iufb":
         raise CorruptError("samples that are not numbers", address=tree.name, why=path)
     unit, factor = unit_of(tree, place.path)
+    if not conversion:  # the values are in A and V, whatever prefix the unit names
+        factor = 1.0
     with np.errstate(all="ignore"):  # what is NaN or beyond all bounds stays so
         values = _converted(tree, path, values, conversion)
         values = values * factor if factor != 1.0 else values

@@ -1,11 +1,11 @@
-"""A patch-clamp recording: its sweeps, and AllenSDK's names for them."""
+"""A patch-clamp recording and its sweeps."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.errors import (
     CorruptError,
@@ -15,7 +15,7 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.formats.nwb.values import number as number_in
-from openallen.sessions.general import NwbTables
+from openallen.sessions.patch_clamp.allensdk import AllenCalls, sweep_number_of
 from openallen.sessions.patch_clamp.data import SweepData
 from openallen.sessions.patch_clamp.layout import (
     SweepPlace,
@@ -30,7 +30,6 @@ from openallen.sessions.patch_clamp.layout import (
 from openallen.sessions.patch_clamp.reading import (
     Trace,
     applies_conversion,
-    pipeline_version,
     read_trace,
 )
 from openallen.sessions.patch_clamp.steps import after_test_pulse
@@ -56,17 +55,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PatchClampSession"]
 
-_METADATA: Final = (
-    "aibs_stimulus_amplitude_pa",
-    "aibs_stimulus_name",
-    "gain",
-    "initial_access_resistance",
-    "seal",
-)
-_LONG: Final = {"A": "Amps", "V": "Volts"}
 
-
-class PatchClampSession(NwbTables):
+class PatchClampSession(AllenCalls):
     """A patch-clamp recording of a cell: Cell Types (NWB 1), MIES, patch-seq and others (NWB 2).
 
     Sweeps are read one at a time, in A and V. Files of Cell Types made by a pipeline before 1.1
@@ -124,7 +114,7 @@ class PatchClampSession(NwbTables):
 
     def _sweep_places(self, number: Any) -> tuple[SweepPlace, ...]:
         """Return where a sweep is, once for each electrode."""
-        wanted = _whole(number, self.name)
+        wanted = sweep_number_of(number, self.name)
         found = self._known(wanted)
         if not found:
             raise NotFoundError(
@@ -399,86 +389,6 @@ class PatchClampSession(NwbTables):
 
         return fi_table(self)
 
-    # --- AllenSDK's names -------------------------------------------------------------------------
-
-    def get_pipeline_version(self) -> tuple[int, int]:
-        """Return the version of the pipeline that made the file; (0, 0) where it has none."""
-        return pipeline_version(self.tree)
-
-    def get_sweep_numbers(self) -> list[int]:
-        """Return the numbers of the sweeps, in the order of their names in the file."""
-        found = list(self._epochs["Sweep"]) if self._is_cell_types else []
-        return found or self.sweep_numbers
-
-    def get_experiment_sweep_numbers(self) -> list[int]:
-        """Return the numbers of sweeps with an experiment, in the order of their names."""
-        if self._is_cell_types:
-            return list(self._epochs["Experiment"])
-        return self.experiment_sweep_numbers
-
-    def get_sweep(self, sweep_number: int) -> dict[str, Any]:
-        """Return a sweep as AllenSDK does.
-
-        Returns
-        -------
-        dict
-            ``stimulus`` and ``response``, arrays in A and V; ``stimulus_unit``, ``"Amps"`` or
-            ``"Volts"``; ``index_range``, first and last sample of the experiment;
-            ``sampling_rate`` in Hz.
-
-        Raises
-        ------
-        NotFoundError, CorruptError
-            If stimulus or response are not there, or damaged.
-        """
-        place = self._one_place(sweep_number, None)
-        traces = self._traces(place)
-        for one in traces.values():
-            if isinstance(one, OpenAllenError):
-                raise one
-        span, lacking = self._span(place.number, traces, f"{self.name} sweep {place.number}")
-        if isinstance(lacking, CorruptError):
-            raise lacking
-        found = {role: one for role, one in traces.items() if isinstance(one, Trace)}
-        unit = found["stimulus"].unit
-        return {
-            "stimulus": found["stimulus"].values,
-            "response": found["response"].values,
-            "stimulus_unit": _LONG.get(unit, unit),
-            "index_range": span,
-            "sampling_rate": found["stimulus"].timing.rate_hz,
-        }
-
-    def get_spike_times(self, sweep_number: int, key: str | None = None) -> np.ndarray[Any, Any]:
-        """Return spike times in s from the begin of a sweep; none where the file has none of it.
-
-        Parameters
-        ----------
-        sweep_number
-            Its number.
-        key
-            Group of ``analysis`` that they are in; ``spike_times``, and in older files
-            ``aibs_spike_times``, where None.
-        """
-        import numpy as np
-
-        groups = SPIKES if key is None else (f"analysis/{key}",)
-        found = spike_place(self.tree, _whole(sweep_number, self.name), groups)
-        return np.empty(0) if found is None else spike_times(self.tree, found)
-
-    def get_sweep_metadata(self, sweep_number: int) -> dict[str, Any]:
-        """Return what the file says of the stimulus of a sweep, by the names of the file.
-
-        Nothing where there is no such sweep, as in AllenSDK.
-        """
-        found = self._known(_whole(sweep_number, self.name))
-        place = found[0].stimulus if found else None
-        if place is None:
-            return {}
-        there = (n for n in _METADATA if self.tree.has(f"{place.path}/{n}"))
-        told = {name: self.tree.value(f"{place.path}/{name}") for name in there}
-        return {n: v if isinstance(v, (int, float, str)) else float("nan") for n, v in told.items()}
-
     # --- the file ---------------------------------------------------------------------------------
 
     def series(
@@ -579,20 +489,6 @@ class PatchClampSession(NwbTables):
             told["pipeline"] = ".".join(map(str, self.get_pipeline_version()))
         told["file"] = self.name
         return {name: value for name, value in told.items() if value}
-
-
-def _whole(number: Any, name: str) -> int:
-    """Return a number of a sweep as a user gave it."""
-    from numbers import Integral
-
-    if not isinstance(number, bool) and isinstance(number, Integral):
-        return int(number)
-    raise UsageError(
-        "a sweep is named by its number",
-        address=name,
-        why=f"not by {str(number)[:60]!r}",
-        hint="sweep_numbers",
-    )
 
 
 def _ranges(numbers: Sequence[int], most: int = 8) -> str:

@@ -133,7 +133,7 @@ def _firing(session: PatchClampSession) -> tuple[Visual, ...]:
         title="Firing rate over current",
         from_s=float(currents[0]),
         to_s=float(currents[-1]),
-        tracks=(Track(name="rate", title="firing rate", unit="spikes/s", read=_points(session)),),
+        tracks=(Track(name="rate", title="rate", unit="spikes/s", read=_points(session)),),
         axis="current (pA)",
     )
     return curve, TableVisual(name="steps", title="Steps of current", table=lambda: _rows(session))

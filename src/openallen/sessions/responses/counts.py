@@ -186,7 +186,7 @@ def conditionwise_spike_statistics(  # noqa: PLR0917 - the order of AllenSDK's o
         Times in s for each unit id.
     presentations
         Table with ``start_time``, ``stop_time`` (s) and ``stimulus_condition_id``, by
-        presentation id.
+        presentation id. Those without a condition, as invalid ones are, do not count.
     conditions
         Table by condition id, in which those of the presentations must be; None does not check.
     stimulus_presentation_ids, unit_ids
@@ -211,6 +211,7 @@ def conditionwise_spike_statistics(  # noqa: PLR0917 - the order of AllenSDK's o
     with requiring("a DataFrame", "tables"):
         import pandas as pd
     shown = _rows(presentations, stimulus_presentation_ids)
+    shown = shown[shown["stimulus_condition_id"].notna()]
     units = sorted(set(_units(spike_times, unit_ids)))
     starts, stops = _seconds(shown, "start_time"), _seconds(shown, "stop_time")
     counts = np.empty((len(shown), len(units)), dtype="int64")

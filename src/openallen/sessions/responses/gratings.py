@@ -121,7 +121,7 @@ def static_gratings(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DriftingGratings(Sweeps):
     """Responses to drifting gratings; AllenSDK's names and values."""
 
@@ -254,7 +254,7 @@ class DriftingGratings(Sweeps):
         return found, tests, blank, np.triu(blank_tests)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StaticGratings(Sweeps):
     """Responses to static gratings; AllenSDK's names and values."""
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from openallen.display import facts_text
 from openallen.sessions.responses.statistics import correlations
 from openallen.sessions.responses.sweeps import checked, empty_peak
 
@@ -56,7 +57,7 @@ def natural_movie(
     return NaturalMovie(held["traces"], table, held["cell_specimen_ids"], movie_name)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NaturalMovie:
     """Responses to a natural movie; AllenSDK's names and values.
 
@@ -76,6 +77,15 @@ class NaturalMovie:
     stim_table: pd.DataFrame
     cell_specimen_ids: Array
     movie_name: str
+
+    def __repr__(self) -> str:
+        told = {
+            "movie": self.movie_name,
+            "cells": f"{len(self.cell_specimen_ids):,}",
+            "shown": f"{len(self.stim_table):,} times, {self.sweeplength} frames each",
+            "results": "peak, sweep_response",
+        }
+        return facts_text(type(self).__name__, told)
 
     @property
     def sweeplength(self) -> int:

@@ -65,7 +65,7 @@ def locally_sparse_noise(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LocallySparseNoise(Sweeps):
     """Responses to locally sparse noise; AllenSDK's names and values.
 

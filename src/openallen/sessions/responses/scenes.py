@@ -55,7 +55,7 @@ def natural_scenes(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NaturalScenes(Sweeps):
     """Responses to natural scenes; AllenSDK's names and values."""
 

@@ -157,10 +157,13 @@ def correlations(rows: Array) -> Array:
 def spearman(columns: Array) -> tuple[Array, Array]:
     """Return Spearman's correlation of each pair of columns, and its p value.
 
-    Without more than two rows there is no p value: NaN.
+    Without more than two rows there is no p value: NaN. Of one row there is no correlation either.
     """
     import numpy as np
 
+    if len(columns) < 2:
+        none = np.full((columns.shape[1],) * 2, np.nan)
+        return none, none.copy()
     ranks = np.stack([_ranks(column) for column in columns.T], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Array = np.atleast_2d(np.corrcoef(ranks, rowvar=False))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.display import facts_text
 from openallen.errors import CorruptError, UsageError, requiring
 from openallen.sessions.responses.statistics import anova, correlations, two_groups, welch
 
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweeps", "checked", "empty_peak", "trial_statistics"]
 
+_RESULTS: Final = (
+    "peak", "response", "mean_response", "sweep_response", "mean_sweep_response", "pval",
+)  # fmt: skip
 _RUNNING_CM_S: Final = 1.0
 _SIGNIFICANT: Final = 0.05
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sweeps:
     """Sweeps of one stimulus.
 
@@ -56,6 +60,14 @@ class Sweeps:
     sweeplength: int
     interlength: int
     extralength: int
+
+    def __repr__(self) -> str:
+        told = {
+            "cells": f"{len(self.cell_specimen_ids):,}",
+            "sweeps": f"{len(self.stim_table):,}, {self.sweeplength} frames each",
+            "results": ", ".join(name for name in _RESULTS if hasattr(type(self), name)),
+        }
+        return facts_text(type(self).__name__, told)
 
     @property
     def numbercells(self) -> int:

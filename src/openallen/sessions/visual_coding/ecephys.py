@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.errors import CorruptError, NotFoundError
-from openallen.formats.nwb.values import number, whole
+from openallen.formats.nwb.values import whole
 from openallen.sessions.base import Opener
 from openallen.sessions.channels import ELECTRODES, PROBES, places_text, probe_table
 from openallen.sessions.lengths import number_columns, numbers
@@ -19,6 +20,7 @@ from openallen.sessions.responses import Responding, counts
 from openallen.sessions.spikes import chosen_by_unit, column_by_unit, known_units, spikes_of
 from openallen.sessions.visual_coding import ecephys_records as records
 from openallen.sessions.visual_coding import ecephys_units as parts
+from openallen.sessions.visual_coding.ecephys_drawn import Drawn
 from openallen.sessions.visual_coding.ecephys_shown import ShownStimuli, listed
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["EcephysSession"]
 
 
-class EcephysSession(ShownStimuli, Responding):
+class EcephysSession(Drawn, ShownStimuli, Responding):
     """A Neuropixels recording of the Visual Coding survey.
 
     Attributes and methods are those of AllenSDK's class of the same name. Times are seconds on the
@@ -50,7 +52,8 @@ class EcephysSession(ShownStimuli, Responding):
     filter_out_of_brain_units
         Only units whose peak channel lies in a structure.
     amplitude_cutoff_maximum, presence_ratio_minimum, isi_violations_maximum
-        Limits of units, inclusive. A unit without a value is left out, as in AllenSDK.
+        Limits of units, inclusive; None for none. A unit without a value is left out all the same,
+        as in AllenSDK.
     channels
         ``ecephys_structure_id``, ``ecephys_structure_acronym`` and CCF coordinates in µm by channel
         id, or what returns them: they are in the tables of the release, not in the file. By
@@ -111,9 +114,9 @@ class EcephysSession(ShownStimuli, Responding):
         *,
         filter_by_validity: bool = True,
         filter_out_of_brain_units: bool = True,
-        amplitude_cutoff_maximum: float = 0.1,
-        presence_ratio_minimum: float = 0.95,
-        isi_violations_maximum: float = 0.5,
+        amplitude_cutoff_maximum: float | None = 0.1,
+        presence_ratio_minimum: float | None = 0.95,
+        isi_violations_maximum: float | None = 0.5,
         channels: pd.DataFrame | Callable[[], pd.DataFrame | None] | None = None,
         lfp: Callable[[int, str], Opener | None] | None = None,
     ) -> None:
@@ -121,9 +124,9 @@ class EcephysSession(ShownStimuli, Responding):
         self.limits = parts.Limits(
             bool(filter_by_validity),
             bool(filter_out_of_brain_units),
-            number(amplitude_cutoff_maximum, "amplitude_cutoff_maximum", name),
-            number(presence_ratio_minimum, "presence_ratio_minimum", name),
-            number(isi_violations_maximum, "isi_violations_maximum", name),
+            parts.limit(amplitude_cutoff_maximum, "amplitude_cutoff_maximum", math.inf),
+            parts.limit(presence_ratio_minimum, "presence_ratio_minimum", -math.inf),
+            parts.limit(isi_violations_maximum, "isi_violations_maximum", math.inf),
         )
         self._given = channels
         self._files = ProbeFiles(lfp or self._beside, name)
@@ -574,15 +577,9 @@ class EcephysSession(ShownStimuli, Responding):
             "shown": f"{len(shown):,} presentations, {len(self.stimulus_conditions):,} conditions",
             "duration": seconds_text(float(shown["stop_time"].max())) if len(shown) else None,
             "invalid times": f"{len(self._invalid):,}" if len(self._invalid) else None,
-            "description": self._description(),
+            "description": records.description(self.tree),
             "file": self.name,
         }
-
-    def _description(self) -> str | None:
-        """Return what the file says of itself, where that is more than that it is a session."""
-        place = "session_description"
-        text = str(self.tree.value(place)) if self.tree.has(place) else ""
-        return text if len(text.split()) > 3 else None
 
     def _units_text(self) -> str:
         if not self.tree.has("units/id"):

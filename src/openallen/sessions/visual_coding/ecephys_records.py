@@ -21,6 +21,7 @@ __all__ = [
     "LIGHT",
     "RIG",
     "RUNNING",
+    "description",
     "gaze_table",
     "invalid_spans",
     "invalid_table",
@@ -37,6 +38,7 @@ EYES: Final = "processing/eye_tracking"
 RIG: Final = "processing/eye_tracking_rig_metadata/eye_tracking_rig_metadata"
 LIGHT: Final = "processing/optotagging/optogenetic_stimulation"
 INVALID: Final = "intervals/invalid_times"
+_CLOCK: Final = "processing/raw_gaze_mapping/eye_area/timestamps"
 _TIME: Final = "Time (s)"
 _ELLIPSES: Final = (("cr", "corneal_reflection"), ("pupil", "pupil"), ("eye", "eye"))
 _SCREEN: Final = (("screen_coordinates", "cm"), ("screen_coordinates_spherical", "deg"))
@@ -146,7 +148,7 @@ def gaze_table(tree: Tree, *, filtered: bool) -> pd.DataFrame | None:
     kinds = ("raw", "filtered") if filtered else ("raw",)
     if not all(tree.has(f"processing/{kind}_gaze_mapping") for kind in kinds):
         return None
-    times = numbers(tree, "processing/raw_gaze_mapping/pupil_area/timestamps")
+    times = numbers(tree, _CLOCK)
     found: dict[str, Any] = {}
     for kind in kinds:
         place = f"processing/{kind}_gaze_mapping"
@@ -174,10 +176,9 @@ def pupil_table(tree: Tree) -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    clock = "processing/raw_gaze_mapping/pupil_area/timestamps"
-    if not tree.has(EYES) or not tree.has(clock):
+    if not tree.has(EYES) or not tree.has(_CLOCK):
         return None
-    times = numbers(tree, clock)
+    times = numbers(tree, _CLOCK)
     found: dict[str, Any] = {}
     for short, long in _ELLIPSES:
         table = frame(tree, f"{EYES}/{short}_ellipse_fits")
@@ -256,3 +257,16 @@ def invalid_spans(made: pd.DataFrame, tags: Collection[str]) -> list[tuple[float
         return []
     rows = zip(made["start_time"], made["stop_time"], made["tags"], strict=True)
     return [(float(a), float(b)) for a, b, words in rows if set(words) & set(tags)]
+
+
+def description(tree: Tree) -> str | None:
+    """Return what a file says of itself, where that is more than that it is a session.
+
+    Parameters
+    ----------
+    tree
+        The file.
+    """
+    place = "session_description"
+    text = str(tree.value(place)) if tree.has(place) else ""
+    return text if len(text.split()) > 3 else None

@@ -114,7 +114,10 @@ def presentation_table(tree: Tree) -> pd.DataFrame:
     made = _renamed(made)
     made["stimulus_name"] = _stimulus_names(made["stimulus_name"])
     if "color" in made:
-        made["color"], made["color_triplet"] = _colours(made["color"])
+        made["color"], three = _colours(made["color"])
+        if "color_triplet" in made:
+            three = three.where(three != "", made["color_triplet"])
+        made["color_triplet"] = three
     for name in made.columns:
         if name not in {"start_time", "stop_time"}:
             made[name] = _filled(made[name])
@@ -146,7 +149,8 @@ def _renamed(made: pd.DataFrame) -> pd.DataFrame:
 
 def _stimulus_names(column: pd.Series) -> pd.Series:
     """Give stimuli the names of the publications; movies are numbered in words."""
-    told = [name if isinstance(name, str) else NULL for name in column]
+    # A table without names, beside others that have them, is one of spontaneous activity.
+    told = [name if isinstance(name, str) else "" for name in column]
     spelled = {name: _DIGIT.sub(_in_words, name) for name in dict.fromkeys(told)}
     numbers = {found[1] for name in spelled.values() if (found := _NUMBERED.search(name))}
     known = dict(_STIMULI)

@@ -25,6 +25,7 @@ __all__ = [
     "STRUCTURE",
     "Limits",
     "channels_beside",
+    "limit",
     "mean_waveforms",
     "runs",
     "structure_intervals",
@@ -97,6 +98,23 @@ class Limits:
         if "presence_ratio" in units:
             units = units[units["presence_ratio"] >= self.presence_ratio_minimum]
         return units
+
+
+def limit(given: Any, what: str, none: float) -> float:
+    """Return a limit of units as it was given; `none` where it is None.
+
+    Raises
+    ------
+    UsageError
+        If it is no number.
+    """
+    from numbers import Real
+
+    if given is None:
+        return none
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise UsageError(f"{what} is a number, or None for no limit", why=repr(given)[:60])
+    return float(given)
 
 
 # --- channels -------------------------------------------------------------------------------------
@@ -299,7 +317,8 @@ def mean_waveforms(
     number_columns(tree, ELECTRODES, channels, ("probe_id", "probe_channel_number"))
     rates = units["probe_sampling_rate"].to_dict()
     probe_of = units["probe_id"].to_dict()
-    by_probe = dict(iter(channels.groupby("probe_id")))
+    along = channels.sort_values("probe_channel_number", kind="stable")
+    by_probe = dict(iter(along.groupby("probe_id")))
     found = {}
     for unit, waveform in _waveforms(tree, set(units.index)):
         place = by_probe[probe_of[unit]]

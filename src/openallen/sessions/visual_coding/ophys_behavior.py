@@ -154,9 +154,9 @@ def motion(tree: Tree) -> pd.DataFrame:
     """
     import pandas as pd
 
-    names = ("xy_translation", "xy_translations")
+    names = ("xy_translations", "xy_translation")  # the first where both are there, as in AllenSDK
     place = next((f"{_MOTION}/{n}" for n in names if tree.has(f"{_MOTION}/{n}/data")), "")
-    shifts, times = _series(tree, place or f"{_MOTION}/{names[0]}", "motion correction")
+    shifts, times = _series(tree, place or f"{_MOTION}/{names[-1]}", "motion correction")
     columns = [str(name) for name in tree.array(f"{place}/feature_description").reshape(-1)]
     if shifts.ndim != 2 or shifts.shape[1] != len(columns):
         raise CorruptError(

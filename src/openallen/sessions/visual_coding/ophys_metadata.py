@@ -38,6 +38,8 @@ _PLACES: Final = {
 }
 _DESCRIPTION: Final = "session_description"
 _IDS: Final = ("ophys_experiment_id", "experiment_container_id")
+_ALWAYS: Final = (*_IDS, "imaging_depth_um")
+"""What AllenSDK names with None where the file does not say it."""
 _GENERATED_BY: Final = "general/generated_by"
 _FIRST_VERSION: Final = "0.9"
 _STARTED: Final = ("%a %b %d %H:%M:%S %Y", "%Y-%m-%d %H:%M:%S")
@@ -64,8 +66,9 @@ def allen_metadata(tree: Tree) -> dict[str, Any]:
     -------
     dict
         Ids as int, ``session_start_time`` as a datetime without time zone as the file has it,
-        ``imaging_depth_um``, ``age_days``, ``cre_line`` (None where there is none); texts as they
-        are stored. What the file does not say, or not in the usual words, is left out.
+        ``imaging_depth_um``, ``age_days``, ``cre_line``; texts as they are stored. What the file
+        does not say, or not in the usual words, is left out, but for the two ids, depth and
+        ``cre_line``, which are None.
     """
     found = {name: _text(tree, place) for name, place in _PLACES.items() if tree.has(place)}
     made: dict[str, Any] = dict(found)
@@ -76,6 +79,7 @@ def allen_metadata(tree: Tree) -> dict[str, Any]:
         made["session_start_time"] = _moment(found["session_start_time"])
     genotype = found.get("genotype", "")
     made["cre_line"] = genotype.partition(";")[0] or None
+    made |= dict.fromkeys(name for name in _ALWAYS if name not in made)
     made |= _numbers(tree) | _device(tree)
     made["pipeline_version"] = pipeline_version(tree)
     return made

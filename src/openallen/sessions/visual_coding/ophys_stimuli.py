@@ -188,6 +188,12 @@ class Stimuli:
     ) -> pd.DataFrame:
         import pandas as pd
 
+        if data.ndim != 1:
+            raise CorruptError(
+                "begins and ends that are not one row",
+                address=self._tree.name,
+                why=f"{place}/data: {data.shape}",
+            )
         starts, ends = frames[data == 1, 0], frames[data == -1, 0]
         if len(starts) != len(ends):
             raise CorruptError(
@@ -195,7 +201,8 @@ class Stimuli:
                 address=self._tree.name,
                 why=f"{place}: {len(starts)} begins, {len(ends)} ends",
             )
-        return pd.DataFrame({"start": starts.astype("int64"), "end": ends.astype("int64")})
+        made = pd.DataFrame({"start": starts.astype("int64"), "end": ends.astype("int64")})
+        return made.sort_values(["start", "end"], kind="stable")
 
     # --- all of them ------------------------------------------------------------------------------
 

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from openallen.sources.atlases.atlas import Atlas
     from openallen.sources.atlases.grids import ConnectivityGrid, ExpressionGrid
     from openallen.sources.atlases.models import DataSet
-    from openallen.sources.atlases.structures import Structure, Structures
+    from openallen.sources.atlases.reference_space import ReferenceSpace
+    from openallen.sources.atlases.structure import Structure
+    from openallen.sources.atlases.structure_sets import StructureSet
+    from openallen.sources.atlases.structure_tree import StructureTree
+    from openallen.sources.atlases.structures import Structures
     from openallen.sources.atlases.sync import ImageAlignment, Nearest, SetAlignment
     from openallen.sources.atlases.unionize import Unionizer
 
@@ -21,8 +25,11 @@ __all__ = [
     "ExpressionGrid",
     "ImageAlignment",
     "Nearest",
+    "ReferenceSpace",
     "SetAlignment",
     "Structure",
+    "StructureSet",
+    "StructureTree",
     "Structures",
     "Unionizer",
 ]
@@ -36,8 +43,11 @@ __getattr__ = exports(
         "ExpressionGrid": "grids",
         "ImageAlignment": "sync",
         "Nearest": "sync",
+        "ReferenceSpace": "reference_space",
         "SetAlignment": "sync",
-        "Structure": "structures",
+        "Structure": "structure",
+        "StructureSet": "structure_sets",
+        "StructureTree": "structure_tree",
         "Structures": "structures",
         "Unionizer": "unionize",
     },

@@ -31,7 +31,9 @@ from openallen.sources.atlases.frames import index_of, label, spacing_of
 from openallen.sources.atlases.frames import points_um as read_points
 from openallen.sources.atlases.models import CITATION, ORIENTATIONS, TERMS
 from openallen.sources.atlases.plots import plot_slices
-from openallen.sources.atlases.structures import Structure, StructureLike, Structures
+from openallen.sources.atlases.reference_space import ReferenceSpace, mask_of
+from openallen.sources.atlases.structure import Structure, StructureLike
+from openallen.sources.atlases.structures import Structures
 from openallen.sources.atlases.unionize import Labels, Unionizer
 from openallen.sources.atlases.volume_files import read_volume_file
 from openallen.store.disk import read_object
@@ -411,22 +413,20 @@ class Atlas:
         UsageError
             If the list is empty.
         """
-        wanted: list[StructureLike]
-        one = isinstance(structure, (str, Structure)) or not isinstance(structure, Iterable)
-        wanted = [structure] if one else list(structure)  # type: ignore[list-item, arg-type]
-        chosen = [self.structures.find(what) for what in wanted]
-        if not chosen:
-            raise UsageError("no structure given for the mask", hint="mask(['VISp', 'VISl'])")
-        ids = {which.id for which in chosen}
-        if parts:
-            ids |= {part.id for which in chosen for part in self.structures.descendants(which)}
+        annotation, labels = self.annotation(resolution_um), self.labels(resolution_um)
+        return mask_of(annotation, labels, self.structures, structure, parts=parts)
+
+    def reference_space(self, resolution_um: float | None = None) -> ReferenceSpace:
+        """Return an annotation with the ontology: many masks, counts, coverage, coarser labels."""
         annotation = self.annotation(resolution_um)
-        found = annotation.copy(data=self.labels(resolution_um).mask(ids)).rename("mask")
-        found.attrs["structure_id"] = chosen[0].id if one else [which.id for which in chosen]
-        found.attrs["acronym"] = ", ".join(which.acronym for which in chosen)
-        found.attrs["long_name"] = "; ".join(which.name for which in chosen)
-        found.attrs.pop("units", None)
-        return found
+        known = self._labels.get(self._one_of(ANNOTATIONS, resolution_um))
+        return ReferenceSpace(annotation, self.structures, known)
+
+    def colour_slice(
+        self, axis: str | int, position_um: float, resolution_um: float | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Return a coloured slice (uint8); see `ReferenceSpace.colour_slice`."""
+        return self.reference_space(resolution_um).colour_slice(axis, position_um)
 
     def mesh(self, structure: StructureLike) -> Mesh:
         """Return the surface of a structure, in the frame of the volumes.

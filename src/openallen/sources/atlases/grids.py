@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, facts_text
-from openallen.errors import CorruptError, NotFoundError, OpenAllenError, UsageError
+from openallen.errors import (
+    CorruptError,
+    IntegrityError,
+    NotFoundError,
+    OpenAllenError,
+    UsageError,
+)
 from openallen.formats.metaimage import parse_header, read_metaimage
 from openallen.formats.thumbnails import gray_thumbnail
 from openallen.formats.zips import Zip
+from openallen.sources.atlases.data_set_xml import NAMES, alignment_in_xml, row_of_xml
 from openallen.sources.atlases.frames import AXES, label
 from openallen.sources.atlases.models import CONNECTIVITY, EXPRESSION, DataSet, Kind
 from openallen.sources.atlases.volume_files import read_volume_file
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from openallen.sources.atlases.sync import SetAlignment
     from openallen.sources.atlases.visuals import AnyAtlas
     from openallen.visuals import Visual
 
@@ -59,7 +67,7 @@ class _Grid:
     def __init__(self, files: list[Path]) -> None:
         self.files = tuple(files)
         ids = {m["id"] for p in files if (m := _NAME.fullmatch(p.name))}
-        self.data_set_id = int(next(iter(ids))) if len(ids) == 1 else None
+        self._named_id = int(next(iter(ids))) if len(ids) == 1 else None
         # Opens the atlas of its reference space; and where views keep what they made.
         self.outlines: Callable[[], AnyAtlas] | None = None
         self.cache: Path | None = None
@@ -70,10 +78,25 @@ class _Grid:
         return read_object(self.files[0].parent / facts_name(self.data_set_id or 0))
 
     @functools.cached_property
+    def _described(self) -> tuple[dict[str, Any] | None, str]:
+        """What the files themselves say of the data set, and why that cannot be read."""
+        return None, ""
+
+    @property
+    def data_set_id(self) -> int | None:
+        """Id of the data set: of the files' names, else as the files say; None if neither does."""
+        if self._named_id is not None:
+            return self._named_id
+        row, _ = self._described
+        return row["id"] if row else None
+
+    @functools.cached_property
     def data_set(self) -> DataSet | None:
-        """What the service says of the data set; None where that was not kept."""
+        """What the service says of the data set, beside the files or in them; None if nothing."""
         row = self._told.get("row")
         if not isinstance(row, dict) or row.get("id") != self.data_set_id:
+            row, _ = self._described
+        if not row or row.get("id") != self.data_set_id:
             return None
         try:
             return DataSet.from_row(row)
@@ -133,6 +156,8 @@ class _Grid:
             known = self.data_set
             told |= {"gene": known.gene, "plane of section": known.plane, "age": known.age}
             told["reference space"] = known.reference_space or known.reference_space_id
+            told["specimen"] = known.specimen_id
+        told["description"] = self._described[1] or None
         told["simulated"] = "yes" if self.simulated else None
         return told | self._shape()
 
@@ -200,6 +225,49 @@ class ExpressionGrid(_Grid):
             for name in heads:
                 found[name.rpartition("/")[2].removesuffix(".mhd")] = path, name
         return found
+
+    def _description(self) -> tuple[bytes, str] | None:
+        """Return the description of the data set in a zip, and what it is called; None without."""
+        for path in self.files:
+            with Zip(path) as packed:
+                for name in packed.names:
+                    if name.rpartition("/")[2] in NAMES:
+                        return packed.read(name), f"{path}/{name}"
+        return None
+
+    @functools.cached_property
+    def _described(self) -> tuple[dict[str, Any] | None, str]:
+        try:
+            found = self._description()
+            row = row_of_xml(*found) if found else None
+        except IntegrityError as error:  # the volumes are whole all the same
+            return None, error.what
+        if row and self._named_id not in {None, row["id"]}:
+            return None, f"of another data set ({row['id']})"
+        return row, ""
+
+    @functools.cached_property
+    def alignment(self) -> SetAlignment:
+        """Where the section images lie in the brain, as the zip says; no request is made.
+
+        Raises
+        ------
+        NotFoundError
+            If the zip does not say it.
+        IntegrityError
+            If its description of the data set is damaged.
+        """
+        found = self._description()
+        aligned = alignment_in_xml(*found) if found else None
+        if aligned is None:
+            number = self.data_set_id or "ID"
+            raise NotFoundError(
+                "no alignment in this zip",
+                address=str(self.files[0]),
+                why=f"{NAMES[0]} has none" if found else f"no {NAMES[0]}",
+                hint=f"oa.alignment({number})",
+            )
+        return aligned
 
     @property
     def kinds(self) -> tuple[str, ...]:

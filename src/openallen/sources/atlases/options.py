@@ -9,7 +9,14 @@ from openallen.address import Address, Condition
 from openallen.errors import UsageError
 from openallen.sources.options import option
 
-__all__ = ["AtlasShowOptions", "GridOptions", "GridShowOptions", "asked_for", "parse_point"]
+__all__ = [
+    "AtlasShowOptions",
+    "GridOptions",
+    "GridShowOptions",
+    "StructuresOptions",
+    "asked_for",
+    "parse_point",
+]
 
 _POINT = "6000,3000,5700"
 
@@ -93,6 +100,29 @@ class AtlasShowOptions:
     def __post_init__(self) -> None:
         if self.at is not None:
             _point(self.at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructuresOptions:
+    """What of an ontology is wanted.
+
+    Parameters
+    ----------
+    set
+        A structure set, by its id, name or short name: only its structures.
+    """
+
+    set: str | None = option(
+        None,
+        "Structures of one structure set, by id or name.",
+        metavar="SET",
+        parse=str,
+        example="summary",
+    )
+
+    def __post_init__(self) -> None:
+        if self.set is not None:  # an id may come as a number
+            object.__setattr__(self, "set", str(self.set))
 
 
 @dataclass(frozen=True, kw_only=True)

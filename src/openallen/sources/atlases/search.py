@@ -166,8 +166,22 @@ def describe_data_set(client: Client, data_set_id: int) -> tuple[Row, str]:
     return dict(rows[0]), str(query)
 
 
-def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
+def load_structures(
+    client: Client, graph_id: int, folder: Path, *, sets: bool = False
+) -> Structures:
     """Return an ontology: the one that is kept or fetched in `folder`, else asked for and kept.
+
+    Parameters
+    ----------
+    client
+        Whom to ask.
+    graph_id
+        The ontology.
+    folder
+        Where it is kept.
+    sets
+        Whether it must say which structure sets structures are in; the file that a fetch brings
+        does not.
 
     Raises
     ------
@@ -177,17 +191,18 @@ def load_structures(client: Client, graph_id: int, folder: Path) -> Structures:
         If it is not here, and there is no network.
     """
     kept = _kept(folder / _NAME, client.source)
-    if kept is not None:
+    if kept is not None and (kept.get("sets") or not sets):
         with suppress(AnswerError, KeyError, TypeError):
             return Structures.from_rows(kept["rows"], graph_id)
-    fetched = fetched_structures(folder, graph_id, client.source)
+    fetched = None if sets else fetched_structures(folder, graph_id, client.source)
     if fetched is not None:
         return fetched
-    rows = [dict(row) for row in client.rows(Search.of("Structure").where(graph_id=graph_id).query)]
+    query = Search.of("Structure").where(graph_id=graph_id).include("structure_sets").query
+    rows = [dict(row) for row in client.rows(query)]
     if not rows:
         raise no_ontology(graph_id)
     found = Structures.from_rows(rows, graph_id)
-    _keep(folder / _NAME, {"source": client.source, "rows": rows})
+    _keep(folder / _NAME, {"source": client.source, "sets": True, "rows": rows})
     return found
 
 
@@ -220,10 +235,7 @@ def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignme
     if kept is not None:
         with suppress(AnswerError, UsageError, KeyError, TypeError):
             return _alignment(kept["data_set"], kept["images"])
-    sets = Search.of("SectionDataSet").where(id=data_set_id).include("alignment3d")
-    images = Search.of("SectionImage").where(data_set_id=data_set_id).include("alignment2d")
-    rows = list(client.rows(sets.query, 1))
-    sections = [dict(row) for row in client.rows(images.query)] if rows else []
+    rows, sections = _aligned_rows(client, data_set_id)
     aligned = [row for row in sections if row.get("alignment2d")]
     if not aligned or not rows[0].get("alignment3d"):
         raise NotFoundError(
@@ -235,6 +247,22 @@ def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignme
     told = [{name: row[name] for name in wanted} for row in aligned]
     _keep(path, {"source": client.source, "data_set": dict(rows[0]), "images": told})
     return found
+
+
+def _aligned_rows(
+    client: Client, data_set_id: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the row of a data set and those of its images; of an atlas, its annotated plates."""
+    for model, image in (("SectionDataSet", "SectionImage"), ("AtlasDataSet", "AtlasImage")):
+        sets = Search.of(model).where(id=data_set_id).include("alignment3d")
+        rows = [dict(row) for row in client.rows(sets.query, 1)]
+        if not rows:
+            continue
+        images = Search.of(image).where(data_set_id=data_set_id)
+        images = images.where(annotated=True) if image == "AtlasImage" else images
+        found = [dict(row) for row in client.rows(images.include("alignment2d").query)]
+        return rows, found
+    return [], []
 
 
 def _alignment(data_set: Mapping[str, Any], images: list[dict[str, Any]]) -> SetAlignment:

@@ -6,13 +6,15 @@ import functools
 import operator
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.display import card, count_text, facts_text
 from openallen.errors import AnswerError, NotFoundError, UsageError, requiring
 from openallen.json_text import load_json
+from openallen.sources.atlases.structure import Structure, StructureLike, sets_of
+from openallen.sources.atlases.structure_sets import StructureSet, find_set
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,74 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Structure", "StructureLike", "Structures"]
 
-_COLOR: Final = re.compile(r"#?([0-9A-Fa-f]{6})")
-_GREY: Final = "AAAAAA"
 _MOST_NEAR: Final = 5
 _PARENTS: Final = frozenset({"parent_structure_id", "structure_id_path"})
 """Where rows say what a structure is part of."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Structure:
-    """One structure.
-
-    Parameters
-    ----------
-    id
-        Its id, which annotation volumes hold.
-    acronym, name
-        What it is called.
-    parent_id
-        The structure it is part of; None for a root.
-    color
-        Six hex digits of its colour in the atlas.
-    graph_order
-        Its place when the tree is read from the top.
-    """
-
-    id: int
-    acronym: str
-    name: str
-    parent_id: int | None
-    color: str
-    graph_order: int
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Structure:
-        """Read a row of the model ``Structure``, or a node of a structure graph.
-
-        Raises
-        ------
-        AnswerError
-            If it lacks an id or a name.
-        """
-        try:
-            return cls(
-                int(row["id"]),
-                str(row["acronym"]).strip(),
-                str(row["name"]).strip(),
-                _parent(row),
-                _color(row),
-                int(row.get("graph_order") or 0),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise AnswerError("not a row of a structure", why=str(error)[:200]) from error
-
-    def __repr__(self) -> str:
-        return f"{self.acronym} (id {self.id}) {self.name}"
-
-    def _repr_html_(self) -> str:
-        facts: dict[str, object] = {
-            "id": self.id,
-            "name": self.name,
-            "part of": self.parent_id,
-            "color": f"#{self.color}",
-        }
-        return card(self.acronym, facts)
-
-
-def _flat(rows: Iterable[Mapping[str, Any]]) -> Iterator[Structure]:
-    """Return the structures of rows, and of what is nested in them.
+def _flat(rows: Iterable[Mapping[str, Any]], sets: dict[int, str]) -> Iterator[Structure]:
+    """Return the structures of rows, and of what is nested in them; names of sets go to `sets`.
 
     Raises
     ------
@@ -103,6 +44,7 @@ def _flat(rows: Iterable[Mapping[str, Any]]) -> Iterator[Structure]:
         if not isinstance(node, Mapping):
             raise AnswerError("not a row of a structure", why=repr(node)[:80])
         structure = Structure.from_row(node)
+        sets.update((k, name) for k, name in sets_of(node).items() if name or k not in sets)
         if not _PARENTS.intersection(node):
             if above is None:
                 lone += 1
@@ -118,34 +60,6 @@ def _flat(rows: Iterable[Mapping[str, Any]]) -> Iterator[Structure]:
         )
 
 
-def _parent(row: Mapping[str, Any]) -> int | None:
-    """Return the id of what a row's structure is part of: said, or the last but one of its path.
-
-    Tables of AllenSDK and BrainGlobe have the path only, as a list or as ``/997/8/``.
-    """
-    if "parent_structure_id" in row:
-        said = row["parent_structure_id"]
-        none = said is None or said == "" or said != said  # noqa: PLR0124 - NaN, as tables have it
-        return None if none or int(said) < 0 else int(said)
-    path: Any = row.get("structure_id_path") or ()
-    if isinstance(path, str):
-        path = [word for word in path.split("/") if word]
-    return int(path[-2]) if len(path) > 1 else None
-
-
-def _color(row: Mapping[str, Any]) -> str:
-    """Return six hex digits; grey if the row has no colour that can be read."""
-    rgb = row.get("rgb_triplet")
-    if isinstance(rgb, list) and len(rgb) == 3:
-        return "".join(f"{min(max(int(part), 0), 255):02X}" for part in rgb)
-    match = _COLOR.fullmatch(str(row.get("color_hex_triplet") or ""))
-    return match[1] if match else _GREY
-
-
-StructureLike: TypeAlias = int | str | Structure
-"""What names a structure: its id, its acronym or name, or the structure itself."""
-
-
 class Structures(Collection[Structure]):
     """The structures of one graph; iteration is in the order of the atlas.
 
@@ -158,6 +72,8 @@ class Structures(Collection[Structure]):
         The structures.
     graph_id
         Their graph: 1 adult mouse, 10 human, 16 developing human, 17 developing mouse.
+    set_names
+        Names of the sets that structures are in, by id, as far as they are told.
 
     Raises
     ------
@@ -165,8 +81,14 @@ class Structures(Collection[Structure]):
         If there are none, an id stands twice, a parent is missing, or the tree goes in a circle.
     """
 
-    def __init__(self, rows: Iterable[Structure], graph_id: int = 0) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Structure],
+        graph_id: int = 0,
+        set_names: Mapping[int, str] | None = None,
+    ) -> None:
         self._rows = sorted(rows, key=lambda s: (s.graph_order, s.id))
+        self._set_names = set_names or {}
         self.graph_id = graph_id
         self.by_id = {s.id: s for s in self._rows}
         self._check()
@@ -201,7 +123,8 @@ class Structures(Collection[Structure]):
             If a row is not one of a structure, they do not say what each is part of, or do not make
             a tree.
         """
-        return cls(_flat(rows), graph_id)
+        sets: dict[int, str] = {}
+        return cls(list(_flat(rows, sets)), graph_id, sets)
 
     @classmethod
     def from_graph(cls, answer: bytes, graph_id: int = 0) -> Structures:
@@ -402,6 +325,31 @@ class Structures(Collection[Structure]):
             found.update(more)
             waiting.extend(more)
         return tuple(s for s in self._rows if s.id in found)
+
+    @functools.cached_property
+    def sets(self) -> dict[int, str]:
+        """Names of the structure sets that structures here are in, by id; see `set`."""
+        found = {number for s in self._rows for number in s.structure_set_ids}
+        return {number: self._set_names.get(number, "") for number in sorted(found)}
+
+    def set(self, what: int | str) -> StructureSet:
+        """Return the structures of one set: ``summary``, ``brain-observatory``, ….
+
+        Parameters
+        ----------
+        what
+            Its id, its name (in any case), or one of the short names of
+            `openallen.sources.atlases.structure_sets.SHORT_NAMES`.
+
+        Raises
+        ------
+        NotFoundError
+            If no structure here is in it, with the sets likely meant; or if this ontology was read
+            from a file that does not say which sets its structures are in.
+        """
+        number, name = find_set(what, self.sets, self.graph_id)
+        found = tuple(s for s in self._rows if number in s.structure_set_ids)
+        return StructureSet(number, name, found)
 
     @requiring("a DataFrame", "tables")
     def table(self) -> pd.DataFrame:

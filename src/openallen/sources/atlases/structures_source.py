@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen.address import Address, Condition
 from openallen.errors import NotFoundError, OfflineError, UsageError
-from openallen.sources.base import Example, Facts, Field, NoOptions, Place, Rows, Section, Source
+from openallen.sources.atlases.options import StructuresOptions
+from openallen.sources.base import Example, Facts, Field, Place, Rows, Section, Source
 
 if TYPE_CHECKING:
+    from openallen.sources.atlases.structure_sets import StructureSet
     from openallen.sources.atlases.structures import Structure, Structures
     from openallen.transfer.job import Job
     from openallen.web_address import WebAddress
@@ -38,7 +40,9 @@ class StructuresSource(Source):
             web=("http://api.brain-map.org/api/v2/structure_graph_download/1.json",),
         ),
         Example("structures:1/VISp", "a structure and its parts", sample=True),
+        Example("structures:1?set=summary", "the structures of a structure set", sample=True),
     )
+    show_options: ClassVar[type] = StructuresOptions
     columns: ClassVar[tuple[str, ...]] = ("id", "acronym", "name", "parent_id", "depth")
 
     @classmethod
@@ -69,10 +73,11 @@ class StructuresSource(Source):
         del options
         wanted = [*address.conditions, *conditions]
         plain = replace(self.canonical(address), conditions=())
+        chosen, wanted = _set_in(wanted, address)
         columns = _COLUMNS if address.name else _GRAPH_COLUMNS
         command = f"openallen list {plain}{self.context.source_flag}"
         check_columns(columns, wanted, str(plain), command)
-        rows: list[dict[str, Any]] = self._structures(plain) if address.name else _graphs()
+        rows: list[dict[str, Any]] = self._structures(plain, chosen) if address.name else _graphs()
         found = [row for row in rows if matches(row, wanted)]
         return Rows(
             found[:limit],
@@ -86,8 +91,9 @@ class StructuresSource(Source):
             empty=lambda: no_rows(rows, wanted, str(plain), command),
         )
 
-    def _structures(self, address: Address) -> list[dict[str, Any]]:
-        found, chosen = self._load(address)
+    def _structures(self, address: Address, sets: Sequence[str]) -> list[dict[str, Any]]:
+        found, chosen = self._load(address, sets=bool(sets))
+        kept = [set(self._set(found, name).ids) for name in sets]
         return [
             {
                 "id": one.id,
@@ -100,27 +106,47 @@ class StructuresSource(Source):
                 "address": f"structures:{address.name}/{one.id}",
             }
             for one in _listed(found, chosen)
+            if all(one.id in ids for ids in kept)
         ]
+
+    def _set(self, found: Structures, name: str) -> StructureSet:
+        """Return a set of an ontology; commands in the errors work on this source."""
+        try:
+            return found.set(name)
+        except NotFoundError as error:
+            hint = f"{error.hint}{self.context.source_flag}" if error.hint else ""
+            raise NotFoundError(
+                error.what, address=error.address, why=error.why, hint=hint
+            ) from error
 
     # --- show -------------------------------------------------------------------------------------
 
-    def facts(self, address: Address, options: Any) -> Facts:
-        """Return an ontology as a tree, or one structure with what it is part of, and its parts."""
-        del options
+    def facts(self, address: Address, options: StructuresOptions) -> Facts:
+        """Return an ontology as a tree, a structure with its parts, or what is in a set."""
         if not address.name:
             raise self.cannot("shown as a whole", address, f"openallen list {self.scheme}:")
         address = self.canonical(address)
+        if options.set is not None:
+            told = replace(address, conditions=(Condition("set", "eq", options.set),))
+            return _set_facts(self._chosen(address, options.set), str(told))
         return _facts(*self._load(address), str(address))
 
-    def _load(self, address: Address) -> tuple[Structures, Structure | None]:
-        """Return an ontology, and the structure of it that an address names."""
+    def _chosen(self, address: Address, name: str) -> StructureSet:
+        """Return a set; of the structures below the one that an address names."""
+        found, below = self._load(address, sets=True)
+        chosen = self._set(found, name)
+        ids = {one.id for one in _listed(found, below)}
+        return replace(chosen, structures=tuple(one for one in chosen if one.id in ids))
+
+    def _load(self, address: Address, *, sets: bool = False) -> tuple[Structures, Structure | None]:
+        """Return an ontology (with its sets, if wanted), and the structure an address names."""
         from openallen.sources.atlases.search import load_structures
 
         address = self.canonical(address)
         plain = replace(address, path=(), conditions=())
         folder = self.context.folder(plain)
         try:
-            found = load_structures(self.context.client, address.id, folder)
+            found = load_structures(self.context.client, address.id, folder, sets=sets)
         except OfflineError:
             kept = self._beside_an_atlas(address.id)
             if kept is None:
@@ -170,9 +196,11 @@ class StructuresSource(Source):
             )
         return plan_structures(self.context.client, address.id, to)
 
-    def open(self, address: Address, **options: Any) -> Structures | Structure:
-        """Open an ontology, requested once and then stored; or a structure of it."""
-        _, plain = self.options(NoOptions, address, options)
+    def open(self, address: Address, **options: Any) -> Structures | Structure | StructureSet:
+        """Open an ontology, requested once and then stored; a structure of it, or a set."""
+        read, plain = self.options(StructuresOptions, address, options)
+        if read.set is not None:
+            return self._chosen(self.canonical(plain), read.set)
         found, chosen = self._load(plain)
         return found if chosen is None else chosen
 
@@ -183,18 +211,47 @@ class StructuresSource(Source):
 
         return ontology_sureness(place)
 
-    def open_place(self, place: Place, **options: Any) -> Structures:
+    def open_place(self, place: Place, **options: Any) -> Structures | StructureSet:
         """Open the file of an ontology, or the folder it was fetched to."""
         from openallen.sources.atlases.places import open_ontology
+        from openallen.sources.options import read_options
 
-        self.no_options(options, place.name)
+        read = read_options(StructuresOptions, options, place.name)
         assert place.path is not None
-        return open_ontology(place.path)
+        found = open_ontology(place.path)
+        return found if read.set is None else found.set(read.set)
 
     def place_facts(self, place: Place, options: Any) -> Facts:
         """Return the tree of an ontology that lies in a file or folder."""
-        del options
-        return _facts(self.open_place(place), None, place.name)
+        from openallen.sources.atlases.places import open_ontology
+
+        assert place.path is not None
+        found = open_ontology(place.path)
+        if options.set is not None:
+            return _set_facts(found.set(options.set), place.name)
+        return _facts(found, None, place.name)
+
+
+def _set_in(conditions: Sequence[Condition], address: Address) -> tuple[list[str], list[Condition]]:
+    """Return the sets that conditions name, and the other conditions.
+
+    Raises
+    ------
+    UsageError
+        If a set is compared in another way than by ``=``.
+    """
+    if not address.name:
+        return [], list(conditions)
+    asked = [one for one in conditions if one.field == "set"]
+    for one in asked:
+        if one.op != "eq":
+            raise UsageError(
+                f"'{one}' is not possible",
+                address=str(address),
+                why="structures are in a set or not",
+                hint=f"openallen list {replace(address, conditions=())} set=summary",
+            )
+    return [str(one.value) for one in asked], [one for one in conditions if one.field != "set"]
 
 
 def _graphs() -> list[dict[str, Any]]:
@@ -221,6 +278,8 @@ def _facts(found: Structures, chosen: Structure | None, address: str) -> Facts:
         title = f"Ontology {found.graph_id}"
         title += f", {GRAPHS[found.graph_id]}" if found.graph_id in GRAPHS else ""
         tree = found.tree(depth=3)
+        if found.sets:
+            fields.append(Field("structure sets", found.sets, f"{len(found.sets)}", "sets"))
     else:
         above = [s.acronym for s in found.ancestors(chosen.id)]
         title = f"{chosen.name} ({chosen.acronym})"
@@ -240,6 +299,26 @@ def _facts(found: Structures, chosen: Structure | None, address: str) -> Facts:
         terms=TERMS,
         ids=tuple(s.id for s in listed),
         thing=found if chosen is None else chosen,
+    )
+
+
+def _set_facts(chosen: StructureSet, address: str) -> Facts:
+    from openallen.sources.atlases.models import CITATION, TERMS
+
+    lines = "\n".join(f"{s.acronym}  {s.name}  ({s.id})" for s in chosen)
+    return Facts(
+        address=address,
+        title=chosen.name or f"Structure set {chosen.id}",
+        kind="structure set",
+        fields=(
+            Field("structure set", chosen.id, key="id"),
+            Field("structures", len(chosen), f"{len(chosen):,}", "count"),
+        ),
+        sections=(Section("structures", "structures", [_document(s) for s in chosen], lines),),
+        citation=CITATION,
+        terms=TERMS,
+        ids=tuple(chosen.ids),
+        thing=chosen,
     )
 
 

@@ -118,6 +118,41 @@ class ImageAlignment:
         flat = place[..., :2] @ self.plane_back[0].T + self.plane_back[1]
         return flat[..., 0], flat[..., 1], place[..., 2] - self.z_um
 
+    def to_image(self, x_px: Any, y_px: Any, other: ImageAlignment) -> tuple[Any, Any]:
+        """Return where points of this image are on another of the same volume, in px.
+
+        Only the alignments of the two planes are used: the sections are laid on each other. This
+        is the service's ``image_to_image_2d``.
+
+        Parameters
+        ----------
+        x_px, y_px
+            Points of this image.
+        other
+            The other image; of the same data set, or of one that shares its volume.
+        """
+        import numpy as np
+
+        x, y = np.broadcast_arrays(np.asarray(x_px, float), np.asarray(y_px, float))
+        flat = np.stack([x, y], axis=-1) @ self.plane[0].T + self.plane[1]
+        found = flat @ other.plane_back[0].T + other.plane_back[1]
+        return found[..., 0], found[..., 1]
+
+    def to_set(self, x_px: Any, y_px: Any, other: SetAlignment) -> Nearest:
+        """Return points of this image on the nearest sections of another data set.
+
+        By way of reference space, which both must be aligned to: the service's ``image_to_image``,
+        and ``image_to_atlas`` where the other is an atlas.
+
+        Parameters
+        ----------
+        x_px, y_px
+            Points of this image.
+        other
+            The images of the other data set, or of an atlas.
+        """
+        return other.nearest(self.to_reference(x_px, y_px))
+
 
 class SetAlignment:
     """All section images of a data set.

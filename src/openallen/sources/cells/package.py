@@ -112,7 +112,7 @@ class CellJob:
         if client.http.reaches(client.base_url):
             try:
                 return cls.of(client, ask(), options, to)
-            except UnreachableError:
+            except (OfflineError, UnreachableError):
                 recorded = cls.from_manifest(client, to, options, address)
                 if recorded is None:
                     raise

@@ -18,6 +18,7 @@ from openallen.errors import (
     NotFoundError,
     OpenAllenError,
     RefusedError,
+    hint_line,
     requiring,
 )
 from openallen.json_text import load_json
@@ -502,6 +503,16 @@ class Cell:
         """
         picture = base64.b64encode(self.morphology.to_svg().encode()).decode()
         return f"data:image/svg+xml;base64,{picture}"
+
+    def __getattr__(self, name: str) -> Any:
+        # Called only for names that nothing else answers: some are those of its session.
+        text = f"'{type(self).__name__}' object has no attribute '{name}'"
+        if not name.startswith("_"):
+            from openallen.sessions.patch_clamp.session import PatchClampSession
+
+            if hasattr(PatchClampSession, name):
+                text += f"\n  {hint_line(f'session.{name}')}"
+        raise AttributeError(text)
 
     def _here(self) -> list[CellFile]:
         with suppress(OpenAllenError):

@@ -1,7 +1,7 @@
 """Files and stores of standard formats: what they are, and how they open, here or remote.
 
 NWB and other HDF5, NWB in Zarr, OME-Zarr and any Zarr, tables, JSON, NumPy arrays, reconstructions,
-meshes, pictures. Endings count in any case.
+meshes, pictures, matrices of cells x genes (``.h5ad``). Endings count in any case.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["open_contents", "open_session", "sureness"]
 
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+_H5AD: Final = ".h5ad"
 _FOLDERS: Final = frozenset({"session", "image", "zarr"})
 
 
@@ -31,7 +32,7 @@ def sureness(place: Place) -> int:
     """Return how sure it is that a place is of a format that opens here."""
     if place.is_folder and place.kind:
         return LIKELY if place.kind in _FOLDERS else 0
-    if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj"):
+    if place.ends(*H5, *ENDINGS, *_PICTURES, ".obj", _H5AD):
         return MAYBE
     # An http address without an ending may lead to HDF5: DANDI's do, which end with a slash, and
     # signed ones. A folder that an address names is one, and no more.
@@ -57,6 +58,8 @@ def open_contents(context: Context, place: Place, **options: Any) -> Any:
         raise UsageError(f"no such option '{next(iter(options))}' here", address=place.name)
     if place.kind:
         return _store(place)
+    if place.ends(_H5AD):
+        return _h5ad(context, place)
     if place.ends(*_PICTURES):
         return _picture(place)
     return _mesh(place) if place.ends(".obj") else open_session(context, place)
@@ -95,6 +98,15 @@ class _Reopen:
 
         with Context() as context:
             return open_session(context, context.place(url), **self._options)
+
+
+def _h5ad(context: Context, place: Place) -> Any:
+    """Open a matrix of cells x genes, here or by ranges."""
+    with requiring("an .h5ad", "nwb"):
+        from openallen.formats.h5ad import H5ad, open_h5ad
+    if place.path is not None:
+        return open_h5ad(place.path)
+    return H5ad(lambda: context.h5(place.url, place.name, immutable=place.immutable), place.name)
 
 
 def _document(context: Context, place: Place, **options: Any) -> Any:

@@ -13,6 +13,7 @@ from openallen.errors import AddressError, NotFoundError, OpenAllenError, UsageE
 from openallen.json_text import load_json
 from openallen.settings import Settings
 from openallen.sources.context import Context, connected
+from openallen.sources.releases.abc.release import AbcRelease
 from openallen.sources.releases.cache import ReleaseCache, is_flat, is_mirror
 from openallen.sources.releases.folders import projects_in, root_of
 from openallen.sources.releases.models import Manifest, Project, ReleaseFile, Version
@@ -154,7 +155,11 @@ def _release(
 
     opening = functools.partial(_again, None if to is None else str(to), settings.to_dict())
     service = functools.partial(connected, settings)
-    return release_class(project.name)(cache, manifest, connect, notes, opening, service=service)
+    made = AbcRelease if project.form == "abc-atlas" else release_class(project.name)
+    return made(
+        cache, manifest, connect, notes, opening,
+        service=service, tables_folder=settings.store / "tables",
+    )  # fmt: skip
 
 
 def _again(to: str | None, settings: dict[str, Any], address: str, **options: Any) -> Any:

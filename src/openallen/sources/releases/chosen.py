@@ -69,7 +69,8 @@ def one_file(
         return _by_path(cache, manifest, address)
     plain = replace(address, conditions=())
     files = choose(manifest, plain).files
-    if len(address.path) == 1 and address.path[0] not in manifest.by_kind.get("table", {}):
+    single = len(address.path) == 1 and address.path[0] not in manifest.by_kind.get("table", {})
+    if single or len(files) > 1:
         raise _many(files, address)
     choose(manifest, address)  # conditions on a single file mean nothing, which is said here
     return manifest, files[0]

@@ -11,20 +11,30 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from openallen.address import Address, Condition
-from openallen.errors import NotFoundError
+from openallen.errors import NotFoundError, UsageError
 from openallen.sources.filters import check_columns, matches, no_rows
+from openallen.sources.releases.abc import lists as abc_lists
+from openallen.sources.releases.abc.release import AbcRelease
 from openallen.sources.releases.access import cache_of, project_names, release_of, sampled
 from openallen.sources.releases.projects import find_project
 from openallen.sources.releases.rows import ABNORMAL, read_rows
-from openallen.sources.releases.search import FILES, file_rows, some
+from openallen.sources.releases.search import FILES, choose, file_rows, some
 from openallen.sources.tables import Row, Rows, telling
 
 if TYPE_CHECKING:
     from openallen.sources.context import Context
     from openallen.sources.releases.cache import ReleaseCache
+    from openallen.sources.releases.models import ReleaseFile
     from openallen.sources.releases.read import Release
 
-__all__ = ["list_files", "list_projects", "list_table", "list_versions"]
+__all__ = [
+    "by_data_set",
+    "list_data_sets",
+    "list_files",
+    "list_projects",
+    "list_table",
+    "list_versions",
+]
 
 PROJECT_COLUMNS: Final = ("address", "title", "bucket", "here")
 VERSION_COLUMNS: Final = ("version", "address", "newest", "manifest_here", "used_last")
@@ -145,8 +155,10 @@ def list_table(context: Context, asked: Asked) -> Rows:
         If a condition is on no column.
     """
     _, release = release_of(context, asked.address)
+    if isinstance(release, AbcRelease):
+        return _list_abc(release, asked)
     name = asked.address.path[0]
-    if len(asked.address.path) > 1 or name not in release.tables:
+    if not release.table_named(asked.address.path):
         raise _no_table(context, release, asked.address)
     if name in release.made:
         return _list_made(release, asked)
@@ -163,6 +175,63 @@ def list_table(context: Context, asked: Asked) -> Rows:
         whole=every, matched=True,
         address=_file_of_a_row(release, name, index),
     )  # fmt: skip
+
+
+def by_data_set(context: Context, name: str) -> bool:
+    """Return whether a project lists its data sets rather than its versions."""
+    return find_project(name, context.settings.projects).form == "abc-atlas"
+
+
+def list_data_sets(context: Context, asked: Asked) -> Rows:
+    """Return one row for each data set of a version of the ABC Atlas."""
+    asked.check(abc_lists.DATA_SET_COLUMNS)
+    cache, release = release_of(context, asked.address)
+    assert isinstance(release, AbcRelease)
+    told = cache.here() if context.settings.offline else cache.versions()
+    versions = f"versions: {some(map(str, told))}; one of them: release:{asked.address.name}@…"
+    return _filtered(
+        abc_lists.data_set_rows(release), asked, abc_lists.DATA_SET_COLUMNS,
+        id_column="data_set", noun="data set",
+        notes=(*release.notes, f"of version {release.version}; {versions}"),
+    )  # fmt: skip
+
+
+def _list_abc(release: AbcRelease, asked: Asked) -> Rows:
+    """Return the rows of a table of the ABC Atlas, or the names of a data set."""
+    path = asked.address.path
+    table = release.table_named(path)
+    if table:
+        return abc_lists.table_rows(
+            release,
+            table,
+            asked.conditions,
+            limit=asked.limit,
+            plain=asked.plain,
+            command=asked.command,
+        )
+    asked.check(abc_lists.NAME_COLUMNS)
+    kinds = release.manifest.by_kind
+    kind, rest = (path[0], path[1:]) if path[0] in kinds else ("", path)
+    if len(rest) == 2 and rest[1] in kinds:
+        kind, rest = rest[1], rest[:1]
+    if len(rest) != 1:
+        files = choose(release.manifest, replace(asked.address, conditions=())).files
+        raise _no_rows_in(files, asked)
+    return _filtered(
+        abc_lists.name_rows(release, rest[0], kind), asked, abc_lists.NAME_COLUMNS,
+        id_column="name", noun="file", notes=release.notes,
+    )  # fmt: skip
+
+
+def _no_rows_in(files: Sequence[ReleaseFile], asked: Asked) -> UsageError:
+    """Return the error for what has no rows: matrices, volumes, a whole kind of files."""
+    named = shlex.quote(asked.plain)
+    return UsageError(
+        "this is no table",
+        address=asked.plain,
+        why=f"{files[0].path}" if len(files) == 1 else f"{len(files):,} files",
+        hint=f"openallen show {named}",
+    )
 
 
 def _list_made(release: Release, asked: Asked) -> Rows:

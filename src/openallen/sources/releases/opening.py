@@ -69,8 +69,9 @@ def open_part(
         If the file that is here is not the published one.
     """
     cache, release = release_of(context, where, to, use=use)
-    if len(where.path) == 1 and where.path[0] in release.tables:
-        return _table(release, where, remote, options)
+    table = release.table_named(where.path)
+    if table:
+        return _table(release, table, where, remote, options)
     part, is_behavior = _part(release, cache, where)
     own = None if options else release.opened(part.file)
     if own is not None:
@@ -103,7 +104,9 @@ def _reopened(
         return open_part(context, Address.parse(address), to, remote, options)
 
 
-def _table(release: Release, where: Address, remote: bool | None, options: dict[str, Any]) -> Any:
+def _table(
+    release: Release, name: str, where: Address, remote: bool | None, options: dict[str, Any]
+) -> Any:
     if where.conditions:
         raise UsageError(
             "a table is opened whole",
@@ -113,7 +116,7 @@ def _table(release: Release, where: Address, remote: bool | None, options: dict[
         )
     if remote is not None:
         raise UsageError("no such option 'remote' of tables", address=str(where))
-    return release.table(where.path[0], **options)
+    return release.table(name, **options)
 
 
 @dataclass(frozen=True)

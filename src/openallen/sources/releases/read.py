@@ -56,6 +56,8 @@ class Release(CacheNames):
         Opens a session of it by address, with the options of its kind.
     service
         Connects to the service whose rows some projects make tables of.
+    tables_folder
+        Where copies of large tables are kept, ready to be read; None for nowhere.
     """
 
     made: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ class Release(CacheNames):
         opening: Callable[..., Any] | None = None,
         *,
         service: Callable[[], AbstractContextManager[Client]] | None = None,
+        tables_folder: Path | None = None,
     ) -> None:
         self._cache = cache
         self.manifest = manifest
@@ -77,6 +80,7 @@ class Release(CacheNames):
         self.notes = notes
         self.opening = opening
         self._service = service
+        self.tables_folder = tables_folder
 
     @property
     def address(self) -> str:
@@ -104,6 +108,16 @@ class Release(CacheNames):
     def tables(self) -> tuple[str, ...]:
         """Names of the tables: those published, then those made of rows of a service."""
         return tuple(dict.fromkeys((*self.manifest.by_kind.get("table", {}), *self.made)))
+
+    def table_named(self, path: Sequence[str]) -> str:
+        """Return the table that the path of an address names; empty where it names none.
+
+        Parameters
+        ----------
+        path
+            The parts behind the name of the release.
+        """
+        return path[0] if len(path) == 1 and path[0] in self.tables else ""
 
     # --- files ----------------------------------------------------------------------------------
 

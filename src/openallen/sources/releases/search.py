@@ -15,6 +15,7 @@ from openallen.errors import NotFoundError, UsageError
 from openallen.near import suggest_from_rows
 from openallen.sources.filters import check_columns, matches
 from openallen.sources.releases.cache import ReleaseCache
+from openallen.sources.releases.data_sets import directories, is_abc, named
 from openallen.sources.releases.made import MadeRows
 from openallen.sources.releases.models import Manifest, ReleaseFile
 from openallen.sources.releases.rows import read_rows
@@ -75,6 +76,11 @@ def choose(manifest: Manifest, address: Address) -> Choice:
     UsageError
         If conditions do not go with what is named.
     """
+    if address.path and is_abc(manifest):
+        found = named(manifest, address.path)
+        if found:
+            _no_conditions(address)
+            return Choice(found)
     kind, _, wanted = "/".join(address.path).partition("/")
     tables = manifest.by_kind.get("table", {})
     if not wanted:
@@ -129,6 +135,8 @@ def parts_of(manifest: Manifest) -> list[str]:
     """Return what may follow the name of a release in an address: tables, kinds, words."""
     kinds = [kind for kind in manifest.by_kind if kind not in {"table", "file"}]
     tables = list(manifest.by_kind.get("table", {}))
+    if is_abc(manifest):
+        tables = directories(manifest)
     words = [*(["tables"] if tables else []), *_resources(manifest), FILES]
     return list(dict.fromkeys([*kinds, *tables, *words]))
 

@@ -11,12 +11,13 @@ from openallen.display import bytes_text, count_text
 from openallen.errors import NotFoundError, OfflineError, OpenAllenError, UsageError
 from openallen.sources.base import Facts, Field, Section, Source
 from openallen.sources.context import Context
+from openallen.sources.releases.abc.release import AbcRelease
 from openallen.sources.releases.access import fetcher, job_of, release_in, release_of
 from openallen.sources.releases.chosen import chosen, one_file
 from openallen.sources.releases.opening import open_part
 from openallen.sources.releases.projects import TERMS
 from openallen.sources.releases.rows import read_rows
-from openallen.sources.releases.search import table_of
+from openallen.sources.releases.search import choose, table_of
 
 if TYPE_CHECKING:
     from openallen.address import Address
@@ -46,7 +47,10 @@ def facts_of(context: Context, where: Address) -> Facts:
     published = release.manifest.by_kind.get("table", {})
     if len(where.path) == 1 and where.path[0] in set(release.made) - set(published):
         return _made_facts(release, where)
-    if len(where.path) == 1 and where.path[0] not in published:
+    several = len(where.path) == 1 and where.path[0] not in published
+    if isinstance(release, AbcRelease) and not several:
+        several = len(choose(release.manifest, where).files) > 1
+    if several:
         return _group_facts(context, cache, release, where)
     by_row = where.path[0] == "behavior_session" or table_of(release.manifest, where)
     if by_row and len(where.path) == 2:
@@ -176,7 +180,7 @@ def _group_facts(context: Context, cache: ReleaseCache, release: Release, where:
     table = next((k.table for k in manifest.project.kinds if k.name == where.path[0]), "")
     return Facts(
         address=str(where),
-        title=f"{where.path[0]} of {manifest.project.title}, version {manifest.version}",
+        title=f"{'/'.join(where.path)} of {manifest.project.title}, version {manifest.version}",
         kind="files of a release",
         fields=(
             Field("release", manifest.address),

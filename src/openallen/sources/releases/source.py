@@ -175,6 +175,8 @@ class ReleaseSource(Source):
             return lists.list_files(self.context, asked)
         if address.path:
             return lists.list_table(self.context, asked)
+        if lists.by_data_set(self.context, address.name):
+            return lists.list_data_sets(self.context, asked)
         if address.version:
             raise UsageError(
                 "a version has nothing to list but its files and tables",

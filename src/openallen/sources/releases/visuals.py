@@ -66,7 +66,12 @@ def _contents(release: Release) -> TableVisual:
             }
             for name, file in kinds.get("table", {}).items()
         ]
-        return [*tables, *files]
+        asked = [  # rows of a service, in no file of the release
+            {"kind": f"table {name}", "address": f"{release.address}/{name}"}
+            for name in release.tables
+            if name not in kinds.get("table", {})
+        ]
+        return [*tables, *asked, *files]
 
     return TableVisual(
         name="contents", title="What is in it", table=rows, address=lambda row: row["address"]

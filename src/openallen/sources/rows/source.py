@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from openallen.brainmap.language import Query
     from openallen.brainmap.paging import Short
     from openallen.brainmap.schema import Model
+    from openallen.brainmap.services import Service
     from openallen.web_address import WebAddress
 
 __all__ = ["RmaSource"]
+
+_SERVICES = "services"
+"""``rma:services``: no model is called so, as models begin with a capital."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,8 @@ class RmaSource(Source):
         wanted = [*address.conditions, *conditions]
         if not address.name:
             return self._models(wanted, options, limit)
+        if address.name == _SERVICES:
+            return self._services(wanted, limit)
         if options.refresh:
             raise UsageError(
                 "only the list of models is refreshed",
@@ -84,7 +90,10 @@ class RmaSource(Source):
                 hint="openallen list rma: --refresh",
             )
         from openallen.brainmap import Search
+        from openallen.brainmap.services import SERVICES
 
+        if address.name in SERVICES:
+            return self._called(address.name, wanted, limit)
         asked = Search.of(address.name).where(*wanted).query
         client = self.context.client
         short: Short = "warn" if options.accept_short else "error"
@@ -135,11 +144,63 @@ class RmaSource(Source):
             notes=[*notes, f"one of them: openallen show rma:Specimen{self.context.source_flag}"],
         )
 
+    def _services(self, wanted: list[Condition], limit: int | None) -> Rows:
+        """Return the connected services, and what each takes; makes no request."""
+        from openallen.brainmap.services import SERVICES
+        from openallen.sources.filters import check_columns, matches, no_rows
+
+        rows = [
+            {
+                "service": one.name,
+                "required": list(one.required),
+                "optional": list(one.optional),
+                "address": f"rma:{one.name}",
+            }
+            for one in SERVICES.values()
+        ]
+        address, command = f"rma:{_SERVICES}", f"openallen list rma:{_SERVICES}"
+        check_columns(tuple(rows[0]), wanted, address, command)
+        found = [row for row in rows if matches(row, wanted)]
+        return Rows(
+            found[:limit],
+            ("service", "required", "optional"),
+            id_column="service",
+            noun="connected service",
+            total=len(found),
+            empty=lambda: no_rows(rows, wanted, address, command),
+        )
+
+    def _called(self, name: str, wanted: list[Condition], limit: int | None) -> Rows:
+        """Return what a connected service answers; conditions are its parameters.
+
+        Raises
+        ------
+        UsageError
+            If a condition is none of its parameters, or is no equation.
+        """
+        from openallen.brainmap.services import service_query
+
+        strange = next((one for one in wanted if one.op not in {"eq", "in"}), None)
+        if strange is not None:
+            raise UsageError(
+                f"'{strange}' is no parameter",
+                address=f"rma:{name}",
+                why="a service takes values, not comparisons",
+                hint=f"openallen show rma:{name}",
+            )
+        client = self.context.client
+        if name == "text_search":  # the one that knows no pages, and takes free text
+            asked = service_query(name, {one.field: one.value for one in wanted})
+            return Rows(client.answer(asked).rows[:limit], noun="row")
+        asked = service_query(name, {one.field: _several(one.value) for one in wanted})
+        return Rows(client.rows(asked, limit), noun="row")
+
     # --- show -------------------------------------------------------------------------------------
 
     def facts(self, address: Address, options: Any) -> Facts:
-        """Return the fields and associations of a model."""
+        """Return the fields and associations of a model, or the parameters of a service."""
         from openallen.brainmap import schema
+        from openallen.brainmap.services import SERVICES
 
         del options
         if not address.name:
@@ -150,6 +211,10 @@ class RmaSource(Source):
                 address=str(address),
                 hint=f"openallen list '{address}'",
             )
+        if address.name == _SERVICES:
+            raise self.cannot("shown as a whole", address, f"openallen list rma:{_SERVICES}")
+        if address.name in SERVICES:
+            return _facts_of_service(SERVICES[address.name], str(address))
         known = schema().get(address.name)
         if known is None:
             meant = schema().meant(address.name)
@@ -180,6 +245,27 @@ def _facts_of(known: Model, address: str) -> Facts:
             ),
         ),
         ids=tuple(fields),
+    )
+
+
+def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values of a parameter, which stand between commas."""
+    return value if isinstance(value, tuple) else tuple(value.split(","))
+
+
+def _facts_of_service(known: Service, address: str) -> Facts:
+    told = {name: "required" if name in known.required else "optional" for name in known.parameters}
+    words = {
+        name: ": one of ".join(filter(None, (kind, ", ".join(known.values.get(name, ())))))
+        for name, kind in told.items()
+    }
+    return Facts(
+        address=address,
+        title=f"{known.name}, a connected service of brain-map.org",
+        kind="connected service",
+        fields=(Field("service", known.name),),
+        sections=(Section("parameters", "parameters", told, _aligned(words)),),
+        ids=known.parameters,
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.compat.asking import later
 from openallen.compat.elsewhere import Mirrored
 from openallen.errors import requiring
+from openallen.sources.atlases.reference_space import ReferenceSpace as OurSpace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,8 +54,7 @@ class ReferenceSpace(Mirrored):
             }
             volume = xr.DataArray(self.annotation, coords=axes, dims=_AXES, name="annotation")
             volume.attrs["spacing_um"] = self.resolution
-            made = later("openallen.sources.atlases", "ReferenceSpace")
-            kept = (now, made(volume, self.structure_tree.structures))
+            kept = (now, OurSpace(volume, self.structure_tree.structures))
             self.__dict__["_kept"] = kept
         return kept[1]
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen import verbs
 from openallen.compat.allensdk.core.reference_space import ReferenceSpace
-from openallen.compat.asking import later, opened_or_fetched, source_of
+from openallen.compat.asking import opened_or_fetched, source_of
 from openallen.compat.elsewhere import Mirrored
 from openallen.errors import UsageError
+from openallen.sources.atlases.structure_tree import StructureTree
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +107,7 @@ class ReferenceSpaceCache(Mirrored):
 
     def get_structure_tree(
         self, file_name: str | Path | None = None, structure_graph_id: int = 1
-    ) -> Any:
+    ) -> StructureTree:
         """Return the ontology.
 
         Parameters
@@ -117,8 +118,8 @@ class ReferenceSpaceCache(Mirrored):
             1 adult mouse, 10 human, 16 developing human, 17 developing mouse.
         """
         del file_name
-        made = later("openallen.sources.atlases", "StructureTree")
-        return made(opened_or_fetched(f"structures:{structure_graph_id}", self._source))
+        found = opened_or_fetched(f"structures:{structure_graph_id}", self._source)
+        return StructureTree(found)
 
     def get_reference_space(
         self,

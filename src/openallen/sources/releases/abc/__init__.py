@@ -1,0 +1,1 @@
+"""The Allen Brain Cell Atlas: data sets, their tables, and genes of cells."""
