@@ -47,7 +47,7 @@ def _allensdk() -> str:
     parts = [
         f"# Calls of AllenSDK\n\n{_MADE}\n"
         "What does the same as a call of AllenSDK. A test runs the expressions on this page "
-        "against the sample, those of Visual Behavior against a small release of its own; not those "
+        "against the sample, those of Visual Behavior against a small release; not those "
         "whose note says what the sample lacks.\n"
     ]
     for area in told["area"]:

@@ -38,6 +38,7 @@ MIRRORED = (
     "core.nwb_data_set.NwbDataSet",
     "core.reference_space.ReferenceSpace",
     "core.reference_space_cache.ReferenceSpaceCache",
+    "core.structure_tree.StructureTree",
     "core.swc.Morphology",
     "core.swc.read_marker_file",
     "core.swc.read_swc",

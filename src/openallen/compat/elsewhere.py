@@ -170,6 +170,10 @@ _NAMES: Final[dict[str, tuple[str, str]]] = {
             "oa.read_swc(path): of_type, subtree, resampled, points_um; docs/how-to/stacks.md",
         ),
     ),
+    **dict.fromkeys(
+        ("collect_sets", "data_transforms", "hex_to_rgb", "path_to_list", "renames", "whitelist"),
+        ("a tree is made of rows as the service has them", "StructureTree(rows)"),
+    ),
     "LazyProperty": ("it is AllenSDK's own machinery", _PAGE),
     "get_nwb_filepath": (
         "a file that was not fetched is read where it lies",

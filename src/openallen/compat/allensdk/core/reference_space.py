@@ -180,11 +180,13 @@ class ReferenceSpace(Mirrored):
         axis
             Across which it lies.
         position
-            Where, in µm.
+            Where, in µm; rounded to the nearest voxel as AllenSDK does, by its index.
         cmap
             Red, green, blue by id; the atlas's own where None.
         """
-        found: np.ndarray[Any, Any] = self._space.colour_slice(axis, position, cmap)
+        size = self.resolution[axis]
+        middle = (round(position / size) + 0.5) * size
+        found: np.ndarray[Any, Any] = self._space.colour_slice(axis, middle, cmap)
         return found
 
     def export_itksnap_labels(

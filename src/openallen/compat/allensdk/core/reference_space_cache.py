@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from openallen import verbs
 from openallen.compat.allensdk.core.reference_space import ReferenceSpace
+from openallen.compat.allensdk.core.structure_tree import StructureTree
 from openallen.compat.asking import opened_or_fetched, source_of
 from openallen.compat.elsewhere import Mirrored
 from openallen.errors import UsageError
-from openallen.sources.atlases.structure_tree import StructureTree
 
 if TYPE_CHECKING:
     import numpy as np
