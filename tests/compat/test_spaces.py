@@ -19,7 +19,7 @@ from openallen.compat.allensdk import (
     ReferenceSpaceCache,
     StructureTree,
 )
-from openallen.errors import UsageError
+from openallen.errors import NotFoundError, UsageError
 
 PYTHON = os.environ.get("OPENALLEN_TEST_ALLENSDK", "")
 ONE = 181777177
@@ -74,6 +74,21 @@ def test_a_reference_space(sample_url, tmp_path):
     assert cache.validate_structure_ids(["385", 315]) == [385, 315]
     with pytest.raises(UsageError, match="no id of a structure"):
         cache.validate_structure_id("VISp")
+
+
+def test_volumes_that_are_files_already(space, sample_url, tmp_path):
+    import nrrd
+
+    nrrd.write(str(tmp_path / "annotation.nrrd"), labels())
+    cache = ReferenceSpaceCache(100, "annotation/ccf_2017", base_uri=sample_url)
+    found, facts = cache.get_annotation_volume(tmp_path / "annotation.nrrd")
+    assert np.array_equal(found, labels())
+    assert facts["sizes"] == [6, 4, 8]
+    mask, _ = cache.get_structure_mask(385, annotation_file_name=str(tmp_path / "annotation.nrrd"))
+    assert np.array_equal(mask, space.make_structure_mask([385]))
+    assert cache.get_reference_space(None, tmp_path / "annotation.nrrd").resolution == (100,) * 3
+    with pytest.raises(NotFoundError):
+        ReferenceSpaceCache(25, "annotation/ccf_1999", base_uri=sample_url).get_template_volume()
 
 
 @pytest.fixture

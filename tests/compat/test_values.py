@@ -160,7 +160,9 @@ def test_two_photon(sample_url, tmp_path, monkeypatch):
     (experiment,) = boc.get_ophys_experiments(
         experiment_container_ids=[container["id"]], stimuli=["drifting_gratings"]
     )
-    assert boc.get_ophys_experiments(require_eye_tracking=True) == []
+    ours = oa.open("release:visual-coding-2p", source=sample_url)
+    wanted = {"require_eye_tracking": True, "imaging_depths": [175], "include_failed": True}
+    assert boc.get_ophys_experiments(**wanted) == ours.get_ophys_experiments(**wanted)
     data_set = boc.get_ophys_experiment_data(experiment["id"])
     assert isinstance(data_set, BrainObservatoryNwbDataSet)
     cells = data_set.get_cell_specimen_ids()

@@ -23,8 +23,7 @@ class StructureTree(OurTree, Mirrored):
     """
 
     def __init__(self, nodes: Iterable[Mapping[str, Any]] | Structures) -> None:
-        known = isinstance(nodes, Structures)
-        super().__init__(nodes if known else Structures.from_rows(nodes))
+        super().__init__(nodes if isinstance(nodes, Structures) else Structures.from_rows(nodes))
 
     @staticmethod
     def clean_structures(
