@@ -107,7 +107,7 @@ def large(entry: Any, store: Path, folder: Path) -> Any:
     import msgspec
 
     from openallen.formats.overview import encode_jpeg, scaled_jpeg, write_overview
-    from openallen.sources.stacks.overviews import overviews_folder, plane_key
+    from openallen.planes.overviews import overviews_folder, plane_key
 
     body = encode_jpeg(drawn(entry.width_px, entry.height_px, entry.position), 90)
     (folder / entry.path).write_bytes(body)

@@ -20,6 +20,7 @@ from openallen.cli.options import SourceCommand
 from openallen.sources.cells import manifest as cells
 from openallen.sources.options import describe
 from openallen.sources.registry import source_classes
+from openallen.sources.sections import manifest as sections
 from openallen.sources.stacks.manifest import build_schema
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -128,6 +129,10 @@ def _manifest() -> str:
         "That of a patched cell follows\n"
         "`openallen/sources/cells/cell-manifest-1.schema.json`.\n",
         *_tables(cells.build_schema(), "Its keys"),
+        "\n## manifest.json of section images\n\n"
+        "That of the section images of a data set, or the plates of an atlas, follows\n"
+        "`openallen/sources/sections/sections-manifest-1.schema.json`.\n",
+        *_tables(sections.build_schema(), "Keys of section images"),
     ]
     return "\n".join(parts)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,6 +98,73 @@ def _flat(nodes: list[Row], above: tuple[int, ...]) -> list[Row]:
     return found
 
 
+# Section images of 69855739: ids, sizes and alignments are made up, so that they show the simulated
+# brain. One section failed, one is missing.
+SECTION_SET: Final = 69855739
+SECTION_NUMBERS: Final = (60, 100, 140, 180, 220, 260, 340, 380)
+SECTION_FAILED: Final = 260
+SECTION_UM: Final = 4.0
+
+
+def section_tables() -> dict[str, list[Row]]:
+    """Return rows of the section images that are made up, and of their alignments."""
+    back = ((0.012, -0.021, 0.981), (0.018, 1.012, 0.009), (-0.973, 0.011, 0.021))
+    shift = (310.0, 190.0, 12420.0)
+    there, there_shift = _inverse(back, shift)
+    three = {"id": 9000001299, "aligned_id": SECTION_SET, "aligned_type": "DataSet"}
+    three |= _named("trv", back, shift) | _named("tvr", there, there_shift)
+    images, twos = [], []
+    for n, number in enumerate(SECTION_NUMBERS):
+        tilt = 0.01 * (n % 3 - 1)
+        plane = ((SECTION_UM, SECTION_UM * tilt), (-SECTION_UM * tilt, SECTION_UM))
+        corner = (120.0 - 16 * n, 260.0 - 8 * n)
+        inverse, inverse_shift = _inverse(plane, corner)
+        two = {"id": 9000001280 + n, "section_image_id": 9000001200 + n}
+        twos.append(two | _named("tsv", plane, corner) | _named("tvs", inverse, inverse_shift))
+        failed = number == SECTION_FAILED
+        folder = f"/external/simulated/{SECTION_SET}"
+        images.append(
+            {
+                "_type": "SectionImage",
+                "annotated": False,
+                "bits_per_component": 8,
+                "data_set_id": SECTION_SET,
+                "expression_path": None if failed else f"{folder}/{number}_expression.aff",
+                "failed": failed,
+                "height": 2000 + 16 * (n % 3),
+                "id": 9000001200 + n,
+                "image_height": 2000 + 16 * (n % 3),
+                "image_type": "Primary",
+                "image_width": 2800 + 32 * (n % 4),
+                "number_of_components": 3,
+                "path": f"{folder}/{number}.aff",
+                "resolution": SECTION_UM,
+                "section_number": number,
+                "tier_count": 5,
+                "width": 2800 + 32 * (n % 4),
+                "x": 0,
+                "y": 0,
+            }
+        )
+    return {"sub_images": images, "alignment2ds": twos, "alignment3ds": [three]}
+
+
+def _inverse(
+    factors: Sequence[Sequence[float]], shift: Sequence[float]
+) -> tuple[list[list[float]], list[float]]:
+    """Return the affine map back."""
+    import numpy as np
+
+    back = np.linalg.inv(np.array(factors))
+    return back.tolist(), (-back @ np.array(shift)).tolist()
+
+
+def _named(prefix: str, factors: Sequence[Sequence[float]], shift: Sequence[float]) -> Row:
+    """Return an affine map as columns of a row: factors row by row, then the shift."""
+    values = [value for row in factors for value in row] + list(shift)
+    return {f"{prefix}_{n:02}": round(value, 12) for n, value in enumerate(values)}
+
+
 AGES: Final = ("E11.5", "E13.5", "E15.5", "E18.5", "P4", "P14", "P28", "P56")
 # Section data sets: id, gene, plane of section, product, reference space, age. Ids beginning with
 # 9000000 are made up. 69855739 and 72109410 are the service's own; the gene of the first was never
@@ -135,7 +202,8 @@ def _atlases(answers: Path) -> dict[str, list[Row]]:
         animal = 9000000600 + len(specimens)
         specimens.append({"id": animal, "is_cell_specimen": False, "donor_id": ages[age] + 200})
         placed = {"plane_of_section_id": plane, "reference_space_id": space}
-        data_sets.append(kind | placed | {"id": number, "specimen_id": animal})
+        cut = {"section_thickness": 25.0} if number == SECTION_SET else {}
+        data_sets.append(kind | placed | cut | {"id": number, "specimen_id": animal})
         if gene:
             links["data_sets_genes"].append({"data_set_id": number, "gene_id": genes[gene]})
         links["data_sets_products"].append({"data_set_id": number, "product_id": product})
@@ -154,8 +222,8 @@ def _atlases(answers: Path) -> dict[str, list[Row]]:
         "reference_spaces": [
             {"id": n, "name": age, "age_id": ages[age]} for n, age in spaces.items()
         ],
-        "alignment3ds": [real["alignment3d"]],
-        "alignment2ds": [image["alignment2d"]],
+        "alignment3ds": [real["alignment3d"], *section_tables()["alignment3ds"]],
+        "alignment2ds": [image["alignment2d"], *section_tables()["alignment2ds"]],
     }
 
 
@@ -193,6 +261,7 @@ def main() -> None:
     section = json.loads((answers / "atldld" / "SectionImage.json").read_text("utf-8"))
     told = {k: v for k, v in section.items() if not isinstance(v, dict)}
     images.append(told | {"_type": "SectionImage"})
+    images += section_tables()["sub_images"]
     _write(tables / "sub_images.jsonl", images)
     _write(tables / "structures.jsonl", _structures(answers))
     for name, rows in _atlases(answers).items():

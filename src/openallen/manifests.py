@@ -6,8 +6,9 @@ from those here; reading, writing and verifying are the same for all.
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -15,11 +16,13 @@ import msgspec
 from msgspec import Meta
 
 from openallen.display import bytes_text
-from openallen.errors import CorruptError, NotFoundError, RefusedError
+from openallen.errors import CorruptError, NotFoundError, RefusedError, SpaceError, StoreError
 from openallen.formats.parallel import sized_map
-from openallen.plans import Outcome, Report, safe_path
+from openallen.plans import Outcome, Plan, Report, safe_path
 from openallen.store.checked import Checked, compare_digest
 from openallen.store.disk import disk_error, write_whole
+from openallen.transfer import Interrupted
+from openallen.transfer.job import Means
 
 __all__ = [
     "MANIFEST_NAME",
@@ -34,12 +37,14 @@ __all__ = [
     "family_of",
     "read",
     "refuse_other",
+    "run",
     "sizes_of",
     "verified",
     "write",
 ]
 
 MANIFEST_NAME: Final = "manifest.json"
+_LOG: Final = logging.getLogger("openallen.store")
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, Meta(min_length=1, description="relative to the manifest, with /")]
@@ -180,6 +185,43 @@ def write(manifest: msgspec.Struct, folder: Path) -> bool:
         raise disk_error(error, folder) from error
     write_whole(path, text)
     return True
+
+
+def run(plan: Plan, means: Means, make: Callable[[Report], msgspec.Struct]) -> Report:
+    """Run a plan, then write the manifest of all that is here, also when something failed.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    means
+        What it is run with.
+    make
+        Returns the manifest of what a report says.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C; the manifest is written first.
+    """
+    try:
+        report = means.run(plan)
+    except Interrupted as interrupted:
+        _write_after(interrupted.report, make)
+        raise
+    _write_after(report, make)
+    return report
+
+
+def _write_after(report: Report, make: Callable[[Report], msgspec.Struct]) -> None:
+    if not (report.fetched or report.here):
+        return
+    try:
+        write(make(report), report.plan.to)
+    except (StoreError, SpaceError) as error:
+        if report.fetched:
+            raise
+        _LOG.warning("the manifest is left as it is: %s", error)  # a read-only folder
 
 
 class Arrived:

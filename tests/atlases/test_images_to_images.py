@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import openallen as oa
 from openallen.archive import archive_app, serving
+from openallen.brainmap.alignment import ImageAlignment, SetAlignment
 from openallen.errors import NotFoundError, UsageError
-from openallen.sources.atlases import ImageAlignment, ReferenceSpace, SetAlignment, Structures
+from openallen.sources.atlases import ReferenceSpace, Structures
 from openallen.sources.atlases.frames import label
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "atlases" / "coordinates.json").read_text())  # fmt: skip

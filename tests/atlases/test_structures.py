@@ -16,14 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import openallen as oa
+from openallen.brainmap.alignment import ImageAlignment, SetAlignment
 from openallen.errors import AnswerError, NotFoundError, UsageError
-from openallen.sources.atlases import (
-    ImageAlignment,
-    SetAlignment,
-    Structure,
-    Structures,
-    Unionizer,
-)
+from openallen.sources.atlases import Structure, Structures, Unionizer
 
 DATA = Path(__file__).parents[1] / "data" / "atlases"
 ROWS = json.loads(gzip.decompress((DATA / "structures_graph1.json.gz").read_bytes()))

@@ -454,7 +454,7 @@ def test_includes_orders_columns_counts_and_urls(live):
     done = openallen("query", "SubImage", "data_set.specimen_id=313862022", "--order", "-section_number",
                      "--only", "id,section_number", "--limit", 2, "--json", *live)  # fmt: skip
     assert [json.loads(line)["section_number"] for line in done.stdout.splitlines()] == [51, 50]
-    assert openallen("query", "SubImage", "--count", *live).stdout == "105\n"
+    assert openallen("query", "SubImage", "--count", *live).stdout == "113\n"
     url = openallen("query", "ProjectionImage", "specimen_id=313862022", "--url").stdout.strip()
     assert url.startswith(
         "https://api.brain-map.org/api/v2/data/query.json?criteria=model::ProjectionImage"

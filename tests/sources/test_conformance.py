@@ -27,11 +27,13 @@ EXAMPLES = [(s, e) for s in SOURCES for e in s.examples]
 KINDS = ("list_options", "show_options", "fetch_options")
 SMALL = {
     "stack:313862022": {"downsample": 5, "planes": ":2"},
+    "sections:69855739": {"downsample": 5, "planes": ":3"},
     "release:visual-behavior-ophys@1.0.0": {},
 }
 """How much of an example is fetched here; all of it where nothing is said."""
 FETCHED = (
     "stack:313862022",
+    "sections:69855739",
     "cell:313862022",
     "model:9000000911",
     "grid:69855739",
@@ -249,6 +251,8 @@ def test_control_characters_and_markup_of_a_service_are_harmless(hostile, cli, m
         ("list", "rma:Specimen"),
         ("list", "grid:"),
         ("show", "grid:69855739"),
+        ("list", "sections:"),
+        ("show", "sections:69855739"),
         ("query", "ApiCellTypesSpecimenDetail", "--limit", "3"),
     ):
         said = cli(*command)

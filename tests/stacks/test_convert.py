@@ -28,7 +28,7 @@ from openallen.formats.omezarr.pyramid import halve
 from openallen.formats.omezarr.shards import Shard, checksum
 from openallen.formats.omezarr.writer import fitting_threads
 from openallen.formats.parallel import Helpers, ordered_map
-from openallen.sources.stacks.convert import ConvertOptions
+from openallen.planes.convert import ConvertOptions
 
 
 def jpegs(count: int, height: int, width: int, channels: int) -> list[bytes]:

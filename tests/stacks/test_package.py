@@ -24,10 +24,11 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.formats.jpeg import inspect
+from openallen.planes.rows import planes_from_rows
 from openallen.plans import IncompleteError
 from openallen.sources.stacks import ImageStack, Options, parse_planes
 from openallen.sources.stacks.manifest import build_schema, shipped_schema
-from openallen.sources.stacks.models import Reconstruction, planes_from_rows
+from openallen.sources.stacks.models import Reconstruction
 from openallen.sources.stacks.search import COLUMNS
 from openallen.store import digest_of
 

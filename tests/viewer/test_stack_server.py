@@ -28,10 +28,10 @@ from openallen.formats.focus import focus_measure
 from openallen.formats.objects import FolderObjects
 from openallen.formats.omezarr import OmeZarr
 from openallen.formats.overview import Sides, overview_factor, read_overview, scaled_jpeg
+from openallen.planes.overviews import overviews_folder
 from openallen.settings import Settings
 from openallen.sources.stacks import ImageStack
 from openallen.sources.stacks.coming import DRAFT_NAME
-from openallen.sources.stacks.overviews import overviews_folder
 from openallen.viewer import app as viewer_module
 from openallen.viewer.answers import Query
 from openallen.viewer.depths import Depths

@@ -225,14 +225,16 @@ class _Services:
 
         try:
             row = self._pictures.row(request.path_params["id"])
-            given = _numbers(dict(request.query_params))
+            query = dict(request.query_params)
+            path = _path_of(row, query.pop("view", ""))
+            given = _numbers(query)
         except Refusal as error:
             return _page(404, str(error))
         except UsageError as error:
             return _page(400, str(error))
         downsample = given.get("downsample", 0)
         width, height = tier_size_px(row["width"], row["height"], downsample)
-        asked: dict[str, Any] = {"mime": 1, "path": row["path"]}
+        asked: dict[str, Any] = {"mime": 1, "path": path}
         asked |= {"left": row["x"], "top": row["y"], "width": width, "height": height}
         asked |= given | {"downsample": downsample}
         location = f"//{request.url.netloc}/cgi-bin/imageservice?{urlencode(asked, safe='/')}"
@@ -256,7 +258,9 @@ class _Services:
         given.pop("mime", None)
         try:
             numbers = _numbers(given)
-            row = self._holdings.row("sub_images", "path", path) or {"x": 0, "y": 0}
+            row = self._holdings.row("sub_images", "path", path)
+            row = row or self._holdings.row("sub_images", "expression_path", path)
+            row = row or {"x": 0, "y": 0}
             # The scanned image has a border that the picture is cut out of: its corner is (x, y).
             view = View(
                 numbers.get("downsample", 0),
@@ -273,6 +277,17 @@ class _Services:
             return _page(400, str(error))
         headers = {"openallen-simulated": "true"} if picture.simulated else {}
         return _streamed(picture.jpeg, "image/jpeg", headers)
+
+
+def _path_of(row: dict[str, Any], view: str) -> str:
+    """Return the path of an image at the image server, or of a view of it."""
+    if not view:
+        return str(row["path"])
+    if view != "expression":
+        raise UsageError(f"this archive does not support view={view}")
+    if not row.get("expression_path"):
+        raise Refusal(f"image {row['id']} has no segmented expression")
+    return str(row["expression_path"])
 
 
 def _numbers(given: dict[str, str]) -> dict[str, int]:

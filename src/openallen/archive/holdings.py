@@ -9,6 +9,7 @@
     files/ID.EXT         well-known files by id
     models/ID.zip        packages of models of cells by the id of the model
     images/ID.jpg        pictures at full size by image id
+    images/ID_expression.jpg  segmented expression of an image
     images/ID.svg        drawings of atlas images
     grids/, informatics-archive/   volumes (see `openallen.archive.volumes`)
     buckets/NAME/KEY     objects of buckets (see `openallen.archive.buckets`)
@@ -142,9 +143,9 @@ class Holdings:
         path = self.root / "models" / f"{model_id}.zip"
         return path if path.exists() else None
 
-    def picture(self, image_id: int) -> Path | None:
-        """Find a stored picture by its image id."""
-        path = self.root / "images" / f"{image_id}.jpg"
+    def picture(self, name: str) -> Path | None:
+        """Find a stored picture: by its image id, with ``_expression`` for what is segmented."""
+        path = self.root / "images" / f"{name}.jpg"
         return path if path.exists() else None
 
     def drawing(self, image_id: int) -> Path | None:

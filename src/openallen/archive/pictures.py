@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.archive.holdings import Holdings
 from openallen.archive.relations import Refusal
 from openallen.archive.render import Scene, encode, render
+from openallen.archive.sections import Sections
 from openallen.errors import CorruptError
 from openallen.formats.swc import read_swc
 
@@ -65,10 +66,11 @@ class Pictures:
 
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
-        self._cached: OrderedDict[tuple[int, View], Picture] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, View], Picture] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
         self._scenes = _scenes(holdings)
+        self._sections = Sections(holdings)
 
     def row(self, image_id: int) -> dict[str, Any]:
         """Return the row of an image.
@@ -101,14 +103,17 @@ class Pictures:
             If there is no such picture, or no such part of it, or nobody waits for it.
         """
         row = self._holdings.row("sub_images", "path", path)
+        expression = row is None
+        if row is None:  # segmented expression has a path of its own
+            row = self._holdings.row("sub_images", "expression_path", path)
         if row is None:
             raise Refusal(f"no image at {path}")
-        key = (int(row["id"]), view)
+        key = (path, view)
         with self._lock:
             if key in self._cached:
                 self._cached.move_to_end(key)
                 return self._cached[key]
-        picture = self._make(row, view, gone)
+        picture = self._make(row, view, gone, expression=expression)
         with self._lock:
             if key not in self._cached:
                 self._cached_bytes += len(picture.jpeg)
@@ -117,8 +122,11 @@ class Pictures:
                 self._cached_bytes -= len(self._cached.popitem(last=False)[1].jpeg)
         return picture
 
-    def _make(self, row: dict[str, Any], view: View, gone: Callable[[], bool]) -> Picture:
-        stored = self._holdings.picture(int(row["id"]))
+    def _make(
+        self, row: dict[str, Any], view: View, gone: Callable[[], bool], *, expression: bool
+    ) -> Picture:
+        name = f"{row['id']}_expression" if expression else str(row["id"])
+        stored = self._holdings.picture(name)
         if stored is not None:
             whole = View() == View(
                 view.downsample, view.left_px, view.top_px, view.width_px, view.height_px
@@ -128,10 +136,14 @@ class Pictures:
             return Picture(
                 encode(_part(_open(stored, view.downsample), view), view.quality), simulated=False
             )
+        where = self._sections.alignment(row)
+        if where is not None:
+            drawn = self._sections.picture(where, row, view.downsample, expression=expression)
+            return Picture(encode(_part(drawn, view), view.quality), simulated=True)
         scene = self._scenes.get(("specimen_id", row.get("specimen_id"))) or self._scenes.get(
             ("data_set_id", row.get("data_set_id"))
         )
-        if scene is None:
+        if scene is None or expression:
             raise Refusal(f"this archive has no pixels of image {row['id']}")
         image = _part(render(scene, row, view.downsample, gone), view)
         return Picture(encode(image, view.quality), simulated=True)

@@ -142,6 +142,13 @@ class ImageRequest:
         }
         return {name: text for name, text in given.items() if text is not None}
 
+    @property
+    def address(self) -> str:
+        """The address that names the same picture: ``image:321549654?downsample=3``."""
+        service = {} if self.service == "image" else {"service": self.service}
+        told = "&".join(f"{name}={text}" for name, text in {**service, **self.options}.items())
+        return f"image:{self.image_id}" + (f"?{told}" if told else "")
+
     def url(self, base: str) -> str:
         """Return the URL at the service with base URL `base`."""
         query = "&".join(f"{name}={quote(text, safe=',.')}" for name, text in self.options.items())

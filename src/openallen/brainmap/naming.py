@@ -21,6 +21,8 @@ def singular(word: str) -> str:
     """``data_sets`` to ``data_set``; a word that is not a plural is unchanged."""
     if word.endswith("ies"):
         return word[:-3] + "y"
+    if word.endswith("atlases"):
+        return word[:-2]
     return word.removesuffix("s") if not word.endswith("ss") else word
 
 

@@ -20,7 +20,7 @@ from openallen.brainmap.files import (
     WellKnownFile,
     file_url,
 )
-from openallen.brainmap.images import DrawingRequest, ImageRequest
+from openallen.brainmap.images import DrawingRequest, ImageRequest, tier_size_px
 from openallen.formats.checks import Hdf5Check, JsonCheck
 from openallen.formats.jpeg import JpegCheck
 from openallen.formats.marker import MarkerCheck
@@ -30,10 +30,23 @@ from openallen.formats.swc import SwcCheck
 from openallen.plans import Check, Plan, RemoteFile, fetch_command, safe_name
 from openallen.transfer.job import FileJob
 
-__all__ = ["IMAGE_CONNECTIONS", "plan_file", "plan_image", "well_known"]
+__all__ = [
+    "IMAGE_CONNECTIONS",
+    "check_for",
+    "expected",
+    "picture_file",
+    "plan_file",
+    "plan_image",
+    "well_known",
+]
 
 IMAGE_CONNECTIONS: Final = 16
 """Requests at once the image services are asked: they are slow, and one in ten hangs."""
+
+# Bytes of a full-size JPEG by its pixels, from planes of about 2 MB at 5,760 x 7,568; smaller tiers
+# hold more detail in a pixel.
+_BYTES_PER_PX: Final = 0.046
+_BYTES_PER_PX_SMALL: Final = 0.1
 
 _TEXT: Final = frozenset({"text"})
 _PICTURE: Final = frozenset({"jpeg"})
@@ -63,6 +76,56 @@ def plan_image(client: Client, address: Address, to: Path) -> FileJob:
         retry=fetch_command(address, to=to, source=client.source),
     )
     return FileJob(_plan(client, address, to, f"Image {request.image_id}", file))
+
+
+def picture_file(
+    client: Client,
+    request: ImageRequest,
+    size_px: tuple[int, int],
+    path: str,
+    *,
+    kind: str,
+    retry: str,
+    address: str = "",
+    last_digest: str = "",
+    last_bytes: int | None = None,
+) -> RemoteFile:
+    """Return one picture as a part of a larger plan, its size known beforehand.
+
+    Parameters
+    ----------
+    client
+        The service.
+    request
+        What is asked of it.
+    size_px
+        Width and height of the picture at full size, as its row has them.
+    path
+        Where it goes, relative to the folder of the plan.
+    kind
+        What it is, for people.
+    retry
+        The command that fetches it.
+    address
+        What names it; made from the request where left out.
+    last_digest, last_bytes
+        What a manifest recorded of it.
+    """
+    width, height = tier_size_px(*size_px, request.downsample or 0)
+    per_px = _BYTES_PER_PX_SMALL if request.downsample else _BYTES_PER_PX
+    return RemoteFile(
+        address=address or request.address,
+        url=request.url(client.base_url),
+        path=path,
+        kind=kind,
+        estimate_bytes=int(width * height * per_px),
+        last_digest=last_digest,
+        last_bytes=last_bytes,
+        expects=_PICTURE,
+        ranges=False,
+        check=JpegCheck(width, height, tolerance_px=1),
+        retry=retry,
+    )
 
 
 def plan_file(client: Client, address: Address, to: Path) -> FileJob:

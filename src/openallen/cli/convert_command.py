@@ -1,4 +1,4 @@
-"""``openallen convert``: convert a fetched stack to OME-Zarr."""
+"""``openallen convert``: convert a fetched stack, or section images, to OME-Zarr."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def command(
     jobs: int,
     overwrite: bool,
 ) -> int:
-    """Convert a fetched image stack to OME-Zarr 0.5.
+    """Convert a fetched image stack, or section images, to OME-Zarr 0.5.
 
     Writes a sharded Zarr 3 multiscale pyramid (factor 2 in x and y) with scales in micrometres, and
     min, max and mean projections along each axis. Opens in napari, vizarr and neuroglancer.
@@ -110,7 +110,7 @@ def convert(call: Call, work: Any) -> int:
         "projections": sorted(made.projections),
     }
     text = facts_text(
-        f"OME-Zarr 0.5 of {work.manifest.address}",
+        f"OME-Zarr 0.5 of {work.address}",
         {
             "path": made.path,
             "shape": f"{' x '.join(map(str, g.shape(0)))} ({''.join(g.axes)})",

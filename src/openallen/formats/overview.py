@@ -26,6 +26,7 @@ __all__ = [
     "Sides",
     "encode_jpeg",
     "is_coloured",
+    "luminance",
     "overview_factor",
     "read_overview",
     "reduced",
@@ -283,7 +284,7 @@ class Sides:
             for name, line in lines.items():
                 self._beside[name, axes][z if axis == 0 else (slice(None), z)] = line
         self._count += 1
-        self.focus[z] = focus_measure(_luminance(pixels))
+        self.focus[z] = focus_measure(luminance(pixels))
 
     def projection(self, function: str, axes: str) -> NDArray[np.uint8]:
         """Return a projection of the planes added so far.
@@ -312,8 +313,14 @@ class Sides:
         return self._flat[function].copy()
 
 
-def _luminance(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the luminance of colours, as JPEG has it."""
+def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luminance of colours, as JPEG has it.
+
+    Parameters
+    ----------
+    pixels
+        uint8, shape (y, x) or (y, x, 3).
+    """
     import numpy as np
 
     if pixels.ndim == 2:

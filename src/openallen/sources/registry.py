@@ -36,6 +36,7 @@ _BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
         "stack": "openallen.sources.stacks.source:StackSource",
         "cell": "openallen.sources.cells.source:CellSource",
         "model": "openallen.sources.cells.model_source:ModelSource",
+        "sections": "openallen.sources.sections.source:SectionsSource",
         "grid": "openallen.sources.atlases.grid_source:GridSource",
         "atlas": "openallen.sources.atlases.source:AtlasSource",
         "structures": "openallen.sources.atlases.structures_source:StructuresSource",

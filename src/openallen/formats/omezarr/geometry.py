@@ -30,6 +30,8 @@ class Geometry:
         Side of a chunk in pixels; each plane of a level is one shard.
     first_z_um
         Depth of the first plane, in µm.
+    first_x_um, first_y_um
+        Centre of the first pixel of a plane, in µm, where the origin lies elsewhere.
 
     Raises
     ------
@@ -46,6 +48,8 @@ class Geometry:
     z_um: float
     chunk_px: int = 512
     first_z_um: float = 0.0
+    first_x_um: float = 0.0
+    first_y_um: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.width_px, self.height_px, self.planes) < 1 or self.channels not in {1, 3}:
@@ -93,4 +97,5 @@ class Geometry:
         """
         colour = (0.0,) if self.channels == 3 else ()
         shift = (2**level - 1) / 2
-        return (*colour, self.first_z_um, self.y_um * shift, self.x_um * shift)
+        y_um = self.first_y_um + self.y_um * shift
+        return (*colour, self.first_z_um, y_um, self.first_x_um + self.x_um * shift)

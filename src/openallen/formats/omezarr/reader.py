@@ -12,8 +12,10 @@ from openallen.formats.objects import FolderObjects, Objects
 from openallen.formats.omezarr.multiscale import Level, read_multiscale, scaled_by_sizes
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
     import zarr
+    from numpy.typing import NDArray
 
     from openallen.visuals import Visual
 
@@ -107,6 +109,33 @@ class OmeZarr:
             If it does not match the axes.
         """
         return self._shape(self.multiscale.levels[0].path)
+
+    @property
+    def affine_um(self) -> NDArray[np.float64] | None:
+        """Affine map from z, y, x in µm to another space, 4 x 4; None where none is written.
+
+        Section images that were converted have one: to AP, DV, ML of reference space. It is what
+        napari takes as ``affine`` beside scale and translation.
+
+        Raises
+        ------
+        CorruptError
+            If it is not such a map.
+        """
+        import numpy as np
+
+        own = self.attributes.get("openallen")
+        told = own.get("to_reference") if isinstance(own, dict) else None
+        if told is None:
+            return None
+        try:
+            (step,) = told["coordinateTransformations"]
+            rows = np.array(step["affine"], float)
+        except (LookupError, TypeError, ValueError) as error:
+            raise CorruptError("not an affine map", address=self.place, why=repr(error)) from error
+        if rows.shape != (3, 4) or not np.isfinite(rows).all():
+            raise CorruptError("not an affine map", address=self.place, why=f"shape {rows.shape}")
+        return np.concatenate([rows, [[0.0, 0.0, 0.0, 1.0]]])
 
     @property
     def missing_chunks(self) -> tuple[str, ...]:

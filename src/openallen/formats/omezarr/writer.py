@@ -40,6 +40,7 @@ from openallen.formats.omezarr.projections import AXES, Projections
 from openallen.formats.omezarr.pyramid import Halver
 from openallen.formats.omezarr.shards import Shard
 from openallen.formats.omezarr.tiles import Fill, cut_row
+from openallen.formats.overview import luminance
 from openallen.formats.parallel import Helpers, cores, ordered_map
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Converted", "PlaneSource", "fitting_threads", "write_stack"]
 
-PlaneSource = Callable[[], bytes]
-"""Returns the JPEG of a plane; called once, from a worker thread."""
+PlaneSource = Callable[[], "bytes | NDArray[np.uint8]"]
+"""Returns the JPEG of a plane, or its pixels, (y, x, 3); called once, from a worker thread."""
 
 _TILE_QUALITY: Final = 85
 _MEMORY_BYTES: Final = 900_000_000
@@ -249,8 +250,11 @@ class _Writer:
         """Convert one plane and return its z."""
         z, source = item
         jpeg = source()
-        self._check(jpeg, z)
         g = self._geometry
+        if not isinstance(jpeg, bytes):
+            self._levels(z, self._channels(jpeg, z))
+            return z
+        self._check(jpeg, z)
         memory = self._own.memory("plane", (g.height_px * g.width_px * g.channels,))
         pixels = decode_into(jpeg, memory, gray=True)
         self.projections.add(z, pixels)
@@ -264,6 +268,19 @@ class _Writer:
         else:
             self._levels(z, channels)
         return z
+
+    def _channels(self, pixels: NDArray[np.uint8], z: int) -> list[NDArray[np.uint8]]:
+        """Return the channels of a plane that comes as pixels."""
+        import numpy as np
+
+        g = self._geometry
+        if pixels.shape != (g.height_px, g.width_px, 3) or self._keep_jpeg:
+            raise CorruptError(f"plane {z} differs in size", why=f"it has shape {pixels.shape}")
+        gray = luminance(pixels)
+        self.projections.add(z, gray)
+        if g.channels == 1:
+            return [gray]
+        return [np.ascontiguousarray(pixels[..., c]) for c in range(3)]
 
     def _check(self, jpeg: bytes, z: int) -> None:
         g, facts = self._geometry, inspect(jpeg)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from openallen.sources.atlases.structure_sets import StructureSet
     from openallen.sources.atlases.structure_tree import StructureTree
     from openallen.sources.atlases.structures import Structures
-    from openallen.sources.atlases.sync import ImageAlignment, Nearest, SetAlignment
     from openallen.sources.atlases.unionize import Unionizer
 
 __all__ = [
@@ -23,10 +22,7 @@ __all__ = [
     "ConnectivityGrid",
     "DataSet",
     "ExpressionGrid",
-    "ImageAlignment",
-    "Nearest",
     "ReferenceSpace",
-    "SetAlignment",
     "Structure",
     "StructureSet",
     "StructureTree",
@@ -41,10 +37,7 @@ __getattr__ = exports(
         "ConnectivityGrid": "grids",
         "DataSet": "models",
         "ExpressionGrid": "grids",
-        "ImageAlignment": "sync",
-        "Nearest": "sync",
         "ReferenceSpace": "reference_space",
-        "SetAlignment": "sync",
         "Structure": "structure",
         "StructureSet": "structure_sets",
         "StructureTree": "structure_tree",

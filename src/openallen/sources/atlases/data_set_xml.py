@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any, Final
 from xml.parsers import expat
 
+from openallen.brainmap.alignment import ImageAlignment, SetAlignment
 from openallen.errors import AnswerError, CorruptError
-from openallen.sources.atlases.sync import ImageAlignment, SetAlignment
 
 __all__ = ["NAMES", "alignment_in_xml", "row_of_xml"]
 

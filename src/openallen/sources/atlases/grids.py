@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from openallen.sources.atlases.sync import SetAlignment
+    from openallen.brainmap.alignment import SetAlignment
     from openallen.sources.atlases.visuals import AnyAtlas
     from openallen.visuals import Visual
 

@@ -14,8 +14,8 @@ from openallen.sources.tables import row_limit
 if TYPE_CHECKING:
     import xarray as xr
 
+    from openallen.brainmap.alignment import SetAlignment
     from openallen.settings import Settings
-    from openallen.sources.atlases.sync import SetAlignment
     from openallen.transfer import Observer
 
 __all__ = ["alignment", "grids"]

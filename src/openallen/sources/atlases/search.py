@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Condition
+from openallen.brainmap.alignment import SetAlignment
 from openallen.brainmap.builder import Search
 from openallen.brainmap.near import values_hint
 from openallen.errors import AnswerError, NotFoundError, SpaceError, StoreError, UsageError
@@ -18,7 +19,6 @@ from openallen.near import nothing_matches, unknown_column
 from openallen.sources.atlases.models import DataSet
 from openallen.sources.atlases.ontologies import GRAPHS, fetched_structures, no_ontology
 from openallen.sources.atlases.structures import Structures
-from openallen.sources.atlases.sync import ImageAlignment, SetAlignment
 from openallen.store.disk import read_object, write_whole
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignme
     kept = _kept(path, client.source)
     if kept is not None:
         with suppress(AnswerError, UsageError, KeyError, TypeError):
-            return _alignment(kept["data_set"], kept["images"])
+            return SetAlignment.of(kept["data_set"], kept["images"])
     rows, sections = _aligned_rows(client, data_set_id)
     aligned = [row for row in sections if row.get("alignment2d")]
     if not aligned or not rows[0].get("alignment3d"):
@@ -242,7 +242,7 @@ def load_alignment(client: Client, data_set_id: int, folder: Path) -> SetAlignme
             "this section data set is not aligned" if rows else "no such data set",
             address=f"grid:{data_set_id}",
         )
-    found = _alignment(rows[0], aligned)
+    found = SetAlignment.of(rows[0], aligned)
     wanted = ("id", "section_number", "alignment2d")
     told = [{name: row[name] for name in wanted} for row in aligned]
     _keep(path, {"source": client.source, "data_set": dict(rows[0]), "images": told})
@@ -263,18 +263,3 @@ def _aligned_rows(
         found = [dict(row) for row in client.rows(images.include("alignment2d").query)]
         return rows, found
     return [], []
-
-
-def _alignment(data_set: Mapping[str, Any], images: list[dict[str, Any]]) -> SetAlignment:
-    return SetAlignment(
-        [
-            ImageAlignment.of(
-                row["alignment2d"],
-                data_set["alignment3d"],
-                int(row["section_number"]),
-                float(data_set["section_thickness"]),
-                int(row["id"]),
-            )
-            for row in images
-        ]
-    )

@@ -22,7 +22,6 @@ __all__ = [
     "looks_like_cell",
     "read_manifest",
     "shipped_schema",
-    "write_manifest",
 ]
 
 
@@ -114,14 +113,3 @@ def read_manifest(folder: Path) -> Manifest:
         If it cannot be read.
     """
     return manifests.read(folder, Manifest, noun="cell", hint="openallen fetch cell:464212183")
-
-
-def write_manifest(manifest: Manifest, folder: Path) -> bool:
-    """Write the manifest, whole or not at all; return whether it differs from what was there.
-
-    Raises
-    ------
-    SpaceError, StoreError
-        If it cannot be written.
-    """
-    return manifests.write(manifest, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,24 +15,20 @@ from openallen.errors import (
     NotFoundError,
     OfflineError,
     RefusedError,
-    SpaceError,
-    StoreError,
     UnreachableError,
 )
 from openallen.formats.checks import ZipCheck
 from openallen.manifests import QueryEntry
 from openallen.plans import Plan, RemoteFile, Report, fetch_command
-from openallen.sources.cells.manifest import FileEntry, Manifest, read_manifest, write_manifest
+from openallen.sources.cells.manifest import FileEntry, Manifest, read_manifest
 from openallen.sources.cells.options import Options, include_text
 from openallen.sources.cells.record import CITATION, TERMS, CellFile, CellRecord
 from openallen.sources.cells.recorded import known_manifest, record_of, why_none
-from openallen.transfer import Interrupted
 from openallen.transfer.job import Means
 from openallen.version import __version__
 
 __all__ = ["CellJob", "repair_command", "repair_job"]
 
-_LOG = logging.getLogger("openallen.store")
 _NOUNS: Final = {
     "ephys": "recordings (NWB)",
     "morphology": "reconstruction",
@@ -157,13 +152,8 @@ class CellJob:
         Interrupted
             On Ctrl-C; the manifest is written first.
         """
-        try:
-            report = means.run(self.plan)
-        except Interrupted as interrupted:
-            self._write(interrupted.report)
-            raise
-        self._write(report)
-        return report
+        to = self.plan.to
+        return manifests.run(self.plan, means, lambda r: self._manifest(r, known_manifest(to)))
 
     def result(self) -> object:
         """Open the cell that was fetched."""
@@ -171,17 +161,6 @@ class CellJob:
 
         cell = open_cell(self.plan.to)
         return cell if self.record.model_id is None else cell.models[0]
-
-    def _write(self, report: Report) -> None:
-        if not (report.fetched or report.here):
-            return
-        known = known_manifest(self.plan.to)
-        try:
-            write_manifest(self._manifest(report, known), self.plan.to)
-        except (StoreError, SpaceError) as error:
-            if report.fetched:
-                raise
-            _LOG.warning("the manifest is left as it is: %s", error)  # a read-only folder
 
     def _manifest(self, report: Report, known: Manifest | None) -> Manifest:
         record = self.record

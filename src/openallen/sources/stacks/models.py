@@ -6,17 +6,25 @@ The origin is the centre of pixel (0, 0) of the first section; lengths are micro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 from openallen.brainmap.files import WellKnownFile
 from openallen.display import bytes_text, count_text, facts_text
-from openallen.errors import AnswerError
+from openallen.planes.rows import Plane, RowReader
 from openallen.plans import safe_name
 
-__all__ = ["CITATION", "TERMS", "Plane", "Projection", "Reconstruction", "StackFacts", "ZStep"]
+__all__ = [
+    "CITATION",
+    "TERMS",
+    "Plane",
+    "Projection",
+    "Reconstruction",
+    "StackFacts",
+    "ZStep",
+]
 
 CITATION: Final = (
     "Allen Institute for Brain Science. Allen Cell Types Database. https://celltypes.brain-map.org"
@@ -24,57 +32,6 @@ CITATION: Final = (
 TERMS: Final = "Allen Institute Terms of Use: https://alleninstitute.org/terms-of-use"
 WHITEPAPER_Z_STEP_UM: Final = 0.28
 """Distance between planes of the 63x stacks, from the whitepaper of the Cell Types Database."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Plane:
-    """One brightfield plane: a row of the model SubImage.
-
-    Parameters
-    ----------
-    id
-        Id of the image.
-    position
-        Index in the stack, from 0.
-    section_number
-        Section number in the data set.
-    file_name
-        File name: the section number, with the id where a section has two planes.
-    z_um
-        Depth below the first section, in µm: difference of section numbers times the z step.
-    width_px, height_px
-        Size at full resolution.
-    x_px, y_px
-        Top left corner in the scanned image (a border of about a pixel).
-    resolution_um_per_px
-        Size of a full-resolution pixel, in µm.
-    tier_count
-        Number of levels of the pyramid on the server.
-    server_path
-        Path on the server; for reference only.
-    components
-        Colour channels.
-    """
-
-    id: int
-    position: int
-    section_number: int
-    file_name: str
-    z_um: float
-    width_px: int
-    height_px: int
-    x_px: int
-    y_px: int
-    resolution_um_per_px: float
-    tier_count: int
-    server_path: str
-    components: int = 3
-
-    def __repr__(self) -> str:
-        return (
-            f"plane {self.position}, section {self.section_number}, {self.z_um:g} µm, "
-            f"{self.width_px} x {self.height_px} px"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -119,7 +76,7 @@ class Projection:
         AnswerError
             If a field is missing or of the wrong type.
         """
-        read = _Reader(row, "ProjectionImage")
+        read = RowReader(row, "ProjectionImage")
         return cls(
             id=read.whole("id"),
             function=safe_name(read.text("projection_function"), "unknown"),
@@ -167,7 +124,7 @@ class Reconstruction:
         """
         scale = row.get("scale_factor_z")
         return cls(
-            id=_Reader(row, "NeuronReconstruction").whole("id"),
+            id=RowReader(row, "NeuronReconstruction").whole("id"),
             kind=row.get("neuron_reconstruction_type") or "",
             scale_factor_z_um=float(scale) if scale else None,
             files=tuple(WellKnownFile.from_row(f) for f in row.get("well_known_files") or ()),
@@ -252,76 +209,3 @@ class StackFacts:
     def raw_bytes(self) -> int:
         """Size of all planes decoded at full resolution, in bytes."""
         return sum(p.width_px * p.height_px * p.components for p in self.planes)
-
-
-def planes_from_rows(rows: Sequence[Mapping[str, Any]], z_step_um: float) -> tuple[Plane, ...]:
-    """Read rows of the model SubImage as planes, in the order of their sections.
-
-    Raises
-    ------
-    AnswerError
-        If a field is missing or of the wrong type, or a plane is listed twice.
-    """
-    readers = sorted((_Reader(row, "SubImage") for row in rows), key=_Reader.order)
-    planes: list[Plane] = []
-    for position, read in enumerate(readers):
-        section = read.whole("section_number")
-        first = planes[0].section_number if planes else section
-        again = bool(planes) and section == planes[-1].section_number
-        name = f"{section:04}_{read.whole('id')}.jpg" if again else f"{section:04}.jpg"
-        planes.append(
-            Plane(
-                id=read.whole("id"),
-                position=position,
-                section_number=section,
-                file_name=name,
-                z_um=round((section - first) * z_step_um, 6),
-                width_px=read.whole("width"),
-                height_px=read.whole("height"),
-                x_px=read.whole("x"),
-                y_px=read.whole("y"),
-                resolution_um_per_px=read.number("resolution"),
-                tier_count=read.whole("tier_count"),
-                server_path=read.text("path"),
-                components=read.whole("number_of_components"),
-            )
-        )
-    if len({plane.id for plane in planes}) != len(planes):
-        raise AnswerError("a plane is listed twice", why="two rows have the same id")
-    return tuple(planes)
-
-
-class _Reader:
-    """Reads typed fields of a row; an error names the row."""
-
-    def __init__(self, row: Mapping[str, Any], model: str) -> None:
-        self._row = row
-        self._model = model
-
-    def order(self) -> tuple[int, int]:
-        return self.whole("section_number"), self.whole("id")
-
-    def whole(self, name: str) -> int:
-        value = self._row.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self._wrong(name, value)
-        return value
-
-    def number(self, name: str) -> float:
-        value = self._row.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise self._wrong(name, value)
-        return float(value)
-
-    def text(self, name: str) -> str:
-        value = self._row.get(name)
-        if not isinstance(value, str):
-            raise self._wrong(name, value)
-        return value
-
-    def _wrong(self, name: str, value: object) -> AnswerError:
-        return AnswerError(
-            f"unexpected '{name}' in a {self._model} row",
-            address=f"rma:{self._model}?id={self._row.get('id')}",
-            why=repr(value)[:80],
-        )

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from openallen.errors import UsageError
+from openallen.planes.selection import parse_planes
 from openallen.sources.options import option
 
 __all__ = ["ListOptions", "Options", "ShowOptions", "parse_planes"]
-
-
-def parse_planes(text: str) -> slice:
-    """Read ``100:200:2``, ``:10``, ``::4``, ``-1`` or ``7`` as positions in the stack.
-
-    Raises
-    ------
-    UsageError
-        If it is not a slice.
-    """
-    parts = text.strip().split(":")
-    if not (1 <= len(parts) <= 3 and all(re.fullmatch(r"-?\d{1,9}|", p.strip()) for p in parts)):
-        dashed = re.fullmatch(r"(\d{1,9})-(\d{1,9})", text.strip())
-        meant = f"{dashed[1]}:{int(dashed[2]) + 1}" if dashed else "100:200:2"
-        raise UsageError(f"'{text}' selects no planes", hint=f"--planes {meant}")
-    numbers = [int(p) if p.strip() else None for p in parts]
-    if len(parts) == 1:
-        if numbers[0] is None:
-            raise UsageError("no planes selected", hint="--planes 100:200:2")
-        return slice(numbers[0], None if numbers[0] == -1 else numbers[0] + 1)
-    if len(parts) == 3 and numbers[2] == 0:
-        raise UsageError("planes cannot be taken in steps of 0", hint="--planes ::2")
-    return slice(*numbers)
 
 
 @dataclass(frozen=True, kw_only=True)

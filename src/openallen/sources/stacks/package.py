@@ -21,6 +21,7 @@ from openallen.errors import (
 )
 from openallen.formats.jpeg import JpegCheck, inspect
 from openallen.manifests import Arrived, QueryEntry
+from openallen.planes.overviews import KeepOverview, overviews_folder, plane_key, tidy
 from openallen.plans import Plan, RemoteFile, Report
 from openallen.sources.stacks.coming import Coming
 from openallen.sources.stacks.manifest import (
@@ -37,7 +38,6 @@ from openallen.sources.stacks.manifest import (
 )
 from openallen.sources.stacks.models import CITATION, TERMS, Plane, Projection, StackFacts
 from openallen.sources.stacks.options import Options
-from openallen.sources.stacks.overviews import KeepOverview, overviews_folder, plane_key, tidy
 from openallen.sources.stacks.plan import (
     morphology_files,
     plan_stack,

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from openallen.brainmap.client import Client
 from openallen.brainmap.files import WellKnownFile, morphology_paths
-from openallen.brainmap.images import ImageRequest, tier_size_px
-from openallen.brainmap.plan import IMAGE_CONNECTIONS, well_known
+from openallen.brainmap.images import ImageRequest
+from openallen.brainmap.plan import IMAGE_CONNECTIONS, picture_file, well_known
 from openallen.display import bytes_text
 from openallen.errors import NotFoundError, RefusedError
-from openallen.formats.jpeg import JpegCheck
 from openallen.manifests import refuse_other
+from openallen.planes.selection import planes_text
 from openallen.plans import Plan, RemoteFile, fetch_command
 from openallen.sources.stacks.manifest import Manifest
 from openallen.sources.stacks.models import Plane, Projection, StackFacts
@@ -27,11 +26,6 @@ __all__ = [
     "selected",
     "stack_command",
 ]
-
-# Bytes of a full-size JPEG plane by its pixels, from planes of about 2 MB at 5,760 x 7,568;
-# smaller tiers hold more detail in a pixel.
-_BYTES_PER_PX: Final = 0.046
-_BYTES_PER_PX_SMALL: Final = 0.1
 
 
 def selected(facts: StackFacts, options: Options) -> list[Plane]:
@@ -159,14 +153,6 @@ def _spelled(options: Options) -> str:
     return " ".join(parts)
 
 
-def planes_text(planes: slice) -> str:
-    """Return a slice of planes as `parse_planes` reads it: ``100:200:2``, ``:`` for all."""
-    start, stop, step = (
-        "" if n is None else str(n) for n in (planes.start, planes.stop, planes.step)
-    )
-    return f"{start}:{stop}" + (f":{step}" if step else "")
-
-
 def _resolution(facts: StackFacts, options: Options, planes: int) -> str:
     size = facts.resolution_um_per_px * (1 << options.downsample)
     raw = (facts.raw_bytes >> (2 * options.downsample)) * planes // len(facts.planes)
@@ -176,21 +162,15 @@ def _resolution(facts: StackFacts, options: Options, planes: int) -> str:
 def _plane_file(
     client: Client, plane: Plane, options: Options, digests: Mapping[str, str], command: str
 ) -> RemoteFile:
-    width, height = tier_size_px(plane.width_px, plane.height_px, options.downsample)
     path = f"planes/{plane.file_name}"
-    per_px = _BYTES_PER_PX if options.downsample == 0 else _BYTES_PER_PX_SMALL
-    request = plane_request(plane, options)
-    return RemoteFile(
-        address=_image_address(plane.id, options),
-        url=request.url(client.base_url),
-        path=path,
+    return picture_file(
+        client,
+        plane_request(plane, options),
+        (plane.width_px, plane.height_px),
+        path,
         kind="planes",
-        estimate_bytes=int(width * height * per_px),
-        last_digest=digests.get(path, ""),
-        expects=frozenset({"jpeg"}),
-        ranges=False,
-        check=JpegCheck(width, height, tolerance_px=1),
         retry=f"{command} --planes {plane.position}",
+        last_digest=digests.get(path, ""),
     )
 
 
@@ -223,19 +203,16 @@ def _projection_file(
     digests: Mapping[str, str],
     command: str,
 ) -> RemoteFile:
-    width, height = tier_size_px(projection.width_px, projection.height_px, options.downsample)
     path = projection_path(projection)
-    return RemoteFile(
-        address=_image_address(projection.id, options),
-        url=projection_request(projection, options).url(client.base_url),
-        path=path,
+    return picture_file(
+        client,
+        projection_request(projection, options),
+        (projection.width_px, projection.height_px),
+        path,
         kind="projections",
-        estimate_bytes=int(width * height * _BYTES_PER_PX_SMALL),
-        last_digest=digests.get(path, ""),
-        expects=frozenset({"jpeg"}),
-        ranges=False,
-        check=JpegCheck(width, height, tolerance_px=1),
         retry=command,
+        address=_image_address(projection.id, options),
+        last_digest=digests.get(path, ""),
     )
 
 

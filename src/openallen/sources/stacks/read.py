@@ -14,10 +14,10 @@ import msgspec
 
 from openallen.display import bytes_text, card, count_text, facts_text
 from openallen.errors import NotFoundError, requiring
+from openallen.planes.images import PlaneImage, Planes, thumbnail
 from openallen.plans import safe_path
 from openallen.sources.stacks.coming import read_draft, with_arrived
-from openallen.sources.stacks.manifest import Entry, Manifest, read_manifest
-from openallen.sources.stacks.planes import PlaneImage, Planes, thumbnail
+from openallen.sources.stacks.manifest import Entry, Manifest, PlaneEntry, read_manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from openallen.formats.omezarr import OmeZarr
     from openallen.formats.swc import Morphology
-    from openallen.sources.stacks.convert import Conversion
+    from openallen.planes.convert import Conversion
     from openallen.visuals import Visual
 
 __all__ = ["ImageStack"]
@@ -91,7 +91,7 @@ class ImageStack:
         return self.manifest.z_step.um
 
     @cached_property
-    def planes(self) -> Planes:
+    def planes(self) -> Planes[PlaneEntry]:
         """The planes that are here."""
         known = (PlaneImage(e, self._path(e)) for e in self.manifest.planes if e.path)
         return Planes([image for image in known if image.path.exists()], self.address)
@@ -199,7 +199,7 @@ class ImageStack:
         to
             Path of the store; ``<specimen>.ome.zarr`` beside the manifest if None.
         **options
-            For a conversion, as `openallen.sources.stacks.convert.ConvertOptions`.
+            For a conversion, as `openallen.planes.convert.ConvertOptions`.
 
         Returns
         -------
@@ -226,7 +226,8 @@ class ImageStack:
         NotFoundError
             If no plane is here.
         """
-        from openallen.sources.stacks.convert import ConvertOptions, conversion
+        from openallen.planes.convert import ConvertOptions
+        from openallen.sources.stacks.convert import conversion
 
         where = Path(to) if to else self.folder
         return conversion(self.manifest, self.planes, where, ConvertOptions(**options))

@@ -23,13 +23,13 @@ from openallen.brainmap.near import values_hint
 from openallen.brainmap.schema import schema
 from openallen.errors import NotFoundError, OpenAllenError
 from openallen.near import nothing_matches, unknown_column
+from openallen.planes.rows import planes_from_rows
 from openallen.sources.stacks.models import (
     WHITEPAPER_Z_STEP_UM,
     Projection,
     Reconstruction,
     StackFacts,
     ZStep,
-    planes_from_rows,
 )
 
 __all__ = [

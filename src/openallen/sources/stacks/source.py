@@ -188,7 +188,7 @@ class StackSource(Source):
         return self._opened(place.path.parent if place.file else place.path)
 
     def _opened(self, folder: Path) -> ImageStack:
-        from openallen.sources.stacks.overviews import overviews_folder
+        from openallen.planes.overviews import overviews_folder
         from openallen.sources.stacks.read import ImageStack
 
         return ImageStack(folder, overviews=overviews_folder(self.context.settings.store, folder))
@@ -211,7 +211,7 @@ class StackSource(Source):
 
     def prune(self, address: Address, *, dry_run: bool) -> Row:
         """Remove a stack from the store, and the small pictures of its planes."""
-        from openallen.sources.stacks.overviews import forget_overviews
+        from openallen.planes.overviews import forget_overviews
 
         folder = self.context.folder(address)
         found = super().prune(address, dry_run=dry_run)

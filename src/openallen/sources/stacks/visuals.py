@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openallen.errors import NotFoundError, OpenAllenError, RefusedError, StoreError
+from openallen.planes.images import PlaneImage
+from openallen.planes.overviews import kept_keys, plane_key
 from openallen.sources.stacks.coming import DRAFT_NAME, is_coming, read_draft
 from openallen.sources.stacks.manifest import MANIFEST_NAME, Manifest, PlaneEntry, read_manifest
-from openallen.sources.stacks.overviews import kept_keys, plane_key
-from openallen.sources.stacks.planes import PlaneImage
 from openallen.sources.stacks.recorded import facts_of
 from openallen.visuals import CellVisual, PlaneKey, StackVisual, Visual
 
@@ -62,7 +62,7 @@ def _planes(stack: ImageStack, cell: CellVisual | None) -> StackVisual | None:
     )
 
 
-def _in_colour(plane: PlaneImage) -> bool:
+def _in_colour(plane: PlaneImage[PlaneEntry]) -> bool:
     """Return whether planes show colour: the services store gray ones in three channels too."""
     from openallen.formats.jpeg import inspect
     from openallen.formats.overview import is_coloured, scaled_jpeg
@@ -89,7 +89,7 @@ class _Here:
         self._lock = threading.Lock()
         self._seen: object = None
         self._planes: list[PlaneKey] = []
-        self._images: dict[int, PlaneImage] = {}
+        self._images: dict[int, PlaneImage[PlaneEntry]] = {}
 
     def planes(self) -> Sequence[PlaneKey]:
         """Return all planes of the stack; those not here have no key."""
@@ -104,12 +104,12 @@ class _Here:
         """Return the JPEG of a plane by its index."""
         return self._image(index).jpeg()
 
-    def first(self) -> PlaneImage:
+    def first(self) -> PlaneImage[PlaneEntry]:
         """Return the first plane that is here."""
         with self._lock:
             return self._images[min(self._images)]
 
-    def _image(self, index: int) -> PlaneImage:
+    def _image(self, index: int) -> PlaneImage[PlaneEntry]:
         self.planes()
         with self._lock:
             if index not in self._images:
@@ -151,7 +151,7 @@ class _Here:
             return read_manifest(self._folder)
         return self._stack.manifest
 
-    def _opened(self, entry: PlaneEntry, name: str) -> PlaneImage:
+    def _opened(self, entry: PlaneEntry, name: str) -> PlaneImage[PlaneEntry]:
         from openallen.plans import safe_path
 
         path = safe_path(entry.path or f"planes/{name}")

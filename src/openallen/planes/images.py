@@ -1,4 +1,4 @@
-"""The planes of a packaged stack, each decoded when it is read."""
+"""The planes of a packaged stack that are here, each decoded when it is read."""
 
 from __future__ import annotations
 
@@ -7,20 +7,50 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, overload
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, overload
 
 from openallen.display import card, count_text, table_html
 from openallen.errors import CorruptError, NotFoundError, UsageError
-from openallen.sources.stacks.manifest import PlaneEntry
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["PlaneImage", "PlaneIndexError", "Planes", "thumbnail"]
+__all__ = ["PlaneFacts", "PlaneImage", "PlaneIndexError", "Planes", "thumbnail"]
 
 _SHOWN: Final = 10
 _THUMBNAIL_BYTES: Final = 400_000
+
+
+class PlaneFacts(Protocol):
+    """What a manifest says of a plane, whatever stack it is of."""
+
+    @property
+    def position(self) -> int:
+        """Place in the stack, from 0."""
+
+    @property
+    def section_number(self) -> int:
+        """Section number in the data set."""
+
+    @property
+    def z_um(self) -> float | None:
+        """Depth below the first section, in µm; None where the step is not known."""
+
+    @property
+    def sha256(self) -> str | None:
+        """Digest of its JPEG, as hex."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its pixels are made up."""
+
+    @property
+    def size_text(self) -> str:
+        """Size in pixels and in bytes."""
+
+
+E = TypeVar("E", bound=PlaneFacts)
 
 
 class PlaneIndexError(NotFoundError, IndexError):
@@ -28,7 +58,7 @@ class PlaneIndexError(NotFoundError, IndexError):
 
 
 @dataclass(frozen=True, repr=False)
-class PlaneImage:
+class PlaneImage(Generic[E]):
     """One plane of a packaged stack, with its JPEG here.
 
     Parameters
@@ -39,7 +69,7 @@ class PlaneImage:
         Path of its JPEG.
     """
 
-    entry: PlaneEntry
+    entry: E
     path: Path
 
     def __repr__(self) -> str:
@@ -49,7 +79,7 @@ class PlaneImage:
         e = self.entry
         facts = {
             "section": e.section_number,
-            "z": f"{e.z_um:g} µm",
+            "z": _z_text(e.z_um),
             "size": e.size_text,
             "file": self.path,
             "pixels": "simulated" if e.simulated else None,
@@ -62,8 +92,8 @@ class PlaneImage:
         return self.entry.section_number
 
     @property
-    def z_um(self) -> float:
-        """Depth below the first section, in µm."""
+    def z_um(self) -> float | None:
+        """Depth below the first section, in µm; None where the step is not known."""
         return self.entry.z_um
 
     def jpeg(self) -> bytes:
@@ -116,7 +146,7 @@ class PlaneImage:
         return decode(self.jpeg(), gray=gray)
 
 
-class Planes(Sequence[PlaneImage]):
+class Planes(Sequence[PlaneImage[E]]):
     """The planes that are here, in the order of the sections; each is decoded when it is read.
 
     Parameters
@@ -132,15 +162,15 @@ class Planes(Sequence[PlaneImage]):
         For an index beyond the planes that are here.
     """
 
-    def __init__(self, images: Sequence[PlaneImage], address: str = "") -> None:
+    def __init__(self, images: Sequence[PlaneImage[E]], address: str = "") -> None:
         self._images = tuple(images)
         self._address = address
 
     @overload
-    def __getitem__(self, index: int) -> PlaneImage: ...
+    def __getitem__(self, index: int) -> PlaneImage[E]: ...
     @overload
-    def __getitem__(self, index: slice) -> Planes: ...
-    def __getitem__(self, index: int | slice) -> PlaneImage | Planes:
+    def __getitem__(self, index: slice) -> Planes[E]: ...
+    def __getitem__(self, index: int | slice) -> PlaneImage[E] | Planes[E]:
         if isinstance(index, slice):
             return Planes(self._images[index], self._address)
         try:
@@ -162,16 +192,18 @@ class Planes(Sequence[PlaneImage]):
     def __len__(self) -> int:
         return len(self._images)
 
-    def __iter__(self) -> Iterator[PlaneImage]:
+    def __iter__(self) -> Iterator[PlaneImage[E]]:
         return iter(self._images)
 
     def __repr__(self) -> str:
         if not self._images:
             return "no planes"
         first, last = self._images[0], self._images[-1]
+        known = first.z_um is not None and last.z_um is not None
+        depth = f", z {first.z_um:g} to {last.z_um:g} µm" if known else ""
         return (
             f"{count_text(len(self), 'plane')}, sections {first.section_number} to"
-            f" {last.section_number}, z {first.z_um:g} to {last.z_um:g} µm"
+            f" {last.section_number}{depth}"
         )
 
     def _repr_html_(self) -> str:
@@ -179,13 +211,18 @@ class Planes(Sequence[PlaneImage]):
         left_out = len(entries) - _SHOWN
         note = f"{left_out:,} more" if left_out > 0 else ""
         rows = [
-            (e.position, e.section_number, f"{e.z_um:g}", e.size_text) for e in entries[:_SHOWN]
+            (e.position, e.section_number, "" if e.z_um is None else f"{e.z_um:g}", e.size_text)
+            for e in entries[:_SHOWN]
         ]
         return table_html(
             ("plane", "section", "z (µm)", "size"),
             rows,
             note=". ".join(filter(None, [repr(self), note])),
         )
+
+
+def _z_text(z_um: float | None) -> str | None:
+    return None if z_um is None else f"{z_um:g} µm"
 
 
 def thumbnail(path: Path | None) -> str:

@@ -174,6 +174,37 @@ class SetAlignment:
         self.images = sorted(images, key=lambda image: image.z_um)
         self._by_id = {image.image_id: image for image in self.images}
 
+    @classmethod
+    def of(cls, data_set: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> Self:
+        """Make it from a row of SectionDataSet and rows of SectionImage that nest their alignments.
+
+        Parameters
+        ----------
+        data_set
+            With ``alignment3d`` and ``section_thickness``.
+        images
+            With ``alignment2d``.
+
+        Raises
+        ------
+        AnswerError
+            If a number of them is missing.
+        UsageError
+            If there are no images.
+        """
+        return cls(
+            [
+                ImageAlignment.of(
+                    row["alignment2d"],
+                    data_set["alignment3d"],
+                    int(row["section_number"]),
+                    float(data_set["section_thickness"]),
+                    int(row["id"]),
+                )
+                for row in images
+            ]
+        )
+
     def __len__(self) -> int:
         return len(self.images)
 

@@ -1,0 +1,1 @@
+"""Planes of an image stack, whatever it is of: their rows, their pictures, which are wanted."""
