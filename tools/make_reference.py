@@ -47,8 +47,9 @@ def _allensdk() -> str:
     told = tomllib.loads((REFERENCE / "allensdk.toml").read_text("utf-8"))
     parts = [
         f"# Calls of AllenSDK\n\n{_MADE}\n"
-        "What does the same as a call of AllenSDK. A test runs every expression on this page "
-        "against the sample.\n"
+        "What does the same as a call of AllenSDK. A test runs the expressions on this page "
+        "against the sample, those of Visual Behavior against a small release; not those "
+        "whose note says what the sample lacks.\n"
     ]
     for area in told["area"]:
         parts.append(f"\n## {area['title']}\n")
@@ -57,9 +58,27 @@ def _allensdk() -> str:
         parts.append("\n| AllenSDK | openallen | | note |\n|---|---|---|---|\n")
         for call in area["call"]:
             ours = f"`{call['ours']}`" if call.get("ours") else ""
-            cells = (f"`{call['allensdk']}`", ours, _STATES[call["state"]], call.get("note", ""))
+            note = "; ".join(filter(None, (call.get("note"), _not_run(call))))
+            cells = (f"`{call['allensdk']}`", ours, _STATES[call["state"]], note)
             parts.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n")
-    return "".join(parts)
+    return "".join((*parts, _notebooks(told["notebook"])))
+
+
+def _not_run(call: dict[str, Any]) -> str:
+    return f"not run: {call['reason']}" if call.get("reason") else ""
+
+
+def _notebooks(rows: list[dict[str, Any]]) -> str:
+    """Return the table of AllenSDK's example notebooks, with sums."""
+    steps, whole = (sum(row[name] for row in rows) for name in ("steps", "whole"))
+    lines = [
+        "\n## Notebooks\n",
+        "Steps of AllenSDK's example notebooks are calls that get data, in order. Those that are",
+        "whole give the same values in one call here.\n",
+        "| notebook | steps | whole | the rest |\n|---|---|---|---|",
+        *(f"| {r['name']} | {r['steps']} | {r['whole']} | {r.get('rest', '')} |" for r in rows),
+    ]
+    return "\n".join([*lines, f"| {len(rows)} notebooks | {steps} | {whole} | |"]) + "\n"
 
 
 def _commands() -> str:

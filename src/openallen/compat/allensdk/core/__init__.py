@@ -1,0 +1,7 @@
+"""AllenSDK's modules below ``allensdk.core``."""
+
+from __future__ import annotations
+
+from openallen.compat.elsewhere import named
+
+__getattr__ = named(__name__)
