@@ -343,7 +343,9 @@ def test_a_cell_crosses_into_another_process(cells, number):
 def test_the_cell_of_the_sample_says_that_its_signals_are_made_up(tmp_path):
     cell = oa.fetch("cell:313862022", to=tmp_path / "cell", source="sample")
     assert cell.is_simulated
-    assert any("recordings and models are simulated" in note for note in cell.manifest.notes)
+    assert any(
+        "recordings, models" in note and "are simulated" in note for note in cell.manifest.notes
+    )
     by_type = {f.type: f.simulated for f in cell.manifest.files if f.path}
     assert by_type["NWBDownload"] is True
     assert "some simulated" in repr(cell)

@@ -454,7 +454,7 @@ def test_includes_orders_columns_counts_and_urls(live):
     done = openallen("query", "SubImage", "data_set.specimen_id=313862022", "--order", "-section_number",
                      "--only", "id,section_number", "--limit", 2, "--json", *live)  # fmt: skip
     assert [json.loads(line)["section_number"] for line in done.stdout.splitlines()] == [51, 50]
-    assert openallen("query", "SubImage", "--count", *live).stdout == "113\n"
+    assert int(openallen("query", "SubImage", "--count", *live).stdout) > 100
     url = openallen("query", "ProjectionImage", "specimen_id=313862022", "--url").stdout.strip()
     assert url.startswith(
         "https://api.brain-map.org/api/v2/data/query.json?criteria=model::ProjectionImage"
@@ -466,7 +466,8 @@ def test_all_means_all(live):
     few = openallen("query", "SubImage", "--ids", *live)
     assert len(few.stdout.split()) == 50
     every = openallen("query", "SubImage", "--ids", "--all", *live)
-    assert len(set(every.stdout.split())) == 105
+    count = int(openallen("query", "SubImage", "--count", *live).stdout)
+    assert len(set(every.stdout.split())) == count > 100
 
 
 def test_cells_models_and_what_is_in_the_store(live):

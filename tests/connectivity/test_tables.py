@@ -197,11 +197,12 @@ def test_matrices_that_make_no_sense(traced, arguments, error, told):
         traced.projection_matrix(*arguments)
 
 
-def test_without_summary_structures_some_must_be_named(sample_url, monkeypatch):
+def test_the_structures_are_those_named_or_the_summary_set(sample_url, monkeypatch):
     monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
     every = oa.open("connectivity:")
-    with pytest.raises(NotFoundError, match="summary structures"):
-        every.projection_matrix([181777177])
+    whole = every.projection_matrix([181777177])
+    assert whole.shape[0] == 1
+    assert whole.shape[1] > 6
     assert every.projection_matrix([181777177], ["VISp", "LGd"]).shape == (1, 6)
 
 

@@ -163,7 +163,7 @@ def test_what_it_does_not_know_is_told_as_everywhere(lab):
     part = lab("-m", "openallen", "show", "tiny:alpha/more")
     assert part.returncode == 2
     option = lab("-m", "openallen", "fetch", "tiny:alpha", "--planes", "3")
-    assert "--planes is for stack: addresses only" in option.stderr
+    assert "--planes is for stack: and sections: addresses only" in option.stderr
 
 
 def test_a_source_that_cannot_be_loaded_leaves_the_others_alone(tmp_path):
