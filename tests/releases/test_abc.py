@@ -219,6 +219,44 @@ def test_filters_mean_what_they_do_in_other_lists(local, filters):
     assert [r["cell_label"] for r in release.rows("M/cell_metadata", *conditions)] == want
 
 
+NUMBERS = {
+    "id": ["20000000", "300000001", "9007199254740993"],
+    "gaps": ["9007199254740993", "", "-20000001"],
+    "large": ["1", "20000001", "18446744073709551615"],
+    "part": ["0.5", "inf", "20000001.25"],
+    "flag": ["True", "", "False"],
+}
+
+
+@pytest.mark.parametrize("column", NUMBERS)
+def test_numbers_are_compared_exactly(tmp_path, column):
+    """Ids need more digits than the type that Arrow takes by itself, which refused them."""
+    from openallen.address import Condition
+    from openallen.sources.filters import matches
+    from openallen.sources.releases.abc.tables import KeptTable
+
+    path = tmp_path / "t.csv"
+    path.write_text(f"n,{column}\n" + "".join(f"{n},{v}\n" for n, v in enumerate(NUMBERS[column])))
+    read = {"flag": {"True": True, "False": False}.get, "part": float}.get(column, int)
+    plain = [read(value) if value else None for value in NUMBERS[column]]
+    table = KeptTable(lambda: path, "", tmp_path / "kept", "release:x/t")
+    for wanted in ("1.5", "-1", "-20000001.5", "300000001.0", "9007199254740993", "9007199254740992",
+                   "18446744073709551615", "1" * 30, "-" + "1" * 30, "1e400", "True", "false",
+                   "0.5", "inf"):  # fmt: skip
+        for op in ("eq", "ne", "lt", "le", "gt", "ge", "in", "like"):
+            if column == "flag" and op in {"lt", "le", "gt", "ge"}:
+                continue
+            if wanted in {"True", "false", "inf"} and op in {"lt", "le", "gt", "ge"}:
+                continue
+            if op == "like" and column != "flag":
+                continue
+            one = Condition("v", op, (wanted,) if op == "in" else wanted)
+            want = [n for n, v in enumerate(plain) if matches({"v": v}, [one])]
+            own = Condition(column, op, one.value)
+            assert table.frame(["n"], [own])["n"].tolist() == want, (op, wanted)
+            assert table.count([own]) == len(want)
+
+
 def test_the_copy_is_made_once_and_again_where_it_is_damaged(local, tmp_path):
     release = oa.open(local)
     want = release.table("M/cell_metadata")

@@ -302,6 +302,7 @@ class Columns:
             form = ds.ParquetFileFormat(default_fragment_scan_options=checked)
             self._data = ds.dataset(path, format=form)
             self.kinds: dict[str, str] = {str(name): str(kind) for name, kind in columns}
+            self.stored: dict[str, str] = {one.name: str(one.type) for one in self._data.schema}
         except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
             if isinstance(error, DamagedCopyError):
                 raise

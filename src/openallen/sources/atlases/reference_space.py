@@ -334,7 +334,7 @@ class ReferenceSpace:
         Parameters
         ----------
         target_um
-            Size of the new voxels in µm: one number, or one along each axis.
+            Size of the new voxels in µm: one number, or one each along AP, DV and ML.
         how
             ``nearest``: the label at the middle of each new voxel. ``majority``: the label most of
             its voxels have, of several the lowest (whole multiples of the voxel size only).
@@ -347,9 +347,8 @@ class ReferenceSpace:
             If the new voxels are smaller, no whole multiples where they must be, or there is no
             such way.
         """
-        values, spacing = coarser(
-            self.annotation.to_numpy(), self.spacing_um, _sizes(target_um), how
-        )
+        turned = self.annotation.transpose(*AXES)
+        values, spacing = coarser(turned.to_numpy(), spacing_of(turned), _sizes(target_um), how)
         attrs = {k: v for k, v in self.annotation.attrs.items() if k != "spacing_um"}
         name = str(self.annotation.name or "annotation")
         made = label(values, spacing, name=name, attrs=attrs, where=name)
