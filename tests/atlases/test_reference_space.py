@@ -306,8 +306,7 @@ def test_a_part_is_written_where_it_lies(part, ending, tmp_path):
     write, scale = (write_nrrd, 1.0) if ending == ".nrrd" else (write_nifti, 1000.0)
     whole = sitk.ReadImage(str(write(volume, tmp_path / f"whole{ending}")))
     found = sitk.ReadImage(str(write(volume.isel(part), tmp_path / f"part{ending}")))
-    for at in np.ndindex(*found.GetSize()):
-        at = tuple(map(int, at))
+    for at in (tuple(map(int, one)) for one in np.ndindex(*found.GetSize())):
         value = found.GetPixel(*at)
         before = tuple(int(n) for n in np.argwhere(values == value)[0])
         places = [

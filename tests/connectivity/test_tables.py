@@ -21,7 +21,7 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.serving.server import serving
-from openallen.sources.connectivity.frames import chosen_unionizes, unionizes_frame
+from openallen.sources.connectivity.frames import chosen_unionizes, matrix_of, unionizes_frame
 from openallen.sources.connectivity.kept import kept_rows
 from openallen.sources.connectivity.records import COLUMNS, experiment_row
 
@@ -148,6 +148,15 @@ def test_rows_that_are_no_unionizes(change, told):
     assert next(iter(frame.columns)) == "experiment_id"
     with pytest.raises(UsageError, match="normalized_projection_volume"):
         chosen_unionizes(frame, threshold=0.1)
+
+
+def test_a_number_that_no_row_has_is_nan():
+    row = {"section_data_set_id": 1, "structure_id": 385, "hemisphere_id": 1, "is_injection": False}
+    table = unionizes_frame([row | {"projection_volume": None, "volume": 1.0}])
+    found = matrix_of(table, [1], {385: "VISp"}, "projection_volume")
+    assert found["target"].values.tolist() == ["VISp-L"]
+    assert np.isnan(found).all()
+    assert chosen_unionizes(table.assign(normalized_projection_volume=np.nan), threshold=0).empty
 
 
 # --- matrices -------------------------------------------------------------------------------------

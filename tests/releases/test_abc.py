@@ -353,6 +353,43 @@ def test_cells_as_a_table_need_no_other(local):
     assert labels.equals(found)
 
 
+def second_data_set(folder):
+    """Add a data set with a matrix whose cells have labels that are numbers, or are elsewhere too."""
+    h5ad(folder / "expression_matrices/N-v1/20230630/N-v1-A-log2.h5ad",
+         values_of("M-v2-A", "log2"), ["7", "8", "a0", "a3", "a4", "a5", "a6"])  # fmt: skip
+    write_manifest(folder)
+    return oa.open(folder)
+
+
+def test_a_matrix_of_another_data_set_is_told(local):
+    release = second_data_set(local)
+    assert len(release.genes("Pdyn", data_sets="N-v1", feature_matrices="N-v1-A")) == 7
+    with pytest.raises(UsageError, match="its data set is 'M-v2'") as caught:
+        release.genes("Pdyn", data_sets="N-v1", feature_matrices="M-v2-A")
+    assert caught.value.hint == "data_sets='M-v2'"
+
+
+def test_a_cell_of_several_matrices_is_told(local):
+    release = second_data_set(local)
+    for file in local.glob("metadata/M/*/cell_metadata.csv"):
+        file.unlink()
+    write_manifest(local)
+    release = oa.open(local)
+    both = ["M-v2-A", "N-v1-A"]
+    assert len(release.genes("Pdyn", ["7", "a1"], feature_matrices=both)) == 2
+    with pytest.raises(UsageError, match=r"several matrices have a cell 'a0' \(M-v2-A, N-v1-A"):
+        release.genes("Pdyn", ["7", "a0"], feature_matrices=both)
+
+
+def test_labels_that_pandas_read_as_numbers_are_cells_too(local):
+    release = second_data_set(local)
+    cells = pd.DataFrame({"cell_label": [8, 7], "feature_matrix_label": "N-v1-A"})
+    found = release.genes("Pdyn", cells)
+    assert found.index.tolist() == ["8", "7"]
+    assert np.array_equal(found["Pdyn"], values_of("M-v2-A", "log2")[[1, 0], 2])
+    assert found.attrs == {}
+
+
 def test_what_a_matrix_lacks_is_missing_and_told(local, caplog):
     place = local / "expression_matrices/M-v2/20230630"
     fewer = {k: v for k, v in GENES.items() if v != "Pdyn"}

@@ -240,7 +240,9 @@ class _Seen:
             return arrow
         if arrow == "bool":
             return "object"
-        return "Int64" if arrow == "int64" and self.largest >= _EXACT else "float64"
+        if arrow == "uint64":  # it has values that int64 has no room for
+            return "UInt64"
+        return "Int64" if self.largest >= _EXACT else "float64"
 
 
 def _seal(draft: Path, target: Path, columns: list[tuple[str, str]]) -> None:
@@ -376,8 +378,9 @@ def _series(column: pa.ChunkedArray, kind: str) -> Any:
     import pyarrow as pa
 
     if kind != "object":
-        if kind == "Int64":
-            return column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get).array
+        if kind in {"Int64", "UInt64"}:
+            mapper = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}.get
+            return column.to_pandas(types_mapper=mapper).array
         values = column.to_numpy()
         return values if str(values.dtype) == kind else values.astype(kind)
     if column.num_chunks == 0:
