@@ -150,6 +150,18 @@ def test_rows_that_are_no_unionizes(change, told):
         chosen_unionizes(frame, threshold=0.1)
 
 
+def test_rows_of_a_table_are_chosen_as_its_experiments_are(traced):
+    """A table says NaN where the service has nothing: neither a line, nor a side."""
+    rows = traced.experiments().to_dict("records")
+    for cre in (True, False):
+        wanted = traced.experiments(cre=cre).index.tolist()
+        assert [row["id"] for row in traced.filter_experiments(rows, cre=cre)] == wanted
+    assert traced.filter_experiments(rows, cre=["nan"]) == []
+    unplaced = [row | {"injection_z": np.nan, "transgenic_line": np.nan} for row in rows]
+    assert traced.filter_experiments(unplaced, hemisphere="left") == []
+    assert traced.filter_experiments(unplaced, cre=True) == []
+
+
 def test_a_number_that_no_row_has_is_nan():
     row = {"section_data_set_id": 1, "structure_id": 385, "hemisphere_id": 1, "is_injection": False}
     table = unionizes_frame([row | {"projection_volume": None, "volume": 1.0}])
