@@ -329,6 +329,23 @@ def test_voxels_of_several_sizes_are_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_coarser_labels_stay_where_they_are():
+    """Cut, turned round, or with an origin of its own: the same place has the same label."""
+    values = np.zeros((8, 4, 4), "uint32")
+    values[4:6, :2], values[6:] = 2, 4
+    about = {"origin_um": [100.0, 200.0, 300.0], "orientation": "PIR"}
+    volume = label(values, (25, 25, 25), name="annotation", attrs=about)
+    structures = Structures.from_rows(ROWS)
+    whole = ReferenceSpace(volume, structures).downsample(50).annotation
+    assert whole.attrs["origin_um"] == [112.5, 212.5, 312.5]
+    for part in ({"AP": slice(4, 8)}, {"AP": slice(None, None, -1)}, {"DV": slice(None, None, -1)}):
+        made = ReferenceSpace(volume.isel(part), structures).downsample(50).annotation
+        assert made["AP"].attrs == whole["AP"].attrs
+        assert np.array_equal(made, whole.sel({axis: made[axis] for axis in made.dims}))
+    ends = ReferenceSpace(volume, structures).downsample(50, "corners").annotation
+    assert ends.attrs["origin_um"] == [100.0, 200.0, 300.0]
+
+
 def test_sizes_are_along_ap_dv_ml_whatever_the_order_of_the_axes(space):
     for how in ("nearest", "majority", "corners"):
         expected = space.downsample((100, 50, 25), how).annotation

@@ -218,12 +218,16 @@ def test_matrices_that_make_no_sense(traced, arguments, error, told):
         traced.projection_matrix(*arguments)
 
 
-def test_without_summary_structures_some_must_be_named(sample_url, monkeypatch):
-    monkeypatch.setenv("OPENALLEN_SOURCE", sample_url)
-    every = oa.open("connectivity:")
-    with pytest.raises(NotFoundError, match="summary structures"):
-        every.projection_matrix([181777177])
-    assert every.projection_matrix([181777177], ["VISp", "LGd"]).shape == (1, 6)
+def test_without_summary_structures_some_must_be_named(tmp_path, monkeypatch):
+    root = write_archive(tmp_path / "archive")
+    row = {"structure_set_id": 12, "structure_id": 385}
+    (root / "tables" / "structure_sets_structures.jsonl").write_text(json.dumps(row), "utf-8")
+    with serving(archive_app(root)) as url:
+        monkeypatch.setenv("OPENALLEN_SOURCE", url)
+        every = oa.open("connectivity:")
+        with pytest.raises(NotFoundError, match="summary structures"):
+            every.projection_matrix([PLAIN])
+        assert every.projection_matrix([PLAIN], ["VISp", "LP"]).shape == (1, 6)
 
 
 # --- rows stay in the store -----------------------------------------------------------------------
