@@ -148,6 +148,12 @@ def test_damaged_descriptions_are_told_and_the_volumes_stay(tmp_path, about, mat
 def test_a_damaged_alignment_is_told():
     with pytest.raises(CorruptError, match="damaged alignment"):
         alignment_in_xml(xml().replace(b"<tvs>1.0,", b"<tvs>x,"))
+    for strange in (b"nan", b"inf", b"1e999"):
+        with pytest.raises(CorruptError, match="damaged alignment"):
+            alignment_in_xml(xml().replace(b"<tvs>1.0,", b"<tvs>" + strange + b","))
+        thick = xml().replace(b">25.0<", b">" + strange + b"<")
+        assert row_of_xml(thick)["section_thickness"] is None
+        assert alignment_in_xml(thick) is None
     with pytest.raises(CorruptError, match="damaged alignment"):
         alignment_in_xml(xml("1,2"))
     assert alignment_in_xml(xml(genes=())) is None

@@ -49,6 +49,29 @@ IDS = sorted({r["dataset_id"] for r in RECORDED["xy_to_pir"]})
 BIG = [number for number in IDS if len(images(number)) > 1]
 
 
+def test_the_nearest_sections_come_in_the_shape_of_the_points():
+    known = images(BIG[0])
+    points = np.random.default_rng(1).uniform(0, 8000, (2, 3, 3))
+    found, flat = known.nearest(points), known.nearest(points.reshape(-1, 3))
+    for one, other in zip(found, flat, strict=True):
+        assert one.shape == (2, 3)
+        assert np.array_equal(one.ravel(), other)
+    assert known.nearest(points[0, 0]).image_id.shape == (1,)
+
+
+@pytest.mark.parametrize("points", [[1, 2], "abc", [[1, 2, 3, 4]], [[1, 2], [3]], 5, None])
+def test_points_that_are_none(points):
+    known = images(BIG[0])
+    for call in (known.nearest, known.images[0].from_reference):
+        with pytest.raises(UsageError, match="points "):
+            call(points)
+    image = known.images[0]
+    for x, y in (([1, 2], [1, 2, 3]), ("a", 1), (1, [[1], [2, 3]])):
+        for call in (image.to_reference, lambda x, y: image.to_image(x, y, image)):
+            with pytest.raises(UsageError, match="x and y are numbers"):
+                call(x, y)
+
+
 @given(st.sampled_from(BIG), st.data(), st.floats(0, 5000), st.floats(0, 5000))
 def test_from_one_plane_to_another_of_the_same_volume(number, data, x, y):
     known = images(number)

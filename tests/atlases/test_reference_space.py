@@ -291,6 +291,69 @@ def test_other_tools_read_the_same_orientation(orientation, axes, tmp_path):
         assert np.allclose(place, [-right * 400, 125, -250])  # left, posterior, superior
 
 
+@pytest.mark.parametrize("ending", [".nrrd", ".nii.gz"])
+@pytest.mark.parametrize("part", [
+    {"AP": slice(1, 3)},
+    {"ML": slice(None, None, -1)},
+    {"ML": slice(None, None, 2), "DV": slice(3, 0, -1)},
+    {"DV": slice(2, 3)},
+])  # fmt: skip
+def test_a_part_is_written_where_it_lies(part, ending, tmp_path):
+    """Cut or turned round, each voxel keeps its place: left does not become right."""
+    sitk = pytest.importorskip("SimpleITK")
+    values = np.arange(60, dtype="uint32").reshape(3, 4, 5)
+    volume = label(values, (25, 50, 100), name="a", attrs={"origin_um": [100.0, 200.0, 300.0]})
+    write, scale = (write_nrrd, 1.0) if ending == ".nrrd" else (write_nifti, 1000.0)
+    whole = sitk.ReadImage(str(write(volume, tmp_path / f"whole{ending}")))
+    found = sitk.ReadImage(str(write(volume.isel(part), tmp_path / f"part{ending}")))
+    for at in (tuple(map(int, one)) for one in np.ndindex(*found.GetSize())):
+        value = found.GetPixel(*at)
+        before = tuple(int(n) for n in np.argwhere(values == value)[0])
+        places = [
+            np.array(image.TransformIndexToPhysicalPoint(where)) * scale
+            for image, where in ((found, at), (whole, before))
+        ]
+        assert np.allclose(*places, atol=0.01)
+    assert found.GetNumberOfPixels() == volume.isel(part).size
+
+
+def test_voxels_of_several_sizes_are_no_file(tmp_path):
+    volume = label(np.zeros((2, 4, 2)), (1, 1, 1), name="a", attrs={})
+    for bad, match in [
+        (volume.isel(DV=[0, 1, 3]), "not equally far apart along DV"),
+        (volume.isel(DV=[1, 1]), "not equally far apart along DV"),
+        (volume.assign_coords(AP=["a", "b"]), "along AP are numbers"),
+    ]:
+        with pytest.raises(UsageError, match=match):
+            write_nrrd(bad, tmp_path / "a.nrrd")
+    assert not list(tmp_path.iterdir())
+
+
+def test_coarser_labels_stay_where_they_are():
+    """Cut, turned round, or with an origin of its own: the same place has the same label."""
+    values = np.zeros((8, 4, 4), "uint32")
+    values[4:6, :2], values[6:] = 2, 4
+    about = {"origin_um": [100.0, 200.0, 300.0], "orientation": "PIR"}
+    volume = label(values, (25, 25, 25), name="annotation", attrs=about)
+    structures = Structures.from_rows(ROWS)
+    whole = ReferenceSpace(volume, structures).downsample(50).annotation
+    assert whole.attrs["origin_um"] == [112.5, 212.5, 312.5]
+    for part in ({"AP": slice(4, 8)}, {"AP": slice(None, None, -1)}, {"DV": slice(None, None, -1)}):
+        made = ReferenceSpace(volume.isel(part), structures).downsample(50).annotation
+        assert made["AP"].attrs == whole["AP"].attrs
+        assert np.array_equal(made, whole.sel({axis: made[axis] for axis in made.dims}))
+    ends = ReferenceSpace(volume, structures).downsample(50, "corners").annotation
+    assert ends.attrs["origin_um"] == [100.0, 200.0, 300.0]
+
+
+def test_sizes_are_along_ap_dv_ml_whatever_the_order_of_the_axes(space):
+    for how in ("nearest", "majority", "corners"):
+        expected = space.downsample((100, 50, 25), how).annotation
+        turned = ReferenceSpace(space.annotation.transpose("ML", "AP", "DV"), space.structures)
+        made = turned.downsample((100, 50, 25), how).annotation
+        assert made.transpose(*expected.dims).identical(expected)
+
+
 def test_what_cannot_be_written(tmp_path):
     volume = label(np.zeros((2, 2, 2)), (1, 1, 1), name="a", attrs={})
     for bad, match in [

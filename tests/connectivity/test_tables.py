@@ -21,7 +21,7 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.serving.server import serving
-from openallen.sources.connectivity.frames import chosen_unionizes, unionizes_frame
+from openallen.sources.connectivity.frames import chosen_unionizes, matrix_of, unionizes_frame
 from openallen.sources.connectivity.kept import kept_rows
 from openallen.sources.connectivity.records import COLUMNS, experiment_row
 
@@ -150,6 +150,27 @@ def test_rows_that_are_no_unionizes(change, told):
         chosen_unionizes(frame, threshold=0.1)
 
 
+def test_rows_of_a_table_are_chosen_as_its_experiments_are(traced):
+    """A table says NaN where the service has nothing: neither a line, nor a side."""
+    rows = traced.experiments().to_dict("records")
+    for cre in (True, False):
+        wanted = traced.experiments(cre=cre).index.tolist()
+        assert [row["id"] for row in traced.filter_experiments(rows, cre=cre)] == wanted
+    assert traced.filter_experiments(rows, cre=["nan"]) == []
+    unplaced = [row | {"injection_z": np.nan, "transgenic_line": np.nan} for row in rows]
+    assert traced.filter_experiments(unplaced, hemisphere="left") == []
+    assert traced.filter_experiments(unplaced, cre=True) == []
+
+
+def test_a_number_that_no_row_has_is_nan():
+    row = {"section_data_set_id": 1, "structure_id": 385, "hemisphere_id": 1, "is_injection": False}
+    table = unionizes_frame([row | {"projection_volume": None, "volume": 1.0}])
+    found = matrix_of(table, [1], {385: "VISp"}, "projection_volume")
+    assert found["target"].values.tolist() == ["VISp-L"]
+    assert np.isnan(found).all()
+    assert chosen_unionizes(table.assign(normalized_projection_volume=np.nan), threshold=0).empty
+
+
 # --- matrices -------------------------------------------------------------------------------------
 
 
@@ -204,6 +225,18 @@ def test_the_structures_are_those_named_or_the_summary_set(sample_url, monkeypat
     assert whole.shape[0] == 1
     assert whole.shape[1] > 6
     assert every.projection_matrix([181777177], ["VISp", "LGd"]).shape == (1, 6)
+
+
+def test_without_summary_structures_some_must_be_named(tmp_path, monkeypatch):
+    root = write_archive(tmp_path / "archive")
+    row = {"structure_set_id": 12, "structure_id": 385}
+    (root / "tables" / "structure_sets_structures.jsonl").write_text(json.dumps(row), "utf-8")
+    with serving(archive_app(root)) as url:
+        monkeypatch.setenv("OPENALLEN_SOURCE", url)
+        every = oa.open("connectivity:")
+        with pytest.raises(NotFoundError, match="summary structures"):
+            every.projection_matrix([PLAIN])
+        assert every.projection_matrix([PLAIN], ["VISp", "LP"]).shape == (1, 6)
 
 
 # --- rows stay in the store -----------------------------------------------------------------------

@@ -74,6 +74,14 @@ def test_a_value_that_does_not_fit_far_down_widens_the_column(tmp_path):
         pd.testing.assert_frame_equal(found, plain(tmp_path / "t.csv"))
 
 
+@pytest.mark.parametrize("large", [2**53 + 1, 2**63 - 1, 2**63 + 1, 2**64 - 1])
+def test_large_ids_stay_exact_where_some_are_missing(tmp_path, large):
+    found = through(tmp_path, f"k,v\na,{large}\nb,\nc,1\n")
+    assert found["v"].dtype == ("Int64" if large < 2**63 else "UInt64")
+    assert found["v"].isna().tolist() == [False, True, False]
+    assert (int(found["v"][0]), int(found["v"][2])) == (large, 1)
+
+
 def test_text_stays_text(tmp_path):
     found = through(tmp_path, "cell_label,x\n007,1\n,2\n12,3\n", ("cell_label",))
     assert found["cell_label"].tolist()[::2] == ["007", "12"]

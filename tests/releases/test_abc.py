@@ -219,6 +219,44 @@ def test_filters_mean_what_they_do_in_other_lists(local, filters):
     assert [r["cell_label"] for r in release.rows("M/cell_metadata", *conditions)] == want
 
 
+NUMBERS = {
+    "id": ["20000000", "300000001", "9007199254740993"],
+    "gaps": ["9007199254740993", "", "-20000001"],
+    "large": ["1", "20000001", "18446744073709551615"],
+    "part": ["0.5", "inf", "20000001.25"],
+    "flag": ["True", "", "False"],
+}
+
+
+@pytest.mark.parametrize("column", NUMBERS)
+def test_numbers_are_compared_exactly(tmp_path, column):
+    """Ids need more digits than the type that Arrow takes by itself, which refused them."""
+    from openallen.address import Condition
+    from openallen.sources.filters import matches
+    from openallen.sources.releases.abc.tables import KeptTable
+
+    path = tmp_path / "t.csv"
+    path.write_text(f"n,{column}\n" + "".join(f"{n},{v}\n" for n, v in enumerate(NUMBERS[column])))
+    read = {"flag": {"True": True, "False": False}.get, "part": float}.get(column, int)
+    plain = [read(value) if value else None for value in NUMBERS[column]]
+    table = KeptTable(lambda: path, "", tmp_path / "kept", "release:x/t")
+    for wanted in ("1.5", "-1", "-20000001.5", "300000001.0", "9007199254740993", "9007199254740992",
+                   "18446744073709551615", "1" * 30, "-" + "1" * 30, "1e400", "True", "false",
+                   "0.5", "inf"):  # fmt: skip
+        for op in ("eq", "ne", "lt", "le", "gt", "ge", "in", "like"):
+            if column == "flag" and op in {"lt", "le", "gt", "ge"}:
+                continue
+            if wanted in {"True", "false", "inf"} and op in {"lt", "le", "gt", "ge"}:
+                continue
+            if op == "like" and column != "flag":
+                continue
+            one = Condition("v", op, (wanted,) if op == "in" else wanted)
+            want = [n for n, v in enumerate(plain) if matches({"v": v}, [one])]
+            own = Condition(column, op, one.value)
+            assert table.frame(["n"], [own])["n"].tolist() == want, (op, wanted)
+            assert table.count([own]) == len(want)
+
+
 def test_the_copy_is_made_once_and_again_where_it_is_damaged(local, tmp_path):
     release = oa.open(local)
     want = release.table("M/cell_metadata")
@@ -313,6 +351,43 @@ def test_cells_as_a_table_need_no_other(local):
     assert np.array_equal(found.to_numpy(), expected(["Pdyn"], ORDER[::-1]))
     labels = release.genes("Pdyn", table[["cell_label"]])
     assert labels.equals(found)
+
+
+def second_data_set(folder):
+    """Add a data set with a matrix whose cells have labels that are numbers, or are elsewhere too."""
+    h5ad(folder / "expression_matrices/N-v1/20230630/N-v1-A-log2.h5ad",
+         values_of("M-v2-A", "log2"), ["7", "8", "a0", "a3", "a4", "a5", "a6"])  # fmt: skip
+    write_manifest(folder)
+    return oa.open(folder)
+
+
+def test_a_matrix_of_another_data_set_is_told(local):
+    release = second_data_set(local)
+    assert len(release.genes("Pdyn", data_sets="N-v1", feature_matrices="N-v1-A")) == 7
+    with pytest.raises(UsageError, match="its data set is 'M-v2'") as caught:
+        release.genes("Pdyn", data_sets="N-v1", feature_matrices="M-v2-A")
+    assert caught.value.hint == "data_sets='M-v2'"
+
+
+def test_a_cell_of_several_matrices_is_told(local):
+    release = second_data_set(local)
+    for file in local.glob("metadata/M/*/cell_metadata.csv"):
+        file.unlink()
+    write_manifest(local)
+    release = oa.open(local)
+    both = ["M-v2-A", "N-v1-A"]
+    assert len(release.genes("Pdyn", ["7", "a1"], feature_matrices=both)) == 2
+    with pytest.raises(UsageError, match=r"several matrices have a cell 'a0' \(M-v2-A, N-v1-A"):
+        release.genes("Pdyn", ["7", "a0"], feature_matrices=both)
+
+
+def test_labels_that_pandas_read_as_numbers_are_cells_too(local):
+    release = second_data_set(local)
+    cells = pd.DataFrame({"cell_label": [8, 7], "feature_matrix_label": "N-v1-A"})
+    found = release.genes("Pdyn", cells)
+    assert found.index.tolist() == ["8", "7"]
+    assert np.array_equal(found["Pdyn"], values_of("M-v2-A", "log2")[[1, 0], 2])
+    assert found.attrs == {}
 
 
 def test_what_a_matrix_lacks_is_missing_and_told(local, caplog):

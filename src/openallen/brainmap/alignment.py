@@ -51,6 +51,33 @@ def _affine(row: Mapping[str, Any], prefix: str, dims: int) -> tuple[Any, Any]:
     return np.array(told[: dims * dims]).reshape(dims, dims), np.array(told[dims * dims :])
 
 
+@requiring("coordinates of images", "atlas")
+def _points(pir_um: Any) -> np.ndarray[Any, Any]:
+    """Read points of reference space: three numbers along the last axis."""
+    import numpy as np
+
+    try:
+        found: np.ndarray[Any, Any] = np.asarray(pir_um, float)
+    except (TypeError, ValueError):
+        raise UsageError("points are numbers, in µm", why=f"{pir_um!r:.60}") from None
+    if found.shape[-1:] != (3,):
+        raise UsageError("points have three coordinates", why=f"shape {found.shape}")
+    return found
+
+
+@requiring("coordinates of images", "atlas")
+def _pixels(x_px: Any, y_px: Any) -> np.ndarray[Any, Any]:
+    """Read points of an image: x and y along a new last axis."""
+    import numpy as np
+
+    try:
+        x, y = np.broadcast_arrays(np.asarray(x_px, float), np.asarray(y_px, float))
+    except (TypeError, ValueError):
+        why = f"x {x_px!r:.30}, y {y_px!r:.30}"
+        raise UsageError("x and y are numbers, as many of each, in px", why=why) from None
+    return np.stack([x, y], axis=-1)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageAlignment:
     """One section image in reference space.
@@ -103,18 +130,15 @@ class ImageAlignment:
         """Return posterior, inferior and right (last axis) of points of the image, in µm."""
         import numpy as np
 
-        x, y = np.broadcast_arrays(np.asarray(x_px, float), np.asarray(y_px, float))
         factors, shift = self.plane
-        flat = np.stack([x, y], axis=-1) @ factors.T + shift
-        place = np.concatenate([flat, np.full((*x.shape, 1), self.z_um)], axis=-1)
+        flat = _pixels(x_px, y_px) @ factors.T + shift
+        place = np.concatenate([flat, np.full((*flat.shape[:-1], 1), self.z_um)], axis=-1)
         found: np.ndarray[Any, Any] = place @ self.volume[0].T + self.volume[1]
         return found
 
     def from_reference(self, pir_um: Any) -> tuple[Any, Any, Any]:
         """Return x and y in px, and how far each point is from the section, in µm."""
-        import numpy as np
-
-        place = np.asarray(pir_um, float) @ self.volume_back[0].T + self.volume_back[1]
+        place = _points(pir_um) @ self.volume_back[0].T + self.volume_back[1]
         flat = place[..., :2] @ self.plane_back[0].T + self.plane_back[1]
         return flat[..., 0], flat[..., 1], place[..., 2] - self.z_um
 
@@ -131,10 +155,7 @@ class ImageAlignment:
         other
             The other image; of the same data set, or of one that shares its volume.
         """
-        import numpy as np
-
-        x, y = np.broadcast_arrays(np.asarray(x_px, float), np.asarray(y_px, float))
-        flat = np.stack([x, y], axis=-1) @ self.plane[0].T + self.plane[1]
+        flat = _pixels(x_px, y_px) @ self.plane[0].T + self.plane[1]
         found = flat @ other.plane_back[0].T + other.plane_back[1]
         return found[..., 0], found[..., 1]
 
@@ -238,10 +259,21 @@ class SetAlignment:
         ----------
         pir_um
             Posterior, inferior, right in µm along the last axis.
+
+        Returns
+        -------
+        Nearest
+            In the shape of the points; of a single point, arrays of one.
+
+        Raises
+        ------
+        UsageError
+            If they are no such points.
         """
         import numpy as np
 
-        points = np.atleast_2d(np.asarray(pir_um, float))
+        given = np.atleast_2d(_points(pir_um))
+        points = given.reshape(-1, 3)
         factors, shift = self.images[0].volume_back
         z = (points @ factors.T + shift)[..., 2]
         places = np.array([image.z_um for image in self.images])
@@ -254,4 +286,5 @@ class SetAlignment:
             at = chosen == number
             x[at], y[at], far[at] = self.images[number].from_reference(points[at])
         ids = np.array([image.image_id for image in self.images])[chosen]
-        return Nearest(ids, x, y, np.abs(far))
+        shape = given.shape[:-1]
+        return Nearest(*(one.reshape(shape) for one in (ids, x, y, np.abs(far))))

@@ -240,7 +240,9 @@ class _Seen:
             return arrow
         if arrow == "bool":
             return "object"
-        return "Int64" if arrow == "int64" and self.largest >= _EXACT else "float64"
+        if arrow == "uint64":  # it has values that int64 has no room for
+            return "UInt64"
+        return "Int64" if self.largest >= _EXACT else "float64"
 
 
 def _seal(draft: Path, target: Path, columns: list[tuple[str, str]]) -> None:
@@ -302,6 +304,7 @@ class Columns:
             form = ds.ParquetFileFormat(default_fragment_scan_options=checked)
             self._data = ds.dataset(path, format=form)
             self.kinds: dict[str, str] = {str(name): str(kind) for name, kind in columns}
+            self.stored: dict[str, str] = {one.name: str(one.type) for one in self._data.schema}
         except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
             if isinstance(error, DamagedCopyError):
                 raise
@@ -375,8 +378,9 @@ def _series(column: pa.ChunkedArray, kind: str) -> Any:
     import pyarrow as pa
 
     if kind != "object":
-        if kind == "Int64":
-            return column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get).array
+        if kind in {"Int64", "UInt64"}:
+            mapper = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}.get
+            return column.to_pandas(types_mapper=mapper).array
         values = column.to_numpy()
         return values if str(values.dtype) == kind else values.astype(kind)
     if column.num_chunks == 0:

@@ -6,6 +6,7 @@ text than such files have.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -127,7 +128,7 @@ def _whole(text: str) -> int | None:
 
 def _real(text: str) -> float | None:
     with suppress(ValueError):
-        return float(text)
+        return found if math.isfinite(found := float(text)) else None
     return None
 
 

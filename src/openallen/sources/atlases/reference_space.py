@@ -334,7 +334,7 @@ class ReferenceSpace:
         Parameters
         ----------
         target_um
-            Size of the new voxels in µm: one number, or one along each axis.
+            Size of the new voxels in µm: one number, or one each along AP, DV and ML.
         how
             ``nearest``: the label at the middle of each new voxel. ``majority``: the label most of
             its voxels have, of several the lowest (whole multiples of the voxel size only).
@@ -347,12 +347,23 @@ class ReferenceSpace:
             If the new voxels are smaller, no whole multiples where they must be, or there is no
             such way.
         """
-        values, spacing = coarser(
-            self.annotation.to_numpy(), self.spacing_um, _sizes(target_um), how
-        )
+        turned = self.annotation.transpose(*AXES)
+        for axis in AXES:  # new voxels are laid out along the coordinates
+            if axis in turned.coords and turned[axis][0] > turned[axis][-1]:
+                turned = turned.isel({axis: slice(None, None, -1)})
+        before = spacing_of(turned)
+        values, spacing = coarser(turned.to_numpy(), before, _sizes(target_um), how)
         attrs = {k: v for k, v in self.annotation.attrs.items() if k != "spacing_um"}
+        grown = [(new - old) / 2 for new, old in zip(spacing, before, strict=True)]
+        if "origin_um" in attrs and how != "corners":  # the middle of the first voxel
+            attrs["origin_um"] = [o + g for o, g in zip(attrs["origin_um"], grown, strict=True)]
         name = str(self.annotation.name or "annotation")
         made = label(values, spacing, name=name, attrs=attrs, where=name)
+        for axis, step in zip(AXES, before, strict=True):
+            first = float(turned[axis][0]) - step / 2 if axis in turned.coords else 0.0
+            if first:  # a part of a larger volume
+                places = made[axis].to_numpy() + first
+                made = made.assign_coords({axis: (axis, places, made[axis].attrs)})
         return ReferenceSpace(made, self.structures)
 
     def colour_slice(

@@ -22,7 +22,8 @@ def write_nrrd(volume: xr.DataArray, path: Path | str) -> Path:
 
     The axes keep their order, AP x DV x ML; the header says that they point to posterior,
     inferior and right (or left, for volumes that run from right to left), in µm, and where the
-    first voxel lies (``attrs["origin_um"]``, else 0). Booleans become 0 and 1.
+    first voxel lies (``attrs["origin_um"]``, else 0). Of a part of a volume, or one turned round,
+    the coordinates say where it lies. Booleans become 0 and 1.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ def write_nrrd(volume: xr.DataArray, path: Path | str) -> Path:
     Raises
     ------
     UsageError
-        If it is not a labelled volume of numbers, or the name ends in something else.
+        If it is not a labelled volume of numbers, its voxels are not equally far apart, or the name
+        ends in something else.
     StoreError, SpaceError
         If it cannot be written.
     MissingExtraError
@@ -85,8 +87,39 @@ def _told(volume: xr.DataArray) -> tuple[Any, dict[str, Any]]:
     if volume.ndim != len(AXES):
         raise UsageError("one volume at a time is written", why=f"axes {volume.dims}")
     turned = volume.transpose(*AXES)
+    origin = [float(place) for place in volume.attrs.get("origin_um", (0.0, 0.0, 0.0))]
+    spacing = list(spacing_of(turned))
+    for at, axis in enumerate(AXES):
+        if axis not in turned.coords or not spacing[at] > 0:  # refused where it is written
+            continue
+        first, step = _along(turned, axis, spacing[at])
+        if step < 0:  # the file has no such order: voxels stay where they are
+            turned = turned.isel({axis: slice(None, None, -1)})
+            first += step * (turned.sizes[axis] - 1)
+        origin[at] += first - spacing[at] / 2
+        spacing[at] = abs(step)
     return turned.to_numpy(), {
-        "spacing_um": spacing_of(turned),
+        "spacing_um": tuple(spacing),
         "orientation": str(volume.attrs.get("orientation", "PIR")),
-        "origin_um": tuple(volume.attrs.get("origin_um", (0.0, 0.0, 0.0))),
+        "origin_um": tuple(origin),
     }
+
+
+def _along(volume: xr.DataArray, axis: str, spacing_um: float) -> tuple[float, float]:
+    """Return the middle of the first voxel along an axis, and how far it is to the next, in µm."""
+    import numpy as np
+
+    places = volume[axis].to_numpy()
+    if places.dtype.kind not in "iuf":
+        raise UsageError(f"coordinates along {axis} are numbers, in µm", why=str(places.dtype))
+    if len(places) < 2:
+        return (float(places[0]) if len(places) else spacing_um / 2), spacing_um
+    first, step = float(places[0]), float(places[-1] - places[0]) / (len(places) - 1)
+    even = first + step * np.arange(len(places))
+    if not step or not np.allclose(places, even, rtol=0, atol=abs(step) / 1000):
+        raise UsageError(
+            f"voxels are not equally far apart along {axis}",
+            why="files of volumes have one distance for each axis",
+        )
+    near = abs(abs(step) - spacing_um) <= spacing_um / 1e6
+    return first, float(np.copysign(spacing_um, step)) if near else step

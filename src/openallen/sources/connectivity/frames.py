@@ -38,6 +38,8 @@ def unionizes_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     found = pd.DataFrame([dict(row) for row in rows])
+    for name in found.columns[found.isna().all()]:
+        found[name] = found[name].astype(float)  # a number that no row has
     missing = [name for name in _NEEDED if name not in found.columns]
     if missing:
         raise AnswerError(f"rows without {missing[0]}", address="ProjectionStructureUnionize")

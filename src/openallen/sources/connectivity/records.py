@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -88,7 +89,7 @@ def _ids(told: object, number: int) -> list[int]:
 def side_of(row: Mapping[str, Any]) -> str | None:
     """Return the hemisphere of an injection, ``left`` or ``right``; None where it is not known."""
     at_um = row.get("injection_z")
-    if not isinstance(at_um, (int, float)):
+    if not isinstance(at_um, (int, float)) or math.isnan(at_um):
         return None
     return "right" if at_um > _MIDLINE_UM else "left"
 
@@ -160,6 +161,8 @@ class Chosen:
         line = row.get("transgenic_line")
         if self.cre is None:
             return True
+        if line is not None and line != line:  # noqa: PLR0124 - NaN: a row of a DataFrame
+            line = None
         if isinstance(self.cre, bool):
             return bool(line) is self.cre
         return bool(line) and str(line).lower() in {str(name).lower() for name in self.cre}

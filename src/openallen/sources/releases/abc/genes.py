@@ -113,14 +113,31 @@ class _Places:
         return self.release.address
 
     def chosen(self) -> set[str]:
-        """Return the labels of the matrices that are asked for; empty where that is left open."""
+        """Return the labels of the matrices that are asked for; empty where that is left open.
+
+        Raises
+        ------
+        UsageError
+            If none of the matrices is in one of the data sets.
+        """
         inside = {
             label
             for label, kinds in self.known.items()
             if directory_of(next(iter(kinds.values()))) in self.wanted.data_sets
         }
         named = set(self.wanted.matrices)
-        return named & inside if named and inside else named or inside
+        if not (named and inside):
+            return named or inside
+        if named.isdisjoint(inside):
+            label = self.wanted.matrices[0]
+            own = directory_of(next(iter(self.known[label].values())))
+            raise UsageError(
+                f"the matrix '{label}' is not in {some(self.wanted.data_sets)}",
+                address=self.address,
+                why=f"its data set is '{own}'",
+                hint=f"data_sets='{own}'",
+            )
+        return named & inside
 
     def tables(self) -> list[str]:
         """Return the tables that list the cells asked for.
@@ -255,7 +272,9 @@ def _cells(places: _Places, cells: Any) -> pd.DataFrame:
         if _LABEL not in frame.columns:
             frame = frame.rename(columns={frame.columns[0]: _LABEL})
         if _MATRIX in frame.columns:
-            return _chosen(places, frame[[_LABEL, _MATRIX]])
+            frame = frame[[_LABEL, _MATRIX]]
+            # Labels that are numbers, as a table has them that pandas read by itself.
+            return _chosen(places, frame.assign(**{_LABEL: frame[_LABEL].astype(str)}))
         cells = frame[_LABEL].astype(str).tolist()
     if isinstance(cells, Mapping):
         return _listed(places, dict(cells))
@@ -263,6 +282,14 @@ def _cells(places: _Places, cells: Any) -> pd.DataFrame:
         return _listed(places, {})
     labels = _texts(cells, "cells")
     found = _listed(places, {_LABEL: list(labels)})
+    if found[_LABEL].duplicated().any():
+        twice = found[found[_LABEL] == found.loc[found[_LABEL].duplicated(), _LABEL].iloc[0]]
+        raise UsageError(
+            f"several matrices have a cell '{twice[_LABEL].iloc[0]}'",
+            address=places.address,
+            why=some(sorted(set(twice[_MATRIX].astype(str)))),
+            hint=f"feature_matrices='{twice[_MATRIX].iloc[0]}'",
+        )
     order = pd.Index(found[_LABEL]).get_indexer(list(labels))
     lacking = [label for label, at in zip(labels, order, strict=True) if at < 0]
     if lacking:

@@ -84,7 +84,7 @@ class KeptTable:
 
         def read(kept: Columns) -> pd.DataFrame:
             self._check(columns, kept)
-            where = expression_of(conditions, kept.kinds, self.address)
+            where = expression_of(conditions, kept.kinds, kept.stored, self.address)
             return to_frame(kept.table(columns, where), kept.kinds)
 
         return self._with_copy(read)
@@ -108,7 +108,9 @@ class KeptTable:
         """Return how many rows match; raises as `frame` does."""
 
         def read(kept: Columns) -> int:
-            return kept.count(expression_of(conditions, kept.kinds, self.address, command))
+            return kept.count(
+                expression_of(conditions, kept.kinds, kept.stored, self.address, command)
+            )
 
         return int(self._with_copy(read))
 
@@ -116,7 +118,7 @@ class KeptTable:
         """Yield the rows that match as plain values, a few thousand in memory at a time."""
 
         def read(kept: Columns) -> tuple[Columns, Any]:
-            return kept, expression_of(conditions, kept.kinds, self.address, command)
+            return kept, expression_of(conditions, kept.kinds, kept.stored, self.address, command)
 
         kept, where = self._with_copy(read)
         for batch in kept.batches(where):
