@@ -49,7 +49,8 @@ def _allensdk() -> str:
         f"# Calls of AllenSDK\n\n{_MADE}\n"
         "What does the same as a call of AllenSDK. A test runs the expressions on this page "
         "against the sample, those of Visual Behavior against a small release; not those "
-        "whose note says what the sample lacks.\n"
+        "whose note says what the sample lacks. A script that exists runs with its imports "
+        "changed: [Coming from AllenSDK](../how-to/from-allensdk.md).\n"
     ]
     for area in told["area"]:
         parts.append(f"\n## {area['title']}\n")

@@ -55,7 +55,9 @@ def image_of_structure(client: Client, data_set_id: int, structure: int) -> int:
             return response.read(1 << 20)
 
     nothing = NotFoundError(
-        f"no image shows structure {structure}", address=f"sections:{data_set_id}"
+        f"no image shows structure {structure}",
+        address=f"sections:{data_set_id}",
+        hint="--near AP,DV,ML takes the image nearest to a point, without this service",
     )
     try:
         answer = read_answer(client.retry.run(ask), "json", url=url)

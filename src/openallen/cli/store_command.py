@@ -39,7 +39,7 @@ def command(
     fetches damaged and missing files again, with the options they were fetched with. prune removes
     an address, or one version of a release (release:NAME@VERSION) except for bytes that other
     versions share; prune ranges clears the cache of remote reads, prune overviews that of small
-    pictures of planes. adopt imports a cache folder of
+    pictures of planes, prune tables that of tables kept as Parquet. adopt imports a cache folder of
     AllenSDK without downloading anything.
     """
     if what == "path":

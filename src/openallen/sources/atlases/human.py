@@ -140,9 +140,10 @@ def _probes(client: Client, gene: str | Sequence[str]) -> list[int]:
         search = search.where("products", abbreviation=_PRODUCT).where("gene", acronym=one)
         ids = sorted(int(row["id"]) for row in client.rows(search.query))
         if not ids:
+            elsewhere = "this archive may have no microarrays" if client.source_option else ""
             raise NotFoundError(
                 f"no probe of '{one[:40]}' in the Allen Human Brain Atlas",
-                why="acronyms of human genes are in capitals" if one != one.upper() else "",
+                why="acronyms of human genes are in capitals" if one != one.upper() else elsewhere,
                 hint=f"human_microarray('{one.upper()[:40]}')" if one != one.upper() else "",
             )
         found += ids

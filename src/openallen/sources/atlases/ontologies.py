@@ -55,9 +55,10 @@ def ontology_file(client: Client, graph_id: int, retry: str) -> RemoteFile:
 def no_ontology(graph_id: int) -> NotFoundError:
     """Return the error for an ontology that does not exist."""
     known = ", ".join(f"{number} {name}" for number, name in GRAPHS.items())
-    return NotFoundError(
-        "no such ontology", address=f"structures:{graph_id}", why=f"known: {known}"
-    )
+    why = f"known: {known}"
+    if graph_id in GRAPHS:
+        why = f"{GRAPHS[graph_id]}: this service does not have it"
+    return NotFoundError("no such ontology", address=f"structures:{graph_id}", why=why)
 
 
 @dataclass(frozen=True)

@@ -183,8 +183,10 @@ def _queries(name: str) -> dict[str, Query]:
 
 
 def _no_data_set(client: Client, name: str) -> NotFoundError:
-    what = "no such atlas" if name.startswith("atlas-") else "no such section data set"
-    return NotFoundError(what, address=f"sections:{name}", hint=LIST + client.source_option)
+    atlas = name.startswith("atlas-")
+    what = "no such atlas" if atlas else "no such section data set"
+    command = "openallen list rma:Atlas" if atlas else LIST
+    return NotFoundError(what, address=f"sections:{name}", hint=command + client.source_option)
 
 
 def _no_images(client: Client, record: SectionRecord) -> NotFoundError:
