@@ -60,7 +60,12 @@ def _observatory(published) -> None:
     """The sample's bucket on the S3 server that pages are run against, beside the releases."""
     name = "allen-brain-observatory"
     place = {"LocationConstraint": "us-west-2"}
-    published.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place)
+    if name in {bucket["Name"] for bucket in published.s3.list_buckets()["Buckets"]}:
+        # Other tests of this process had it: what they left would be listed on the pages.
+        for left in published.s3.list_objects_v2(Bucket=name).get("Contents", ()):
+            published.s3.delete_object(Bucket=name, Key=left["Key"])
+    else:
+        published.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place)
     folder = SAMPLE / "buckets" / name
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         key = path.relative_to(folder).as_posix()
