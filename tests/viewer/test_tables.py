@@ -202,7 +202,9 @@ def test_a_release_shows_its_tables_and_what_is_in_it(url, page):
     table.get_by_label("Filter imaging_depth").fill(">200")
     table.get_by_label("Filter targeted_structure").fill("VISp")
     page.wait_for_url("**f.imaging_depth=%3E200**")
+    page.wait_for_url("**f.targeted_structure=VISp**")
     table.get_by_text("in all").wait_for()
+    page.wait_for_timeout(300)
     few = table.locator("tbody tr").count()
     assert 0 < few < 27
     table.get_by_role("button", name="ophys_experiment_id").press("Enter")
