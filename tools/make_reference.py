@@ -55,7 +55,9 @@ def _allensdk() -> str:
     for area in told["area"]:
         parts.append(f"\n## {area['title']}\n")
         if area.get("setup"):
-            parts.append(f"\n```python\n{area['setup'].strip()}\n```\n")
+            # What the sample does not have runs with the calls, not with the pages.
+            fence = "text" if area.get("needs") else "python"
+            parts.append(f"\n```{fence}\n{area['setup'].strip()}\n```\n")
         parts.append("\n| AllenSDK | openallen | | note |\n|---|---|---|---|\n")
         for call in area["call"]:
             ours = f"`{call['ours']}`" if call.get("ours") else ""
