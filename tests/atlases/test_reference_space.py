@@ -510,3 +510,34 @@ def _with(head: bytes, old: bytes, new: bytes) -> bytes:
     old, new = (part.replace(b".0,", b",").replace(b".0)", b")") for part in (old, new))
     assert old in plain
     return plain.replace(old, new)
+
+
+@pytest.mark.parametrize("part", [
+    {"AP": slice(4, 8)}, {"ML": slice(None, None, -1)},
+    {"DV": slice(1, None), "AP": slice(6, 2, -1)},
+])  # fmt: skip
+def test_slices_and_middles_of_a_part_lie_where_its_coordinates_say(part):
+    values = np.zeros((8, 4, 4), "uint32")
+    values[4:6, 1:3, :3], values[6:, 1:, 2:] = 2, 4
+    volume = label(values, (25, 50, 100), name="annotation", attrs={"orientation": "PIR"})
+    structures = Structures.from_rows(ROWS)
+    whole, cut = (ReferenceSpace(one, structures) for one in (volume, volume.isel(part)))
+    inside = {"AP": 137.0, "DV": 60.0, "ML": 130.0}
+    for axis, place_um in inside.items():
+        shown = [
+            space.annotation.transpose("AP", "DV", "ML").sel({axis: place_um}, method="nearest")
+            for space in (whole, cut)
+        ]
+        assert np.array_equal(shown[0].sel({d: shown[1][d] for d in shown[1].dims}), shown[1])
+        painted = cut.colour_slice(axis, place_um, {2: (2, 0, 0), 4: (4, 0, 0)})
+        assert np.array_equal(painted[..., 0], shown[1])
+    places = cut.annotation.where(cut.annotation == 4, drop=True)  # 4 has no parts
+    expected = [float(places[axis].mean()) for axis in ("AP", "DV", "ML")]
+    assert cut.centroid_um(4) == pytest.approx(expected)
+
+
+def test_a_part_has_no_halves(space):
+    first = space.annotation.isel(ML=slice(1, None))
+    named = next(int(i) for i in np.unique(first) if i in space.structures)
+    with pytest.raises(UsageError, match="halves"):
+        ReferenceSpace(first, space.structures).centroid_um(named, "left")

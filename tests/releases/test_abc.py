@@ -646,3 +646,10 @@ def test_a_project_of_the_settings_in_this_form_is_such_a_release(bucket, monkey
     assert isinstance(release, AbcRelease)
     assert release.table("M/gene").shape == (5, 3)
     assert [r["data_set"] for r in oa.list("release:mine")] == ["CCF", "M", "M-v2"]
+
+
+def test_cells_of_other_matrices_that_are_left_out_are_told(local, caplog):
+    release = second_data_set(local)
+    cells = pd.DataFrame({"cell_label": ["a0", "7"], "feature_matrix_label": ["M-v2-A", "N-v1-A"]})
+    assert len(release.genes("Pdyn", cells, feature_matrices="N-v1-A")) == 1
+    assert "1 of 2 cells are in other matrices" in caplog.text

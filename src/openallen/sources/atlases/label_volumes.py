@@ -122,7 +122,7 @@ def _modes(codes: np.ndarray[Any, Any], whole: Sequence[int]) -> np.ndarray[Any,
 
 
 def slice_at(volume: xr.DataArray, axis: str | int, position_um: float) -> np.ndarray[Any, Any]:
-    """Return the slice of a volume across an axis, at a place in µm from its corner.
+    """Return the slice of a volume across an axis, at a place in µm from the corner of the whole.
 
     Raises
     ------
@@ -135,17 +135,40 @@ def slice_at(volume: xr.DataArray, axis: str | int, position_um: float) -> np.nd
     turned = volume.transpose(*AXES)
     at = AXES.index(name)
     step, size = spacing_of(turned)[at], turned.shape[at]
+    first_um, is_turned = corner_of(turned, name, step)
     try:
-        index = math.floor(float(position_um) / step)
+        index = math.floor((float(position_um) - first_um) / step)
     except (TypeError, ValueError, OverflowError):  # no number, NaN, infinite
         index = -1
     if not 0 <= index < size:
         raise UsageError(
             "the slice is outside of the volume",
-            why=f"{position_um} µm along {name}, which has 0 to {size * step:g} µm",
+            why=f"{position_um} µm along {name}, which has {first_um:g} to "
+            f"{first_um + size * step:g} µm",
         )
+    index = size - 1 - index if is_turned else index
     found: np.ndarray[Any, Any] = turned.isel({name: index}).to_numpy()
     return found
+
+
+def corner_of(volume: xr.DataArray, axis: str, step_um: float) -> tuple[float, bool]:
+    """Return where a volume begins along an axis, in µm, and whether it is turned round.
+
+    That is 0 of a whole volume; the coordinates say where a part of one lies.
+
+    Parameters
+    ----------
+    volume
+        The volume.
+    axis
+        ``AP``, ``DV`` or ``ML``.
+    step_um
+        Size of a voxel.
+    """
+    if axis not in volume.coords or not volume.sizes[axis]:
+        return 0.0, False
+    ends = float(volume[axis][0]), float(volume[axis][-1])
+    return min(ends) - step_um / 2, ends[0] > ends[1]
 
 
 def colour_table(colours: Mapping[int, Any]) -> dict[int, tuple[int, ...]]:

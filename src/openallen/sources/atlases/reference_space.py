@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from openallen.display import card, facts_text
 from openallen.errors import NotFoundError, UsageError
 from openallen.sources.atlases.frames import AXES, label, spacing_of
-from openallen.sources.atlases.label_volumes import coarser, colour_table, painted, slice_at
+from openallen.sources.atlases.label_volumes import (
+    coarser,
+    colour_table,
+    corner_of,
+    painted,
+    slice_at,
+)
 from openallen.sources.atlases.structure import Structure, StructureLike
 from openallen.sources.atlases.structures import Structures
 from openallen.sources.atlases.unionize import Labels
@@ -202,8 +208,18 @@ class ReferenceSpace:
             raise UsageError(f"no hemisphere {hemisphere!r:.20}", hint="'left' or 'right'")
         volume = self.mask(structure).transpose(*AXES)
         inside = volume.to_numpy()
+        step = spacing_of(volume)
+        corners = [corner_of(volume, name, size) for name, size in zip(AXES, step, strict=True)]
         at = np.argwhere(inside) + 0.5
+        for axis, (_, is_turned) in enumerate(corners):
+            if is_turned:
+                at[:, axis] = inside.shape[axis] - at[:, axis]
         if hemisphere is not None:
+            if abs(corners[2][0]) > step[2] / 1000:
+                raise UsageError(
+                    "of a part of a volume it is not known where its halves meet",
+                    why=f"it begins at {corners[2][0]:g} µm along ML",
+                )
             to_right = str(self.annotation.attrs.get("orientation", "PIR")).endswith("R")
             beyond = at[:, 2] > inside.shape[2] / 2
             at = at[beyond == ((hemisphere == "right") == to_right)]
@@ -213,7 +229,8 @@ class ReferenceSpace:
                 address=volume.attrs["acronym"],
                 why="in the annotation" if hemisphere is None else f"in the {hemisphere} half",
             )
-        found: np.ndarray[Any, Any] = at.mean(axis=0) * np.array(spacing_of(volume))
+        begin = np.array([first for first, _ in corners])
+        found: np.ndarray[Any, Any] = begin + at.mean(axis=0) * np.array(step)
         return found
 
     # --- voxels -----------------------------------------------------------------------------------
@@ -380,7 +397,7 @@ class ReferenceSpace:
             Across which it lies: ``AP`` or 0 (coronal), ``DV`` or 1 (horizontal), ``ML`` or 2
             (sagittal).
         position_um
-            Where, in µm from the corner of the volume.
+            Where, in µm from the corner of the whole volume, as its coordinates are.
         colours
             Red, green, blue (0 to 255) by id; the atlas's own where None.
 

@@ -303,7 +303,14 @@ def _cells(places: _Places, cells: Any) -> pd.DataFrame:
 
 def _chosen(places: _Places, frame: pd.DataFrame) -> pd.DataFrame:
     labels = places.chosen()
-    return frame[frame[_MATRIX].isin(labels)] if labels else frame
+    kept = frame[frame[_MATRIX].isin(labels)] if labels else frame
+    if len(kept) < len(frame):
+        _LOG.warning(
+            "%s: %s cells are in other matrices and left out",
+            places.address,
+            f"{len(frame) - len(kept):,} of {len(frame):,}",
+        )
+    return kept
 
 
 def _listed(places: _Places, filters: dict[str, Any]) -> pd.DataFrame:
