@@ -97,3 +97,26 @@ def test_a_grid_that_was_not_fetched_is_not_said_to_be_unknown():
         oa.open("grid:72109410", source="sample")
     assert "no such grid" not in str(caught.value)
     assert "try: openallen fetch grid:72109410" in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [
+    ("--nonsense", "--source", "sample"),
+    ("fly", "stack:313862022", "--source", "sample"),
+    ("fetch", "--downsmaple", "3", "--source", "sample"),
+])  # fmt: skip
+def test_a_hint_to_the_help_is_a_command_that_works(words):
+    hint = openallen(*words).stderr.rpartition("try: ")[2].strip()
+    assert hint.startswith("openallen ")
+    done = openallen(*hint.split()[1:])
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_hint_for_the_same_thing_keeps_its_folder(tmp_path):
+    where, to = "sections:69855739", str(tmp_path / "set")
+    done = openallen("fetch", where, "--near", "1,1,1", "--to", to, "--source", "sample")
+    hint = done.stderr.rpartition("try: ")[2].strip()
+    assert f"--to {to}" in hint
+    assert openallen(*hint.split()[1:], "--dry-run").returncode == 0
+    other = openallen("fetch", "connectivity:181777177", "--to", to, "--source", "sample").stderr
+    assert "grid:181777177" in other
+    assert "--to" not in other

@@ -265,11 +265,15 @@ def _say(text: str, code: ExitCode) -> int:
 
 
 def _as_typed(hint: str) -> str:
-    """Return a command with the service and the store that were named when it was typed."""
+    """Return a command with the service, the store and the folder that were named when typed."""
     words = sys.argv[1:]
-    if not hint.startswith("openallen ") or words[:1] == ["serve"]:
+    if not hint.startswith("openallen ") or words[:1] == ["serve"] or hint.endswith(" --help"):
         return hint
-    for flag in ("--source", "--store"):
+    flags = ["--source", "--store"]
+    command = hint.split()
+    if words[:1] == command[1:2] == ["fetch"] and command[2:3] and command[2] in words:
+        flags.insert(0, "--to")  # the same thing again
+    for flag in flags:
         given = [w.partition("=")[2] for w in words if w.startswith(f"{flag}=")]
         given += [words[at + 1] for at, w in enumerate(words[:-1]) if w == flag]
         if given and flag not in hint:

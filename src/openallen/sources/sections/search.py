@@ -185,8 +185,10 @@ def _queries(name: str) -> dict[str, Query]:
 def _no_data_set(client: Client, name: str) -> NotFoundError:
     atlas = name.startswith("atlas-")
     what = "no such atlas" if atlas else "no such section data set"
-    command = "openallen list rma:Atlas" if atlas else LIST
-    return NotFoundError(what, address=f"sections:{name}", hint=command + client.source_option)
+    command = LIST + client.source_option
+    if atlas:  # an archive may have no atlases to list
+        command = "" if client.source_option else "openallen list rma:Atlas"
+    return NotFoundError(what, address=f"sections:{name}", hint=command)
 
 
 def _no_images(client: Client, record: SectionRecord) -> NotFoundError:
