@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from assetbucket import publish_assets
+from buckets import empty_bucket
 from farstores import publish_stores
 
 from openallen.address import SCHEMES
@@ -59,13 +60,7 @@ def _assets(published, tmp_path_factory) -> None:
 def _observatory(published) -> None:
     """The sample's bucket on the S3 server that pages are run against, beside the releases."""
     name = "allen-brain-observatory"
-    place = {"LocationConstraint": "us-west-2"}
-    if name in {bucket["Name"] for bucket in published.s3.list_buckets()["Buckets"]}:
-        # Other tests of this process had it: what they left would be listed on the pages.
-        for left in published.s3.list_objects_v2(Bucket=name).get("Contents", ()):
-            published.s3.delete_object(Bucket=name, Key=left["Key"])
-    else:
-        published.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place)
+    empty_bucket(published.s3, name)
     folder = SAMPLE / "buckets" / name
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         key = path.relative_to(folder).as_posix()

@@ -7,6 +7,7 @@ like any other. What failed once lies in ``corpus/READER/NAME``, and is opened a
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -20,10 +21,11 @@ SECONDS = 1.5
 ELSEWHERE: dict[str, tuple[str, ...]] = {}
 """By reader, beginnings of failures that libraries below us are known for, each with its reason."""
 
-IN_HDF5 = ('hang (1): openallen/formats/nwb/h5.py"', "hang (1): openallen/formats/h5ad/")
-"""Beginnings of failures of libhdf5 itself: where an object of a damaged global heap says that it is
-free space of no size, it reads that object for ever, in its own code, which nothing can interrupt.
-No call of it says where the heap of a value lies, so that we could look first; SECURITY.md says so."""
+IN_HDF5 = re.compile(r'most recent call first\):\n\s*File "[^"]*/h5py/_hl/attrs\.py"')
+"""Hangs of libhdf5 itself, by where the interpreter stood: where an object of a damaged global heap
+says that it is free space of no size, the library reads that object for ever, in its own code, which
+nothing can interrupt. No call of it says where the heap of a value lies, so that we could look first;
+SECURITY.md says so."""
 
 
 def _ours(reader: str, failures: list[Failure]) -> list[Failure]:

@@ -6,7 +6,7 @@ import json
 import sys
 
 import pytest
-from buckets import connect
+from buckets import connect, empty_bucket
 from observatory import BUCKET, CELLS, CONTAINERS, EXPERIMENTS, ROWS, service
 
 import openallen as oa
@@ -271,9 +271,7 @@ def test_offline_with_nothing_says_what_to_run(folder, monkeypatch):
 def online(release, loopback, tmp_path, monkeypatch):
     """The project's bucket with one experiment, and a service with the rows."""
     s3 = connect(release.endpoint)
-    if BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
-        where = {"LocationConstraint": "us-west-2"}
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+    empty_bucket(s3, BUCKET)
     key = "visual-coding-2p/ophys_experiment_data/801.nwb"
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"not read here", ACL="public-read")
     server = loopback({QUERY: service(ROWS)})

@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from buckets import Published, connect, serving_s3
+from buckets import Published, connect, empty_bucket, serving_s3
 from nwbfiles import h5, put_series
 
 import openallen as oa
@@ -71,9 +71,7 @@ def bucket(tmp_path_factory):
 
 
 def filled(published: Published, made: Path) -> Published:
-    where = {"LocationConstraint": "us-west-2"}
-    if BUCKET not in {held["Name"] for held in published.s3.list_buckets()["Buckets"]}:
-        published.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+    empty_bucket(published.s3, BUCKET)
     events = io.BytesIO()
     np.savez(events, ev=np.arange(6.0).reshape(2, 3))
     session = session_file(made / "session.nwb").read_bytes()

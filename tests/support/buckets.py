@@ -72,6 +72,15 @@ def connect(endpoint: str) -> Any:
     )
 
 
+def empty_bucket(s3: Any, name: str) -> None:
+    """Make a bucket that holds nothing. All S3 servers of a process have the same buckets."""
+    if name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+        return
+    for left in s3.list_objects_v2(Bucket=name).get("Contents", ()):
+        s3.delete_object(Bucket=name, Key=left["Key"])
+
+
 @contextmanager
 def serving_s3() -> Iterator[str]:
     """Run a real S3 server on loopback, and yield its endpoint."""

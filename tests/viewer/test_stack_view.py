@@ -145,7 +145,7 @@ def test_a_click_on_a_side_goes_to_that_plane(opened):
 
 def test_a_branch_that_is_clicked_shows_its_plane(opened):
     page = opened("?plane=5&turn=0,0,1")
-    wait(page, f"() => document.querySelector('{CELL}').dataset.state === 'whole'")
+    wait(page, f"() => document.querySelector('{CELL}')?.dataset.state === 'whole'")
     picture = pixels(page, ".cell canvas")
     ground = picture[2, 2]
     # the outermost branch on the left is no other's neighbour
@@ -167,6 +167,7 @@ def test_without_webgl_the_same_picture_is_painted(opened):
     webgl = pixels(page)
     page = opened("?plane=20&colours=viridis&contrast=10,90&reconstruction=off&gl=0")
     assert data(page)["painter"] == "flat"
+    wait(page, f"() => document.querySelector('{CELL}')?.dataset.state === 'whole'")
     assert data(page, CELL)["painter"] == "flat"
     assert np.abs(pixels(page) - webgl).mean() < 4
     assert pixels(page, ".cell canvas").std() > 2
@@ -175,7 +176,7 @@ def test_without_webgl_the_same_picture_is_painted(opened):
 
 def test_a_lost_context_comes_back_with_its_pictures(opened):
     page = opened("?plane=20")
-    wait(page, f"() => document.querySelector('{CELL}').dataset.state === 'whole'")
+    wait(page, f"() => document.querySelector('{CELL}')?.dataset.state === 'whole'")
     before, cell = pixels(page), pixels(page, ".cell canvas")
     page.evaluate(
         """async () => {
@@ -286,7 +287,7 @@ def test_a_page_asks_at_once_for_what_its_views_need_and_for_no_picture_they_rep
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     opened("?plane=20")
-    wait(page, f"() => document.querySelector('{CELL}').dataset.state === 'whole'")
+    wait(page, f"() => document.querySelector('{CELL}')?.dataset.state === 'whole'")
     assert not [url for url in asked if url.endswith("projection/min_xy.jpg")], asked
     hinted = page.evaluate(
         "() => [...document.querySelectorAll('link[rel=modulepreload]')].map((one) => one.href)"
