@@ -12,6 +12,7 @@ import click
 
 from openallen import verbs
 from openallen.cli.app import ExampleCommand
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common
 from openallen.display import bytes_text, count_text, picture_path, save_figure
 from openallen.errors import NotFoundError, UsageError, requiring
@@ -51,7 +52,7 @@ _COLUMNS = {
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
 @click.argument("what", type=click.Choice(("compression",)))
-@click.argument("place", metavar="PATH|ADDRESS|NP1|NP2")
+@click.argument("place", shell_complete=addresses, metavar="PATH|ADDRESS|NP1|NP2")
 @click.option("--codecs", help="Codecs, comma-separated.  [default: all]")
 @click.option("--levels", help="low, medium, high, comma-separated.  [default: published best]")
 @click.option("--shuffles", help="none, byte, bit, comma-separated.  [default: published best]")

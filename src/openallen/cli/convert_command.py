@@ -12,6 +12,7 @@ import click
 
 from openallen import verbs
 from openallen.cli.app import ExampleCommand
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common, same_command
 from openallen.cli.progress import counting
 from openallen.display import bytes_text, count_text, facts_text, seconds_text
@@ -30,7 +31,7 @@ EXAMPLES = (
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
-@click.argument("stack", metavar="ADDRESS|FOLDER")
+@click.argument("stack", shell_complete=addresses, metavar="ADDRESS|FOLDER")
 @click.option(
     "--to",
     type=click.Path(path_type=Path),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openallen.cli.app import ExampleCommand, log_to_stderr
+from openallen.cli.completion import services
 from openallen.cli.output import Output
 from openallen.errors import OpenAllenError, ShortAnswerError, ShortAnswerWarning, UsageError
 from openallen.settings import Settings
@@ -81,6 +82,7 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--source",
         metavar="live|sample|URL",
+        shell_complete=services,
         help="Service to use: live, the embedded sample, or the URL of an archive.",
     )
     @click.option(
