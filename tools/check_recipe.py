@@ -1,8 +1,8 @@
 """Render the recipe for conda-forge, and build it where its channel answers.
 
-    pip install py-rattler-build
-    python tools/check_recipe.py            # needs no network
-    python tools/check_recipe.py --build    # needs conda-forge, and dist/ (tools/check_dist.py)
+pip install py-rattler-build
+python tools/check_recipe.py            # needs no network
+python tools/check_recipe.py --build    # needs conda-forge, and dist/ (tools/check_dist.py)
 """
 
 from __future__ import annotations
