@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-QUICK = ("tests/ground", "tests/formats", "tests/brainmap", "tests/planes")
+QUICK = ("tests/ground", "tests/formats", "tests/brainmap")
 _TOLD_LINES = 15
 
 
