@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openallen import __version__
@@ -102,6 +102,7 @@ def test_a_fragment_that_is_not_well_formed_stops_it_before_anything_is_changed(
 _WORDS = st.from_regex(r"[A-Za-z`][a-z `,]{0,20}\.", fullmatch=True)
 
 
+@settings(max_examples=40)
 @given(
     areas=st.dictionaries(
         st.from_regex(r"[A-Z][a-z]{1,8}", fullmatch=True), st.lists(_WORDS, min_size=1), max_size=3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 import tomllib
@@ -128,6 +129,30 @@ def test_what_a_wheel_lacks_and_its_weight_are_named(checks, tmp_path):
     problems = checks.wheel_problems(wheel)
     assert "not in the wheel: openallen/py.typed" in problems
     assert any("bytes" in p for p in problems)
+
+
+# --- what is known of what is installed -----------------------------------------------------------
+
+
+def test_an_audit_that_could_not_ask_is_no_all_clear():
+    audited = tool("bill_of_materials").audited
+    assert audited("")[0].endswith("nothing is known")
+    skipped = {"name": "a", "skip_reason": "not found"}
+    asked = {"name": "b", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["1.1"]}]}
+    told, found = audited(json.dumps({"dependencies": [skipped, asked]}))
+    assert told.startswith("1 vulnerabilities known in 1 packages; 1 could not be asked about")
+    assert found == ["b 1: CVE-1, fixed in 1.1"]
+
+
+@pytest.mark.parametrize(
+    ("licence", "free"),
+    [
+        ("MIT License", True), ("BSD-3-Clause", True), ("LGPL-2.1-only OR MIT", True),
+        ("MPL-2.0", True), ("GPL-3.0-only", False), ("AGPL-3.0", False), ("UNKNOWN", False),
+    ],
+)  # fmt: skip
+def test_licences_that_do_not_go_with_ours_are_named(licence, free):
+    assert bool(tool("bill_of_materials").FREE.search(licence)) == free
 
 
 # --- what CI tries --------------------------------------------------------------------------------
