@@ -170,3 +170,26 @@ def test_the_lowest_versions_are_tried_with_every_extra():
 def test_python_versions_are_those_of_the_matrix():
     told = {c.rpartition(" ")[2] for c in PYPROJECT["classifiers"] if "Python :: 3." in c}
     assert told <= set(tool("matrix").VERSIONS)
+
+
+# --- the repository's host ------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (ROOT / ".github").exists(), reason="not in the sdist")
+@pytest.mark.parametrize("name", ["bug", "feature", "data-question"])
+def test_issue_templates_are_forms_that_the_host_takes(name):
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml").read_text("utf-8"))
+    assert {"name", "description", "body"} <= set(form)
+    kinds = {"markdown", "textarea", "input", "dropdown", "checkboxes"}
+    assert all(part["type"] in kinds for part in form["body"])
+    asked = [part for part in form["body"] if part["type"] != "markdown"]
+    assert len({part["id"] for part in asked}) == len(asked)
+    assert all(part["attributes"]["label"] for part in asked)
+    assert any(part.get("validations", {}).get("required") for part in asked)
+    # what to paste is made by a command, and has no secrets
+    assert name == "feature" or any("openallen doctor" in str(part) for part in asked)
+
+
+def test_the_supported_versions_have_this_one():
+    series = ".".join(__version__.split(".")[:2])
+    assert f"| {series}.x | yes" in (ROOT / "SECURITY.md").read_text("utf-8")
