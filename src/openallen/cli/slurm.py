@@ -197,9 +197,8 @@ class Job:
         yield from (f"#SBATCH --{k}={v}" for k, v in told.items() if v is not None)
         yield from (f"#SBATCH {line}" for line in self.sbatch)
         yield "#"
-        yield f"# Made by openallen {__version__}: dask's scheduler and a command on the first node,"
-        yield f"# {self.workers} workers on each of {self.nodes} nodes. The folder of the log must"
-        yield "# exist before the job is submitted."
+        yield f"# Made by openallen {__version__}: the scheduler and the command on the first node,"
+        yield f"# workers on each node: {self.workers}. The log's folder must exist beforehand."
 
     def _values(self) -> Iterator[str]:
         alone = self.words[0] == "python"
@@ -220,7 +219,7 @@ class Job:
         }
         yield from (f"{name}={shlex.quote(str(value))}" for name, value in values.items())
         # Looked up on each node, since its local disk may have a name of its own.
-        yield f"export OPENALLEN_JOB_SCRATCH={shlex.quote(_scratch(self.scratch))}"
+        yield f"scratch={shlex.quote(_scratch(self.scratch))}"
         yield f"words=({' '.join(shlex.quote(word) for word in self.words[1:])})"
 
     def _setup(self) -> Iterator[str]:
@@ -270,7 +269,8 @@ def slurm_time(seconds: int) -> str:
 
 def _word(option: str, value: str | None) -> None:
     """Refuse what is no single word of sbatch: these stand in the script as they are."""
-    if value is None or re.fullmatch(r"[A-Za-z0-9_.,:@+&|*()\[\]/=-]+", value):
+    more = "" if option in {"name", "interface"} else r",:@+&|*()\[\]/="
+    if value is None or re.fullmatch(rf"[A-Za-z0-9_.{more}-]+", value):
         return
     raise UsageError(
         f"--{option} cannot stand in a job script",
@@ -283,7 +283,7 @@ _EXAMPLES: Final = {"interface": "ib0", "name": "openallen", "account": "lab-42"
 
 
 def _line(option: str, value: str) -> None:
-    if value and value.isprintable():
+    if value.isprintable() and (value or option == "words"):
         return
     shown = f"{harmless(value)!r} has a line break or another control character"
     raise UsageError(
@@ -349,10 +349,11 @@ _BODY: Final = r"""
 set -uo pipefail
 export OPENALLEN_STORE="$store"
 if [ -n "$source" ]; then export OPENALLEN_SOURCE="$source"; fi
+export DASK_LOGGING__DISTRIBUTED=${DASK_LOGGING__DISTRIBUTED:-warning}
 job=${SLURM_JOB_ID:-$$}
 scheduler_file="$folder/$name-$job.scheduler.json"
 network=(); if [ -n "$interface" ]; then network=(--interface "$interface"); fi
-scheduler='' workers='' command='' told=''
+scheduler='' workers='' command='' told='' address=''
 
 say() { printf '%s job %s: %s\n' "$(date +%T)" "$job" "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
@@ -373,10 +374,10 @@ finish() {
   trap '' TERM INT HUP
   trap - EXIT
   if alive "$command"; then kill -TERM "$command"; within 20 "$command" || kill -KILL "$command"; fi
-  # The scheduler tells its workers to close as it ends; workers that do not hear it end by
-  # their --death-timeout, or here.
+  # The scheduler tells its workers to close as it ends. Those that do not hear it end by their
+  # --death-timeout, or here, where srun kills them and leaves their folders.
   if alive "$scheduler"; then kill -TERM "$scheduler"; fi
-  within 15 "$workers" || { kill -TERM "$workers"; within 10 "$workers" || kill -KILL "$workers"; }
+  within 30 "$workers" || { kill -TERM "$workers"; within 10 "$workers" || kill -KILL "$workers"; }
   within 5 "$scheduler" || kill -KILL "$scheduler"
   rm -f -- "$scheduler_file"
   say "ended with status $status"
@@ -399,7 +400,6 @@ rm -f -- "$scheduler_file"
 "$python" -m distributed.cli.dask_scheduler --port 0 --dashboard-address :0 "${network[@]}" \
   --scheduler-file "$scheduler_file" &
 scheduler=$!
-address=''
 until=$((SECONDS + 120))
 while [ -z "$address" ]; do
   alive "$scheduler" || fail 'the scheduler ended at its start'
@@ -417,15 +417,15 @@ say "scheduler at $address"
 # leaves the others running. Each has a folder of its own on the local disk of its node.
 srun --ntasks="$count" --ntasks-per-node="$per_node" --cpus-per-task="$cores" \
   --kill-on-bad-exit=0 --wait=0 --label bash -c '
-    eval "scratch=$OPENALLEN_JOB_SCRATCH" || exit 1
-    own="$scratch/openallen-$SLURM_JOB_ID-$SLURM_PROCID"
+    eval "own=$1/openallen-$SLURM_JOB_ID-$SLURM_PROCID" || exit 1
+    shift
     trap "rm -rf -- \"\$own\"" EXIT
     trap : TERM INT
     mkdir -p -- "$own" || exit 1
     "$@" --local-directory "$own" --name "$SLURM_JOB_ID-$SLURM_PROCID" &
     worker=$!
     while kill -0 "$worker" 2>/dev/null; do wait "$worker" || kill -TERM "$worker" 2>/dev/null; done
-    wait "$worker"' worker \
+    wait "$worker"' worker "$scratch" \
   "$python" -m distributed.cli.dask_worker "$address" --nworkers 1 --nthreads "$cores" \
   --memory-limit "$memory_bytes" --death-timeout 60 --no-dashboard "${network[@]}" \
   --lifetime "${lifetime_s}s" --lifetime-stagger "${stagger_s}s" &
