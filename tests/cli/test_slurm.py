@@ -256,12 +256,12 @@ def test_without_sbatch_and_with_one_that_refuses(tmp_path):
 # --- it runs --------------------------------------------------------------------------------------
 
 
-def started(tmp_path: Path, name: str, *more: str) -> subprocess.Popen[str]:
+def started(tmp_path: Path, name: str, workers: int, *more: str) -> subprocess.Popen[str]:
     programs = program(tmp_path / "bin", "srun", SRUN)
     program_file = tmp_path / "squares.py"
     program_file.write_text(SQUARES)
     made = job(
-        words=("python", str(program_file), str(tmp_path / f"{name} came"), *more), workers=2, cores=1,
+        words=("python", str(program_file), str(tmp_path / f"{name} came"), *more), workers=workers, cores=1,
         memory="500MB", time="10min", name=name, python=sys.executable, interface="lo",
         store=tmp_path / "my store", folder=tmp_path / "log", scratch="$NODE_DISK/of $me",
     )  # fmt: skip
@@ -279,17 +279,17 @@ def started(tmp_path: Path, name: str, *more: str) -> subprocess.Popen[str]:
 
 
 def test_it_runs_to_its_end_with_the_status_of_the_command_or_ends_when_told(tmp_path):
-    ends, told = started(tmp_path, "ends"), started(tmp_path, "told", "wait")
+    ends, told = started(tmp_path, "ends", 2), started(tmp_path, "told", 1, "wait")
     came = time.monotonic() + 100
     while not (tmp_path / "told came").exists() and time.monotonic() < came and told.poll() is None:
         time.sleep(0.1)
     time.sleep(0.5)  # until it listens to signals
     told.send_signal(signal.SIGTERM)
-    for one, status in ((ends, 3), (told, 42)):
+    for one, workers, status in ((ends, 2, 3), (told, 1, 42)):
         out, err = one.communicate(timeout=120)
         assert one.returncode == status, err
         assert f"[0, 1, 4, 9] {tmp_path / 'my store'}" in out
-        assert "2 workers" in err
+        assert f"{workers} workers\n" in err
         assert f"ended with status {status}" in err
     assert "told to end" in err
     assert list((tmp_path / "log").iterdir()) == []  # files of the scheduler
@@ -303,6 +303,26 @@ def test_a_python_without_openallen_is_named(tmp_path):
     assert done.returncode == 1
     assert "/bin/false on" in done.stderr
     assert "openallen[cluster]" in done.stderr
+
+
+@pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documentation is not here")
+def test_the_recipe_with_dask_jobqueue_makes_a_script(tmp_path):
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    page = (ROOT / "docs" / "how-to" / "slurm.md").read_text("utf-8")
+    code = next(
+        b for b in re.findall(r"```text\n(.*?)```", page, re.DOTALL) if "SLURMCluster(" in b
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code + "cluster.close()"], cwd=tmp_path, capture_output=True, text=True,
+        check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    script = checked(done.stdout)
+    for line in ("-p compute", "-A lab-42", "--cpus-per-task=2", "--mem=4G", "-t 04:00:00"):
+        assert f"#SBATCH {line}\n" in script
+    assert "export OPENALLEN_STORE=/scratch/allen\n" in script
+    for option in ("--death-timeout 60", "--lifetime 225m", "--lifetime-stagger 5m"):
+        assert option in script
 
 
 # --- on real SLURM --------------------------------------------------------------------------------
@@ -375,6 +395,10 @@ def said(*words: str) -> str:
     return done.stdout.strip()
 
 
+def logs(folder: Path) -> str:
+    return "".join(path.read_text() for path in folder.glob("*.log"))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("slurm")
 def test_a_fetch_runs_to_its_end_on_slurm(tmp_path, sample_url):
@@ -391,7 +415,7 @@ def test_a_fetch_runs_to_its_end_on_slurm(tmp_path, sample_url):
     number = done.stdout.strip()
     until = time.monotonic() + 150
     while "JobState=COMPLETED" not in (state := said("scontrol", "show", "job", number)):
-        assert "JobState=FAILED" not in state, (tmp_path / "my %j log").glob("*")
+        assert "JobState=FAILED" not in state, logs(tmp_path / "my %j log")
         assert time.monotonic() < until, state
         time.sleep(0.5)
     log = (tmp_path / "my %j log" / f"openallen-{number}.log").read_text()
