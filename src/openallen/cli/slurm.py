@@ -444,9 +444,9 @@ with Client(sys.argv[1]) as client:
 ' "$address" "$count" &
 command=$!
 wait -n "$command" "$workers" "$scheduler"
+if [ -n "$told" ]; then exit 143; fi
 alive "$workers" || fail 'all workers ended at their start'
 wait "$command" || fail 'no worker came'
-if [ -n "$told" ]; then exit 143; fi
 
 export DASK_SCHEDULER_ADDRESS="$address"
 if [ -n "$of_openallen" ]; then
