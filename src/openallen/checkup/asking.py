@@ -32,6 +32,7 @@ _WHOLE_S: Final = 10.0
 _BODY_BYTES: Final = 1 << 20
 _NOTED_S: Final = 30.0
 _WRONG_S: Final = 300.0
+_BY_PROXY: Final = ("proxy", "connect", "tunnel", "resolve", "407")
 _NO_NETWORK: Final = "openallen list stack: --source sample"
 
 
@@ -169,9 +170,9 @@ def _reached(scene: Scene, answer: _Answer, *alike: _Answer) -> Finding:
 
 def _mend(scene: Scene, what: str, why: str) -> str:
     """Return what is most likely to help."""
-    from openallen.transport.handles import TRUST_VARIABLES
-
     if what == "TLS failed":
+        from openallen.transport.handles import TRUST_VARIABLES
+
         if any(word in why for word in ("expired", "not yet valid")):
             return "set the clock of this machine (see clock)"
         named = next((name for name in TRUST_VARIABLES if scene.environ.get(name)), "")
@@ -179,7 +180,7 @@ def _mend(scene: Scene, what: str, why: str) -> str:
             return f"unset {named}, or name a file that holds the authority"
         return "export SSL_CERT_FILE=FILE, with the certificate of your institution's authority"
     proxies = [n for n in scene.environ if n.lower() in {"https_proxy", "all_proxy", "http_proxy"}]
-    if proxies and any(word in why.lower() for word in ("proxy", "connect", "tunnel", "resolve")):
+    if proxies and any(word in why.lower() for word in _BY_PROXY):
         return f"unset {' '.join(sorted(proxies))}, or correct what they say (see proxies)"
     if "does not resolve" in why or what == "no connection":
         return _NO_NETWORK  # a network is needed; this works without one

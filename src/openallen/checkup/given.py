@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from openallen.checkup.private import origin
 from openallen.checkup.scene import Scene
 from openallen.display import count_text
 from openallen.errors import OpenAllenError
-from openallen.settings import project_file, untrusted, user_file
+from openallen.settings import Settings, project_file, untrusted, user_file
 
 __all__ = ["certificates", "proxies", "settings", "terminal"]
 
@@ -23,7 +24,7 @@ _URLS: Final = frozenset({"source", "s3_endpoint", "docdb_url"})
 _PROXIES: Final = ("https_proxy", "http_proxy", "all_proxy", "no_proxy")
 _SCHEMES: Final = frozenset({"", "http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 _AT: Final = re.compile(r"at line \d+(?:, column \d+)?")
-_NAME: Final = re.compile(r"OPENALLEN_[A-Z_]{1,30}|[a-z_]{1,24}")
+_VARIABLE: Final = re.compile(r"OPENALLEN_[A-Z_]{1,30}")
 
 
 def settings(scene: Scene) -> Iterator[Finding]:
@@ -54,7 +55,9 @@ def _shown(scene: Scene, name: str, value: object) -> str:
 
 def _unreadable(scene: Scene, error: OpenAllenError) -> Finding:
     """Return the finding of settings that cannot be read; never quotes a value of them."""
-    what = re.sub(r"'([^']*)'", lambda m: m[0] if _NAME.fullmatch(m[1]) else "'…'", error.what)
+    # A name is quoted where it is one of ours, or nearly: anything may stand in such a file.
+    near = error.hint.lower().removeprefix("openallen_") in {each.name for each in fields(Settings)}
+    what = re.sub(r"'([^']*)'", lambda m: m[0] if near or _is_ours(m[1]) else "'…'", error.what)
     at = _AT.search(error.why)
     where = f"{scene.private.path(error.address)}: " if error.address else ""
     text = (
@@ -66,6 +69,10 @@ def _unreadable(scene: Scene, error: OpenAllenError) -> Finding:
     if variable:
         return problem(text, f"unset {variable[1]}")
     return problem(text, "correct the line, or rename the file")
+
+
+def _is_ours(name: str) -> bool:
+    return name in {each.name for each in fields(Settings)} or _VARIABLE.fullmatch(name) is not None
 
 
 def _files(scene: Scene) -> Iterator[Finding]:
@@ -110,12 +117,10 @@ def _proxy(scene: Scene, variable: str, value: str) -> Finding:
         return problem(
             text, f"unset {variable}, or HTTPS_PROXY=http://HOST:PORT", variable=variable
         )
-    if server.partition("://")[0] not in _SCHEMES and "://" in server:
-        scheme = scene.private.names(server.partition("://")[0])
-        return problem(
-            f"{variable} names a proxy of an unknown kind ({scheme})",
-            f"unset {variable}, or HTTPS_PROXY=http://HOST:PORT", variable=variable,
-        )  # fmt: skip
+    if "://" in server and server.partition("://")[0] not in _SCHEMES:
+        text = f"{variable} names a proxy of an unknown kind (not shown)"
+        mend = f"unset {variable}, or HTTPS_PROXY=http://HOST:PORT"
+        return problem(text, mend, variable=variable)
     has = ", with credentials" if "@" in value else ""
     shown = scene.private.names(server.partition("://")[2] or server)
     kind = server.partition("://")[0] if "://" in server else "http"

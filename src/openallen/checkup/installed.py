@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any, Final
 
@@ -56,26 +56,19 @@ class Needed:
         The least version; empty where any will do.
     extra
         The extra that needs it; empty for the bare install.
+    installed
+        The version that is installed; empty where there is none.
     """
 
     name: str
     least: str = ""
     extra: str = ""
+    installed: str = ""
 
     @property
     def module(self) -> str:
         """What is imported of it."""
         return _MODULES.get(self.name.lower(), self.name.replace("-", "_"))
-
-    @property
-    def installed(self) -> str:
-        """The version that is installed; empty where there is none."""
-        try:
-            return version(self.name) or "of unknown version"
-        except PackageNotFoundError:
-            return ""
-        except Exception:  # noqa: BLE001 - metadata that cannot be read: hardly installed
-            return "of unknown version"
 
     @property
     def is_old(self) -> bool:
@@ -108,7 +101,18 @@ def needed() -> list[Needed]:
     except PackageNotFoundError:
         return []
     found = [one for line in lines if (one := _read(line)) is not None]
-    return sorted(_whole(found), key=lambda one: (one.extra, one.name))
+    here = {name: _installed(name) for name in {one.name for one in found} if name[0] != "["}
+    told = (replace(one, installed=here[one.name]) for one in _whole(found))
+    return sorted(told, key=lambda one: (one.extra, one.name))
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name) or "of unknown version"
+    except PackageNotFoundError:
+        return ""
+    except Exception:  # noqa: BLE001 - metadata that cannot be read
+        return "of unknown version"
 
 
 def _read(line: str) -> Needed | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -205,12 +206,15 @@ def index(scene: Scene) -> Iterator[Finding]:
         rows, whole = _read_index(path)
     except (sqlite3.Error, OSError, UnicodeError, ValueError, TypeError, IndexError) as error:
         why = scene.private.names(error)[:120]
+        if "no such table" in str(error):  # made, and never written to
+            yield ok("index without records", index="intact", records=0)
+            return
         if isinstance(error, sqlite3.OperationalError) and "lock" in str(error):
             yield note("the index is being written by another process: not looked at")
             return
         yield problem(
             f"the index is damaged ({why}): nothing else is lost",
-            "openallen store verify",  # which puts it aside and begins a new one
+            _put_aside(scene, path),
             index="damaged",
         )
         return
@@ -218,6 +222,14 @@ def index(scene: Scene) -> Iterator[Finding]:
         yield ok(f"index intact, {count_text(rows, 'record')}", index="intact", records=rows)
     else:
         yield note("the index is large: not read to its end", index="not read to its end")
+
+
+def _put_aside(scene: Scene, path: Path) -> str:
+    """Return the command that puts the index aside: the next fetch begins a new one."""
+    if sys.platform == "win32":
+        return f'ren "{scene.private.path(path)}" {_INDEX}.damaged'
+    names = (shlex.quote(str(path)), shlex.quote(f"{path}.damaged"))
+    return scene.private.path(f"mv {' '.join(names)}")
 
 
 def _read_index(path: Path) -> tuple[int, bool]:

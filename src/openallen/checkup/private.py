@@ -98,6 +98,9 @@ class Private:
 
     def __init__(self, environ: Mapping[str, str], more: Iterable[str] = ()) -> None:
         found = {v for n, v in environ.items() if _TOLD.search(n) and n not in _NOT_SECRET}
+        told = [v for n, v in environ.items() if n.lower().endswith("_proxy")]
+        # libcurl quotes a proxy whole that it cannot read, and so may whoever reads addresses.
+        found.update(v for v in told if v.rstrip("/") != origin(v))
         for value in (*environ.values(), *more):
             found.update(_inside(value))
         longest = sorted(

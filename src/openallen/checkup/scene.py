@@ -88,6 +88,8 @@ def _without_files(given: Mapping[str, Any]) -> Settings:
         name: os.environ.get(f"OPENALLEN_{name.upper()}")
         for name in ("store", "source", "s3_endpoint", "docdb_url")
     }
+    wish = os.environ.get("OPENALLEN_OFFLINE", "").strip().lower()
+    told["offline"] = wish not in {"", "0", "no", "off", "false"} or None
     told |= {name: value for name, value in given.items() if value is not None}
     usable: dict[str, Any] = {}
     origins = {}
