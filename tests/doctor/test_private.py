@@ -89,6 +89,7 @@ def test_no_secret_comes_out(tmp_path_factory, around):
 
 
 @given(SECRET, st.sampled_from(PROXIES + ADDRESSES))
+@settings(max_examples=50)
 def test_a_text_of_a_library_that_quotes_an_address_is_cleaned(secret, form):
     told = form.format(secret)
     private = Private({"HTTPS_PROXY": told} if "://" in told or "@" in told else {"A_TOKEN": told})

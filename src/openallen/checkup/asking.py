@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
-from openallen.checkup.findings import Finding, note, ok, problem
+from openallen.checkup.findings import Finding, note, ok, problem, unset
 from openallen.checkup.scene import Scene
 from openallen.errors import (
     AnswerError,
@@ -177,11 +177,11 @@ def _mend(scene: Scene, what: str, why: str) -> str:
             return "set the clock of this machine (see clock)"
         named = next((name for name in TRUST_VARIABLES if scene.environ.get(name)), "")
         if named:
-            return f"unset {named}, or name a file that holds the authority"
-        return "export SSL_CERT_FILE=FILE, with the certificate of your institution's authority"
+            return unset(named)
+        return "name the certificate of your institution's authority: SSL_CERT_FILE"
     proxies = [n for n in scene.environ if n.lower() in {"https_proxy", "all_proxy", "http_proxy"}]
     if proxies and any(word in why.lower() for word in _BY_PROXY):
-        return f"unset {' '.join(sorted(proxies))}, or correct what they say (see proxies)"
+        return unset(*sorted(proxies))
     if "does not resolve" in why or what == "no connection":
         return _NO_NETWORK  # a network is needed; this works without one
     return "the service, or a proxy before it, answers wrongly: try again later"
@@ -215,7 +215,7 @@ def _set_clock() -> str:
     import sys
 
     if sys.platform == "win32":
-        return "w32tm /resync (as administrator)"
+        return "w32tm /resync"
     return (
         "sudo sntp -sS time.apple.com" if sys.platform == "darwin" else "sudo timedatectl set-ntp 1"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -9,10 +11,12 @@ from typing import Any, Final, Literal
 from openallen.display import count_text, harmless, table_html
 from openallen.errors import ExitCode, hint_line
 
-__all__ = ["Checkup", "Finding", "note", "ok", "problem"]
+__all__ = ["Checkup", "Finding", "note", "ok", "problem", "unset"]
 
 State = Literal["ok", "note", "problem"]
 _STATES: Final = ("ok", "note", "problem")
+_SHELL: Final = re.compile(r"(unset|set|mv|ren|sudo|cd|quota|apt|w32tm)\b")
+"""What commands begin with that are not ours."""
 _WIDTH: Final = max(map(len, _STATES))
 
 
@@ -51,7 +55,8 @@ class Finding:
         }
 
     def __str__(self) -> str:
-        action = f"\n{'':{_WIDTH}}  {hint_line(self.action)}" if self.action else ""
+        said = f"try: {self.action}" if _SHELL.match(self.action) else hint_line(self.action)
+        action = f"\n{'':{_WIDTH}}  {said}" if self.action else ""
         return f"{self.state:{_WIDTH}}  {self.text}{action}"
 
 
@@ -68,6 +73,13 @@ def note(text: str, action: str = "", **facts: Any) -> Finding:
 def problem(text: str, action: str, **facts: Any) -> Finding:
     """Return the finding of something that does not work, with what mends it."""
     return Finding("problem", text, action, facts)
+
+
+def unset(*names: str) -> str:
+    """Return the command that takes variables out of the environment."""
+    if sys.platform == "win32":
+        return " & ".join(f"set {name}=" for name in names)
+    return f"unset {' '.join(names)}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-from openallen.checkup.findings import Finding, note, ok, problem
+from openallen.checkup.findings import Finding, note, ok, problem, unset
 from openallen.checkup.private import origin
 from openallen.checkup.scene import Scene
 from openallen.display import count_text
@@ -67,7 +67,7 @@ def _unreadable(scene: Scene, error: OpenAllenError) -> Finding:
         r"'(OPENALLEN_[A-Z_]{1,30})' in the environment", error.what
     )
     if variable:
-        return problem(text, f"unset {variable[1]}")
+        return problem(text, unset(variable[1]))
     return problem(text, "correct the line, or rename the file")
 
 
@@ -114,13 +114,10 @@ def _proxy(scene: Scene, variable: str, value: str) -> Finding:
     server = origin(value)
     if not server:
         text = f"{variable} is set to something that names no server (not shown)"
-        return problem(
-            text, f"unset {variable}, or HTTPS_PROXY=http://HOST:PORT", variable=variable
-        )
+        return problem(text, unset(variable), variable=variable)
     if "://" in server and server.partition("://")[0] not in _SCHEMES:
         text = f"{variable} names a proxy of an unknown kind (not shown)"
-        mend = f"unset {variable}, or HTTPS_PROXY=http://HOST:PORT"
-        return problem(text, mend, variable=variable)
+        return problem(text, unset(variable), variable=variable)
     has = ", with credentials" if "@" in value else ""
     shown = scene.private.names(server.partition("://")[2] or server)
     kind = server.partition("://")[0] if "://" in server else "http"
@@ -137,12 +134,14 @@ def certificates(scene: Scene) -> Iterator[Finding]:
     variable, places = trust_places()
     also = [n for n in TRUST_VARIABLES if scene.environ.get(n) and n != variable]
     same = {scene.environ.get(n) for n in (*also, variable) if n}
-    mend = f"unset {variable}" if variable else "sudo update-ca-certificates"
+    mend = unset(variable) if variable else "sudo update-ca-certificates"
     if not places:
         if sys.platform in {"win32", "darwin"}:
             yield ok("those of the operating system", variable=None)
         else:
-            yield problem("no certificates are found: TLS fails", "apt install ca-certificates")
+            yield problem(
+                "no certificates are found: TLS fails", "sudo apt install ca-certificates"
+            )
     usable = [finding for place in places for finding in _trusted(scene, place, variable, mend)]
     # The system has a file and a folder: one of them is enough.
     if variable or not any(f.state == "ok" for f in usable):

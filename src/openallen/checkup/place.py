@@ -47,7 +47,7 @@ def store(scene: Scene) -> Iterator[Finding]:
         yield _not_there(scene, root, shown, came)
         return
     if not root.is_dir():
-        yield problem(f"{shown} ({came}) is a file, not a folder", _elsewhere(), path=shown)
+        yield problem(f"{shown} ({came}) is a file, not a folder", _ELSEWHERE, path=shown)
         return
     size, files, whole = _size(root)
     about = "" if whole else "at least "
@@ -60,9 +60,7 @@ def store(scene: Scene) -> Iterator[Finding]:
     yield from index(scene)
 
 
-def _elsewhere() -> str:
-    set_it = "set" if sys.platform == "win32" else "export"
-    return f"{set_it} OPENALLEN_STORE=DIR, a folder that can be written to"
+_ELSEWHERE: Final = "choose another folder with --store DIR, or OPENALLEN_STORE"
 
 
 def _not_there(scene: Scene, root: Path, shown: str, came: str) -> Finding:
@@ -72,7 +70,7 @@ def _not_there(scene: Scene, root: Path, shown: str, came: str) -> Finding:
     return problem(
         f"{shown} ({came}) is not there and cannot be made: {scene.private.path(parent)} is "
         f"{'read-only' if parent.is_dir() else 'no folder'}",
-        _elsewhere(), path=shown, origin=came,
+        _ELSEWHERE, path=shown, origin=came,
     )  # fmt: skip
 
 
@@ -88,7 +86,7 @@ def _usable(root: Path) -> Iterator[Finding]:
         why = error.strerror or "unknown"
         yield note(
             f"read-only ({why}): what is in it can be used, a fetch into it cannot",
-            _elsewhere(), writable=False,
+            _ELSEWHERE, writable=False,
         )  # fmt: skip
         return
     try:
@@ -101,7 +99,7 @@ def _usable(root: Path) -> Iterator[Finding]:
             yield note(text, writable=True, hard_links=False)
     except OSError as error:
         why = error.strerror or "unknown"
-        yield problem(f"files cannot be written ({why})", _elsewhere(), writable=False)
+        yield problem(f"files cannot be written ({why})", _ELSEWHERE, writable=False)
     finally:
         shutil.rmtree(trial, ignore_errors=True)
 
@@ -359,7 +357,7 @@ def _free(name: str, where: Path) -> Iterator[Finding]:
     facts = {"place": name, "free_bytes": told.free, "total_bytes": told.total}
     # A file system that is computed (of containers, of clouds) says 0 of 0.
     if told.free < _NONE_BYTES and told.total:
-        yield problem(text, "openallen store prune ranges, or another disk: --to DIR", **facts)
+        yield problem(text, "openallen store prune ranges", **facts)
     elif told.free < _LOW_BYTES and told.total:
         yield note(text, "a fetch says before it begins what it needs", **facts)
     else:
@@ -379,8 +377,8 @@ def _temporary(scene: Scene, seen: set[int]) -> Iterator[Finding]:
         else:
             yield ok(f"temporary folder {shown}: on the same disk", place="temporary folder")
     except OSError:
-        set_it = "set TMP=DIR" if sys.platform == "win32" else "export TMPDIR=DIR"
-        yield problem("there is no temporary folder", f"{set_it}, a folder that can be written to")
+        name = "TMP" if sys.platform == "win32" else "TMPDIR"
+        yield problem("there is no temporary folder", f"name one that can be written to: {name}")
 
 
 def _quota() -> Iterator[Finding]:
