@@ -393,7 +393,7 @@ told_to_end() {
 trap told_to_end TERM INT HUP
 
 "$python" -c 'import distributed, openallen' ||
-  fail "$python on $(hostname) lacks openallen or distributed: pip install 'openallen[cluster]'"
+  fail "$python on $HOSTNAME lacks openallen or distributed: pip install 'openallen[cluster]'"
 mkdir -p -- "$folder" || fail "$folder cannot be written"
 rm -f -- "$scheduler_file"
 
