@@ -65,7 +65,7 @@ def _installed(what: str, venv: Path) -> Path:
 
 
 def _components(python: Path, to: Path) -> None:
-    command = [
+    command: list[str | Path] = [
         _tool("cyclonedx-py"), "environment", "--output-reproducible", "--validate",
         "--sv", "1.6", "--of", "JSON", "--pyproject", ROOT / "pyproject.toml", "-o", to, python,
     ]  # fmt: skip
