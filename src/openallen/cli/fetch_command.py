@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shlex
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from openallen.plans import Plan, Report
+    from openallen.transfer import Cluster
     from openallen.verbs import Prepared
 
 __all__ = ["command", "confirm", "run_prepared"]
@@ -56,6 +58,17 @@ EXAMPLES = (
     metavar="N",
     help="Worker processes; chosen by the size of the fetch and the processors by default.",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS|local:N",
+    help="Share the files among the workers of a dask cluster: the address of its scheduler, or "
+    "local:N for N workers on this machine.",
+)
+@click.option(
+    "--own-disks",
+    is_flag=True,
+    help="Have each worker of the cluster fetch to DIR of --to on its own disk.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch nothing.")
 @common
@@ -65,6 +78,8 @@ def command(
     to: Path | None,
     verify_later: bool | None,
     processes: int | None,
+    scheduler: str | None,
+    own_disks: bool,
     yes: bool,
     dry_run: bool,
     **options: Any,
@@ -79,6 +94,9 @@ def command(
     if processes is not None:
         call = replace(call, settings=replace(call.settings, processes=processes))
     given = {name: value for name, value in options.items() if value is not None}
+    cluster = verbs.cluster_of(scheduler, own_disks=own_disks, to=to)
+    if cluster is not None:
+        quiet_dask(call)
     # Every address is read before anything is fetched.
     wanted = _addresses(addresses)
     worst = ExitCode.DONE
@@ -91,8 +109,8 @@ def command(
                 documents.append(_planned(call, work))
                 continue
             confirm(call, work.plan, yes=yes)
-            report = run_prepared(call, work)
-            documents.append(_done(call, work, report))
+            report = run_prepared(call, work, cluster)
+            documents.append(_done(call, work, report, elsewhere=own_disks))
             worst = max(worst, _code(call, report))
     if call.out.as_json:
         call.out.document({"plans" if dry_run else "reports": documents})
@@ -146,7 +164,13 @@ def confirm(call: Call, plan: Plan, *, yes: bool) -> None:
     )
 
 
-def run_prepared(call: Call, work: Prepared) -> Report:
+def quiet_dask(call: Call) -> None:
+    """Leave dask's own messages out: what matters of them is told in our words."""
+    if not call.out.verbose:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+
+def run_prepared(call: Call, work: Prepared, cluster: Cluster | None = None) -> Report:
     """Fetch with progress on stderr."""
     from openallen.cli.progress import progress_for
 
@@ -155,13 +179,14 @@ def run_prepared(call: Call, work: Prepared) -> Report:
     gc.freeze()
     observer = progress_for(quiet=call.out.quiet, verbose=call.out.verbose)
     try:
-        return work.run(observer)
+        return work.run(observer, cluster=cluster)
     finally:
         gc.unfreeze()  # what is frozen is never let go of: libraries complain of it at the end
 
 
-def _done(call: Call, work: Prepared, report: Report) -> dict[str, Any]:
-    written = {name: str(path) for name, path in work.written(report).items()}
+def _done(call: Call, work: Prepared, report: Report, *, elsewhere: bool = False) -> dict[str, Any]:
+    files = {} if elsewhere else work.written(report)
+    written = {name: str(path) for name, path in files.items()}
     if not call.out.as_json:
         call.out.document({}, report.text(written), ids=(report.plan.to,))
     return report.to_dict() | written

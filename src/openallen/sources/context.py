@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openallen.formats.nwb import H5Tree
     from openallen.plans import Plan, Report
     from openallen.sources.base import Source
-    from openallen.transfer import Interruption, Observer
+    from openallen.transfer import Cluster, Interruption, Observer
     from openallen.transfer.job import Job
     from openallen.transport import Http
     from openallen.transport.objects import RemoteObjects
@@ -325,6 +325,7 @@ class Context:
         observer: Observer | None = None,
         plan: Plan | None = None,
         interruption: Interruption | None = None,
+        cluster: Cluster | None = None,
     ) -> Report:
         """Run a job: check the space, fetch, verify.
 
@@ -338,6 +339,9 @@ class Context:
             Its plan with what is here, where that is known already.
         interruption
             Ends the run from another thread.
+        cluster
+            A cluster whose workers share the files. Where they fetch to their own disks, nothing
+            else is written: no manifest, and nothing that is made of the files.
 
         Raises
         ------
@@ -349,7 +353,9 @@ class Context:
         from openallen.transfer.job import Means
         from openallen.transport import Retry
 
-        check_space(self.plan(work) if plan is None else plan)
+        elsewhere = cluster is not None and cluster.own_disks
+        if not elsewhere:
+            check_space(self.plan(work) if plan is None else plan)
         with Store(self.settings.store).index() as index:
             means = Means(
                 http=self.http,
@@ -360,8 +366,9 @@ class Context:
                 verify=not self.settings.verify_later,
                 processes=self.settings.processes,
                 interruption=interruption,
+                cluster=cluster,
             )
-            return work.run(means)
+            return means.run(work.plan) if elsewhere else work.run(means)
 
     # --- places -----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from openallen.plans import Plan, Report
 from openallen.store import Index
+from openallen.transfer.cluster import Cluster
 from openallen.transfer.engine import run
 from openallen.transfer.interruption import Interruption
 from openallen.transfer.progress import Observer
@@ -37,6 +38,8 @@ class Means:
         Number of processes that share the files; chosen by the run where None.
     interruption
         Ends the run from another thread.
+    cluster
+        A cluster whose workers share the files.
     """
 
     http: Http
@@ -47,6 +50,7 @@ class Means:
     verify: bool = True
     processes: int | None = None
     interruption: Interruption | None = None
+    cluster: Cluster | None = None
 
     def run(self, plan: Plan) -> Report:
         """Run a plan."""
@@ -60,6 +64,7 @@ class Means:
             verify=self.verify,
             processes=self.processes,
             interruption=self.interruption,
+            cluster=self.cluster,
         )
 
 
