@@ -230,7 +230,8 @@ class _Team:
 
     def _waited_long(self) -> bool:
         is_local = str(self.cluster.scheduler).startswith("local:")
-        patience_s = 0.0 if is_local else self.cluster.patience_s
+        # Those that are there and cannot fetch will not be able to in a minute either.
+        patience_s = 0.0 if is_local or self.left_out else self.cluster.patience_s
         return time.monotonic() - self._alone_since_s > patience_s
 
     def _wait_for_the_first(self) -> None:
@@ -450,6 +451,7 @@ class _Team:
             self._looked_s = 0.0
         elif status == "error":
             _LOG.warning("a task of worker %s failed: %s", batch.worker, _error_of(batch.future))
+        batch.future.release()
         retired = batch.worker in self.left_out
         self._take_back(batch, counted=status != "cancelled" and not retired)
 

@@ -32,7 +32,11 @@ def machine():
     parts = [platform.node()]
     for path, link in (("/proc/sys/kernel/random/boot_id", False), ("/proc/self/ns/net", True)):
         try:
-            parts.append(os.readlink(path) if link else open(path).read().strip())
+            if link:
+                parts.append(os.readlink(path))
+            else:
+                with open(path) as file:
+                    parts.append(file.read().strip())
         except OSError:
             pass
     return "|".join(parts)
