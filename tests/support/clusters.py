@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 SOURCE = Path(__file__).parent.parent.parent / "src"
 WAIT_S = 60.0
@@ -23,6 +24,17 @@ class Nowhere:
             raise ModuleNotFoundError("No module named " + repr(name), name=name)
 sys.meta_path.insert(0, Nowhere())
 """
+
+
+def another_version(folder: Path, version: str) -> dict[str, str]:
+    """Return the environment of a worker that has another version of openallen installed."""
+    package = folder / f"site-{version}" / "openallen"
+    package.mkdir(parents=True)
+    for path in (SOURCE / "openallen").iterdir():
+        if path.name not in {"version.py", "__pycache__"}:
+            (package / path.name).symlink_to(path)
+    (package / "version.py").write_text(f"__version__ = {version!r}\n")
+    return {"PYTHONPATH": str(package.parent)}
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -168,7 +180,7 @@ class TestCluster:
             self.kill_worker(name)
         self.kill_scheduler()
 
-    def __enter__(self) -> TestCluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -32,7 +32,7 @@ def main(workers: int) -> None:
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # None takes 8787, or complains of it
         silence_logs=logging.CRITICAL,
     ) as cluster:
         to_parent.write(SAYS + cluster.scheduler_address.encode() + b"\n")
