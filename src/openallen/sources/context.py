@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -368,7 +369,9 @@ class Context:
                 interruption=interruption,
                 cluster=cluster,
             )
-            return means.run(work.plan) if elsewhere else work.run(means)
+            if cluster is not None and elsewhere:
+                return means.run(_elsewhere(work.plan, cluster.name))
+            return work.run(means)
 
     # --- places -----------------------------------------------------------------------------------
 
@@ -470,6 +473,13 @@ class Context:
 
     def _opens(self, path: Path) -> bool:
         return path.is_file() and self.recognise(Place.here(path)) is not None
+
+
+def _elsewhere(plan: Plan, scheduler: str) -> Plan:
+    """Return a plan of which nothing is here, with the command that goes to workers' disks."""
+    command = f"{plan.command} --scheduler {shlex.quote(scheduler)} --own-disks"
+    files = tuple(replace(file, retry="") for file in plan.files)
+    return replace(plan, files=files, here=frozenset(), command=command)
 
 
 def _unknown_remote(place: Place) -> UsageError | NotFoundError:
