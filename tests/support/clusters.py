@@ -72,7 +72,7 @@ class TestCluster:
     ) -> None:
         self.folder = folder
         self.host = host
-        self.port = free_port() if host == "127.0.0.1" else 8786
+        self.port = free_port(host)
         self.address = f"tcp://{host}:{self.port}"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self._prefix = tuple(prefix)
@@ -185,3 +185,62 @@ class TestCluster:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+class Hosts:
+    """Network namespaces as hosts of their own, each with a name and a disk.
+
+    Parameters
+    ----------
+    names
+        Their names.
+    disk
+        A folder that is another file system on each of them.
+
+    Attributes
+    ----------
+    here : str
+        The address of this host that all of them reach.
+    """
+
+    def __init__(self, names: Sequence[str], disk: Path) -> None:
+        self._tag = f"oa{os.getpid() % 10_000}"
+        self._net = f"10.77.{os.getpid() % 250}"
+        self._disk = disk
+        self._made: list[str] = []
+        self.here = f"{self._net}.1"
+        try:
+            for number, name in enumerate(names):
+                self._make(number, name)
+        except (OSError, subprocess.CalledProcessError):
+            self.close()
+            raise
+
+    def _make(self, number: int, name: str) -> None:
+        space, link = f"{self._tag}{name}", f"{self._tag}{number}"
+        ours, theirs = f"{self._net}.{4 * number + 1}", f"{self._net}.{4 * number + 2}"
+        self._ip(f"netns add {space}")
+        self._made.append(space)
+        self._ip(f"link add {link}a type veth peer name {link}b netns {space}")
+        self._ip(f"addr add {ours}/30 dev {link}a")
+        self._ip(f"link set {link}a up")
+        self._ip(f"-n {space} addr add {theirs}/30 dev {link}b")
+        self._ip(f"-n {space} link set {link}b up")
+        self._ip(f"-n {space} link set lo up")
+        self._ip(f"-n {space} route add default via {ours}")
+        subprocess.run([*self.on(name), "true"], check=True, capture_output=True)
+
+    @staticmethod
+    def _ip(words: str) -> None:
+        subprocess.run(["ip", *words.split()], check=True, capture_output=True)
+
+    def on(self, name: str) -> list[str]:
+        """Return what goes before a command that runs on a host."""
+        begin = f'hostname {name} && mount -t tmpfs none {self._disk} && exec "$@"'
+        return ["ip", "netns", "exec", f"{self._tag}{name}", "unshare", "--mount", "--uts",
+                "sh", "-c", begin, "sh"]  # fmt: skip
+
+    def close(self) -> None:
+        """Remove them; their links go with them."""
+        for space in self._made:
+            subprocess.run(["ip", "netns", "del", space], check=False, capture_output=True)

@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from clusters import BLOCKED, SOURCE, WAIT_S, TestCluster, another_version, free_port, until
-from loopback import Reply, Request
+from clusters import BLOCKED, SOURCE, WAIT_S, Hosts, TestCluster, another_version, free_port, until
+from loopback import Loopback, Reply, Request
 
 from openallen.errors import (
     MissingExtraError,
@@ -395,6 +395,63 @@ def test_a_disk_of_a_worker_that_cannot_be_used_is_named(tmp_path, server, team)
     report = fetch(plan, tmp_path / "ix", team.address, own_disks=True)
     assert len(report.failed) == len(SIZES)
     assert {type(o.error) for o in report.failed} == {StoreError}
+
+
+CALLER = """
+import json, sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}, {support!r}]
+from test_cluster import fetch, plan_of
+from openallen.errors import OpenAllenError
+from openallen.transfer.scheduler import connect
+to, ix, scheduler, urls = sys.argv[1:]
+client = connect(scheduler)
+client.wait_for_workers(2, timeout=60)
+said = []
+for url, own_disks in ((urls.split()[0], False), (urls.split()[1], True), (urls.split()[0], True)):
+    try:
+        report = fetch(plan_of(Path(to), url, range(40)), Path(ix), client, own_disks=own_disks)
+        said.append([o.where for o in report.outcomes])
+    except OpenAllenError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
+
+
+def test_hosts_of_their_own_with_disks_of_their_own(tmp_path, server):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        hosts = Hosts(["node1", "node2"], disk)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"hosts of their own need the right to make network namespaces: {error}")
+    far = Loopback(dict(server.routes), host=hosts.here)
+    here = Path(__file__).parent
+    code = CALLER.format(tests=str(here), support=str(here.parent / "support"))
+    try:
+        with TestCluster(tmp_path / "cluster", host=hosts.here) as cluster:
+            for name in ("node1", "node2"):
+                cluster.start_worker(name, prefix=hosts.on(name))
+            done = subprocess.run(
+                [sys.executable, "-c", code, str(disk / "to"), str(tmp_path / "ix"),
+                 cluster.address, f"{far.url} {server.url}"],
+                env=os.environ | {"PYTHONPATH": str(SOURCE)}, text=True,
+                capture_output=True, timeout=100, check=False,
+            )  # fmt: skip
+    finally:
+        far.close()
+        hosts.close()
+    assert done.returncode == 0, done.stderr
+    unseen, elsewhere, where = json.loads(done.stdout)
+    assert "do not see this folder" in unseen
+    assert "on node1" in unseen
+    assert "on node2" in unseen
+    assert "is on a loopback address of this machine" in elsewhere
+    assert Counter(r.target for r in far.seen) == {f"/{i}": 1 for i in range(40)}
+    assert not server.seen
+    assert {w.partition(":")[0] for w in where} == {"node1", "node2"}
+    assert all(w.endswith(f":{disk}/to/f/{i}") for i, w in enumerate(where))
+    assert names(disk) == set()  # nothing on the caller's
 
 
 # --- schedulers -----------------------------------------------------------------------------------
