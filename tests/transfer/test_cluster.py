@@ -153,6 +153,10 @@ def test_the_report_is_that_of_one_process_and_each_file_is_asked_for_once(tmp_p
     }
     counting = Counting()
     plan = plan_of(tmp_path / "to", server.url)
+    plan.to.mkdir()
+    left = plan.to / ".openallen-0123456789abcdef"  # by a caller that was killed
+    left.write_text("x")
+    os.utime(left, (0, 0))
     report = fetch(plan, tmp_path / "ix", team.address, observer=counting)
     asked = Counter(r.target for r in server.seen)
     assert asked == {f"/{i}": 1 for i in range(64)} | {"/61": 2}  # what is damaged is tried again

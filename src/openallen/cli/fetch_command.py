@@ -6,6 +6,8 @@ import gc
 import logging
 import shlex
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,8 +101,36 @@ def command(
         quiet_dask(call)
     # Every address is read before anything is fetched.
     wanted = _addresses(addresses)
+    with _started(cluster, of_several=len(wanted) > 1 and not dry_run) as cluster:
+        return _each(call, wanted, to, given, cluster, yes=yes, dry_run=dry_run)
+
+
+@contextmanager
+def _started(cluster: Cluster | None, *, of_several: bool) -> Iterator[Cluster | None]:
+    """Start a cluster of this machine once for several addresses, not once for each."""
+    local = str(cluster.scheduler).partition(":") if cluster is not None else ("", "", "")
+    if cluster is None or local[0] != "local" or not of_several:
+        yield cluster
+        return
+    from openallen.transfer.scheduler import local_cluster
+
+    with local_cluster(int(local[2])) as address:
+        yield replace(cluster, scheduler=address)
+
+
+def _each(
+    call: Call,
+    wanted: Sequence[Address],
+    to: Path | None,
+    given: Mapping[str, Any],
+    cluster: Cluster | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+) -> int:
     worst = ExitCode.DONE
     documents: list[dict[str, Any]] = []
+    elsewhere = cluster is not None and cluster.own_disks
     for address in wanted:
         folder = verbs.folder_of_one(address, to, several=len(wanted) > 1)
         own = verbs.options_of(address, given, several=len(wanted) > 1)
@@ -110,7 +140,7 @@ def command(
                 continue
             confirm(call, work.plan, yes=yes)
             report = run_prepared(call, work, cluster)
-            documents.append(_done(call, work, report, elsewhere=own_disks))
+            documents.append(_done(call, work, report, elsewhere=elsewhere))
             worst = max(worst, _code(call, report))
     if call.out.as_json:
         call.out.document({"plans" if dry_run else "reports": documents})

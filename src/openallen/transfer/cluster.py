@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.errors import (
@@ -28,7 +29,7 @@ from openallen.errors import (
 )
 from openallen.plans import Outcome, RemoteFile
 from openallen.transfer.assigned import Assignment
-from openallen.transfer.batches import Batches
+from openallen.transfer.batches import BATCH_FILES, Batches
 from openallen.transfer.cluster_worker import Order
 from openallen.transfer.fetching import FINAL, MOST_LARGE, Fetching
 from openallen.transfer.probing import Answer, Question, ask, held
@@ -44,6 +45,8 @@ _LOOK_EVERY_S: Final = 1.0
 _LISTEN_S: Final = 0.2
 _ANSWER_S: Final = 5.0
 _END_S: Final = 10.0
+_MARK: Final = ".openallen-"
+_MARK_S: Final = 7 * 24 * 3600.0
 _MOST_LOST: Final = 3
 """How often a file may be lost with its worker: it may be what ends them."""
 
@@ -132,7 +135,8 @@ class _Token:
 
 @contextmanager
 def _token(work: Fetching) -> Iterator[_Token | None]:
-    path = work.plan.to / f".openallen-{secrets.token_hex(8)}"
+    path = work.plan.to / f"{_MARK}{secrets.token_hex(8)}"
+    _sweep_tokens(path.parent)
     text = secrets.token_hex(16)
     try:
         path.write_text(text)
@@ -146,6 +150,14 @@ def _token(work: Fetching) -> Iterator[_Token | None]:
     finally:
         with suppress(OSError):
             path.unlink()
+
+
+def _sweep_tokens(folder: Path) -> None:
+    """Remove the tokens of callers that were killed long ago."""
+    with suppress(OSError):
+        for left in folder.glob(f"{_MARK}*"):
+            if time.time() - left.stat().st_mtime > _MARK_S:
+                left.unlink(missing_ok=True)
 
 
 def _is_portable(file: RemoteFile) -> bool:
@@ -193,7 +205,7 @@ class _Team:
         self._lost: Counter[str] = Counter()
         self._numbers = 0
         self._made: Client | None = None  # a client that took the place of the first
-        self._listening = False
+        self._met = False  # whether the scheduler has answered yet
         self._looked_s = self._alone_since_s = time.monotonic()
         name = self.token.name if self.token else ""
         text = self.token.text if self.token else ""
@@ -214,7 +226,7 @@ class _Team:
                 self._listen(_LISTEN_S)
                 if time.monotonic() - self._looked_s > _LOOK_EVERY_S:
                     self._look()
-                if not self.workers and self._waited_long():
+                if not (self.workers or self.batches) and self._waited_long():
                     self._give_up()
         finally:
             self._end()
@@ -249,9 +261,10 @@ class _Team:
         there = self._there()
         if there is None:
             return
-        first = not self._listening
-        self._subscribe()
-        for worker in set(self.workers) - there:
+        first, self._met = not self._met, True
+        # Each time: a client that has connected again by itself is known to nobody there.
+        self.client.subscribe_topic(self._topic, self._on_event)
+        for worker in ({b.worker for b in self.batches.values()} | set(self.workers)) - there:
             self._lose(worker)
         new = sorted(there - set(self.workers) - set(self.left_out))
         if new:
@@ -269,7 +282,6 @@ class _Team:
                 return set(self.client.nthreads(callback_timeout=_ANSWER_S))
         if self.workers or self.batches:
             _LOG.warning("the scheduler %s is away; waiting for it", self.cluster.name)
-        self._listening = False
         for number in list(self.batches):
             self._take_back(self.batches.pop(number), counted=False)
         for worker in list(self.workers):
@@ -282,11 +294,6 @@ class _Team:
             return
         with suppress(UnreachableError):
             self._made = self.client = connect(address, timeout_s=_ANSWER_S)
-
-    def _subscribe(self) -> None:
-        if not self._listening:
-            self.client.subscribe_topic(self._topic, self._on_event)
-            self._listening = True
 
     def _on_event(self, event: tuple[float, Any]) -> None:
         told = event[1]
@@ -319,15 +326,13 @@ class _Team:
 
     def _lose(self, worker: str) -> None:
         """Take back what a worker had that is gone."""
-        gone = self.workers.pop(worker, None)
-        if gone is None:
-            return
+        self.workers.pop(worker, None)
         self.work.meter.workers = len(self.workers)
         for file in self._own.pop(worker, ()):
             self._queue.put_back(file, alone=False)
         for batch in [b for b in self.batches.values() if b.worker == worker]:
-            _LOG.warning("worker %s is lost; %d files are handed out again", gone.name,
-                         len(batch.files))  # fmt: skip
+            count = len(batch.files)
+            _LOG.warning("worker %s is lost; %d files are handed out again", worker, count)
             del self.batches[batch.number]
             with suppress(OSError, RuntimeError):
                 self.client.cancel([batch.future])
@@ -364,7 +369,7 @@ class _Team:
                 return
             own = self._own.get(worker)
             files = [own.popleft()] if own else self._queue.take(len(self.workers))
-            while own and len(files) < 64:
+            while own and len(files) < BATCH_FILES:
                 files.append(own.popleft())
             if files and not self._submit(worker, files, share):
                 for file in files:
@@ -446,8 +451,7 @@ class _Team:
     def _finished(self, batch: _Batch) -> None:
         """Take back what a task has left, for whatever reason it ended."""
         status = batch.future.status
-        if status == "cancelled":  # the scheduler was away, so nobody listens now
-            self._listening = False
+        if status == "cancelled":  # the scheduler was away
             self._looked_s = 0.0
         elif status == "error":
             _LOG.warning("a task of worker %s failed: %s", batch.worker, _error_of(batch.future))
@@ -528,7 +532,7 @@ class _Team:
                 end_s = time.monotonic() + _END_S
                 while not all(b.over for b in begun) and time.monotonic() < end_s:
                     self._hear_last(max(0.0, min(_LISTEN_S, end_s - time.monotonic())))
-            if self._listening:
+            if self._met and self.client.status == "running":
                 self.client.unsubscribe_topic(self._topic)
         except (OSError, RuntimeError, ValueError) as error:
             _LOG.info("the scheduler was gone at the end: %s", error)

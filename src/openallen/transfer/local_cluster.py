@@ -26,7 +26,7 @@ def main(workers: int) -> None:
 
     from distributed import LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)  # where the parent is killed, nobody is there to be told
     with LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
