@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Prepared",
     "address_of",
-    "cluster_of",
     "fetch",
     "folder_of_one",
     "list",
@@ -505,43 +504,15 @@ def fetch(
     >>> stack.planes
     4 planes, sections 2 to 5, z 0 to 0.84 µm
     """
+    from openallen.transfer import Cluster
+
     told = {"source": source, "verify_later": verify_later, "processes": processes}
     chosen = settings or Settings.load(**told)
-    cluster = cluster_of(scheduler, own_disks=own_disks, to=to)
+    cluster = Cluster.chosen(scheduler, own_disks=own_disks, to=to)
     with preparing(address, to, settings=chosen, **options) as work:
         report = work.run(observer, cluster=cluster)
         report.raise_if_failed()
         return report if own_disks else work.job.result()
-
-
-def cluster_of(
-    scheduler: str | Client | None, *, own_disks: bool, to: Path | str | None
-) -> Cluster | None:
-    """Return the cluster that a fetch is shared among; None without one.
-
-    Parameters
-    ----------
-    scheduler, own_disks, to
-        As for `fetch`.
-
-    Raises
-    ------
-    UsageError
-        If it is no scheduler, or disks of workers are meant without one, or without a folder.
-    MissingExtraError
-        Without the extra ``cluster``.
-    """
-    from openallen.transfer import Cluster
-    from openallen.transfer.scheduler import check_scheduler
-
-    if own_disks and (scheduler is None or to is None):
-        missing = "a cluster" if scheduler is None else "a folder"
-        hint = "--scheduler ADDRESS" if scheduler is None else "--to DIR"
-        raise UsageError(f"workers cannot fetch to their own disks without {missing}", hint=hint)
-    if scheduler is None:
-        return None
-    check_scheduler(scheduler)
-    return Cluster(scheduler=scheduler, own_disks=own_disks)
 
 
 # --- open and view --------------------------------------------------------------------------------

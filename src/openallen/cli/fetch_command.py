@@ -96,9 +96,7 @@ def command(
     if processes is not None:
         call = replace(call, settings=replace(call.settings, processes=processes))
     given = {name: value for name, value in options.items() if value is not None}
-    cluster = verbs.cluster_of(scheduler, own_disks=own_disks, to=to)
-    if cluster is not None:
-        quiet_dask(call)
+    cluster = _chosen(call, scheduler, own_disks=own_disks, to=to)
     # Every address is read before anything is fetched.
     wanted = _addresses(addresses)
     with _started(cluster, of_several=len(wanted) > 1 and not dry_run) as cluster:
@@ -194,10 +192,16 @@ def confirm(call: Call, plan: Plan, *, yes: bool) -> None:
     )
 
 
-def quiet_dask(call: Call) -> None:
-    """Leave dask's own messages out: what matters of them is told in our words."""
-    if not call.out.verbose:
+def _chosen(
+    call: Call, scheduler: str | None, *, own_disks: bool, to: Path | None
+) -> Cluster | None:
+    """Return the cluster, dask's own messages left out: what matters is told in our words."""
+    from openallen.transfer import Cluster
+
+    cluster = Cluster.chosen(scheduler, own_disks=own_disks, to=to)
+    if cluster is not None and not call.out.verbose:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    return cluster
 
 
 def run_prepared(call: Call, work: Prepared, cluster: Cluster | None = None) -> Report:

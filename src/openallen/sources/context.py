@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -341,8 +340,7 @@ class Context:
         interruption
             Ends the run from another thread.
         cluster
-            A cluster whose workers share the files. Where they fetch to their own disks, nothing
-            else is written: no manifest, and nothing that is made of the files.
+            A cluster whose workers share the files.
 
         Raises
         ------
@@ -350,13 +348,9 @@ class Context:
             If the disk cannot hold what is missing.
         """
         from openallen.store import Store
-        from openallen.transfer import check_space
-        from openallen.transfer.job import Means
+        from openallen.transfer.job import Means, carry_out
         from openallen.transport import Retry
 
-        elsewhere = cluster is not None and cluster.own_disks
-        if not elsewhere:
-            check_space(self.plan(work) if plan is None else plan)
         with Store(self.settings.store).index() as index:
             means = Means(
                 http=self.http,
@@ -369,9 +363,7 @@ class Context:
                 interruption=interruption,
                 cluster=cluster,
             )
-            if cluster is not None and elsewhere:
-                return means.run(_elsewhere(work.plan, cluster.name))
-            return work.run(means)
+            return carry_out(work, means, self.plan(work) if plan is None else plan)
 
     # --- places -----------------------------------------------------------------------------------
 
@@ -473,13 +465,6 @@ class Context:
 
     def _opens(self, path: Path) -> bool:
         return path.is_file() and self.recognise(Place.here(path)) is not None
-
-
-def _elsewhere(plan: Plan, scheduler: str) -> Plan:
-    """Return a plan of which nothing is here, with the command that goes to workers' disks."""
-    command = f"{plan.command} --scheduler {shlex.quote(scheduler)} --own-disks"
-    files = tuple(replace(file, retry="") for file in plan.files)
-    return replace(plan, files=files, here=frozenset(), command=command)
 
 
 def _unknown_remote(place: Place) -> UsageError | NotFoundError:

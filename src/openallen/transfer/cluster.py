@@ -34,11 +34,12 @@ from openallen.transfer.cluster_worker import Order
 from openallen.transfer.fetching import FINAL, MOST_LARGE, Fetching
 from openallen.transfer.probing import Answer, Question, ask, held
 from openallen.transfer.scheduler import connect, connected
+from openallen.transfer.sharing import Cluster
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Cluster", "share_out_to"]
+__all__ = ["share_out_to"]
 
 _LOG = logging.getLogger("openallen.transfer")
 _LOOK_EVERY_S: Final = 1.0
@@ -52,33 +53,6 @@ _MOST_LOST: Final = 3
 
 _TASK: Final = "__import__('openallen.transfer.cluster_worker', fromlist=['run']).run(order)"
 """What a worker does. Text: the scheduler reads tasks as well, and need not have openallen."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """A cluster that shares a plan, and where its workers put the files.
-
-    Parameters
-    ----------
-    scheduler
-        The address of its scheduler, ``local:N`` for N workers on this machine, or a client.
-    own_disks
-        Whether the destination is a folder on the disk of each worker; else all of them, and the
-        caller, share it.
-    patience_s
-        How long to wait for a worker or the scheduler where there is none, in seconds.
-    """
-
-    scheduler: str | Client
-    own_disks: bool = False
-    patience_s: float = 60.0
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        if isinstance(self.scheduler, str):
-            return self.scheduler
-        return str(getattr(self.scheduler.scheduler, "address", "the scheduler"))
 
 
 def share_out_to(work: Fetching, cluster: Cluster) -> None:

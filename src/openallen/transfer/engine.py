@@ -10,12 +10,13 @@ from openallen.errors import SpaceError, StoreError
 from openallen.plans import Outcome, Plan, Report
 from openallen.store import Index, Leases, Leftovers
 from openallen.store.disk import sync_folders
-from openallen.transfer.cluster import Cluster, share_out_to
+from openallen.transfer.cluster import share_out_to
 from openallen.transfer.fetching import Fetching
 from openallen.transfer.interruption import Interruption
 from openallen.transfer.processes import share_out
 from openallen.transfer.progress import Meter, Observer, Quiet
 from openallen.transfer.rate_limiter import RateLimiter
+from openallen.transfer.sharing import Cluster
 from openallen.transfer.space import prepare
 from openallen.transfer.status import here_by_name, share_known, vouched
 from openallen.transfer.waiting import Waiting
