@@ -37,6 +37,7 @@ COMMANDS = {
     "serve": "Look at the store in a browser; serve the API of brain-map.org locally",
     "store": "Manage the local store: ls, verify, repair, prune, adopt",
     "config": "Show all settings and their origins",
+    "doctor": "Check installation, store and services; a page for bug reports",
 }
 """The commands, in the order help shows them."""
 

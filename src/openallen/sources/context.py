@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from openallen.transport.objects import RemoteObjects
     from openallen.transport.s3 import Bucket
 
-__all__ = ["Context", "bucket_endpoint", "connected", "folder_for"]
+__all__ = ["Context", "bucket_endpoint", "connected", "folder_for", "service_url"]
 
 _MOST_NAMED: Final = 8
 _SAMPLE: Final = "the embedded sample"
@@ -564,7 +564,7 @@ def _connected(http: Http, settings: Settings, source: str) -> Client:
 
     return connect(
         http,
-        _base_url(source),
+        service_url(source),
         source.rstrip("/"),
         retry=Retry(attempts=settings.attempts),
         connections=settings.connections or 8,
@@ -583,10 +583,11 @@ def bucket_endpoint(settings: Settings) -> str:
     """
     if settings.s3_endpoint or settings.source == "live":
         return settings.s3_endpoint
-    return f"{_base_url(settings.source)}/s3"
+    return f"{service_url(settings.source)}/s3"
 
 
-def _base_url(source: str) -> str:
+def service_url(source: str) -> str:
+    """Return the base URL of the service that a source names, or say what sources there are."""
     from openallen.brainmap.client import LIVE_URL
 
     if source == "live":
