@@ -337,10 +337,8 @@ class Context:
             Receives progress.
         plan
             Its plan with what is here, where that is known already.
-        interruption
-            Ends the run from another thread.
-        cluster
-            A cluster whose workers share the files.
+        interruption, cluster
+            As for `openallen.transfer.run`.
 
         Raises
         ------
