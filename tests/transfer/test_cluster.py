@@ -222,6 +222,7 @@ def test_few_files_are_spread_and_large_ones_go_alone():
 # --- who is lost ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_a_killed_worker_had_is_fetched_by_others_and_the_rest_is_not_fetched_again(
     tmp_path, server, gate, own_team, caplog
 ):
@@ -253,6 +254,7 @@ def test_what_a_killed_worker_had_is_fetched_by_others_and_the_rest_is_not_fetch
     assert len(asked) - len(set(asked)) <= 6  # its connections
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_comes_back_finds_the_run_waiting(tmp_path, server, gate, own_team):
     own_team.start_workers("one", "two")
     plan = plan_of(tmp_path / "to", server.url)
@@ -276,6 +278,7 @@ def test_a_scheduler_that_comes_back_finds_the_run_waiting(tmp_path, server, gat
     assert whole(tmp_path / "to")
 
 
+@pytest.mark.slow
 def test_without_any_worker_left_the_rest_is_named_and_the_next_run_goes_on(
     tmp_path, server, gate, own_team, caplog
 ):
@@ -300,6 +303,7 @@ def test_without_any_worker_left_the_rest_is_named_and_the_next_run_goes_on(
     assert whole(tmp_path / "to")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_the_tasks_and_the_next_run_goes_on(tmp_path, archive, team, times):
     slow = archive("delay=0.5")
@@ -333,6 +337,7 @@ def test_ctrl_c_ends_the_tasks_and_the_next_run_goes_on(tmp_path, archive, team,
 # --- who may take part ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_of_another_version_or_without_openallen_are_named(tmp_path, server, own_team):
     own_team.start_worker("good")
     own_team.start_worker("old", env=another_version(tmp_path, "0.0.9"))
@@ -348,6 +353,7 @@ def test_workers_of_another_version_or_without_openallen_are_named(tmp_path, ser
     assert not server.seen
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_see_the_folder_is_named_even_if_it_has_one_of_that_name(
     tmp_path, server, team, own_team
 ):
@@ -422,6 +428,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_hosts_of_their_own_with_disks_of_their_own(tmp_path, server):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -485,6 +492,7 @@ def test_a_scheduler_that_does_not_answer_is_named_in_time(tmp_path, server):
     assert not any(r.target != "/" and r.target[1:].isdigit() for r in server.seen)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_has_a_cluster_of_this_machine(tmp_path, archive):
     script = tmp_path / "script.py"
     script.write_text(f"""
