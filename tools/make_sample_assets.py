@@ -6,12 +6,14 @@ Two assets of one session in the published layout, as objects of the bucket ``ai
 (metadata, a recording in Zarr) and sorted (metadata, an analyzer of SpikeInterface, the session as
 NWB). Every number is made up from fixed seeds; the subject 900001 is no animal. Keys of Zarr are
 long, and some systems take no long paths, so objects lie below ``objects/`` by their digest and the
-index of the bucket says which is which. Needs h5py and numcodecs.
+index of the bucket says which is which. The catalogue of both is a Parquet file in the bucket
+``allen-data-views``. Needs h5py, numcodecs and pyarrow.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
 import tempfile
@@ -21,13 +23,16 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numcodecs import Blosc
 from sample_nwb2 import File, Ragged
 
 Array = np.ndarray[Any, Any]
 
 SAMPLE: Final = Path(__file__).parents[1] / "src" / "openallen" / "archive" / "sample"
-BUCKET: Final = "aind-open-data"
+BUCKET, VIEWS = "aind-open-data", "allen-data-views"
+CATALOGUE: Final = "data-asset-cache/bdc-v1.0/asset_basics.pqt"
 MODIFIED: Final = "2026-01-17T00:00:00Z"
 SUBJECT: Final = "900001"
 RAW: Final = f"ecephys_{SUBJECT}_2026-01-15_10-00-00"
@@ -35,18 +40,18 @@ SORTED: Final = f"{RAW}_sorted_2026-01-16_12-00-00"
 STREAM: Final = "experiment1_Record Node 101#Neuropix-PXI-100.ProbeA"
 NOTE: Final = "SIMULATED asset of the openallen sample: no recording, every number is made up"
 CHANNELS, RATE_HZ, LENGTH_S, BEGIN_S = 12, 30_000, 10, 100.0
-GAIN_UV, NOISE_UV = 4.6875, 3.0  # a Neuropixels 1.0 at gain 250, quieter than any brain
+GAIN_UV, NOISE_UV = 4.6875, 4.7  # a Neuropixels 1.0 at gain 250, in saline rather than a brain
 BEFORE, AFTER = 30, 60
 PERIOD_S, SHOWN_S, PRESENTATIONS = 0.5, 0.25, 20
 # Channel with the largest amplitude, that amplitude in µV, width in ms, spikes/s at rest and while
 # its stimulus is shown, that stimulus in degrees (None: it answers to nothing).
 UNITS: Final = (
-    (1, 160.0, 0.35, 3.0, 45.0, 0),
-    (3, 95.0, 0.18, 12.0, 60.0, 90),
-    (5, 120.0, 0.40, 2.0, 35.0, 90),
-    (7, 70.0, 0.30, 8.0, 8.0, None),
-    (8, 210.0, 0.45, 4.0, 50.0, 0),
-    (10, 85.0, 0.20, 15.0, 15.0, None),
+    (1, 80.0, 0.35, 3.0, 45.0, 0),
+    (3, 48.0, 0.18, 12.0, 60.0, 90),
+    (5, 64.0, 0.40, 2.0, 35.0, 90),
+    (7, 40.0, 0.30, 8.0, 8.0, None),
+    (8, 110.0, 0.45, 4.0, 50.0, 0),
+    (10, 44.0, 0.20, 15.0, 15.0, None),
 )
 
 
@@ -86,7 +91,7 @@ class Session:
 
     def times_s(self) -> list[Array]:
         """Return the spikes of each unit in s, on the clock of the recording."""
-        return [np.round(BEGIN_S + samples / RATE_HZ, 9) for samples in self.samples]
+        return [BEGIN_S + samples / RATE_HZ for samples in self.samples]
 
 
 def places_um() -> Array:
@@ -122,15 +127,15 @@ class Objects:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._lines: dict[str, dict[str, str]] = {}
+        self._lines: dict[str, dict[str, dict[str, str]]] = {BUCKET: {}, VIEWS: {}}
         (root / "objects").mkdir(parents=True, exist_ok=True)
 
-    def put(self, key: str, body: bytes) -> None:
+    def put(self, key: str, body: bytes, bucket: str = BUCKET) -> None:
         """Put one object."""
         file = f"objects/{hashlib.sha256(body).hexdigest()[:16]}"
         (self._root / file).write_bytes(body)
         etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        self._lines[key] = {"key": key, "etag": etag, "modified": MODIFIED, "file": file}
+        self._lines[bucket][key] = {"key": key, "etag": etag, "modified": MODIFIED, "file": file}
 
     def document(self, key: str, told: Mapping[str, Any]) -> None:
         """Put a document in JSON."""
@@ -138,11 +143,13 @@ class Objects:
 
     def index(self) -> None:
         """Write which object lies where, and take away what is of no object any more."""
-        lines = [json.dumps(self._lines[key]) for key in sorted(self._lines)]
-        path = self._root / "buckets" / f"{BUCKET}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n", "utf-8")
-        kept = {line["file"] for line in self._lines.values()}
+        folder = self._root / "buckets"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = set()
+        for bucket, objects in self._lines.items():
+            lines = [json.dumps(objects[key]) for key in sorted(objects)]
+            (folder / f"{bucket}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+            kept |= {line["file"] for line in objects.values()}
         for file in (self._root / "objects").iterdir():
             if f"objects/{file.name}" not in kept:
                 file.unlink()
@@ -210,7 +217,24 @@ def main(root: Path) -> None:
     _documents(objects, SORTED, "derived", steps)
     _analyzer(objects, made)
     objects.put(f"{SORTED}/nwb/{RAW}_experiment1_recording1.nwb", _nwb(made))
+    objects.put(CATALOGUE, _catalogue(), VIEWS)
     objects.index()
+
+
+def _catalogue() -> bytes:
+    """Return a row for each asset, as the public catalogue has them."""
+    rows = [
+        {
+            "_id": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(), "name": name,
+            "modalities": ["ecephys"], "project_name": "openallen sample", "data_level": level,
+            "subject_id": SUBJECT, "acquisition_start_time": "2026-01-15T10:00:00+00:00",
+            "location": f"s3://{BUCKET}/{name}",
+        }
+        for name, level in ((RAW, "raw"), (SORTED, "derived"))
+    ]  # fmt: skip
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    return out.getvalue()
 
 
 def _step(name: str, begin: str, end: str) -> dict[str, Any]:
