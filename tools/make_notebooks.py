@@ -31,7 +31,11 @@ _METADATA: Final = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-_REPOSITORY_PATH: Final = "docs/notebooks"
+_STYLE: Final = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL)
+_ALT: Final = re.compile(r"^# Picture: (.+)$", re.MULTILINE)
+THUMBNAILS: Final = {"neuron": 2, "experiment": 2, "gene": 1, "asset": 3}
+"""The picture of each notebook that stands for it."""
+_THUMBNAIL_PX: Final = 420
 _TABLE: Final = re.compile(r"<table.*?</table>", re.DOTALL)
 
 
@@ -75,7 +79,6 @@ def _surroundings(folder: Path) -> Iterator[None]:
     chosen = {
         "OPENALLEN_SOURCE": "sample",
         "OPENALLEN_STORE": str(folder / "store"),
-        "PYTHONWARNINGS": "error::DeprecationWarning:__main__",
         "MPLCONFIGDIR": str(folder / "matplotlib"),
         "IPYTHONDIR": str(folder / "ipython"),
     }
@@ -111,12 +114,9 @@ def _settle(book: Any, folder: Path) -> None:
 
 
 def _placeless(text: str, folder: Path) -> str:
-    text = text.replace(f"{folder}/", "")
-    return re.sub(r'(<tr style="text-align: right;">|<style scoped>.*?</style>\s*)', _plain, text, flags=re.DOTALL)
-
-
-def _plain(found: re.Match[str]) -> str:
-    return "<tr>" if found[0].startswith("<tr") else ""
+    """Return a text without the folder; a table without the style that pandas gives it."""
+    text = _STYLE.sub("", text.replace(f"{folder}/", ""))
+    return text.replace('<tr style="text-align: right;">', "<tr>")
 
 
 def texts(book: Any) -> list[tuple[int, str]]:
@@ -159,19 +159,18 @@ def page(book: Any, name: str) -> tuple[str, dict[str, bytes]]:
             continue
         # Named so that the test of blocks leaves it to the test of notebooks.
         parts.append(f"```py\n{cell.source}\n```")
-        for output in cell.outputs:
-            parts.append(_shown(output, name, pictures))
+        told = _ALT.search(cell.source)
+        parts.extend(_shown(output, name, pictures, told) for output in cell.outputs)
     made = f"<!-- made by tools/make_notebooks.py of {name}.ipynb -->\n\n"
     return made + "\n\n".join(parts) + "\n", pictures
 
 
-def _shown(output: Any, name: str, pictures: dict[str, bytes]) -> str:
+def _shown(output: Any, name: str, pictures: dict[str, bytes], told: re.Match[str] | None) -> str:
     data = output.get("data", {})
     if PNG in data:
         file = f"{name}-{len(pictures) + 1}.png"
         pictures[file] = base64.b64decode(data[PNG])
-        told = data.get("text/alt") or f"Picture {len(pictures)} of this notebook"
-        return f"![{told}](images/{file})"
+        return f"![{told[1] if told else file}](images/{file})"
     table = _TABLE.search(data.get("text/html", ""))
     if table:
         return re.sub(r"<table[^>]*>", "<table>", table[0])
@@ -197,6 +196,16 @@ def write(path: Path, book: Any) -> None:
         old.unlink()
     for file, body in pictures.items():
         (images / file).write_bytes(body)
+    _thumbnail(images / f"{path.stem}-{THUMBNAILS[path.stem]}.png", images / f"{path.stem}.png")
+
+
+def _thumbnail(picture: Path, to: Path) -> None:
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        height = round(image.height * _THUMBNAIL_PX / image.width)
+        small = image.convert("RGB").resize((_THUMBNAIL_PX, height), Image.Resampling.LANCZOS)
+    small.quantize(128).save(to, optimize=True)
 
 
 def main(words: list[str]) -> None:

@@ -104,10 +104,8 @@ def places_um() -> Array:
 def _template(channel: int, amplitude_uv: float, width_ms: float) -> Array:
     """Return the shape of a spike in µV, samples x channels: a trough, then a peak."""
     at_ms = (np.arange(BEFORE + AFTER) - BEFORE) / RATE_HZ * 1000
-    late = at_ms - 2 * width_ms
-    shape = -np.exp(-((at_ms / (0.45 * width_ms)) ** 2)) + 0.35 * np.exp(
-        -((late / (1.4 * width_ms)) ** 2)
-    )
+    late = at_ms - 1.3 * width_ms
+    shape = -np.exp(-((at_ms / (0.45 * width_ms)) ** 2)) + 0.35 * np.exp(-((late / width_ms) ** 2))
     places = places_um()
     away = np.linalg.norm(places - places[channel], axis=1)
     return np.asarray(np.round(amplitude_uv * shape[:, None] * np.exp(-away / 30.0)))
