@@ -12,6 +12,7 @@ kernel, in an empty folder, with an empty store. Needs nbclient, ipykernel and a
 from __future__ import annotations
 
 import base64
+import io
 import os
 import re
 import sys
@@ -107,7 +108,7 @@ def _settle(book: Any, folder: Path) -> None:
             for kind in (k for k in data if k.startswith("text/")):
                 data[kind] = _placeless(data[kind], folder)
             if PNG in data:
-                data[PNG] = data[PNG].strip()
+                data[PNG] = base64.b64encode(_smaller(base64.b64decode(data[PNG]))).decode()
                 data.pop("text/plain", None)  # the size of the figure
             if "text" in output:
                 output["text"] = _placeless(output["text"], folder)
@@ -117,6 +118,17 @@ def _placeless(text: str, folder: Path) -> str:
     """Return a text without the folder; a table without the style that pandas gives it."""
     text = _STYLE.sub("", text.replace(f"{folder}/", ""))
     return text.replace('<tr style="text-align: right;">', "<tr>")
+
+
+def _smaller(picture: bytes) -> bytes:
+    """Return a picture with a palette of 256 colours: a third of the bytes, alike to the eye."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(picture)) as image:
+        plain = image.convert("RGB")
+    plain.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
 
 
 def texts(book: Any) -> list[tuple[int, str]]:
@@ -205,7 +217,9 @@ def _thumbnail(picture: Path, to: Path) -> None:
     with Image.open(picture) as image:
         height = round(image.height * _THUMBNAIL_PX / image.width)
         small = image.convert("RGB").resize((_THUMBNAIL_PX, height), Image.Resampling.LANCZOS)
-    small.quantize(128).save(to, optimize=True)
+    out = io.BytesIO()
+    small.save(out, "PNG")
+    to.write_bytes(_smaller(out.getvalue()))
 
 
 def main(words: list[str]) -> None:
