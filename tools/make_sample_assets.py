@@ -360,10 +360,12 @@ def _analyzer(objects: Objects, made: Session) -> None:
     store.group("sorting/properties")
     store.array("sorting/properties/main_channel_id", [f"AP{unit[0]}" for unit in UNITS])
     store.group("extensions")
-    store.group("extensions/templates", params=_span_ms())
+    done = {"run_completed": True, "runtime_s": 0.0}
+    store.group("extensions/templates", params=_span_ms(), run_info=done)
     store.array("extensions/templates/average", made.templates.astype("<f4"))
-    store.group("extensions/quality_metrics", params={"metric_names": list(metrics(made))})
-    store.group("extensions/quality_metrics/metrics")
+    named = {"metric_names": list(metrics(made))}
+    store.group("extensions/quality_metrics", params=named, run_info=done)
+    store.group("extensions/quality_metrics/metrics", dataframe=True)
     for name, values in {"index": np.array(ids), **metrics(made)}.items():
         store.array(f"extensions/quality_metrics/metrics/{name}", values)
 
