@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openallen.formats.nwb import H5Tree
     from openallen.plans import Plan, Report
     from openallen.sources.base import Source
-    from openallen.transfer import Interruption, Observer
+    from openallen.transfer import Cluster, Interruption, Observer
     from openallen.transfer.job import Job
     from openallen.transport import Http
     from openallen.transport.objects import RemoteObjects
@@ -325,6 +325,7 @@ class Context:
         observer: Observer | None = None,
         plan: Plan | None = None,
         interruption: Interruption | None = None,
+        cluster: Cluster | None = None,
     ) -> Report:
         """Run a job: check the space, fetch, verify.
 
@@ -336,8 +337,8 @@ class Context:
             Receives progress.
         plan
             Its plan with what is here, where that is known already.
-        interruption
-            Ends the run from another thread.
+        interruption, cluster
+            As for `openallen.transfer.run`.
 
         Raises
         ------
@@ -345,11 +346,9 @@ class Context:
             If the disk cannot hold what is missing.
         """
         from openallen.store import Store
-        from openallen.transfer import check_space
-        from openallen.transfer.job import Means
+        from openallen.transfer.job import Means, carry_out
         from openallen.transport import Retry
 
-        check_space(self.plan(work) if plan is None else plan)
         with Store(self.settings.store).index() as index:
             means = Means(
                 http=self.http,
@@ -360,8 +359,9 @@ class Context:
                 verify=not self.settings.verify_later,
                 processes=self.settings.processes,
                 interruption=interruption,
+                cluster=cluster,
             )
-            return work.run(means)
+            return carry_out(work, means, self.plan(work) if plan is None else plan)
 
     # --- places -----------------------------------------------------------------------------------
 
