@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from openallen.archive.answers import kept_first
 from openallen.archive.envelopes import csv_answer, failure, json_answer, xml_answer, xml_failure
 from openallen.archive.evaluate import Result, evaluate
 from openallen.archive.faults import Fault, Misbehaving
@@ -80,6 +81,7 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     ]
     names = frozenset(route.path.split("/")[1] for route in routes)
     app = _split(Starlette(routes=routes), s3_app(holdings.buckets), names)
+    app = kept_first(holdings.answers, holdings.buckets, app)
     faulty = Misbehaving(app, faults) if faults else app
     # Keys and versions of objects may be long numbers, and buckets are hosts too.
     for_buckets = Policy(below_localhost=True, long_numbers=True)
@@ -108,7 +110,11 @@ class _Services:
 
         about = {k: v for k, v in self._holdings.about.items() if k not in {"simulated", "files"}}
         about["simulated_pixels"] = bool(self._holdings.about.get("simulated"))
-        held = {"tables": sorted(self._holdings.columns), "buckets": self._holdings.buckets.names()}
+        held: dict[str, Any] = {
+            "tables": sorted(self._holdings.columns),
+            "buckets": self._holdings.buckets.names(),
+        }
+        held |= {"answers": len(self._holdings.answers)}
         return JSONResponse(about | held)
 
     # --- rows -----------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from openallen.archive.parts import looked_at, open_plain
 from openallen.errors import CorruptError
 from openallen.json_text import load_json
 
@@ -231,22 +232,12 @@ class BucketFolder:
         if line.deleted:
             when = _when(line.modified) or datetime.fromtimestamp(0, UTC)
             return Stored(key, path, 0, "", when, line.version_id, latest, True)
-        told = self._looked_at(path)
+        told = looked_at(self._root, path)
         if told is None:
             return None
         when = _when(line.modified) or datetime.fromtimestamp(int(told.st_mtime), UTC)
         etag = line.etag or _tag(told)
         return Stored(key, path, told.st_size, etag, when, line.version_id, latest)
-
-    def _looked_at(self, path: Path) -> os.stat_result | None:
-        """Return what a file is; None unless it is a plain one, inside, reached by no link."""
-        try:
-            if os.path.realpath(path) != str(path) or not path.is_relative_to(self._root):
-                return None
-            told = os.lstat(path)
-        except (OSError, ValueError):  # a name no disk takes
-            return None
-        return told if stat.S_ISREG(told.st_mode) else None
 
     def open(self, stored: Stored) -> int:
         """Open the file of an object; return its descriptor.
@@ -256,13 +247,7 @@ class BucketFolder:
         OSError
             If it is no longer there, or has been replaced by something else.
         """
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        found = os.open(stored.path, flags | getattr(os, "O_BINARY", 0))
-        told = os.fstat(found)
-        if not stat.S_ISREG(told.st_mode) or told.st_size != stored.size_bytes:
-            os.close(found)
-            raise OSError("replaced meanwhile")
-        return found
+        return open_plain(stored.path, stored.size_bytes)
 
 
 class Cursor:

@@ -13,6 +13,7 @@
     images/ID.svg        drawings of atlas images
     grids/, informatics-archive/   volumes (see `openallen.archive.volumes`)
     buckets/NAME/KEY     objects of buckets (see `openallen.archive.buckets`)
+    answers.jsonl        answers kept as they came (see `openallen.archive.answers`)
 
 A folder with any part of these is an archive; for what is missing the answer is that of the
 service for what it does not have.
@@ -26,6 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.archive.answers import INDEX, Answers
 from openallen.archive.buckets import Buckets
 from openallen.errors import CorruptError, NotFoundError, requiring
 from openallen.json_text import load_json
@@ -40,7 +42,7 @@ SAMPLE: Final = Path(__file__).parent / "sample"
 
 _PARTS: Final = (
     "archive.json", "tables", "files", "images", "models", "grids", "informatics-archive",
-    "buckets",
+    "buckets", INDEX,
 )  # fmt: skip
 _READERS: Final = {".jsonl", ".json", ".csv", ".parquet"}
 
@@ -58,7 +60,7 @@ class Holdings:
     NotFoundError
         If the folder does not exist, or has no part of an archive.
     CorruptError
-        If a table, the description or the index of a bucket cannot be read.
+        If a table, the description, the index of a bucket or that of answers cannot be read.
     MissingExtraError
         Without the extra ``web``.
     """
@@ -72,11 +74,12 @@ class Holdings:
             raise NotFoundError(
                 "not an archive",
                 address=str(root),
-                why="no archive.json, tables, files, images or buckets in it",
+                why="no archive.json, tables, files, images, buckets or answers.jsonl in it",
                 hint="openallen serve --archive sample",
             )
         self.about = self._read_about()
         self.buckets = Buckets(root)
+        self.answers = Answers(root)
         self._db = duckdb.connect(":memory:", config={"threads": 2})
         self._lock = threading.Lock()
         self.columns: dict[str, dict[str, str]] = {}

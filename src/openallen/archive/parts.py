@@ -1,0 +1,158 @@
+"""Parts of files as they are sent: which bytes are wanted, and those bytes piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from openallen.serving.asgi import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+__all__ = ["UnsatisfiableError", "file_part", "looked_at", "open_plain", "span"]
+
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_PIECE_BYTES: Final = 1 << 18
+_LOOK_PIECES: Final = 16
+
+
+class UnsatisfiableError(Exception):
+    """A range of which a file has no byte."""
+
+
+def span(text: str, size_bytes: int) -> tuple[int, int] | None:
+    """Return where the bytes that are wanted begin and end; None for what is no range.
+
+    Parameters
+    ----------
+    text
+        The header Range; empty where there is none.
+    size_bytes
+        Size of the whole.
+
+    Raises
+    ------
+    UnsatisfiableError
+        If the whole has none of these bytes.
+    """
+    found = _RANGE.fullmatch(text.strip())
+    if found is None or not (found[1] or found[2]):
+        return None
+    if not found[1]:
+        begin, end = max(0, size_bytes - int(found[2])), size_bytes
+        satisfied = int(found[2]) > 0 and size_bytes > 0
+    else:
+        begin = int(found[1])
+        end = min(size_bytes, int(found[2]) + 1) if found[2] else size_bytes
+        if found[2] and int(found[2]) < begin:
+            return None
+        satisfied = begin < size_bytes
+    if not satisfied:
+        raise UnsatisfiableError(text)
+    return begin, end
+
+
+def looked_at(root: Path, path: Path) -> os.stat_result | None:
+    """Return what a file is; None unless it is a plain one, inside, reached by no link.
+
+    Parameters
+    ----------
+    root
+        The folder it must be in, without links in its path.
+    path
+        The file, below `root` as it is written.
+    """
+    try:
+        if os.path.realpath(path) != str(path) or not path.is_relative_to(root):
+            return None
+        told = os.lstat(path)
+    except (OSError, ValueError):  # a name no disk takes
+        return None
+    return told if stat.S_ISREG(told.st_mode) else None
+
+
+def open_plain(path: Path, size_bytes: int) -> int:
+    """Open a file that was looked at; return its descriptor.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size_bytes
+        Its size when it was looked at.
+
+    Raises
+    ------
+    OSError
+        If it is no longer there, or has been replaced by something else.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    found = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    told = os.fstat(found)
+    if not stat.S_ISREG(told.st_mode) or told.st_size != size_bytes:
+        os.close(found)
+        raise OSError("replaced meanwhile")
+    return found
+
+
+def file_part(file: int, begin: int, end: int, status: int, headers: Mapping[str, str]) -> Response:
+    """Return a response that reads a part of a file piece by piece, and closes it.
+
+    Parameters
+    ----------
+    file
+        Descriptor of the open file.
+    begin, end
+        The first byte, and the one behind the last.
+    status, headers
+        Of the response; the headers say its length.
+    """
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    class Part(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            head: dict[str, Any] = {"type": "http.response.start", "status": status}
+            client = Request(scope, receive)
+            try:
+                await send({**head, "headers": self.raw_headers})
+                for number, at in enumerate(range(begin, end, _PIECE_BYTES)):
+                    if number % _LOOK_PIECES == _LOOK_PIECES - 1 and await client.is_disconnected():
+                        return
+                    count = min(_PIECE_BYTES, end - at)
+                    piece = await asyncio.to_thread(_read, file, at, count)
+                    more = at + count < end
+                    await send({"type": "http.response.body", "body": piece, "more_body": more})
+                if begin >= end:
+                    await send({"type": "http.response.body", "body": b""})
+            finally:
+                os.close(file)
+
+    return Part(status_code=status, headers=dict(headers))
+
+
+def _read(file: int, at: int, count: int) -> bytes:
+    """Return bytes of a file.
+
+    Raises
+    ------
+    ConnectionAbortedError
+        If it has become shorter: the connection ends, so that the client sees a cut body.
+    """
+    pieces = []
+    while count:
+        if hasattr(os, "pread"):
+            pieces.append(os.pread(file, count, at))
+        else:
+            os.lseek(file, at, os.SEEK_SET)
+            pieces.append(os.read(file, count))
+        if not pieces[-1]:
+            raise ConnectionAbortedError("a file became shorter while it was read")
+        at, count = at + len(pieces[-1]), count - len(pieces[-1])
+    return b"".join(pieces)
