@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 import pytest
+from archives import answer_line, keep, keep_line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,24 +23,6 @@ PICTURE = bytes(range(256)) * 64
 QUERY = "criteria=model::Structure,rma::criteria,[acronym$eq'VISp']&num_rows=all"
 TABLE = '{"id": 385, "acronym": "VISp", "name": "made of the table"}\n'
 KEPT = b'{"success": true, "id": 0, "msg": [{"name": "kept"}]}'
-
-
-def line(path: str, body: bytes, query: str = "", **more) -> dict:
-    digest = hashlib.sha256(body).hexdigest()
-    told = {"path": path, "query": query, "file": f"answers/{digest[:2]}/{digest[2:]}.bin"}
-    told |= {"content_type": "image/jpeg", "size_bytes": len(body), "sha256": digest}
-    return told | {"status": 200} | more
-
-
-def keep(root: Path, path: str, body: bytes, query: str = "", **more) -> dict:
-    """Keep an answer as a mirror does: the body, then its line."""
-    told = line(path, body, query, **more)
-    place = root / told["file"]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(body)
-    with (root / INDEX).open("a") as index:
-        index.write(json.dumps(told) + "\n")
-    return told
 
 
 def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -146,16 +129,11 @@ def test_parts_heads_and_conditions(url):
 )  # fmt: skip
 def test_a_line_that_is_none_is_named_when_the_archive_is_opened(tmp_path, wrong, why):
     keep(tmp_path, "/fine", b"fine")
-    keep_line(tmp_path, line("/x", b"x") | wrong)
+    keep_line(tmp_path, answer_line("/x", b"x") | wrong)
     with pytest.raises(CorruptError, match="index of kept answers") as caught:
         archive_app(tmp_path)
     assert "line 2: " in str(caught.value)
     assert why in str(caught.value)
-
-
-def keep_line(root: Path, told: object) -> None:
-    with (root / INDEX).open("a") as index:
-        index.write(json.dumps(told) + "\n")
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "nul", '{"path": "/x"}', "\ufffd", "[" * 100_000])
@@ -209,7 +187,7 @@ def test_an_index_may_grow_while_it_is_served(tmp_path):
         keep(tmp_path, "/a", b"second")
         keep(tmp_path, "/b", b"other")
         assert ask(f"{url}/a")[2] == b"second"
-        whole = json.dumps(line("/c", b"other")).encode()
+        whole = json.dumps(answer_line("/c", b"other")).encode()
         with (tmp_path / INDEX).open("ab", buffering=0) as index:
             index.write(whole[:40])  # a line that is being written
             assert ask(f"{url}/c")[0] == 404
@@ -234,7 +212,7 @@ _WORDS = st.text(min_size=1, max_size=6)
 @given(given_=st.dictionaries(_WORDS, st.text(max_size=6), max_size=5), data=st.data())
 def test_order_and_quoting_of_parameters_do_not_matter(tmp_path, given_, data):
     (tmp_path / INDEX).unlink(missing_ok=True)
-    keep_line(tmp_path, line("/x", b"x", urlencode(sorted(given_.items()))))
+    keep_line(tmp_path, answer_line("/x", b"x", urlencode(sorted(given_.items()))))
     kept = Answers(tmp_path)
     shuffled = data.draw(st.permutations(list(given_.items())))
     safe = data.draw(st.sampled_from(["", "/:$',[]"]))

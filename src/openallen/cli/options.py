@@ -80,8 +80,8 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option(
         "--source",
-        metavar="live|sample|URL",
-        help="Service to use: live, the embedded sample, or the URL of an archive.",
+        metavar="live|sample|DIR|URL",
+        help="Service to use: live, the embedded sample, or the folder or URL of an archive.",
     )
     @click.option(
         "--store",
