@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from openallen.archive.buckets import Buckets
-from openallen.archive.parts import UnsatisfiableError, file_part, looked_at, open_plain, span
+from openallen.archive.parts import looked_at, open_plain, sent_file
 from openallen.archive.s3 import bucket_of_host
 from openallen.errors import CorruptError
 from openallen.json_text import load_json
@@ -195,11 +195,10 @@ class Answers:
         opened = self._opened(kept)
         if not isinstance(opened, int):
             return opened
-        sent = _Sent.of(kept, method, headers)
-        if sent.begin is None:
-            os.close(opened)
-            return _without_body(sent)
-        return file_part(opened, sent.begin, sent.end, sent.status, sent.headers)
+        told = {"etag": f'"{kept.sha256}"', "content-type": kept.content_type}
+        if kept.status != HTTPStatus.OK:  # what is no success has no parts, and is not remembered
+            headers = {}
+        return sent_file(opened, kept.size_bytes, told, method, headers, status=kept.status)
 
     def _opened(self, kept: Kept) -> int | Response:
         """Return the descriptor of a body that is the one that was kept; else why there is none."""
@@ -285,44 +284,6 @@ class Answers:
             seen.whole_bytes + len(text) - len(rest),
             seen.lines + len(lines),
         )
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """What is sent of a kept answer: `begin` is None where that is no body."""
-
-    status: int
-    headers: Mapping[str, str]
-    begin: int | None = None
-    end: int = 0
-
-    @classmethod
-    def of(cls, kept: Kept, method: str, asked: Mapping[str, str]) -> _Sent:
-        tag, size = f'"{kept.sha256}"', kept.size_bytes
-        told = {"etag": tag, "accept-ranges": "bytes", "content-type": kept.content_type}
-        part = None
-        if kept.status == HTTPStatus.OK:
-            named = asked.get("if-none-match", "").split(",")
-            if {one.strip().removeprefix("W/") for one in named} & {tag, "*"}:
-                return cls(304, told)
-            try:
-                part = span(asked.get("range", ""), size)
-            except UnsatisfiableError:
-                return cls(416, told | {"content-range": f"bytes */{size}"})
-            part = part if asked.get("if-range", tag) == tag else None
-        begin, end = part or (0, size)
-        if part is not None:
-            told["content-range"] = f"bytes {begin}-{end - 1}/{size}"
-        told["content-length"] = str(end - begin)
-        return cls(
-            kept.status if part is None else 206, told, None if method == "HEAD" else begin, end
-        )
-
-
-def _without_body(sent: _Sent) -> Response:
-    from starlette.responses import Response
-
-    return Response(status_code=sent.status, headers=dict(sent.headers))
 
 
 def _key(path: str, query: str) -> _Key:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import replace
+from email.utils import formatdate
 from html import escape
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from openallen.archive.answers import kept_first
 from openallen.archive.envelopes import csv_answer, failure, json_answer, xml_answer, xml_failure
 from openallen.archive.evaluate import Result, evaluate
 from openallen.archive.faults import Fault, Misbehaving
 from openallen.archive.holdings import SAMPLE, Holdings
+from openallen.archive.parts import file_tag, open_plain, sent_file
 from openallen.archive.pictures import Pictures, View
 from openallen.archive.relations import Refusal
 from openallen.archive.s3 import is_for_buckets, s3_app
@@ -37,7 +41,9 @@ _BOUNDS: Final = {"downsample": (0, 16), "quality": (0, 100)}
 _UNDERSTOOD: Final = frozenset({"downsample", "quality", "left", "top", "width", "height"})
 
 
-def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) -> App:
+def archive_app(
+    root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = (), hosts: tuple[str, ...] = ()
+) -> App:
     """Return the app of an archive.
 
     Parameters
@@ -46,6 +52,8 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         The archive folder; ``"sample"`` for the one that comes with the package.
     faults
         Faults on request, for tests.
+    hosts
+        Names it answers to beside those of loopback, with or without a port.
 
     Raises
     ------
@@ -84,8 +92,9 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     app = kept_first(holdings.answers, holdings.buckets, app)
     faulty = Misbehaving(app, faults) if faults else app
     # Keys and versions of objects may be long numbers, and buckets are hosts too.
-    for_buckets = Policy(below_localhost=True, long_numbers=True)
-    return _split(guarded(faulty), guarded(faulty, for_buckets), names)
+    policy = Policy(hosts=hosts, any_port=True)
+    for_buckets = replace(policy, below_localhost=True, long_numbers=True)
+    return _split(guarded(faulty, policy), guarded(faulty, for_buckets), names)
 
 
 def _split(services: App, buckets: App, names: Collection[str]) -> App:
@@ -189,25 +198,28 @@ class _Services:
         path = self._holdings.file(request.path_params["id"])
         if path is None:
             volume = self._volumes.file(request.path_params["id"])
-            return _page(404, "no such file") if volume is None else _bytes(volume)
-        return self._sent(path)
+            return _page(404, "no such file") if volume is None else _bytes(request, volume)
+        return self._sent(request, path)
 
-    def model(self, request: Request) -> Response:
+    async def model(self, request: Request) -> Response:
         """Return the package of a model."""
+        return await self._worked(request, lambda _: self._model(request))
+
+    def _model(self, request: Request) -> Response:
         path = self._holdings.model(request.path_params["id"])
-        return _page(404, "no such model") if path is None else self._sent(path)
+        return _page(404, "no such model") if path is None else self._sent(request, path)
 
-    def _sent(self, path: Path) -> Response:
-        from starlette.responses import FileResponse
-
+    def _sent(self, request: Request, path: Path) -> Response:
         made = path.name in self._holdings.about.get("simulated_files", ())
-        headers = {"openallen-simulated": "true"} if made else {}
-        return FileResponse(path, headers=headers, filename=path.name)
+        kind = guess_type(path.name)[0] or "text/plain"
+        told = {"openallen-simulated": "true"} if made else {}
+        told["content-disposition"] = f"attachment; filename*=utf-8''{quote(path.name)}"
+        return _stored(request, path, told | {"content-type": kind})
 
     async def grid(self, request: Request) -> Response:
         include, number = request.query_params.get("include", ""), request.path_params["id"]
         return await self._worked(
-            request, lambda _: _volume(lambda: self._volumes.grid(number, include))
+            request, lambda _: _volume(request, lambda: self._volumes.grid(number, include))
         )
 
     async def connectivity(self, request: Request) -> Response:
@@ -218,12 +230,15 @@ class _Services:
             return _page(400, f"'{resolution}' is not a number")
         number, um = request.path_params["id"], int(resolution)
         return await self._worked(
-            request, lambda _: _volume(lambda: self._volumes.connectivity(number, image, um))
+            request,
+            lambda _: _volume(request, lambda: self._volumes.connectivity(number, image, um)),
         )
 
     async def published(self, request: Request) -> Response:
         path = request.path_params["path"]
-        return await self._worked(request, lambda _: _volume(lambda: self._volumes.published(path)))
+        return await self._worked(
+            request, lambda _: _volume(request, lambda: self._volumes.published(path))
+        )
 
     def image(self, request: Request) -> Response:
         """Redirect to the image server, as the service does."""
@@ -357,19 +372,33 @@ def _streamed(body: bytes, kind: str, headers: dict[str, str] | None = None) -> 
     return StreamingResponse(pieces(), media_type=kind, headers=headers)
 
 
-def _volume(find: Callable[[], Volume]) -> Response:
+def _volume(request: Request, find: Callable[[], Volume]) -> Response:
     """Return a response with a volume, or the message of a refusal."""
     try:
-        return _bytes(find())
+        return _bytes(request, find())
     except (Refusal, IntegrityError) as error:
         return _page(404, str(error))
 
 
-def _bytes(volume: Volume) -> Response:
+def _bytes(request: Request, volume: Volume) -> Response:
     from starlette.responses import Response
 
+    kind = "application/octet-stream"
+    if isinstance(volume.data, Path):
+        return _stored(request, volume.data, {"content-type": kind})
     headers = {"openallen-simulated": "true"} if volume.simulated else {}
-    return Response(volume.data, media_type="application/octet-stream", headers=headers)
+    return Response(volume.data, media_type=kind, headers=headers)
+
+
+def _stored(request: Request, path: Path, told: dict[str, str]) -> Response:
+    """Return a response with a file of the archive, piece by piece, or with a part of it."""
+    try:
+        here = path.lstat()
+        file = open_plain(path, here.st_size)
+    except OSError:
+        return _page(404, f"{path.name} is no longer there")
+    told |= {"etag": f'"{file_tag(here)}"', "last-modified": formatdate(here.st_mtime, usegmt=True)}
+    return sent_file(file, here.st_size, told, request.method, request.headers)
 
 
 def _page(status: int, text: str) -> Response:

@@ -18,7 +18,6 @@ path (``a//b``, ``a/../b``) are only those of the index, which says where their 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -30,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from openallen.archive.parts import looked_at, open_plain
+from openallen.archive.parts import file_tag, looked_at, open_plain
 from openallen.errors import CorruptError
 from openallen.json_text import load_json
 
@@ -236,7 +235,7 @@ class BucketFolder:
         if told is None:
             return None
         when = _when(line.modified) or datetime.fromtimestamp(int(told.st_mtime), UTC)
-        etag = line.etag or _tag(told)
+        etag = line.etag or file_tag(told)
         return Stored(key, path, told.st_size, etag, when, line.version_id, latest)
 
     def open(self, stored: Stored) -> int:
@@ -349,12 +348,6 @@ def _is_key(key: str) -> bool:
         return len(key.encode()) <= _LONGEST_KEY and "\\" not in key
     except UnicodeEncodeError:  # a name that is no UTF-8, as keys are
         return False
-
-
-def _tag(told: os.stat_result) -> str:
-    """Return a tag that changes with the file; a dash, as in those that are not an MD5."""
-    state = f"{told.st_size} {told.st_mtime_ns} {told.st_ino}"
-    return hashlib.md5(state.encode(), usedforsecurity=False).hexdigest() + "-1"
 
 
 def _when(text: str) -> datetime | None:

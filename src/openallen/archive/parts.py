@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +17,15 @@ from openallen.serving.asgi import Receive, Scope, Send
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-__all__ = ["UnsatisfiableError", "file_part", "looked_at", "open_plain", "span"]
+__all__ = [
+    "UnsatisfiableError",
+    "file_part",
+    "file_tag",
+    "looked_at",
+    "open_plain",
+    "sent_file",
+    "span",
+]
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _PIECE_BYTES: Final = 1 << 18
@@ -77,6 +87,18 @@ def looked_at(root: Path, path: Path) -> os.stat_result | None:
     return told if stat.S_ISREG(told.st_mode) else None
 
 
+def file_tag(told: os.stat_result) -> str:
+    """Return a tag that changes with the file; a dash, as in those that are not an MD5.
+
+    Parameters
+    ----------
+    told
+        What the file is.
+    """
+    state = f"{told.st_size} {told.st_mtime_ns} {told.st_ino}"
+    return hashlib.md5(state.encode(), usedforsecurity=False).hexdigest() + "-1"
+
+
 def open_plain(path: Path, size_bytes: int) -> int:
     """Open a file that was looked at; return its descriptor.
 
@@ -99,6 +121,67 @@ def open_plain(path: Path, size_bytes: int) -> int:
         os.close(found)
         raise OSError("replaced meanwhile")
     return found
+
+
+def sent_file(
+    file: int,
+    size_bytes: int,
+    told: Mapping[str, str],
+    method: str,
+    asked: Mapping[str, str],
+    *,
+    status: int = 200,
+) -> Response:
+    """Return the response with an open file, or with the part of it that is asked for.
+
+    Parameters
+    ----------
+    file
+        Its descriptor, which is closed once nothing more is sent.
+    size_bytes
+        Its size.
+    told
+        Headers of the answer; among them its tag, which conditions are about.
+    method
+        ``GET`` or ``HEAD``.
+    asked
+        The headers of the request.
+    status
+        Of an answer that is sent whole.
+    """
+    from starlette.responses import Response
+
+    sent = _Sent.of(size_bytes, told, asked, status)
+    if sent.begin is None or method == "HEAD":
+        os.close(file)
+        return Response(status_code=sent.status, headers=dict(sent.headers))
+    return file_part(file, sent.begin, sent.end, sent.status, sent.headers)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What is sent of a file; `begin` is None where that is none of its bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    begin: int | None = None
+    end: int = 0
+
+    @classmethod
+    def of(cls, size: int, told: Mapping[str, str], asked: Mapping[str, str], status: int) -> _Sent:
+        headers, tag = {**told, "accept-ranges": "bytes"}, told["etag"]
+        named = asked.get("if-none-match", "").split(",")
+        if {one.strip().removeprefix("W/") for one in named} & {tag, "*"}:
+            return cls(304, headers)
+        try:
+            part = span(asked.get("range", ""), size) if asked.get("if-range", tag) == tag else None
+        except UnsatisfiableError:
+            return cls(416, headers | {"content-range": f"bytes */{size}"})
+        begin, end = part or (0, size)
+        if part is not None:
+            status, headers["content-range"] = 206, f"bytes {begin}-{end - 1}/{size}"
+        headers["content-length"] = str(end - begin)
+        return cls(status, headers, begin, end)
 
 
 def file_part(file: int, begin: int, end: int, status: int, headers: Mapping[str, str]) -> Response:
