@@ -81,7 +81,7 @@ def main() -> None:
                 )
             with theirs(root) as (url, processes):
                 static = [Step(s.kind, s.static, s.part, s.digest) for s in steps]
-                told.append(one(f"nginx, {given.clients} clients", url, processes, static, given))
+                told.append(one("nginx", url, processes, static, given))
     if given.json:
         Path(given.json).write_text(json.dumps(told, indent=1))
 
@@ -108,7 +108,7 @@ def make(root: Path) -> list[Step]:
         body = b"\xff\xd8" + noise.randbytes(noise.randrange(30_000, 90_000)) + b"\xff\xd9"
         (root / "answers" / f"{n}.jpg").write_bytes(body)
         path = f"/api/v2/section_image_download/{n}"
-        told = {"path": path, "query": "downsample=3", "file": f"answers/{n}.jpg"}
+        told: dict[str, Any] = {"path": path, "query": "downsample=3", "file": f"answers/{n}.jpg"}
         told |= {"content_type": "image/jpeg", "size_bytes": len(body), "status": 200}
         lines.append(json.dumps(told | {"sha256": hashlib.sha256(body).hexdigest()}) + "\n")
         steps.append(Step("picture", f"{path}?downsample=3"))
@@ -121,9 +121,8 @@ def make(root: Path) -> list[Step]:
     for at in range(0, LARGE_BYTES, PART_BYTES):
         part = f"bytes={at}-{at + PART_BYTES - 1}"
         steps.append(Step("part", "/lab-data/session.nwb", part))
-    for n in range(0, KEYS, 500):
-        steps.append(Step("listing", f"/lab-data?list-type=2&start-after=keys%2F{n:05}"))
-    return steps
+    listing = "/lab-data?list-type=2&start-after=keys%2F"
+    return [*steps, *(Step("listing", f"{listing}{n:05}") for n in range(0, KEYS, 500))]
 
 
 def known(url: str, www: Path, steps: list[Step]) -> list[Step]:
@@ -260,7 +259,8 @@ def one(
         "errors": len(errors) + wrong, "cpu_s": used, "memory_mb": memory,
     }  # fmt: skip
     print(
-        f"{name}: {len(out)} requests and {CURLS * CURL_TIMES} files in {took:.2f} s, "
+        f"{name}, {given.clients} clients: {len(out)} requests and {CURLS * CURL_TIMES} files "
+        f"in {took:.2f} s, "
         f"{figures['mb_s']:.0f} MB/s, {figures['errors']} errors, "
         f"{used:.2f} CPU s, peak memory {memory:.0f} MB"
     )

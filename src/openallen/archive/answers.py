@@ -103,7 +103,7 @@ def _asked(answers: Answers, buckets: Buckets, request: Request) -> Kept | None:
     if f"{path}/".startswith(_OTHERS):
         return None
     kept = answers.find(path, request.url.query)
-    if kept is None or bucket_of_host(request.scope) or path.split("/")[1] in buckets.names():
+    if kept is None or bucket_of_host(request.scope) or buckets.has(path.split("/")[1]):
         return None
     return kept
 

@@ -18,6 +18,7 @@ from openallen.archive.faults import Fault, Misbehaving
 from openallen.archive.holdings import SAMPLE, Holdings
 from openallen.archive.parts import file_tag, open_plain, sent_file
 from openallen.archive.pictures import Pictures, View
+from openallen.archive.recent import Recent
 from openallen.archive.relations import Refusal
 from openallen.archive.s3 import is_for_buckets, s3_app
 from openallen.archive.trees import relatives, structure_graph
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["archive_app"]
 
+_ROWS_BYTES: Final = 48_000_000
 _IMAGE_SERVICES: Final = ("image", "section_image", "projection_image", "atlas_image")
 _BOUNDS: Final = {"downsample": (0, 16), "quality": (0, 100)}
 _UNDERSTOOD: Final = frozenset({"downsample", "quality", "left", "top", "width", "height"})
@@ -112,6 +114,7 @@ class _Services:
         self._pictures = Pictures(holdings)
         self._volumes = Volumes(holdings)
         self._gate = Gate()
+        self._answered: Recent[tuple[bytes, str]] = Recent(_ROWS_BYTES)
 
     def about(self, request: Request) -> Response:
         del request
@@ -128,7 +131,22 @@ class _Services:
 
     # --- rows -----------------------------------------------------------------------------------
 
-    def query(self, request: Request) -> Response:
+    async def query(self, request: Request) -> Response:
+        return await self._worked(request, lambda _: self._query(request))
+
+    def _query(self, request: Request) -> Response:
+        """Return rows; tables do not change while they are served, so answers are kept a while."""
+        asked = (request.url.path, request.url.query)
+        kept = self._answered.get(asked)
+        if kept is not None:
+            return _streamed(*kept)
+        made = self._evaluated(request)
+        if isinstance(made, tuple):
+            self._answered.keep(asked, made, len(made[0]))
+            return _streamed(*made)
+        return made
+
+    def _evaluated(self, request: Request) -> tuple[bytes, str] | Response:
         form = request.path_params["form"]
         if form not in {"json", "xml", "csv"}:
             return _page(404, f"no format {form}")
@@ -138,7 +156,7 @@ class _Services:
             result = evaluate(self._holdings, asked)
         except (Refusal, UsageError) as error:
             return self._refuse(form, str(error).partition("\n")[0])
-        return _rows(result, form)
+        return _written(result, form)
 
     def graph(self, request: Request) -> Response:
         form = request.path_params["form"]
@@ -327,11 +345,16 @@ def _numbers(given: dict[str, str]) -> dict[str, int]:
 
 
 def _rows(result: Result, form: str) -> Response:
+    return _streamed(*_written(result, form))
+
+
+def _written(result: Result, form: str) -> tuple[bytes, str]:
+    """Return the body and its type."""
     if form == "json":
-        return _streamed(json_answer(result), "application/json")
+        return json_answer(result), "application/json"
     if form == "xml":
-        return _streamed(xml_answer(result), "application/xml")
-    return _streamed(csv_answer(result), "text/csv")
+        return xml_answer(result), "application/xml"
+    return csv_answer(result), "text/csv"
 
 
 def _description(models: Any) -> Response:

@@ -7,14 +7,15 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from openallen.serving.asgi import Receive, Scope, Send
+from openallen.serving.asgi import SEND_FILE, Receive, Scope, Send
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.responses import Response
 
 __all__ = [
@@ -68,7 +69,9 @@ def span(text: str, size_bytes: int) -> tuple[int, int] | None:
     return begin, end
 
 
-def looked_at(root: Path, path: Path) -> os.stat_result | None:
+def looked_at(
+    root: Path, path: Path, folders: MutableMapping[str, bool] | None = None
+) -> os.stat_result | None:
     """Return what a file is; None unless it is a plain one, inside, reached by no link.
 
     Parameters
@@ -77,11 +80,19 @@ def looked_at(root: Path, path: Path) -> os.stat_result | None:
         The folder it must be in, without links in its path.
     path
         The file, below `root` as it is written.
+    folders
+        Remembers which folders are reached by no link, for one listing.
     """
+    folders = {} if folders is None else folders
+    text = str(path)
+    folder, _, name = text.rpartition(os.sep)
     try:
-        if os.path.realpath(path) != str(path) or not path.is_relative_to(root):
+        if folder not in folders:
+            inside = path.parent.is_relative_to(root)
+            folders[folder] = inside and os.path.realpath(folder) == folder
+        if not folders[folder] or name in {"", "..", "."}:
             return None
-        told = os.lstat(path)
+        told = os.lstat(text)
     except (OSError, ValueError):  # a name no disk takes
         return None
     return told if stat.S_ISREG(told.st_mode) else None
@@ -185,7 +196,10 @@ class _Sent:
 
 
 def file_part(file: int, begin: int, end: int, status: int, headers: Mapping[str, str]) -> Response:
-    """Return a response that reads a part of a file piece by piece, and closes it.
+    """Return a response with a part of a file, which is closed once nothing more is sent.
+
+    What is small is read at once; what is not is sent by the system where the server offers it,
+    else piece by piece.
 
     Parameters
     ----------
@@ -199,25 +213,38 @@ def file_part(file: int, begin: int, end: int, status: int, headers: Mapping[str
     from starlette.requests import Request
     from starlette.responses import Response
 
+    if end - begin <= _PIECE_BYTES:
+        try:
+            body = _read(file, begin, end - begin)
+        finally:
+            os.close(file)
+        return Response(body, status_code=status, headers=dict(headers))
+
     class Part(Response):
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            head: dict[str, Any] = {"type": "http.response.start", "status": status}
-            client = Request(scope, receive)
+            head = {"type": "http.response.start", "status": status, "headers": self.raw_headers}
+            send_file = scope.get("extensions", {}).get(SEND_FILE)
             try:
-                await send({**head, "headers": self.raw_headers})
-                for number, at in enumerate(range(begin, end, _PIECE_BYTES)):
-                    if number % _LOOK_PIECES == _LOOK_PIECES - 1 and await client.is_disconnected():
-                        return
-                    count = min(_PIECE_BYTES, end - at)
-                    piece = await asyncio.to_thread(_read, file, at, count)
-                    more = at + count < end
-                    await send({"type": "http.response.body", "body": piece, "more_body": more})
-                if begin >= end:
+                await send(head)
+                if send_file is not None:
+                    await send_file(file, begin, end)
                     await send({"type": "http.response.body", "body": b""})
+                else:
+                    await _send_pieces(file, begin, end, Request(scope, receive), send)
             finally:
                 os.close(file)
 
     return Part(status_code=status, headers=dict(headers))
+
+
+async def _send_pieces(file: int, begin: int, end: int, client: Request, send: Send) -> None:
+    for number, at in enumerate(range(begin, end, _PIECE_BYTES)):
+        if number % _LOOK_PIECES == _LOOK_PIECES - 1 and await client.is_disconnected():
+            return
+        count = min(_PIECE_BYTES, end - at)
+        piece = await asyncio.to_thread(_read, file, at, count)
+        more = at + count < end
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 def _read(file: int, at: int, count: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
@@ -93,8 +93,10 @@ def _page(bucket: BucketFolder, wanted: Wanted, *, every: bool) -> _Page:
     if not wanted.most:
         return page
     cursor = bucket.cursor(wanted.prefix, wanted.start)
+    folders: dict[str, bool] = {}
     for key in cursor:
-        held = bucket.versions(key) if every else [s for s in [bucket.newest(key)] if s]
+        found = bucket.versions(key, folders) if every else [bucket.newest(key, folders)]
+        held = [one for one in found if one is not None]
         if every and key == wanted.start and wanted.after_version:
             ids = [one.version_id for one in held]
             held = (
@@ -238,4 +240,4 @@ def _bool(value: bool) -> str:
 
 
 def _time(when: datetime) -> str:
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03d}Z"
+    return when.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
