@@ -104,13 +104,11 @@ def told(table):
 def one():
     ids = sorted(inner._manifest._data["data_files"])[:4]
     paths = [inner.download_data(i) for i in ids]
+    tables = {n: inner.get_metadata(n).to_json() for n in inner.metadata_file_names}
     return {
-        "current": cache.current_manifest(),
+        "tables": tables,
         "digests": [hashlib.sha256(p.read_bytes()).hexdigest() for p in paths],
         "places": [str(p.relative_to(sys.argv[1])) for p in paths],
-        "behavior": told(cache.get_behavior_session_table(as_df=True)),
-        "ophys": told(cache.get_ophys_session_table()),
-        "experiments": told(cache.get_ophys_experiment_table()),
     }
 answers = {
     "manifests": cache.list_manifest_file_names(),
@@ -118,8 +116,13 @@ answers = {
     "outdated": inner.latest_downloaded_manifest_file,
 }
 for name in answers["manifests"]:
-    cache.load_manifest(name)
+    inner.load_manifest(name)  # the cache of the project takes no version below 1.0.0
     answers[name] = one()
+cache.load_manifest(answers["latest"])
+answers["current"] = cache.current_manifest()
+answers["behavior"] = told(cache.get_behavior_session_table())
+answers["ophys"] = told(cache.get_ophys_session_table())
+answers["experiments"] = told(cache.get_ophys_experiment_table())
 answers["changes"] = inner.compare_manifests(*answers["manifests"][-2:])
 print(json.dumps(answers))
 """
