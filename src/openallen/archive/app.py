@@ -71,10 +71,12 @@ def archive_app(
     services = _Services(holdings)
     routes = [
         Route("/openallen/about.json", services.about),
+        Route("/api/v2/data.{form}", services.enumerate),
         Route("/api/v2/data/enumerate.{form}", services.enumerate),
         Route("/api/v2/data/{model}/describe.{form}", services.describe),
         Route("/api/v2/data/query.{form}", services.query),
         Route("/api/v2/data/{model}/query.{form}", services.query),
+        Route("/api/v2/data/{model}.{form}", services.describe),
         Route("/api/v2/data/{model}/{row:int}.{form}", services.query),
         Route("/api/v2/well_known_file_download/{id:int}", services.file),
         Route("/neuronal_model/download/{id:int}", services.model),
