@@ -171,6 +171,9 @@ def _of_bucket(bucket: BucketFolder, asked: _Asked) -> Response:
         status = "<Status>Enabled</Status>" if bucket.versioned else ""
         text = f"<VersioningConfiguration>{status}</VersioningConfiguration>"
         return _xml(text.encode(), 200, {})
+    fixed = s3_xml.about_bucket(query)
+    if fixed:
+        return _xml(fixed, 200, {})
     strange = sorted(set(query) - _LISTED)
     if strange:
         raise _not_there(strange[0])
@@ -254,25 +257,27 @@ def _start_of(token: str) -> str:
 
 
 def _object(bucket: BucketFolder, asked: _Asked) -> Response:
-    strange = sorted(set(asked.query) - {"versionId"})
     # A presigned request may say how its answer is to be headed; it is data all the same.
-    strange = [name for name in strange if not name.startswith("response-")]
+    wanted = {name for name in asked.query if not name.startswith("response-")}
+    strange = sorted(wanted - {"versionId", "partNumber", *s3_xml.ABOUT_OBJECT})
     if strange:
         raise _not_there(strange[0])
     stored = _version(bucket, asked.key, asked.query.get("versionId"))
-    headers = {
-        "etag": f'"{stored.etag}"',
-        "last-modified": format_datetime(stored.modified, usegmt=True),
-        "accept-ranges": "bytes",
-        "content-type": "binary/octet-stream",
-        "x-amz-bucket-region": REGION,
-    }
-    if bucket.versioned:
-        headers["x-amz-version-id"] = stored.version_id
+    about = sorted(wanted & s3_xml.ABOUT_OBJECT)
+    if about:
+        return _xml(s3_xml.about_object(about[0], stored), 200, _told(bucket, stored))
+    return _body(bucket, stored, asked)
+
+
+def _body(bucket: BucketFolder, stored: Stored, asked: _Asked) -> Response:
+    """Return an object, or the part of it that is asked for."""
+    headers = _told(bucket, stored)
+    headers |= {"etag": f'"{stored.etag}"', "accept-ranges": "bytes"}
+    headers |= {"content-type": "binary/octet-stream", "x-amz-bucket-region": REGION}
     unchanged = _unchanged(asked.headers, stored)
     if unchanged:
         return _plain(unchanged, headers)
-    part = _span(asked.headers, stored)
+    part = _span(asked.headers, stored) or _part(asked.query.get("partNumber"), stored)
     begin, end = part or (0, stored.size_bytes)
     if part is not None:
         headers["content-range"] = f"bytes {begin}-{end - 1}/{stored.size_bytes}"
@@ -284,6 +289,20 @@ def _object(bucket: BucketFolder, asked: _Asked) -> Response:
         return file_part(bucket.open(stored), begin, end, status, headers)
     except OSError as error:
         raise _no_key(asked.key) from error
+
+
+def _told(bucket: BucketFolder, stored: Stored) -> dict[str, str]:
+    told = {"last-modified": format_datetime(stored.modified, usegmt=True)}
+    return told | ({"x-amz-version-id": stored.version_id} if bucket.versioned else {})
+
+
+def _part(number: str | None, stored: Stored) -> tuple[int, int] | None:
+    """Return the part of a number: the first is the whole; how it was uploaded is not known."""
+    if number is None:
+        return None
+    if number != "1":
+        raise S3Error(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+    return (0, stored.size_bytes) if stored.size_bytes else None
 
 
 def _version(bucket: BucketFolder, key: str, wanted: str | None) -> Stored:

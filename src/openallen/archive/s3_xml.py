@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -177,6 +177,50 @@ def bucket_names(names: Iterable[str]) -> bytes:
     owner = "<Owner><ID>openallen</ID></Owner>"
     body = f"{owner}<Buckets>{inner}</Buckets>"
     return _document("ListAllMyBucketsResult", (), [body])
+
+
+ABOUT_OBJECT: Final = frozenset({"acl", "attributes", "tagging"})
+"""What is answered of an object beside its bytes."""
+_ACL: Final = (
+    "<Owner><ID>openallen</ID></Owner><AccessControlList><Grant>"
+    '<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="Group">'
+    "<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI></Grantee>"
+    "<Permission>READ</Permission></Grant></AccessControlList>"
+)
+
+
+def about_bucket(query: Collection[str]) -> bytes:
+    """Return what is the same of every bucket; nothing where something else is asked.
+
+    Parameters
+    ----------
+    query
+        Names of the parameters.
+    """
+    if "acl" in query:
+        return _document("AccessControlPolicy", (), [_ACL])
+    if "requestPayment" in query:
+        return _document("RequestPaymentConfiguration", [("Payer", "BucketOwner")], ())
+    return b""
+
+
+def about_object(what: str, stored: Stored) -> bytes:
+    """Return what is asked of an object beside its bytes.
+
+    Parameters
+    ----------
+    what
+        One of `ABOUT_OBJECT`.
+    stored
+        The object.
+    """
+    if what == "acl":
+        return _document("AccessControlPolicy", (), [_ACL])
+    if what == "tagging":
+        return _document("Tagging", (), ["<TagSet></TagSet>"])
+    told = [("ETag", _text(stored.etag)), ("StorageClass", "STANDARD")]
+    told.append(("ObjectSize", str(stored.size_bytes)))
+    return _document("GetObjectAttributesResponse", told, ())
 
 
 def error(refused: S3Error) -> bytes:
