@@ -76,9 +76,7 @@ def main() -> None:
         for _ in range(given.rounds):
             with ours(root / "archive") as (url, processes):
                 steps = known(url, root / "www", steps)
-                told.append(
-                    one(f"openallen, {given.clients} clients", url, processes, steps, given)
-                )
+                told.append(one("openallen", url, processes, steps, given))
             with theirs(root) as (url, processes):
                 static = [Step(s.kind, s.static, s.part, s.digest) for s in steps]
                 told.append(one("nginx", url, processes, static, given))

@@ -134,19 +134,29 @@ class _Services:
     # --- rows -----------------------------------------------------------------------------------
 
     async def query(self, request: Request) -> Response:
-        return await self._worked(request, lambda _: self._query(request))
+        return await self._rows(request, self._evaluated)
 
-    def _query(self, request: Request) -> Response:
+    async def graph(self, request: Request) -> Response:
+        return await self._rows(request, self._graph)
+
+    async def tree(self, request: Request) -> Response:
+        return await self._rows(request, self._tree)
+
+    async def _rows(
+        self, request: Request, make: Callable[[Request], tuple[bytes, str] | Response]
+    ) -> Response:
         """Return rows; tables do not change while they are served, so answers are kept a while."""
         asked = (request.url.path, request.url.query)
+
+        def made(_: Callable[[], bool]) -> Response:
+            found = make(request)
+            if not isinstance(found, tuple):
+                return found
+            self._answered.keep(asked, found, len(found[0]))
+            return _streamed(*found)
+
         kept = self._answered.get(asked)
-        if kept is not None:
-            return _streamed(*kept)
-        made = self._evaluated(request)
-        if isinstance(made, tuple):
-            self._answered.keep(asked, made, len(made[0]))
-            return _streamed(*made)
-        return made
+        return await self._worked(request, made) if kept is None else _streamed(*kept)
 
     def _evaluated(self, request: Request) -> tuple[bytes, str] | Response:
         form = request.path_params["form"]
@@ -160,21 +170,21 @@ class _Services:
             return self._refuse(form, str(error).partition("\n")[0])
         return _written(result, form)
 
-    def graph(self, request: Request) -> Response:
+    def _graph(self, request: Request) -> tuple[bytes, str] | Response:
         form = request.path_params["form"]
         try:
-            return _rows(structure_graph(self._holdings, request.path_params["id"]), form)
+            return _written(structure_graph(self._holdings, request.path_params["id"]), form)
         except Refusal as error:
             return self._refuse(form, str(error))
 
-    def tree(self, request: Request) -> Response:
+    def _tree(self, request: Request) -> tuple[bytes, str] | Response:
         given, form = request.path_params, request.path_params["form"]
         asked = {
             name: request.query_params.get(name, "false") == "true"
             for name in ("ancestors", "descendants")
         }
         try:
-            return _rows(relatives(self._holdings, given["model"], given["id"], **asked), form)
+            return _written(relatives(self._holdings, given["model"], given["id"], **asked), form)
         except Refusal as error:
             return self._refuse(form, str(error))
 
@@ -344,10 +354,6 @@ def _numbers(given: dict[str, str]) -> dict[str, int]:
         if not least <= number <= most:
             raise UsageError(f"{name} is {number}, not between {least} and {most}")
     return found
-
-
-def _rows(result: Result, form: str) -> Response:
-    return _streamed(*_written(result, form))
 
 
 def _written(result: Result, form: str) -> tuple[bytes, str]:

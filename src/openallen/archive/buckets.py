@@ -170,6 +170,14 @@ class BucketFolder:
         lines = self.indexed().values()
         return any(line.version_id != NO_VERSION for inner in lines for line in inner)
 
+    def is_current(self) -> bool:
+        """Return whether the index is as it was when it was last read."""
+        try:
+            told = os.lstat(self._index_path)
+        except OSError:
+            return self._seen is None
+        return self._seen == (told.st_mtime_ns, told.st_size)
+
     def indexed(self) -> Mapping[str, list[_Line]]:
         """Return the lines of the index by key, the oldest first; read anew when it has changed.
 

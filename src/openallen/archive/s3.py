@@ -71,7 +71,10 @@ def s3_app(buckets: Buckets) -> App:
 
         request = Request(scope, receive)
         try:
-            answer = await gate.run(request, lambda _: _answer(buckets, request))
+            if _is_ready(buckets, scope):
+                answer = _answer(buckets, request)
+            else:
+                answer = await gate.run(request, lambda _: _answer(buckets, request))
         except BusyError:
             busy = S3Error(503, "SlowDown", "Please reduce your request rate.")
             answer = _xml(s3_xml.error(busy), 503, {"retry-after": "2"})
@@ -80,6 +83,19 @@ def s3_app(buckets: Buckets) -> App:
         await answer(scope, receive, send)
 
     return app
+
+
+def _is_ready(buckets: Buckets, scope: Scope) -> bool:
+    """Return whether a request is of an object that is looked up at once.
+
+    Another thread would take longer to take over, above all while others list long pages; only an
+    index that has changed takes long to read.
+    """
+    name = bucket_of_host(scope)
+    path = scope["path"].removeprefix("/")
+    first, _, key = path.removeprefix("s3/").partition("/")
+    bucket = buckets.find(name or first)
+    return bucket is not None and bool(path if name else key) and bucket.is_current()
 
 
 def _answer(buckets: Buckets, request: Request) -> Response:
