@@ -77,7 +77,7 @@ def list(  # noqa: A001 - the verb of the house
     limit
         Rows at most; all where None.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     **filters
@@ -167,7 +167,7 @@ def show(
     picture
         Draw a picture of it into this file (png, svg, pdf); what that needs is fetched.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     say
@@ -419,7 +419,7 @@ def plan(
     to
         The folder it would go to; the store's own where None.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     **options
@@ -453,7 +453,7 @@ def fetch(
     to
         The folder it goes to; a folder of the store where None.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     observer
@@ -535,7 +535,7 @@ def open(  # noqa: A001 - the verb of the house
         file or its web address, a folder that was fetched, an OME-Zarr store; an asset of AIND or
         part of it (``asset:NAME/SPIM.ome.zarr/tile_000000_ch_561.zarr``), a recording.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     **options
@@ -577,7 +577,7 @@ def views(
     what
         The address.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
 

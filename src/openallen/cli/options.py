@@ -86,9 +86,9 @@ _COMMON: Final = (
     ),
     click.option(
         "--source",
-        metavar="live|sample|URL",
+        metavar="live|sample|DIR|URL",
         shell_complete=services,
-        help="Service to use: live, the embedded sample, or the URL of an archive.",
+        help="Service to use: live, the embedded sample, or the folder or URL of an archive.",
     ),
     click.option(
         "--store",

@@ -33,7 +33,7 @@ def alignment(
     data_set
         Id of a section data set, or its address (``grid:123``).
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
 
@@ -91,7 +91,7 @@ def grids(
     to
         The folder they go to, one folder for each data set; the store's where None.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     observer

@@ -101,7 +101,7 @@ def job_of(
     notes: tuple[str, ...] = (),
 ) -> ReleaseJob:
     """Return the job that fetches files of a version."""
-    source = context.settings.source.rstrip("/")
+    source = context.settings.service
     return ReleaseJob.of(
         cache, manifest, files, address=address or manifest.address, source=source, notes=notes
     )
