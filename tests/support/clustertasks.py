@@ -1,0 +1,21 @@
+"""What workers do in tests: their path has this folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+
+def note_and_wait(folder: str, number: int, wait_s: float = 0.2) -> int:
+    """Leave a note that a task began here; return which process did it."""
+    (Path(folder) / f"{number}-{os.getpid()}").touch()
+    time.sleep(wait_s)
+    return os.getpid()
+
+
+def end_the_worker(shared: object, end: bool) -> bool:
+    """End the worker's process in the middle of a task."""
+    if end:
+        os._exit(1)
+    return True
