@@ -19,3 +19,12 @@ def end_the_worker(shared: object, end: bool) -> bool:
     if end:
         os._exit(1)
     return True
+
+
+def note_session(session: object, folder: Path, wait_s: float = 0.0) -> int:
+    """Leave a note for each time a session was opened; return which process did it."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+    time.sleep(wait_s)
+    assert session.cell_specimen_table is not None  # type: ignore[attr-defined]
+    return os.getpid()
