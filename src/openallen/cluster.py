@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -331,7 +331,7 @@ def each(
     shared: Any = None,
     label: str = "task",
     patience_s: float = PATIENCE_S,
-) -> Iterator[tuple[K, Any, BaseException | None]]:
+) -> Generator[tuple[K, Any, BaseException | None]]:
     """Call a function on the workers for each task; yield results and errors as they come.
 
     What a lost worker had taken is done again by others. Where the scheduler itself is lost and
