@@ -7,18 +7,22 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["Again", "opened_once"]
+__all__ = ["Again", "Handle", "opened_once"]
 
 _MOST_KEPT: Final = 8
 _KEPT_S: Final = 60.0
 
 
+T = TypeVar("T")
+Opened = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
 class Again:
     """Something opened by an address, which its pickle holds instead of data."""
 
-    _again: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+    _again: Opened | None = None
 
     def opened_by(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Say how this is opened in another process.
@@ -36,6 +40,36 @@ class Again:
         if self._again is None:
             return super().__reduce_ex__(protocol)
         return opened_once, self._again
+
+
+class Handle(Generic[T]):
+    """A thing here, and in other processes what opens it there, when it is first used.
+
+    The scheduler of a cluster unpickles tasks, too: it must not open what they name.
+
+    Parameters
+    ----------
+    thing
+        The thing; None where it is opened by `again`.
+    again
+        What opens it.
+    """
+
+    def __init__(self, thing: T | None, again: Opened | None = None) -> None:
+        self._thing = thing
+        self._again = again
+
+    def get(self) -> T:
+        """Return the thing; raises what opening it raises."""
+        if self._thing is None:
+            assert self._again is not None
+            self._thing = opened_once(*self._again)
+        found: T = self._thing
+        return found
+
+    def __reduce__(self) -> Any:
+        again = self._again or getattr(self._thing, "_again", None)
+        return Handle, (self._thing, None) if again is None else (None, again)
 
 
 def opened_once(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

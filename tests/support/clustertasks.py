@@ -28,3 +28,9 @@ def note_session(session: object, folder: Path, wait_s: float = 0.0) -> int:
     time.sleep(wait_s)
     assert session.cell_specimen_table is not None  # type: ignore[attr-defined]
     return os.getpid()
+
+
+def slow_plane(path: Path, wait_s: float) -> bytes:
+    """Return a JPEG after a while."""
+    time.sleep(wait_s)
+    return path.read_bytes()

@@ -62,15 +62,16 @@ def lazy_array(
     dims, coords, name, attrs
         As for `xarray.DataArray`.
     chunks
-        How it is best cut: what ``.chunk({})`` goes by.
+        How it is best cut: what `in_chunks` goes by.
     outer
         Whether `read` takes lists, too.
     """
     lazily = indexing.LazilyIndexedArray(_Lazy(shape, dtype, read, outer=outer))
     variable = xr.Variable(tuple(dims), lazily)
+    found = xr.DataArray(variable, coords=coords, name=name, attrs=dict(attrs))
     if chunks is not None:
-        variable.encoding["preferred_chunks"] = dict(zip(dims, chunks, strict=True))
-    return xr.DataArray(variable, coords=coords, name=name, attrs=dict(attrs))
+        found.encoding["preferred_chunks"] = dict(zip(dims, chunks, strict=True))
+    return found
 
 
 def in_chunks(found: xr.DataArray, chunks: Any, axis: str, of_what: str) -> xr.DataArray:
@@ -81,7 +82,8 @@ def in_chunks(found: xr.DataArray, chunks: Any, axis: str, of_what: str) -> xr.D
     found
         The array.
     chunks
-        Items along `axis` in a chunk, ``auto``, or a mapping by axis.
+        Items along `axis` in a chunk, ``auto``, or a mapping by axis; axes that it leaves out are
+        cut as they are stored.
     axis
         The axis that a number is along.
     of_what
@@ -99,7 +101,10 @@ def in_chunks(found: xr.DataArray, chunks: Any, axis: str, of_what: str) -> xr.D
     try:
         if not isinstance(chunks, (int, str, Mapping)) or isinstance(chunks, bool):
             raise TypeError(f"a number of {of_what}, 'auto' or a mapping by axis is needed")
-        return found.chunk({axis: chunks} if isinstance(chunks, int) else chunks)
+        if not isinstance(chunks, str):
+            stored = found.variable.encoding.get("preferred_chunks", {})
+            chunks = {**stored, **({axis: chunks} if isinstance(chunks, int) else chunks)}
+        return found.chunk(chunks)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         why = str(error).partition("\n")[0]
         raise UsageError("chunks do not fit", address=f"chunks={chunks!r}", why=why) from error

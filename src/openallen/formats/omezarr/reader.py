@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openallen.again import Again
+from openallen.again import Again, Handle
 from openallen.display import card, count_text, facts_text
 from openallen.errors import CorruptError, NotFoundError, UsageError, requiring
 from openallen.formats.chunks import decoding
@@ -26,15 +26,16 @@ __all__ = ["OmeZarr"]
 class _LevelReader:
     """Reads parts of a level; in another process by the address of the image."""
 
-    def __init__(self, image: OmeZarr, path: str, array: Any = None) -> None:
+    def __init__(self, image: Handle[OmeZarr], path: str, array: Any = None) -> None:
         self._image = image
         self._path = path
         self._array = array
 
     def __call__(self, key: tuple[Any, ...]) -> Any:
+        image = self._image.get()
         if self._array is None:
-            self._array = self._image.array_at(self._path)
-        return self._image.read_part(self._array, self._path, key)
+            self._array = image.array_at(self._path)
+        return image.read_part(self._array, self._path, key)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _LevelReader, (self._image, self._path)
@@ -238,7 +239,7 @@ class OmeZarr(Again):
         }
 
         found = lazy_array(
-            _LevelReader(self, level.path, array),
+            _LevelReader(Handle(self), level.path, array),
             array.shape,
             array.dtype,
             self.axes,

@@ -120,7 +120,8 @@ def convert_some(
         work.folders()
         planes = [work.plane(source) for source in sources]
         with (attempts / f"{name}.npz").open("wb") as file:
-            np.savez(file, **work.projections.parts(planes))
+            parts: dict[str, Any] = work.projections.parts(planes)
+            np.savez(file, **parts)
         for path in sorted(own.rglob("*")):
             if path.is_file():
                 target = draft / path.relative_to(own)

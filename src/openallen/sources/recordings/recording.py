@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from openallen.again import Again
+from openallen.again import Again, Handle
 from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
 from openallen.errors import CorruptError, MissingExtraError, UsageError, requiring
 from openallen.formats.chunks import decoding
@@ -62,12 +62,12 @@ class Spikes:
 class _SegmentReader:
     """Reads parts of a segment; in another process by the address of the recording."""
 
-    recording: Recording
+    recording: Handle[Recording]
     segment: int
     scaled: bool
 
     def __call__(self, key: tuple[Any, ...]) -> Any:
-        return self.recording.read_part(key, self.segment, scaled=self.scaled)
+        return self.recording.get().read_part(key, self.segment, scaled=self.scaled)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -284,7 +284,7 @@ class Recording(Again):
 
         kind = "float32" if scaled else samples.dtype
         found = lazy_array(
-            _SegmentReader(self, segment, scaled),
+            _SegmentReader(Handle(self), segment, scaled),
             samples.shape,
             kind,
             ("sample", "channel"),
