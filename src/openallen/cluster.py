@@ -161,13 +161,16 @@ def _local(where: str, count: str | None) -> Iterator[Any]:
     import distributed
 
     workers = _count(where, count)
-    with distributed.LocalCluster(
-        n_workers=0,
-        processes=False,
-        protocol="tcp://",
-        dashboard_address="127.0.0.1:0",
-        host="127.0.0.1",
-    ) as cluster:
+    with (
+        _silent("distributed"),
+        distributed.LocalCluster(
+            n_workers=0,
+            processes=False,
+            protocol="tcp://",
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
+        ) as cluster,
+    ):
         env = os.environ | {
             "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path),
             "DASK_LOGGING__DISTRIBUTED": "error",
@@ -186,6 +189,18 @@ def _local(where: str, count: str | None) -> Iterator[Any]:
                     end()
                     with suppress(subprocess.TimeoutExpired):
                         crew.wait(_CLOSING_S)
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Have a library tell of errors only: its own level is that of every connection."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _count(where: str, count: str | None) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cloudpickle
@@ -103,3 +106,28 @@ def test_a_worker_fetches_grids_that_its_disk_lacks(client, tmp_path):
     there = client.compute(found).result()
     np.testing.assert_array_equal(there, plain)
     assert len(list(to.iterdir())) == 2
+
+
+def test_codecs_are_measured_by_workers_that_read_the_recording(client, recordings):
+    where = str(recordings / "now" / "binary")
+    words = ["bench", "compression", where, "--codecs", "zlib,bz2,lzma", "--levels", "low,high"]
+    words += ["--seconds", "0.05", "--chunk-s", "0.02", "--json"]
+    here = openallen(*words)
+    there = openallen(*words, "--scheduler", client.scheduler.address)
+    kept = [
+        [
+            {k: v for k, v in json.loads(line).items() if "speed" not in k}
+            for line in out.splitlines()
+        ]
+        for out in (here, there)
+    ]
+    assert len(kept[0]) > 2
+    assert kept[0] == kept[1]  # ratios, errors, sizes; speeds are those of the workers
+
+
+def openallen(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "openallen", *words], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
