@@ -7,6 +7,7 @@ worker that was lost had taken is done again by another one; the scheduler of da
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import re
