@@ -87,7 +87,7 @@ def test_planes_of_a_killed_worker_are_done_again(jpegs, tmp_path):
     assert digests(there.path) == digests(here.path)
 
 
-def test_a_damaged_plane_ends_it_and_nothing_is_left(running, jpegs, tmp_path):
+def test_a_damaged_plane_ends_it_and_no_store_is_there(running, jpegs, tmp_path):
     work = conversion(jpegs, tmp_path / "to")
     (tmp_path / "bad.jpg").write_bytes((jpegs / "0.jpg").read_bytes()[:500])
     sources = list(work.sources)
@@ -95,7 +95,8 @@ def test_a_damaged_plane_ends_it_and_nothing_is_left(running, jpegs, tmp_path):
     object.__setattr__(work, "sources", tuple(sources))
     with pytest.raises(TruncatedError):
         work.run(client=running.address)
-    assert list((tmp_path / "to").iterdir()) == []
+    # Tasks that were under way may leave files in the draft, which the next conversion removes.
+    assert not work.to.exists()
 
 
 def test_a_worker_that_does_not_see_the_folder_is_named(running, tmp_path):

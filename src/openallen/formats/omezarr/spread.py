@@ -115,6 +115,7 @@ def convert_some(
         )
     name = uuid.uuid4().hex
     own = attempts / name
+    own.mkdir()  # fails where the conversion has been given up meanwhile
     work = make(own)
     try:
         work.folders()
