@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, AddressLike, Condition
+from openallen.again import Again
 from openallen.display import picture_path
 from openallen.errors import AddressError, UsageError
 from openallen.paths import existing
@@ -561,10 +562,19 @@ def open(  # noqa: A001 - the verb of the house
     where = address_of(what)
     with Context(settings, source=source) as context:
         if where is not None:
-            return context.source(where).open(where, **options)
-        return context.open_place(
-            context.place(what if isinstance(what, Path) else str(what)), **options
-        )
+            opened, named = context.source(where).open(where, **options), str(where)
+        else:
+            place = context.place(what if isinstance(what, Path) else str(what))
+            opened, named = context.open_place(place, **options), place.url
+            named = named if place.path is None else str(place.path.absolute())
+        if isinstance(opened, Again):
+            opened.opened_by(_open_again, named, context.settings.to_dict(), options)
+        return opened
+
+
+def _open_again(named: str, settings: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Open a thing by its address alone, in another process too."""
+    return open(named, settings=Settings(**settings), **options)
 
 
 def views(
