@@ -12,7 +12,6 @@ from pathlib import Path
 import cloudpickle
 import numpy as np
 import pytest
-from computing import cluster
 from farstores import unpacked
 
 import openallen as oa
@@ -24,12 +23,9 @@ distributed = pytest.importorskip("distributed")
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with (
-        cluster(tmp_path_factory.mktemp("cluster"), 2) as made,
-        distributed.Client(made.address, set_as_default=False) as connected,
-    ):
+@pytest.fixture
+def client(dask_cluster):
+    with dask_cluster.client() as connected:
         yield connected
 
 
@@ -110,7 +106,7 @@ def test_a_worker_fetches_grids_that_its_disk_lacks(client, tmp_path):
 
 def test_codecs_are_measured_by_workers_that_read_the_recording(client, recordings):
     where = str(recordings / "now" / "binary")
-    words = ["bench", "compression", where, "--codecs", "zlib,lz4", "--levels", "low,high"]
+    words = ["bench", "compression", where, "--codecs", "zlib", "--levels", "low,high"]
     words += ["--seconds", "0.05", "--chunk-s", "0.02", "--json"]
     here = openallen(*words)
     there = openallen(*words, "--scheduler", client.scheduler.address)
@@ -121,7 +117,7 @@ def test_codecs_are_measured_by_workers_that_read_the_recording(client, recordin
         ]
         for out in (here, there)
     ]
-    assert len(kept[0]) > 2
+    assert len(kept[0]) > 1
     assert kept[0] == kept[1]  # ratios, errors, sizes; speeds are those of the workers
 
 
