@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cloudpickle
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from farstores import unpacked
 
 import openallen as oa
+from openallen.cli.app import root
 from openallen.errors import OpenAllenError, UsageError
 from openallen.formats.omezarr import Geometry, write_stack
 from openallen.sources.recordings import open_recording
@@ -108,8 +108,10 @@ def test_codecs_are_measured_by_workers_that_read_the_recording(client, recordin
     where = str(recordings / "now" / "binary")
     words = ["bench", "compression", where, "--codecs", "zlib", "--levels", "low,high"]
     words += ["--seconds", "0.05", "--chunk-s", "0.02", "--json"]
-    here = openallen(*words)
-    there = openallen(*words, "--scheduler", client.scheduler.address)
+    here, there = (
+        CliRunner().invoke(root, [*words, *more], catch_exceptions=False).stdout
+        for more in ([], ["--scheduler", client.scheduler.address])
+    )
     kept = [
         [
             {k: v for k, v in json.loads(line).items() if "speed" not in k}
@@ -119,11 +121,3 @@ def test_codecs_are_measured_by_workers_that_read_the_recording(client, recordin
     ]
     assert len(kept[0]) > 1
     assert kept[0] == kept[1]  # ratios, errors, sizes; speeds are those of the workers
-
-
-def openallen(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "openallen", *words], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout

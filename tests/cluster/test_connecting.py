@@ -10,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from clusters import SOURCE, free_port, until
 
 import openallen as oa
+from openallen.cli.app import root
 from openallen.cluster import check_scheduler, check_workers, connect, each
 from openallen.cluster.connecting import client_of
 from openallen.errors import MissingExtraError, OpenAllenError, UnreachableError, UsageError
@@ -65,15 +67,11 @@ def test_files_without_an_address_are_refused_by_name(tmp_path, text):
      ["bench", "compression", "NP1"]],
     ids=lambda words: words[0],
 )  # fmt: skip
-def test_the_commands_refuse_it_alike(words, capsys):
-    from openallen.cli.app import main
-
-    with pytest.raises(SystemExit) as ended:
-        main([*words, "--scheduler", "nowhere"])
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert "'nowhere' is not the address of a scheduler" in said
-    assert "local:4" in said
+def test_the_commands_refuse_it_alike(words):
+    error = CliRunner().invoke(root, [*words, "--scheduler", "nowhere"]).exception
+    assert isinstance(error, UsageError)
+    assert error.what == "'nowhere' is not the address of a scheduler"
+    assert "local:4" in error.hint
 
 
 def test_schedulers_that_do_not_answer_are_named_in_time(tmp_path, loopback):
@@ -213,6 +211,7 @@ def test_giving_up_cancels_what_has_not_begun(dask_cluster, tmp_path):
 SCRIPT = """
 import sys
 import openallen as oa
+from openallen.cli.app import root
 from openallen.cluster import connect, each
 print("run", flush=True)
 with connect("local:2") as client:

@@ -86,7 +86,9 @@ class TestCluster:
         options = ["--host", self.host, "--port", str(self.port), "--no-dashboard",
                    "--scheduler-file", str(self.file)]  # fmt: skip
         command = [*self._prefix, sys.executable, "-m", "distributed.cli.dask_scheduler", *options]
-        return self._start("scheduler", command, {})
+        # A task is given up with the second worker that it ends.
+        env = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+        return self._start("scheduler", command, env)
 
     def _start(
         self, name: str, command: Sequence[str], env: Mapping[str, str]
