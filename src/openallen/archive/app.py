@@ -107,7 +107,9 @@ class _Services:
         from starlette.responses import JSONResponse
 
         about = {k: v for k, v in self._holdings.about.items() if k not in {"simulated", "files"}}
-        about["simulated_pixels"] = bool(self._holdings.about.get("simulated"))
+        # A mirror of an archive has pictures as they came, and no recipes for them.
+        told = self._holdings.about.get("simulated_pixels") is True
+        about["simulated_pixels"] = told or bool(self._holdings.about.get("simulated"))
         held = {"tables": sorted(self._holdings.columns), "buckets": self._holdings.buckets.names()}
         return JSONResponse(about | held)
 
