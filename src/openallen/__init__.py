@@ -44,6 +44,7 @@ _ROOMS = {
     "grids": "openallen.sources.atlases.many",
     "human_microarray": "openallen.sources.atlases.human",
     "list": "openallen.verbs",
+    "mirror": "openallen.mirroring.face",
     "open": "openallen.verbs",
     "plan": "openallen.verbs",
     "query": "openallen.sources.rows.query",
@@ -78,6 +79,7 @@ __all__ = [
     "grids",
     "human_microarray",
     "list",
+    "mirror",
     "open",
     "plan",
     "query",
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from openallen.brainmap import Query, Search
     from openallen.errors import OpenAllenError
     from openallen.formats.swc import Morphology, read_swc
+    from openallen.mirroring.face import mirror
     from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
     from openallen.sources import assets

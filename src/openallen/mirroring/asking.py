@@ -1,4 +1,4 @@
-"""Asking a source for an address as a person would: its facts, its rows, what a fetch would take."""
+"""Asking a source as a person would: facts, rows, and what a fetch would take."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _facts(source: Source, address: Address, refused: list[OpenAllenError]) -> N
 def _rows(
     source: Source, address: Address, limit: int | None, refused: list[OpenAllenError]
 ) -> Rows | None:
-    options = read_options(source.list_options, {}, str(address))
+    options: Any = read_options(source.list_options, {}, str(address))
     wanted: Rows | None = None
     try:
         wanted = source.rows(address, (), options, limit).loaded()

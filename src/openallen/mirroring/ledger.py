@@ -233,6 +233,18 @@ class Ledger:
                 raise disk_error(error, self.path) from error
             self._take(line)
 
+    def forget(self, name: str) -> None:
+        """Forget a file; the ledger says so once it is written anew.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        """
+        with self._lock:
+            self.entries.pop(name, None)
+            self._by_key.get(name.partition("?versionId=")[0], {}).pop(name, None)
+
     def _append(self, text: str) -> None:
         if self._file is None:
             self.root.mkdir(parents=True, exist_ok=True)

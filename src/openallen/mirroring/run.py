@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import mimetypes
-import os
+import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from openallen.address import Address
-from openallen.errors import IntegrityError, OpenAllenError, RefusedError, UsageError
+from openallen.errors import IntegrityError, OpenAllenError
 from openallen.mirroring import ledger as ledgers
 from openallen.mirroring.asking import ask, complete
+from openallen.mirroring.folders import WORK, check_source
+from openallen.mirroring.homes import Home
 from openallen.mirroring.indexes import about_of, write_indexes
 from openallen.mirroring.ledger import Entry, Ledger
+from openallen.mirroring.noting import Noting
 from openallen.mirroring.places import Places, is_answer
 from openallen.mirroring.recorder import Kept, Recorder
 from openallen.mirroring.replay import unlike
@@ -28,19 +31,18 @@ from openallen.mirroring.wanted import Asked, Origin
 from openallen.plans import Outcome, Plan, RemoteFile, Report
 from openallen.settings import Settings
 from openallen.sources.context import Context
-from openallen.store import Leases, Store, digest_of
+from openallen.store import Record, Store, digest_of
 from openallen.store.link import share
 from openallen.transfer.engine import Interrupted
 from openallen.transfer.job import FileJob
 from openallen.transport.heard import hearing
 
 if TYPE_CHECKING:
-    from openallen.transfer import Interruption, Meter, Observer
+    from openallen.transfer import Interruption, Observer
     from openallen.transport.s3 import Listed
 
-__all__ = ["Mirror", "Wanted", "mirroring"]
+__all__ = ["Mirror", "Wanted", "running"]
 
-_WORK: Final = ".openallen-work-"
 _NO_DIGEST: Final = "sha256:" + "0" * 64
 """What no file has: makes the engine fetch a file again that it would vouch for."""
 
@@ -74,10 +76,6 @@ class _File:
     entry: Entry | None = None
     listed: Listed | None = None
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return (self.address,)
-
 
 @dataclass
 class Mirror:
@@ -85,8 +83,8 @@ class Mirror:
 
     Parameters
     ----------
-    root
-        The folder.
+    home
+        Where it is kept.
     settings
         Settings, with the service that is mirrored.
     wanted
@@ -95,16 +93,17 @@ class Mirror:
         Is told what a person may want to know meanwhile.
     """
 
-    root: Path
+    home: Home
     settings: Settings
     wanted: Wanted
     say: Callable[[str], object] = lambda _: None
-    write: bool = True
     work: Path = field(init=False)
     notes: dict[str, None] = field(default_factory=dict)
     conflicts: list[Outcome] = field(default_factory=list)
+    undelivered: dict[str, OpenAllenError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.root = self.home.root
         self.ledger = Ledger(self.root)
         self.tables = Tables(self.root)
         self.origin = Origin(self.settings)
@@ -152,10 +151,10 @@ class Mirror:
             return
         with Store(store).index() as index:
             for entry in seeds:
-                here, there = self.root / entry.file, store / entry.seed
-                if not _is_whole(here, entry):
+                there = store / entry.seed
+                if not self.home.holds(entry):
                     continue
-                share(here, there)
+                self.home.obtain(entry, there)
                 digest = entry.digest or f"sha256:{entry.sha256}"
                 index.remember(
                     there, digest=digest, source=entry.url, address=next(iter(entry.addresses), "")
@@ -173,10 +172,7 @@ class Mirror:
                 self._conflict(known, address, file)
             return
         entry = self._here(asked, file, listed)
-        if entry is None:
-            place = self.places.place(asked, file.path)
-        else:
-            place = entry.file
+        place = self.places.place(asked, file.path) if entry is None else entry.file
         changed = entry is not None and not self._unchanged(entry, asked, file, listed)
         there = changed or (self.root / place).exists()
         remote = replace(
@@ -194,7 +190,8 @@ class Mirror:
         error = IntegrityError(
             "two digests are published of one URL",
             address=file.url,
-            why=f"{known.remote.digest[:24]}… for {known.address}, {file.digest[:24]}… for {address}",
+            why=f"{known.remote.digest[:24]}… for {known.address}, "
+            f"{file.digest[:24]}… for {address}",
         )
         self.conflicts.append(Outcome(file=file, status="failed", error=error))
 
@@ -214,7 +211,7 @@ class Mirror:
         self, entry: Entry, asked: Asked, file: RemoteFile, listed: Listed | None
     ) -> bool:
         """Return whether a file need not be fetched again."""
-        if not _is_whole(self.root / entry.file, entry):
+        if not self.home.holds(entry):
             return False
         if file.digest and entry.digest:
             return file.digest == entry.digest
@@ -236,14 +233,14 @@ class Mirror:
         names = one or f"{len(self.wanted.addresses):,} addresses"
         return Plan(
             address=names,
-            title=f"Mirror of {names}",
+            title=f"Mirror of {names} in {self.home.name}",
             source=self.settings.source,
             to=self.root,
             files=tuple(f.remote for f in self._files.values()),
             here=here,
             notes=tuple(self.notes),
             connections=self._connections,
-            command=f"openallen mirror --to {_quoted(self.root)}",
+            command=f"openallen mirror --to {shlex.quote(self.home.name)}",
         )
 
     @property
@@ -278,7 +275,9 @@ class Mirror:
 
         start = time.monotonic()
         plan = self.plan
-        check_space(plan)
+        self._by_path = {f.remote.path: f for f in self._files.values()}
+        for batch in self.home.batches(plan.missing):
+            check_space(replace(plan, files=tuple(batch), here=frozenset()))
         for one in self.wanted.addresses:
             self.ledger.add(replace(one, source=self.settings.source))
         try:
@@ -287,29 +286,48 @@ class Mirror:
             report = self._fetch(plan, observer, interruption)
         finally:
             self._finish()
-        outcomes = (*report.outcomes, *self.conflicts)
+        outcomes = (*map(self._brought, report.outcomes), *self.conflicts)
         return Report(plan=plan, outcomes=outcomes, elapsed_s=time.monotonic() - start)
+
+    def _brought(self, outcome: Outcome) -> Outcome:
+        error = self.undelivered.get(outcome.file.path)
+        return outcome if error is None else replace(outcome, status="failed", error=error)
 
     def _fetch(
         self, plan: Plan, observer: Observer | None, interruption: Interruption | None
     ) -> Report:
-        missing = replace(plan, files=plan.missing, here=frozenset())
-        by_path = {f.remote.path: f for f in self._files.values()}
         done: dict[str, Outcome] = {}
         for file in self._files.values():
             if file.entry is not None:
-                self.ledger.add(replace(file.entry, addresses=file.addresses))
+                self.ledger.add(replace(file.entry, addresses=(file.address,)))
                 done[file.remote.path] = _outcome(file.remote, file.entry)
-        if missing.files:
-            heard = _Noting(self, by_path, observer)
+        for batch in self.home.batches(plan.missing):
+            part = replace(plan, files=tuple(batch), here=frozenset())
             with Context(self.settings) as context:
+                heard = Noting(self._note, observer)
                 try:
-                    ran = context.run(FileJob(missing), heard, missing, interruption)
+                    ran = context.run(FileJob(part), heard, part, interruption)
                 except Interrupted as interrupt:
                     done |= {o.file.path: o for o in interrupt.report.outcomes}
                     raise Interrupted(_report(plan, done)) from None
             done |= {o.file.path: o for o in ran.outcomes}
+            self._deliver()
         return _report(plan, done)
+
+    def _note(self, outcome: Outcome) -> None:
+        """Write down that a file is here."""
+        file = self._by_path.get(outcome.file.path)
+        if file is not None:
+            self.settled(file, outcome)
+
+    def _deliver(self) -> None:
+        """Bring files to where they stay; what cannot be brought is not in the ledger."""
+        self._fill_digests()
+        failed = self.home.deliver(list(self.ledger.entries.values()))
+        self.undelivered.update(failed)
+        for name, entry in list(self.ledger.entries.items()):
+            if entry.file in failed:
+                self.ledger.forget(name)
 
     def settled(self, file: _File, outcome: Outcome) -> None:
         """Write down that a file is here."""
@@ -330,7 +348,7 @@ class Mirror:
                 content_type=_type(file.remote.path) if is_answer(file.remote.path) else "",
                 when=outcome.fetched_at or _now(),
                 kind="object" if file.asked.bucket else "file",
-                addresses=file.addresses,
+                addresses=(file.address,),
                 simulated=outcome.facts.get("simulated") is True,
             )
         )
@@ -350,35 +368,34 @@ class Mirror:
             if asked is None or not Path(path).is_file():
                 continue
             seed = Path(path).resolve().relative_to(store.resolve()).as_posix()
-            self._adopt(asked, Path(path), record.digest, record.source, record.address, seed)
+            self._adopt(asked, Path(path), record, seed)
 
-    def _adopt(
-        self, asked: Asked, path: Path, digest: str, url: str, address: str, seed: str
-    ) -> None:
+    def _adopt(self, asked: Asked, path: Path, record: Record, seed: str) -> None:
+        """Take a file that a source fetched to answer."""
         listed = self.recorder.listed.get(asked.name)
         before = self.ledger.entries.get(asked.name)
-        if before is not None and _is_whole(self.root / before.file, before):
-            if before.digest == digest or _sha256(digest) == before.sha256:
-                self.ledger.add(replace(before, seed=seed))
-                return
+        same = before is not None and record.digest in {before.digest, f"sha256:{before.sha256}"}
+        if before is not None and same and self.home.holds(before):
+            self.ledger.add(replace(before, seed=seed))
+            return
         planned = self._files.pop(asked.name, None)
         place = before.file if before is not None else ""
         place = place or (planned.remote.path if planned else self.places.place(asked, path.name))
         share(path, self.root / place)
         entry = Entry(
             name=asked.name,
-            url=url,
+            url=record.source,
             file=place,
             size_bytes=path.stat().st_size,
             sha256=digest_of(path).partition(":")[2],
-            digest="" if digest.startswith("sha256:") else digest,
+            digest="" if record.digest.startswith("sha256:") else record.digest,
             etag=listed.etag if listed is not None else "",
             modified=_iso(listed),
             version_id=asked.version_id,
             latest=listed.latest if listed is not None else True,
             when=_now(),
             kind="object" if asked.bucket else "file",
-            addresses=(address,),
+            addresses=(record.address,),
             seed=seed,
         )
         self.ledger.add(entry)
@@ -389,11 +406,7 @@ class Mirror:
         """Keep an answer as it came, unless it is here already."""
         digest = digest_of(kept.path).partition(":")[2]
         before = self.ledger.entries.get(kept.asked.name)
-        if (
-            before is not None
-            and before.sha256 == digest
-            and _is_whole(self.root / before.file, before)
-        ):
+        if before is not None and before.sha256 == digest and self.home.holds(before):
             return
         listed = self.recorder.listed.get(kept.asked.name)
         ending = f"x{mimetypes.guess_extension(kept.content_type) or '.bin'}"
@@ -427,8 +440,10 @@ class Mirror:
             rows = [kept for kept in self.recorder.kept.values() if kept.query is not None]
             for kept in unlike(self.root, rows):
                 self._keep(kept)
+            self._deliver()
             write_indexes(self.ledger, self.about)
             self.ledger.compact()
+            self.home.publish(self.ledger)
         finally:
             self.ledger.close()
 
@@ -436,45 +451,14 @@ class Mirror:
         """Compute the SHA-256 of files whose published digest is another one."""
         for entry in list(self.ledger.entries.values()):
             path = self.root / entry.file
-            if not entry.sha256 and _is_whole(path, entry):
+            if not entry.sha256 and path.is_file():
                 sha256 = digest_of(path).partition(":")[2]
                 self.ledger.add(replace(entry, sha256=sha256))
 
 
-class _Noting:
-    """An observer that writes down each file as it is settled, and tells another observer."""
-
-    def __init__(self, mirror: Mirror, files: Mapping[str, _File], inner: Observer | None) -> None:
-        from openallen.transfer.progress import Quiet
-
-        self._mirror, self._files = mirror, files
-        self._inner: Observer = inner or Quiet()
-
-    def started(self, plan: Plan, meter: Meter) -> None:
-        self._inner.started(plan, meter)
-
-    def settled(self, outcome: Outcome) -> None:
-        file = self._files.get(outcome.file.path)
-        if file is not None and outcome.status in {"fetched", "here"}:
-            with suppress(OpenAllenError):  # a full disk ends the run by itself
-                self._mirror.settled(file, outcome)
-        self._inner.settled(outcome)
-
-    def retrying(
-        self, file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float
-    ) -> None:
-        self._inner.retrying(file, attempt, error, wait_s)
-
-    def waiting(self, file: RemoteFile, holder: str) -> None:
-        self._inner.waiting(file, holder)
-
-    def finished(self) -> None:
-        self._inner.finished()
-
-
 @contextmanager
-def mirroring(
-    root: Path,
+def running(
+    home: Home,
     settings: Settings,
     wanted: Wanted,
     *,
@@ -485,118 +469,32 @@ def mirroring(
 
     Parameters
     ----------
-    root
-        The folder of the mirror.
+    home
+        Where the mirror is kept; nobody else is at it.
     settings
         Settings.
     wanted
         What is to be mirrored.
     dry_run
-        Whether only the plan is wanted: then nothing is written to the folder.
+        Whether only the plan is wanted: then nothing is written there.
     say
         Is told what a person may want to know meanwhile.
 
     Raises
     ------
     RefusedError
-        If the folder holds something else, is part of the store, or another process is at it.
+        If it was made from another service.
     StoreError
         If it cannot be written.
     """
-    check_folder(root, settings)
-    mirror = Mirror(root, settings, wanted, say)
-    _check_source(mirror.ledger, settings)
+    mirror = Mirror(home, settings, wanted, say)
+    check_source(mirror.ledger, settings)
     with ExitStack() as stack:
-        if not dry_run:
-            stack.enter_context(_alone(root))
-        place = None if dry_run else root
-        work = Path(tempfile.mkdtemp(prefix=_WORK, dir=place))
+        work = Path(tempfile.mkdtemp(prefix=WORK, dir=None if dry_run else home.root))
         stack.callback(shutil.rmtree, work, ignore_errors=True)
         stack.callback(mirror.ledger.close)
         mirror.ask(work)
         yield mirror
-
-
-def check_folder(root: Path, settings: Settings) -> None:
-    """Check that a folder is a mirror, or may become one.
-
-    Parameters
-    ----------
-    root
-        The folder, there or not yet.
-    settings
-        Settings, for the store.
-
-    Raises
-    ------
-    RefusedError
-        If it holds something else, or is part of the store.
-    """
-    store = Path(os.path.realpath(settings.store))
-    real = Path(os.path.realpath(root))
-    if real == store or store in real.parents or real in store.parents:
-        raise RefusedError(
-            "a mirror cannot be part of the store, nor the store part of a mirror",
-            address=str(root),
-            why=f"the store is {settings.store}",
-            hint="choose another folder with --to DIR",
-        )
-    if not root.is_dir() or ledgers.is_mirror(root):
-        return
-    inside = [p.name for p in root.iterdir() if not _is_ours(p.name)]
-    if inside:
-        raise RefusedError(
-            "this folder is no mirror, and not empty",
-            address=str(root),
-            why=f"it holds {inside[0]}, and no {ledgers.LEDGER}",
-            hint="choose another folder with --to DIR",
-        )
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith((_WORK, ledgers.LEDGER))
-
-
-def _check_source(ledger: Ledger, settings: Settings) -> None:
-    """Refuse to mix services: what they answer to one question differs."""
-    before = {_kind(a.source) for a in ledger.addresses.values()}
-    if before and _kind(settings.source) not in before:
-        named = next(iter(ledger.addresses.values())).source
-        raise RefusedError(
-            "this is a mirror of another service",
-            address=str(ledger.root),
-            why=f"it was made from {named}, not from {settings.source}",
-            hint=f"--source {named}, or another folder with --to DIR",
-        )
-
-
-def _kind(source: str) -> str:
-    return "an archive" if "://" in source else source
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold the lease on a mirror, and clear what killed runs left in it."""
-    from openallen.transfer.space import prepare
-
-    prepare(root)
-    leases = Leases()
-    try:
-        target = root / ledgers.LEDGER
-        lease = leases.take(target)
-        if lease is None:
-            raise RefusedError(
-                "another process is at this mirror",
-                address=str(root),
-                why=leases.holder(target),
-                hint="wait for it to end",
-            )
-        for left in root.glob(f"{_WORK}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-        leases.release(lease)
-    finally:
-        leases.close()
 
 
 # --- small things ---------------------------------------------------------------------------------
@@ -622,13 +520,6 @@ def _outcome(file: RemoteFile, entry: Entry) -> Outcome:
     )
 
 
-def _is_whole(path: Path, entry: Entry) -> bool:
-    try:
-        return path.stat().st_size == entry.size_bytes
-    except OSError:
-        return False
-
-
 def _sha256(digest: str) -> str:
     return digest.partition(":")[2] if digest.startswith("sha256:") else ""
 
@@ -643,29 +534,3 @@ def _now() -> str:
 
 def _type(path: str) -> str:
     return mimetypes.guess_type(path)[0] or "application/octet-stream"
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))
-
-
-def chosen_addresses(
-    addresses: Sequence[object], options: Mapping[str, Any], *, files: bool, source: str
-) -> tuple[ledgers.Address, ...]:
-    """Return what is to be mirrored, of addresses as they were typed.
-
-    Raises
-    ------
-    AddressError
-        If one is none.
-    UsageError
-        If there is none.
-    """
-    if not addresses:
-        raise UsageError("no address given", hint="openallen mirror --help")
-    return tuple(
-        ledgers.Address(str(Address.parse(a)), dict(options), files, source)  # type: ignore[arg-type]
-        for a in addresses
-    )
