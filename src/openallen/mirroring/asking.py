@@ -91,6 +91,8 @@ def ask(
             told = listed.address_of(row)
             if told:
                 _of_row(context, Address.parse(told), options, found)
+            else:
+                found.notes["rows without an address of their own have no files"] = None
     return found
 
 
@@ -99,8 +101,11 @@ def _of_row(
 ) -> None:
     source = context.source(address)
     refused: list[OpenAllenError] = []
-    _facts(source, address, refused)
-    _plan(source, address, options, found, refused)
+    try:
+        _facts(source, address, refused)
+        _plan(source, address, options, found, refused)
+    except NotFoundError as error:  # one of many that has no files
+        found.notes[f"{address}: {error.what}"] = None
 
 
 def _facts(source: Source, address: Address, refused: list[OpenAllenError]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -108,6 +108,7 @@ def alone(root: Path) -> Iterator[None]:
     """
     from openallen.transfer.space import prepare
 
+    was_there = root.exists()
     prepare(root)
     leases = Leases()
     try:
@@ -126,3 +127,6 @@ def alone(root: Path) -> Iterator[None]:
         leases.release(lease)
     finally:
         leases.close()
+        if not was_there:
+            with suppress(OSError):  # an empty folder says nothing: it was made for naught
+                root.rmdir()

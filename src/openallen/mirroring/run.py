@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from openallen.address import Address
 from openallen.errors import IntegrityError, OpenAllenError
@@ -106,7 +106,6 @@ class Mirror:
         self.root = self.home.root
         self.ledger = Ledger(self.root)
         self.tables = Tables(self.root)
-        self.origin = Origin(self.settings)
         self.places = Places(e.file for e in self.ledger.entries.values())
         self._files: dict[str, _File] = {}
         self._connections = 1
@@ -123,6 +122,11 @@ class Mirror:
             The folder.
         """
         self.work = work
+        with Context(self.settings) as context:
+            client = context.client
+            self.origin = Origin(client.base_url, context.bucket("any").endpoint)
+            told = {"notes": list(client.notes), "simulated_pixels": client.simulated}
+            self.about = about_of(told, self.settings.source)
         self.recorder = Recorder(self.origin, self.tables, work / "answers")
         # A store of its own: what the usual one holds would not be asked for, and not be heard.
         chosen = replace(self.settings, store=work / "store")
@@ -138,7 +142,6 @@ class Mirror:
                 for where, file in told.files:
                     self._want(where, file)
             complete(context, self.tables)
-            self.about = about_of(_about(context), self.settings.source)
 
     def _seed(self, store: Path) -> None:
         """Put tables of releases and the like where a source will look for them.
@@ -498,11 +501,6 @@ def running(
 
 
 # --- small things ---------------------------------------------------------------------------------
-
-
-def _about(context: Context) -> dict[str, Any]:
-    client = context.client
-    return {"notes": list(client.notes), "simulated_pixels": client.simulated}
 
 
 def _report(plan: Plan, done: Mapping[str, Outcome]) -> Report:

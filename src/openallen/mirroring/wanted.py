@@ -12,8 +12,6 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from openallen.errors import OpenAllenError
-from openallen.settings import Settings
-from openallen.sources.context import base_url, bucket_endpoint
 from openallen.web_address import WebAddress
 
 __all__ = ["Asked", "Origin", "canonical_query"]
@@ -70,18 +68,20 @@ class Origin:
 
     Parameters
     ----------
-    settings
-        Settings that say where they are.
+    base
+        Base URL of the services.
+    endpoint
+        Base URL of the server that has the buckets; empty for S3 itself.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.base = base_url(settings.source)
-        self._endpoint = bucket_endpoint(settings)
+    def __init__(self, base: str, endpoint: str) -> None:
+        self.base = base.rstrip("/")
+        self._endpoint = endpoint.rstrip("/")
 
     def asked(self, url: str) -> Asked | None:
         """Return what a URL asks for; None for a host that is neither S3 nor the institute's."""
-        if self._endpoint and url.startswith(f"{self._endpoint.rstrip('/')}/"):
-            return _of_bucket(url.removeprefix(f"{self._endpoint.rstrip('/')}/"))
+        if self._endpoint and url.startswith(f"{self._endpoint}/"):
+            return _of_bucket(url.removeprefix(f"{self._endpoint}/"))
         if url.startswith(f"{self.base}/"):
             return _of_services(url)
         try:

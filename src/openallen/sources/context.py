@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from openallen.transport.objects import RemoteObjects
     from openallen.transport.s3 import Bucket
 
-__all__ = ["Context", "base_url", "bucket_endpoint", "connected", "folder_for"]
+__all__ = ["Context", "bucket_endpoint", "connected", "folder_for"]
 
 _MOST_NAMED: Final = 8
 _SAMPLE: Final = "the embedded sample"
@@ -562,7 +562,7 @@ def _connected(http: Http, settings: Settings, source: str) -> Client:
 
     return connect(
         http,
-        base_url(source),
+        _base_url(source),
         source.rstrip("/"),
         retry=Retry(attempts=settings.attempts),
         connections=settings.connections or 8,
@@ -581,11 +581,10 @@ def bucket_endpoint(settings: Settings) -> str:
     """
     if settings.s3_endpoint or settings.source == "live":
         return settings.s3_endpoint
-    return f"{base_url(settings.source)}/s3"
+    return f"{_base_url(settings.source)}/s3"
 
 
-def base_url(source: str) -> str:
-    """Return the base URL of a service: ``live``, ``sample`` (served then), or a URL."""
+def _base_url(source: str) -> str:
     from openallen.brainmap.client import LIVE_URL
 
     if source == "live":

@@ -1,0 +1,131 @@
+"""Every source answers from a mirror as it does from the service: same rows, facts and files."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import openallen as oa
+from openallen import verbs
+from openallen.archive import archive_app, serving
+from openallen.errors import OpenAllenError
+from openallen.mirroring.ledger import Ledger
+from openallen.settings import Settings
+from openallen.sources.registry import source_classes
+
+FETCHED = {
+    "stack:313862022": {"downsample": 5, "planes": ":2"},
+    "sections:69855739": {"downsample": 5, "planes": ":3"},
+    "cell:313862022": {},
+    "model:9000000911": {},
+    "grid:69855739": {},
+    "grid:181777177?include=data_mask&resolution=100": {},
+    "atlas:P56/gridAnnotation": {},
+    "atlas:ccf-2017/annotation/100": {},
+    "structures:1": {},
+    "connectivity:181777177": {},
+    "file:197676381": {},
+    "image:321549654?downsample=5": {},
+    "rma:ProjectionImage?specimen_id=313862022": {},
+    "release:visual-behavior-ophys@1.0.0/ophys_experiment/951980471": {},
+    "release:visual-behavior-ophys@0.2.0/tables": {},
+    "release:visual-behavior-ophys": {},
+    "asset:ecephys_625749_2022-08-03_15-15-06/behavior/*.csv": {},
+    "recording:aind-np2/612962_2022-04-13_19-18-04_ProbeB": {},
+    "cell:": {},
+    "stack:": {},
+    "grid:?gene=Pdyn": {},
+}
+"""What is mirrored: of each source something, with the options it is fetched with."""
+NOT_FETCHED = frozenset({"release:visual-behavior-ophys"})
+"""Of these the facts and rows are compared, and the files by other addresses."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared."""
+
+    settings: Settings
+    urls: tuple[str, ...]
+
+    def told(self, value: object) -> str:
+        """Return an answer as text, without what names this side."""
+        text = json.dumps(value, default=str, indent=0, sort_keys=True)
+        for url in (str(self.settings.store), *self.urls):
+            text = text.replace(url, "HERE")
+        return text
+
+
+@pytest.fixture(scope="module")
+def mirror(_buckets, published, sample_url, tmp_path_factory) -> Iterator[tuple[Side, Side, Path]]:
+    root = tmp_path_factory.mktemp("mirrored") / "mirror"
+
+    def side(name: str, url: str, endpoint: str = "") -> Side:
+        store = tmp_path_factory.mktemp(name)
+        found = Settings(store=store, source=url, s3_endpoint=endpoint, attempts=1)
+        return Side(found, tuple(filter(None, (f"{url}/s3", url, endpoint))))
+
+    first = side("first", sample_url, published.endpoint)
+    for address, options in FETCHED.items():
+        oa.mirror(address, to=root, settings=first.settings, **options)
+    with serving(archive_app(root)) as url:
+        yield first, side("then", url), root
+
+
+def answer(side: Side, work) -> str:
+    try:
+        return side.told(work())
+    except OpenAllenError as error:
+        return side.told(str(error))
+
+
+def test_every_source_is_mirrored():
+    schemes = {address.partition(":")[0] for address in FETCHED}
+    assert schemes == {source.scheme for source in source_classes()}
+
+
+@pytest.mark.parametrize("address", FETCHED)
+def test_a_mirror_answers_as_the_service_does(mirror, address, tmp_path):
+    first, then, _ = mirror
+    for question in (oa.show, lambda a, settings: oa.list(a, settings=settings).to_dicts()):
+        came = answer(first, lambda q=question: shown(q(address, settings=first.settings)))
+        made = answer(then, lambda q=question: shown(q(address, settings=then.settings)))
+        assert made == came
+    if address in NOT_FETCHED:
+        return
+    came = answer(first, lambda: fetched(first, address, tmp_path / "HERE-a"))
+    made = answer(then, lambda: fetched(then, address, tmp_path / "HERE-b"))
+    assert made.replace("HERE-b", "HERE-a") == came
+
+
+def shown(value):
+    return value.to_dict() if hasattr(value, "to_dict") else value
+
+
+def fetched(side: Side, address: str, to: Path):
+    with verbs.preparing(address, to, settings=side.settings, **FETCHED[address]) as work:
+        report = work.run()
+    assert report.ok, report
+    return {o.file.path: (o.size_bytes, o.digest) for o in report.outcomes}
+
+
+def test_nothing_that_is_unchanged_is_fetched_again(mirror):
+    first, _, root = mirror
+    before = {e.name: e.when for e in Ledger(root).entries.values()}
+    report = oa.mirror(to=root, settings=first.settings)
+    assert report.ok
+    assert not report.fetched
+    assert {e.name: e.when for e in Ledger(root).entries.values()} == before
+    assert threading.active_count() < 60
+
+
+def test_the_ledger_has_a_digest_of_every_file(mirror):
+    _, _, root = mirror
+    for entry in Ledger(root).entries.values():
+        assert len(entry.sha256) == 64
+        assert (root / entry.file).stat().st_size == entry.size_bytes
