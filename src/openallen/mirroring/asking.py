@@ -81,8 +81,11 @@ def ask(
     _facts(source, address, refused)
     listed = _rows(source, address, limit, refused)
     planned = _plan(source, address, options, found, refused)
+    missing = next((e for e in refused if isinstance(e, NotFoundError)), None)
     if listed is None and not planned and len(refused) == 3:
-        raise refused[-1] if address.name else refused[1]
+        raise missing or (refused[-1] if address.name else refused[1])
+    if missing is not None and not planned:
+        found.notes[f"{address}: {missing.what}"] = None
     if listed is None:
         return found
     found.rows = len(listed)
@@ -101,11 +104,9 @@ def _of_row(
 ) -> None:
     source = context.source(address)
     refused: list[OpenAllenError] = []
-    try:
-        _facts(source, address, refused)
-        _plan(source, address, options, found, refused)
-    except NotFoundError as error:  # one of many that has no files
-        found.notes[f"{address}: {error.what}"] = None
+    _facts(source, address, refused)
+    if not _plan(source, address, options, found, refused):
+        found.notes[f"{address}: {refused[-1].what}"] = None  # one of many that has no files
 
 
 def _facts(source: Source, address: Address, refused: list[OpenAllenError]) -> None:
@@ -116,7 +117,7 @@ def _facts(source: Source, address: Address, refused: list[OpenAllenError]) -> N
     try:
         told = source.facts(plain, read_options(source.show_options, {}, str(plain)))
         told.to_dict()
-    except UsageError as error:
+    except (UsageError, NotFoundError) as error:
         refused.append(error)
 
 
@@ -128,11 +129,7 @@ def _rows(
     try:
         wanted = source.rows(address, (), options, limit).loaded()
         _ = wanted.notes
-    except UsageError as error:
-        refused.append(error)
-    except NotFoundError as error:
-        if not address.name:
-            raise
+    except (UsageError, NotFoundError) as error:
         refused.append(error)
     for other in source.lists(address):
         if other != address and other.name:
@@ -157,7 +154,7 @@ def _plan(
     try:
         read, plain = source.options(source.fetch_options, address, own)
         plan = source.job(plain, source.context.folder(plain), read).plan
-    except UsageError as error:
+    except (UsageError, NotFoundError) as error:
         refused.append(error)
         return False
     found.files += ((str(address), file) for file in plan.files)

@@ -125,8 +125,8 @@ class Mirror:
         with Context(self.settings) as context:
             client = context.client
             self.origin = Origin(client.base_url, context.bucket("any").endpoint)
-            told = {"notes": list(client.notes), "simulated_pixels": client.simulated}
-            self.about = about_of(told, self.settings.source)
+            said = {"notes": list(client.notes), "simulated_pixels": client.simulated}
+            self.about = about_of(said, self.settings.source)
         self.recorder = Recorder(self.origin, self.tables, work / "answers")
         # A store of its own: what the usual one holds would not be asked for, and not be heard.
         chosen = replace(self.settings, store=work / "store")
