@@ -235,5 +235,6 @@ class Copy:
             self.ledger.add(address)
         about = read_object(self._first.root / "archive.json")
         write_indexes(self.ledger, about)
+        self.ledger.digest_made()
         self.ledger.compact()
         self._then.publish(self.ledger)

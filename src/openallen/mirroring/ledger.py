@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import IO, Any, Final, Self
 from openallen.errors import CorruptError, NotFoundError, OpenAllenError
 from openallen.json_text import load_json
 from openallen.plans import safe_path
+from openallen.store.digests import digest_of
 from openallen.store.disk import disk_error, write_whole
 
 __all__ = ["LEDGER", "Address", "Entry", "Ledger", "is_mirror"]
@@ -179,6 +180,8 @@ class Ledger:
         By name.
     addresses
         What was mirrored, by address.
+    made
+        SHA-256 of tables and indexes, by file.
 
     Raises
     ------
@@ -191,13 +194,17 @@ class Ledger:
         self.path = root / LEDGER
         self.entries: dict[str, Entry] = {}
         self.addresses: dict[str, Address] = {}
+        self.made: dict[str, str] = {}
         self._lock = threading.Lock()
         self._file: IO[str] | None = None
         self._by_key: dict[str, dict[str, None]] = {}
-        for entry_or_address in _read(self.path):
-            self._take(entry_or_address)
+        for line in _read(self.path):
+            self._take(line)
 
-    def _take(self, line: Entry | Address) -> None:
+    def _take(self, line: Entry | Address | dict[str, str]) -> None:
+        if isinstance(line, dict):
+            self.made = line
+            return
         if isinstance(line, Address):
             self.addresses[line.address] = line
             return
@@ -255,6 +262,16 @@ class Ledger:
         self._file.write(text)
         self._file.flush()
 
+    def digest_made(self) -> None:
+        """Take down the digests of tables and indexes, which `compact` then writes."""
+        inner = [*self.root.glob("tables/*.jsonl"), *self.root.glob("buckets/*.jsonl")]
+        inner += (self.root / name for name in ("answers.jsonl", "archive.json"))
+        self.made = {
+            path.relative_to(self.root).as_posix(): digest_of(path).partition(":")[2]
+            for path in sorted(inner)
+            if path.is_file()
+        }
+
     def compact(self) -> None:
         """Write it anew, one line for each name, whole or not at all.
 
@@ -265,6 +282,8 @@ class Ledger:
         """
         self.close()
         lines = [a.line() for a in self.addresses.values()]
+        if self.made:
+            lines.append(json.dumps({"made": self.made}, ensure_ascii=False) + "\n")
         lines += (self.entries[name].line() for name in sorted(self.entries))
         text = "".join(lines).encode()
         with suppress(OSError):
@@ -297,7 +316,7 @@ def _is_cut(path: Path) -> bool:
         return False
 
 
-def _read(path: Path) -> Iterator[Entry | Address]:
+def _read(path: Path) -> Iterator[Entry | Address | dict[str, str]]:
     try:
         body = path.read_bytes()
     except FileNotFoundError:
@@ -313,9 +332,7 @@ def _read(path: Path) -> Iterator[Entry | Address]:
         if not line.strip():
             continue
         try:
-            told = load_json(line.decode("utf-8"))
-            mirrored = told.get("mirrored") if isinstance(told, dict) else None
-            yield Entry.read(told) if mirrored is None else Address.read(mirrored)
+            yield _line(load_json(line.decode("utf-8")))
         except ValueError as error:
             if _may_be_cut(lines, number):
                 continue
@@ -327,11 +344,24 @@ def _read(path: Path) -> Iterator[Entry | Address]:
             ) from error
 
 
+def _line(told: Any) -> Entry | Address | dict[str, str]:
+    if isinstance(told, dict) and "mirrored" in told:
+        return Address.read(told["mirrored"])
+    if isinstance(told, dict) and isinstance(made := told.get("made"), dict):
+        if not all(isinstance(v, str) and _inside(k) for k, v in made.items()):
+            raise ValueError("'made' has something else than digests of files")
+        return made
+    return Entry.read(told)
+
+
+def _inside(file: str) -> bool:
+    try:
+        safe_path(file)
+    except OpenAllenError:
+        return False
+    return True
+
+
 def _may_be_cut(lines: list[bytes], number: int) -> bool:
     """Return whether a line may be one that a killed run left: it does not end as lines do."""
     return not lines[number - 1].rstrip().endswith(b"}")
-
-
-def total_bytes(entries: Iterable[Entry]) -> int:
-    """Return the sum of sizes in bytes."""
-    return sum(entry.size_bytes for entry in entries)

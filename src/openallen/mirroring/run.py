@@ -59,11 +59,14 @@ class Wanted:
         Rows of lists at most.
     refresh
         Whether files are fetched again of which nothing says whether they have changed.
+    damaged
+        Names of the ledger whose files are not what they should be.
     """
 
     addresses: tuple[ledgers.Address, ...]
     limit: int | None = None
     refresh: bool = False
+    damaged: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -155,7 +158,7 @@ class Mirror:
         with Store(store).index() as index:
             for entry in seeds:
                 there = store / entry.seed
-                if not self.home.holds(entry):
+                if not self._holds(entry):
                     continue
                 self.home.obtain(entry, there)
                 digest = entry.digest or f"sha256:{entry.sha256}"
@@ -189,6 +192,9 @@ class Mirror:
         )
         self._files[asked.name] = _File(asked, remote, address, None if changed else entry, listed)
 
+    def _holds(self, entry: Entry) -> bool:
+        return entry.name not in self.wanted.damaged and self.home.holds(entry)
+
     def _conflict(self, known: _File, address: str, file: RemoteFile) -> None:
         error = IntegrityError(
             "two digests are published of one URL",
@@ -214,7 +220,7 @@ class Mirror:
         self, entry: Entry, asked: Asked, file: RemoteFile, listed: Listed | None
     ) -> bool:
         """Return whether a file need not be fetched again."""
-        if not self.home.holds(entry):
+        if not self._holds(entry):
             return False
         if file.digest and entry.digest:
             return file.digest == entry.digest
@@ -378,7 +384,7 @@ class Mirror:
         listed = self.recorder.listed.get(asked.name)
         before = self.ledger.entries.get(asked.name)
         same = before is not None and record.digest in {before.digest, f"sha256:{before.sha256}"}
-        if before is not None and same and self.home.holds(before):
+        if before is not None and same and self._holds(before):
             self.ledger.add(replace(before, seed=seed))
             return
         planned = self._files.pop(asked.name, None)
@@ -409,7 +415,7 @@ class Mirror:
         """Keep an answer as it came, unless it is here already."""
         digest = digest_of(kept.path).partition(":")[2]
         before = self.ledger.entries.get(kept.asked.name)
-        if before is not None and before.sha256 == digest and self.home.holds(before):
+        if before is not None and before.sha256 == digest and self._holds(before):
             return
         listed = self.recorder.listed.get(kept.asked.name)
         ending = f"x{mimetypes.guess_extension(kept.content_type) or '.bin'}"
@@ -445,6 +451,7 @@ class Mirror:
                 self._keep(kept)
             self._deliver()
             write_indexes(self.ledger, self.about)
+            self.ledger.digest_made()
             self.ledger.compact()
             self.home.publish(self.ledger)
         finally:
