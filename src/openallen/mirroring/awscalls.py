@@ -133,5 +133,6 @@ def _ours(error: Exception, address: str) -> OpenAllenError:
             )
         return ServiceError("the store refuses", address=address, why=why)
     if isinstance(error, ValueError):
-        return UsageError("not an S3 endpoint", address=address, why=why)
+        hint = "--endpoint-url http://HOST:PORT"
+        return UsageError("not an S3 endpoint", address=address, why=why, hint=hint)
     return UnreachableError("the store cannot be reached", address=address, why=why)
