@@ -137,6 +137,14 @@ def test_tables_are_whole():
     assert all(f"`{scheme}:" in addresses for scheme in SCHEMES)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_a_page_says_first_what_it_is_for(page):
+    title, _, rest = page.read_text("utf-8").partition("\n")
+    assert re.fullmatch(r"# \S.*", title)
+    rest = re.sub(r"^\n<!--[^\n]*-->\n", "", rest)
+    assert re.match(r"\n[A-Z`][^\n|]{30,}", rest), "a sentence after the title"
+
+
 def test_every_page_is_in_the_navigation():
     told = (ROOT / "zensical.toml").read_text("utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
