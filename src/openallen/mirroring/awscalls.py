@@ -78,14 +78,16 @@ def client_for(endpoint_url: str = "") -> Any:
         from botocore.config import Config
     # Names of buckets become hosts only at AWS: elsewhere nobody resolves them.
     with aws_errors(endpoint_url or "S3"):
-        found = boto3.client("s3", endpoint_url=endpoint_url or None)
+        # A session of its own: the one that boto3 shares keeps credentials that were changed since.
+        session = boto3.session.Session()
+        found = session.client("s3", endpoint_url=endpoint_url or None)
         plain = found.meta.endpoint_url.endswith(".amazonaws.com")
         style = "auto" if plain else "path"
         config = Config(
             s3={"addressing_style": style}, retries={"mode": "standard", "max_attempts": 4},
             connect_timeout=10, read_timeout=60, max_pool_connections=16,
         )  # fmt: skip
-        return boto3.client("s3", endpoint_url=endpoint_url or None, config=config)
+        return session.client("s3", endpoint_url=endpoint_url or None, config=config)
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def check_source(ledger: Ledger, settings: Settings) -> None:
 
 
 def _kind(source: str) -> str:
-    return "an archive" if "://" in source else source
+    """Return the kind of a service; the address of an archive may be another one each time."""
+    return source if source == "live" else "an archive"
 
 
 @contextmanager
