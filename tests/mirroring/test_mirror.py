@@ -25,6 +25,7 @@ import openallen as oa
 from openallen.archive import SAMPLE, Fault, archive_app, serving
 from openallen.cli.app import run
 from openallen.errors import CorruptError, ExitCode, NotFoundError, RefusedError, StoreError
+from openallen.mirroring.folders import alone
 from openallen.mirroring.ledger import LEDGER, Entry, Ledger
 from openallen.mirroring.places import Places
 from openallen.mirroring.wanted import Asked
@@ -282,6 +283,26 @@ def test_places_that_hold_something_else_are_refused(sample, tmp_path, monkeypat
     oa.mirror("rma:Age", to=tmp_path / "m", source=sample.url)
     with pytest.raises(RefusedError, match="a mirror of another service"):
         oa.mirror(CELL, to=tmp_path / "m", source="live")
+
+
+def test_two_runs_at_one_mirror_do_not_mix(sample, tmp_path):
+    with alone(tmp_path / "m"), pytest.raises(RefusedError, match="another process is at this"):
+        oa.mirror(CELL, to=tmp_path / "m", source=sample.url)
+
+
+def test_one_thing_in_two_sizes_and_a_short_list_are_remembered_as_asked(sample, tmp_path):
+    to = tmp_path / "m"
+    for size in (6, 5):
+        oa.mirror("stack:313862022", to=to, source=sample.url, downsample=size, planes=":1")
+    oa.mirror("cell:", to=to, source=sample.url, limit=2)
+    known = Ledger(to).addresses.values()
+    assert [(a.address, a.options.get("downsample"), a.limit) for a in known] == [
+        ("stack:313862022", 6, None), ("stack:313862022", 5, None), ("cell:", None, 2),
+    ]  # fmt: skip
+    sample.asked.clear()
+    report = oa.mirror(to=to, source=sample.url)
+    assert not report.fetched
+    assert sample.count("image_download") == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -84,7 +84,7 @@ def command(
             refresh=refresh,
             dry_run=dry_run,
             endpoint_url=endpoint_url or "",
-            say=call.out.say if call.out.verbose else lambda _: None,
+            say=(lambda _: None) if call.out.as_json else call.out.say,
             options=given,
         ) as run,
     ):

@@ -85,11 +85,11 @@ def mirroring(
             yield copy
         return
     given = dict(options or {})
-    wanted = tuple(_read(a, given, files, settings.source) for a in addresses)
+    wanted = tuple(_read(a, given, files, settings.source, limit) for a in addresses)
     with _home(to, settings, endpoint_url=endpoint_url, dry_run=dry_run) as home:
         if not wanted:
             wanted, settings = _known(home, settings)
-        asked = Wanted(wanted, limit, refresh)
+        asked = Wanted(wanted, refresh)
         with running(home, settings, asked, dry_run=dry_run, say=say) as run:
             yield run
 
@@ -129,13 +129,17 @@ def _copied(addresses: tuple[AddressLike, ...]) -> str:
 
 
 def _read(
-    address: AddressLike, options: Mapping[str, Any], files: bool, source: str
+    address: AddressLike,
+    options: Mapping[str, Any],
+    files: bool,
+    source: str,
+    limit: int | None,
 ) -> ledgers.Address:
     """Return an address with those of the options that it takes."""
     where = Address.parse(address)
     names = {d.name for d in describe(SCHEMES[where.scheme].fetch_options)}
     own = {name: value for name, value in options.items() if name in names or files}
-    return ledgers.Address(str(where), own, files, source)
+    return ledgers.Address(str(where), own, files, source, limit)
 
 
 def _known(home: Home, settings: Settings) -> tuple[tuple[ledgers.Address, ...], Settings]:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from openallen.mirroring.ledger import Entry, Ledger
-from openallen.mirroring.places import is_answer
+from openallen.mirroring.places import is_answer, is_bucket
 from openallen.store.disk import read_object, write_whole
 
 __all__ = ["about_of", "write_indexes"]
@@ -87,7 +87,7 @@ def _answer(entry: Entry) -> dict[str, Any]:
 def _by_bucket(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for entry in entries:
-        if entry.name.startswith("s3://"):
+        if entry.name.startswith("s3://") and is_bucket(entry.name.split("/")[2]):
             found.setdefault(entry.name.split("/")[2], []).append(entry)
     # The oldest first, and the newest last: it is the one that a key without a version means.
     return {

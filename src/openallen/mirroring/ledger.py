@@ -113,10 +113,8 @@ class Entry:
             raise ValueError("'addresses' are no texts")
         if not told.get("name"):
             raise ValueError("'name' is missing")
-        try:
-            safe_path(told.get("file", ""))
-        except OpenAllenError as error:
-            raise ValueError(str(error)) from None
+        if not _inside(told.get("file", "")) or not _inside(told.get("seed") or "x"):
+            raise ValueError("a file outside of the mirror")
         known = {f.name for f in fields(cls)}
         return cls(
             **{k: v for k, v in told.items() if k in known} | {"addresses": tuple(addresses)}
@@ -137,12 +135,20 @@ class Address:
         Whether files were wanted of each row of a list.
     source
         The service it came from.
+    limit
+        Rows of a list at most.
     """
 
     address: str
     options: dict[str, Any] = field(default_factory=dict)
     files: bool = False
     source: str = "live"
+    limit: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What distinguishes it: one thing may be mirrored in several sizes."""
+        return json.dumps([self.address, self.options, self.files], sort_keys=True, default=str)
 
     def line(self) -> str:
         """Return it as a line of the ledger."""
@@ -162,8 +168,10 @@ class Address:
         options = told.get("options", {})
         if not isinstance(options, dict):
             raise ValueError("'options' are none")
-        source = told.get("source", "live")
-        return cls(told["address"], options, told.get("files") is True, str(source))
+        source, limit = str(told.get("source", "live")), told.get("limit")
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise ValueError("'limit' is no number")
+        return cls(told["address"], options, told.get("files") is True, source, limit)
 
 
 class Ledger:
@@ -179,7 +187,7 @@ class Ledger:
     entries
         By name.
     addresses
-        What was mirrored, by address.
+        What was mirrored, by `Address.key`.
     made
         SHA-256 of tables and indexes, by file.
 
@@ -206,7 +214,7 @@ class Ledger:
             self.made = line
             return
         if isinstance(line, Address):
-            self.addresses[line.address] = line
+            self.addresses[line.key] = line
             return
         self.entries[line.name] = line
         self._by_key.setdefault(line.name.partition("?versionId=")[0], {})[line.name] = None
@@ -232,7 +240,7 @@ class Ledger:
                     line = replace(line, addresses=tuple(together))
                 if line == before:
                     return
-            elif line == self.addresses.get(line.address):
+            elif line == self.addresses.get(line.key):
                 return
             try:
                 self._append(line.line())

@@ -13,7 +13,7 @@ from openallen.errors import IntegrityError
 from openallen.mirroring.wanted import Asked
 from openallen.plans import safe_path
 
-__all__ = ["Places", "is_answer"]
+__all__ = ["Places", "is_answer", "is_bucket"]
 
 _WELL_KNOWN: Final = re.compile(r"/api/v2/well_known_file_download/(\d{1,18})")
 _MODEL: Final = re.compile(r"/neuronal_model/download/(\d{1,18})")
@@ -80,7 +80,7 @@ def _ending(name: str) -> str:
 def _usual(asked: Asked, ending: str) -> str:
     """Return the place that says what it holds; empty where there is none that is safe."""
     if asked.bucket:
-        return _plain(f"buckets/{asked.bucket}/{asked.key}") if _is_bucket(asked.bucket) else ""
+        return _plain(f"buckets/{asked.bucket}/{asked.key}") if is_bucket(asked.bucket) else ""
     known = _WELL_KNOWN.fullmatch(asked.path)
     if known and not asked.query:
         return f"files/{known[1]}{ending}"
@@ -96,7 +96,8 @@ def _usual(asked: Asked, ending: str) -> str:
     return ""
 
 
-def _is_bucket(name: str) -> bool:
+def is_bucket(name: str) -> bool:
+    """Return whether a text may be the name of a bucket, and of its folder."""
     return _BUCKET.fullmatch(name) is not None
 
 

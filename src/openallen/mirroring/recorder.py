@@ -7,6 +7,7 @@ each is. Bodies wait in a folder until the mirror takes them, as there may be ma
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,7 +27,9 @@ from openallen.transport.sniff import sniff
 
 __all__ = ["Kept", "Recorder"]
 
-_NOT_KEPT: Final = frozenset({"/openallen/about.json"})
+_NOT_KEPT: Final = ("/openallen/", "/s3/")
+"""Pages of an archive itself, which stand for nothing of the institute."""
+_TYPE: Final = re.compile(r"[A-Za-z0-9.+-]{1,60}/[A-Za-z0-9.+-]{1,100}")
 _QUERY: Final = "/api/v2/data/"
 
 
@@ -93,7 +96,7 @@ class Recorder:
         """Take an answer."""
         self.heard += 1
         asked = self.origin.asked(heard.url)
-        if asked is None or asked.path in _NOT_KEPT:
+        if asked is None or asked.path.startswith(_NOT_KEPT):
             return
         if asked.listing:
             self._listing(asked, heard)
@@ -169,7 +172,7 @@ class Recorder:
             asked=asked,
             url=heard.url,
             path=path,
-            content_type=heard.headers.get("content-type", "").partition(";")[0].strip(),
+            content_type=_type_of(heard),
             etag=heard.headers.get("etag", "").strip('"'),
             modified=heard.headers.get("last-modified", ""),
             query=query,
@@ -177,6 +180,11 @@ class Recorder:
         )
         with self._lock:
             self.kept[asked.name] = kept
+
+
+def _type_of(heard: Heard) -> str:
+    told = heard.headers.get("content-type", "").partition(";")[0].strip()
+    return told if _TYPE.fullmatch(told) else ""
 
 
 def _read(asked: Asked, heard: Heard) -> Answer | None:

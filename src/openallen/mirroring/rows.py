@@ -177,10 +177,11 @@ class Tables:
         written: list[Path] = []
         with self._lock:
             for table in sorted(self._changed):
-                lines = (
-                    json.dumps(row, ensure_ascii=False) for row in self._tables[table].values()
-                )
-                write_whole(self._path(table), "".join(f"{line}\n" for line in lines).encode())
+                # In the order of ids: answers come from several threads, and the table of a mirror
+                # should not depend on which was first.
+                rows = sorted(self._tables[table].items(), key=_order)
+                lines = (json.dumps(row, ensure_ascii=False) + "\n" for _, row in rows)
+                write_whole(self._path(table), "".join(lines).encode())
                 written.append(self._path(table))
             self._changed.clear()
         return written
@@ -206,6 +207,13 @@ def _read(path: Path) -> dict[str, Row]:
             raise CorruptError("a table cannot be read", address=str(path), why=why) from error
         found[_key(path.stem, row)] = row
     return found
+
+
+def _order(item: tuple[str, Row]) -> tuple[list[int], str]:
+    key = item[0]
+    numbers = key.split()
+    whole = all(number.isascii() and number.isdigit() for number in numbers)
+    return ([int(number) for number in numbers] if whole else [], key)
 
 
 def _key(table: str, row: Mapping[str, Any]) -> str:

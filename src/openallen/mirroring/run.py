@@ -55,8 +55,6 @@ class Wanted:
     ----------
     addresses
         Addresses, each with the options of fetch it was given.
-    limit
-        Rows of lists at most.
     refresh
         Whether files are fetched again of which nothing says whether they have changed.
     damaged
@@ -64,7 +62,6 @@ class Wanted:
     """
 
     addresses: tuple[ledgers.Address, ...]
-    limit: int | None = None
     refresh: bool = False
     damaged: frozenset[str] = frozenset()
 
@@ -138,7 +135,7 @@ class Mirror:
             for one in self.wanted.addresses:
                 address = Address.parse(one.address)
                 self.say(f"asking for {address}")
-                told = ask(context, address, one.options, files=one.files, limit=self.wanted.limit)
+                told = ask(context, address, one.options, files=one.files, limit=one.limit)
                 self.notes.update(told.notes)
                 self._connections = max(self._connections, told.connections)
                 self._rows += told.rows

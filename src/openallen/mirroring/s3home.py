@@ -7,6 +7,7 @@ not fetched. Rows are merged with those that are there, so tables come from ther
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ _UNKNOWN_BYTES: Final = 64 << 20
 """What a file of unknown size is counted as."""
 _UPLOADS: Final = 8
 _SMALL: Final = ("archive.json", "answers.jsonl", LEDGER)
+_TABLE: Final = re.compile(r"tables/[A-Za-z0-9_]{1,100}\.jsonl")
 _SHA256: Final = "sha256"
 
 
@@ -113,7 +115,7 @@ class S3Home:
                 hint="choose another prefix with --to s3://BUCKET/PREFIX",
             )
         for name in self._sizes:
-            if name in _SMALL or name.startswith("tables/"):
+            if name in _SMALL or _TABLE.fullmatch(name):
                 path = self.root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with aws_errors(f"{self.name}/{name}"):
