@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openallen.address import Address
-from openallen.brainmap.language import Filter, ModelStage, Options, Query, Word
+from openallen.brainmap.language import Association, Filter, ModelStage, Options, Query, Word
 from openallen.errors import NotFoundError, OpenAllenError, UsageError
+from openallen.mirroring.recorder import Recorder
 from openallen.mirroring.rows import Tables
 from openallen.plans import RemoteFile
 from openallen.sources.base import Source
@@ -163,22 +164,43 @@ def _plan(
     return True
 
 
-def complete(context: Context, tables: Tables) -> None:
-    """Ask for the whole of rows of which only some columns came.
+def complete(context: Context, recorder: Recorder) -> None:
+    """Ask for what other queries need to find the rows that came, and to answer with all of them.
 
-    Others ask for other columns, and a row that is known in part would answer them wrongly. What
-    the service refuses stays as it came: then the answers themselves are kept.
+    Criteria join rows that are not in the answer: they are asked for by including them. Of some
+    rows only some columns came: they are asked for as a whole. What the service refuses stays as it
+    came: then the answers themselves are kept.
 
     Parameters
     ----------
     context
         Clients, whose answers are heard.
-    tables
-        The rows.
+    recorder
+        What was heard.
     """
-    for query in _completing(tables):
-        with suppress(OpenAllenError):
-            context.client.answer(query)
+    recorder.rows_only = True
+    for queries in (_joining(recorder), _completing(recorder.tables)):
+        for query in queries:
+            with suppress(OpenAllenError):
+                context.client.answer(query)
+    recorder.rows_only = False
+
+
+def _joining(recorder: Recorder) -> Iterator[Query]:
+    for query in recorder.queries():
+        stage = query.stages[0]
+        if not isinstance(stage, ModelStage):
+            continue
+        included = {association.name for association in stage.includes}
+        more = [_plain(a) for a in stage.associations if a.name not in included]
+        if more:
+            yield Query((replace(stage, includes=(*stage.includes, *more)),))
+
+
+def _plain(association: Association) -> Association:
+    """Return an association without its filters: all that is joined is wanted."""
+    inner = tuple(map(_plain, association.children))
+    return replace(association, filters=(), children=inner)
 
 
 def _completing(tables: Tables) -> Iterator[Query]:

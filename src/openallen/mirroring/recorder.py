@@ -82,6 +82,8 @@ class Recorder:
         What listings say of objects, by `Asked.name`.
     heard
         How many answers there were.
+    rows_only
+        Whether only rows are taken of answers: of questions that nobody else will ask.
     """
 
     origin: Origin
@@ -90,6 +92,7 @@ class Recorder:
     kept: dict[str, Kept] = field(default_factory=dict)
     listed: dict[str, Listed] = field(default_factory=dict)
     heard: int = 0
+    rows_only: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, heard: Heard) -> None:
@@ -109,6 +112,11 @@ class Recorder:
         """Return what was listed so far."""
         with self._lock:
             yield from list(self.listed.items())
+
+    def queries(self) -> list[Query]:
+        """Return the queries whose rows were taken apart."""
+        with self._lock:
+            return [kept.query for kept in self.kept.values() if kept.query is not None]
 
     # --- buckets ----------------------------------------------------------------------------------
 
@@ -152,7 +160,8 @@ class Recorder:
                     query = None
         elif sniff(heard.body) == "html":
             return
-        self._keep(asked, heard, query)
+        if not self.rows_only:
+            self._keep(asked, heard, query)
 
     def _take(self, stage: ModelStage, answer: Answer) -> bool:
         if answer.is_object or stage.options.tabular:

@@ -141,7 +141,7 @@ class Mirror:
                 self._rows += told.rows
                 for where, file in told.files:
                     self._want(where, file)
-            complete(context, self.tables)
+            complete(context, self.recorder)
 
     def _seed(self, store: Path) -> None:
         """Put tables of releases and the like where a source will look for them.
