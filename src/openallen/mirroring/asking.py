@@ -189,8 +189,8 @@ def complete(context: Context, recorder: Recorder) -> None:
 def _joining(recorder: Recorder) -> Iterator[Query]:
     for query in recorder.queries():
         stage = query.stages[0]
-        if not isinstance(stage, ModelStage):
-            continue
+        if not isinstance(stage, ModelStage) or stage.options.tabular:
+            continue  # few distinct values may stand for very many rows
         included = {association.name for association in stage.includes}
         more = [_plain(a) for a in stage.associations if a.name not in included]
         if more:

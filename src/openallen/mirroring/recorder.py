@@ -164,9 +164,10 @@ class Recorder:
             self._keep(asked, heard, query)
 
     def _take(self, stage: ModelStage, answer: Answer) -> bool:
-        if answer.is_object or stage.options.tabular:
+        if answer.is_object:
             return False
-        self.tables.take(stage, answer.rows)
+        if not stage.options.tabular:  # whose columns are of several tables
+            self.tables.take(stage, answer.rows)
         return True
 
     def _keep(self, asked: Asked, heard: Heard, query: Query | None = None) -> None:
