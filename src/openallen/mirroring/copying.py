@@ -203,7 +203,7 @@ class Copy:
                     "not what the ledger says",
                     address=f"{self._first.name}/{file.path}",
                     why=f"SHA-256 {found[7:23]}…, not {entry.sha256[:16]}…",
-                    hint=f"openallen verify {shlex.quote(self._first.name)}",
+                    hint=f"remove it there, then openallen mirror --to {self._first.name}",
                 )
             draft.replace(target)
             self.ledger.add(entry)
