@@ -10,6 +10,7 @@
     oa.fetch("stack:313862022", to="cell")           give me
     oa.open("cell")                                  let me use it
     oa.view("cell")                                  let me look at it, in a notebook
+    oa.doctor()                                      what works here, what does not
 
 Every name below loads its room when it is first used; importing costs next to nothing.
 """
@@ -39,6 +40,7 @@ _ROOMS = {
     "Settings": "openallen.settings",
     "StackFacts": "openallen.sources.stacks",
     "alignment": "openallen.sources.atlases.many",
+    "doctor": "openallen.checkup",
     "facts": "openallen.sources.stacks.source",
     "fetch": "openallen.verbs",
     "grids": "openallen.sources.atlases.many",
@@ -74,6 +76,7 @@ __all__ = [
     "__version__",
     "alignment",
     "assets",
+    "doctor",
     "facts",
     "fetch",
     "grids",
@@ -94,6 +97,7 @@ if TYPE_CHECKING:
 
     from openallen.address import Address, Condition
     from openallen.brainmap import Query, Search
+    from openallen.checkup import doctor
     from openallen.errors import OpenAllenError
     from openallen.formats.swc import Morphology, read_swc
     from openallen.mirroring.face import mirror

@@ -302,6 +302,7 @@ class MissingExtraError(OpenAllenError, ImportError):
 _EXTRAS: Final = {
     "anywidget": "widget",
     "dask": "dask",
+    "distributed": "cluster",
     "duckdb": "tables",
     "h5py": "nwb",
     "matplotlib": "atlas",

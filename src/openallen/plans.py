@@ -360,6 +360,8 @@ class Outcome:
         Why it failed.
     damaged
         Whether a damaged file was there before.
+    where
+        ``host:path`` of a file that a worker of a cluster fetched to its own disk; else empty.
     """
 
     file: RemoteFile
@@ -372,6 +374,7 @@ class Outcome:
     facts: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     error: OpenAllenError | None = None
     damaged: bool = False
+    where: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the plain facts, ready for JSON."""
@@ -386,7 +389,7 @@ class Outcome:
             "error": str(self.error) if self.error else None,
             "exit_code": int(self.error.exit_code) if self.error else None,
             "retry": self.file.retry if self.error else None,
-        }
+        } | ({"where": self.where} if self.where else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -480,7 +483,19 @@ class Report:
             "failed": count_text(len(self.failed), "file") if self.failed else None,
             "not verified": self._unread_text() if self.unread else None,
         }
-        return facts | dict(written)
+        return facts | self._hosts() | dict(written)
+
+    def _hosts(self) -> dict[str, object]:
+        """Return what lies on which host, where workers fetched to their own disks."""
+        by_host: dict[str, list[Outcome]] = {}
+        for outcome in self.outcomes:
+            if outcome.where:
+                by_host.setdefault(outcome.where.partition(":")[0], []).append(outcome)
+        return {
+            f"on {host}": f"{count_text(len(found), 'file')}, "
+            + bytes_text(sum(o.size_bytes for o in found))
+            for host, found in sorted(by_host.items())
+        }
 
     def _unread_text(self) -> str:
         command = shlex.join(["openallen", "verify", str(self.plan.to)])

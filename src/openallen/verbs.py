@@ -26,9 +26,11 @@ from openallen.sources.tables import Rows, row_limit
 from openallen.web_address import is_web
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from openallen.plans import Plan, Report
     from openallen.sources.base import Source, View
-    from openallen.transfer import Interruption, Observer
+    from openallen.transfer import Cluster, Interruption, Observer
     from openallen.transfer.job import Job
 
 __all__ = [
@@ -299,7 +301,10 @@ class Prepared:
         return self.context.plan(self.job)
 
     def run(
-        self, observer: Observer | None = None, interruption: Interruption | None = None
+        self,
+        observer: Observer | None = None,
+        interruption: Interruption | None = None,
+        cluster: Cluster | None = None,
     ) -> Report:
         """Fetch it; failures are in the report.
 
@@ -309,6 +314,8 @@ class Prepared:
             Receives progress.
         interruption
             Ends the run from another thread; what is here by then stays, and a later run goes on.
+        cluster
+            A cluster whose workers share the files.
 
         Raises
         ------
@@ -317,7 +324,7 @@ class Prepared:
         Interrupted
             On Ctrl-C, or when `interruption` is asked for.
         """
-        return self.context.run(self.job, observer, self.plan, interruption)
+        return self.context.run(self.job, observer, self.plan, interruption, cluster)
 
     def written(self, report: Report) -> dict[str, Path]:
         """Return files that were written beside the fetched ones, by what they are.
@@ -431,6 +438,8 @@ def fetch(
     observer: Observer | None = None,
     verify_later: bool | None = None,
     processes: int | None = None,
+    scheduler: str | Client | None = None,
+    own_disks: bool = False,
     **options: Any,
 ) -> Any:
     """Fetch what an address names, verified; what is here and intact is left alone.
@@ -455,6 +464,12 @@ def fetch(
     processes
         Number of processes that share the files; chosen by their size and the processors where
         None.
+    scheduler
+        A cluster of dask whose workers share the files: the address of its scheduler, ``local:N``
+        for N workers on this machine, or a ``distributed.Client``.
+    own_disks
+        Have each worker of the cluster fetch to `to` on its own disk; else `to` is a folder that
+        all of them share with the caller.
     **options
         What fetching this kind of address takes: for a stack ``downsample`` (halvings), ``planes``
         (a slice, or its text), ``quality`` (0 to 100), ``projections`` and ``morphology``
@@ -465,12 +480,18 @@ def fetch(
     -------
     ImageStack, ExpressionGrid, ConnectivityGrid, Atlas or Path
         What was fetched, opened; the path of a single image or file; the folder of a release's
-        version, or of an asset.
+        version, or of an asset. With `own_disks` the `Report`, which says where each file is.
 
     Raises
     ------
     NotFoundError
         If there is no such thing.
+    UnreachableError
+        If the scheduler does not answer, or it has no worker.
+    UsageError
+        If a worker has another version of openallen, or none.
+    StoreError
+        If a worker does not see the folder.
     RefusedError
         If the folder holds something else, or the disk is too small.
     IncompleteError
@@ -483,11 +504,15 @@ def fetch(
     >>> stack.planes
     4 planes, sections 2 to 5, z 0 to 0.84 µm
     """
+    from openallen.transfer import Cluster
+
     told = {"source": source, "verify_later": verify_later, "processes": processes}
     chosen = settings or Settings.load(**told)
+    cluster = Cluster.chosen(scheduler, own_disks=own_disks, to=to)
     with preparing(address, to, settings=chosen, **options) as work:
-        work.run(observer).raise_if_failed()
-        return work.job.result()
+        report = work.run(observer, cluster=cluster)
+        report.raise_if_failed()
+        return report if own_disks else work.job.result()
 
 
 # --- open and view --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -54,6 +55,9 @@ def _assets(published, tmp_path_factory) -> None:
     """The buckets of AIND, on the same S3 server as the releases."""
     found = publish_assets(published.endpoint)
     publish_stores(found, ROOT / "tests" / "data", tmp_path_factory.mktemp("stores"))
+    index = SAMPLE / "buckets" / "aind-open-data.jsonl"
+    for row in map(json.loads, index.read_text("utf-8").splitlines()):
+        found.put(row["key"], (SAMPLE / row["file"]).read_bytes())
 
 
 @pytest.fixture(scope="module")

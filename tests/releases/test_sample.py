@@ -133,9 +133,9 @@ def test_a_bucket_that_the_sample_lacks_is_named_with_those_it_has(sample):
     from openallen.sources.context import Context
 
     with Context() as context, pytest.raises(NotFoundError) as caught:
-        list(context.bucket("aind-open-data").list())
-    assert "the embedded sample has no bucket aind-open-data" in str(caught.value)
-    assert "this archive has allen-brain-observatory" in str(caught.value)
+        list(context.bucket("aind-benchmark-data").list())
+    assert "the embedded sample has no bucket aind-benchmark-data" in str(caught.value)
+    assert "this archive has aind-open-data, allen-brain-observatory" in str(caught.value)
 
 
 def test_an_archive_by_its_address_has_its_buckets_too(sample_url, monkeypatch):
@@ -156,7 +156,9 @@ def test_a_bucket_of_the_settings_goes_before_that_of_an_archive(release, monkey
 def test_what_the_sample_holds_is_known_without_asking():
     assert sample_holds("allen-brain-observatory", "visual-coding-2p/")
     assert not sample_holds("allen-brain-observatory", "openscope/")
-    assert not sample_holds("aind-open-data")
+    assert sample_holds("aind-open-data")
+    assert not sample_holds("aind-open-data", "SmartSPIM")
+    assert not sample_holds("aind-benchmark-data")
     assert not sample_holds("")
 
 
@@ -222,7 +224,7 @@ def test_the_sample_stays_small():
     sizes = {key: (BUCKET / key).stat().st_size for key in (TWO_PHOTON, SESSION, LFP)}
     assert sizes[TWO_PHOTON] < 400_000
     assert sizes[SESSION] + sizes[LFP] < 600_000
-    assert sum(p.stat().st_size for p in SAMPLE.rglob("*") if p.is_file()) < 2_500_000
+    assert sum(p.stat().st_size for p in SAMPLE.rglob("*") if p.is_file()) < 4_000_000
 
 
 def contents(path: Path) -> dict[str, object]:

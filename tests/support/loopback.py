@@ -77,13 +77,14 @@ class Loopback:
     busy: int = 0
     busy_most: int = 0
     tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._socks: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((self.host, 0), backlog=256)
+        self.url = f"http://{self.host}:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 

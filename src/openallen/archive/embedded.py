@@ -7,6 +7,7 @@ import threading
 from contextlib import ExitStack
 from typing import Final
 
+from openallen.archive.buckets import Buckets
 from openallen.archive.holdings import SAMPLE
 
 __all__ = ["sample_holds", "sample_url"]
@@ -44,4 +45,5 @@ def sample_holds(bucket: str, prefix: str = "") -> bool:
     prefix
         What keys begin with: a folder.
     """
-    return bool(bucket) and SAMPLE.joinpath("buckets", bucket, *prefix.split("/")).is_dir()
+    found = Buckets(SAMPLE).find(bucket)
+    return found is not None and next(iter(found.cursor(prefix, "")), None) is not None

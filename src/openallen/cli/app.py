@@ -35,9 +35,11 @@ COMMANDS = {
     "query": "Query brain-map.org by model and filters, or in RMA",
     "convert": "Convert a fetched image stack to OME-Zarr 0.5",
     "bench": "Measure compression codecs on an ephys recording",
+    "cluster": "Run a command on a SLURM cluster, on many workers",
     "serve": "Look at the store in a browser; serve the API of brain-map.org locally",
     "store": "Manage the local store: ls, verify, repair, prune, adopt",
     "config": "Show all settings and their origins",
+    "doctor": "Check installation, store and services; a page for bug reports",
 }
 """The commands, in the order help shows them."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shlex
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from openallen.plans import Plan, Report
+    from openallen.transfer import Cluster
     from openallen.verbs import Prepared
 
 __all__ = ["command", "confirm", "read_addresses", "report_code", "run_prepared"]
@@ -56,6 +60,17 @@ EXAMPLES = (
     metavar="N",
     help="Worker processes; chosen by the size of the fetch and the processors by default.",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS|local:N",
+    help="Share the files among the workers of a dask cluster: the address of its scheduler, or "
+    "local:N for N workers on this machine.",
+)
+@click.option(
+    "--own-disks",
+    is_flag=True,
+    help="Have each worker of the cluster fetch to DIR of --to on its own disk.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and fetch nothing.")
 @common
@@ -65,6 +80,8 @@ def command(
     to: Path | None,
     verify_later: bool | None,
     processes: int | None,
+    scheduler: str | None,
+    own_disks: bool,
     yes: bool,
     dry_run: bool,
     **options: Any,
@@ -79,10 +96,39 @@ def command(
     if processes is not None:
         call = replace(call, settings=replace(call.settings, processes=processes))
     given = {name: value for name, value in options.items() if value is not None}
+    cluster = _chosen(call, scheduler, own_disks=own_disks, to=to)
     # Every address is read before anything is fetched.
     wanted = read_addresses(addresses)
+    with _started(cluster, of_several=len(wanted) > 1 and not dry_run) as cluster:
+        return _each(call, wanted, to, given, cluster, yes=yes, dry_run=dry_run)
+
+
+@contextmanager
+def _started(cluster: Cluster | None, *, of_several: bool) -> Iterator[Cluster | None]:
+    """Start a cluster of this machine once for several addresses, not once for each."""
+    local = str(cluster.scheduler).partition(":") if cluster is not None else ("", "", "")
+    if cluster is None or local[0] != "local" or not of_several:
+        yield cluster
+        return
+    from openallen.transfer.scheduler import local_cluster
+
+    with local_cluster(int(local[2])) as address:
+        yield replace(cluster, scheduler=address)
+
+
+def _each(
+    call: Call,
+    wanted: Sequence[Address],
+    to: Path | None,
+    given: Mapping[str, Any],
+    cluster: Cluster | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+) -> int:
     worst = ExitCode.DONE
     documents: list[dict[str, Any]] = []
+    elsewhere = cluster is not None and cluster.own_disks
     for address in wanted:
         folder = verbs.folder_of_one(address, to, several=len(wanted) > 1)
         own = verbs.options_of(address, given, several=len(wanted) > 1)
@@ -91,8 +137,8 @@ def command(
                 documents.append(_planned(call, work))
                 continue
             confirm(call, work.plan, yes=yes)
-            report = run_prepared(call, work)
-            documents.append(_done(call, work, report))
+            report = run_prepared(call, work, cluster)
+            documents.append(_done(call, work, report, elsewhere=elsewhere))
             worst = max(worst, report_code(call, report))
     if call.out.as_json:
         call.out.document({"plans" if dry_run else "reports": documents})
@@ -154,7 +200,19 @@ def confirm(call: Call, plan: Plan, *, yes: bool) -> None:
     )
 
 
-def run_prepared(call: Call, work: Prepared) -> Report:
+def _chosen(
+    call: Call, scheduler: str | None, *, own_disks: bool, to: Path | None
+) -> Cluster | None:
+    """Return the cluster, dask's own messages left out: what matters is told in our words."""
+    from openallen.transfer import Cluster
+
+    cluster = Cluster.chosen(scheduler, own_disks=own_disks, to=to)
+    if cluster is not None and not call.out.verbose:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    return cluster
+
+
+def run_prepared(call: Call, work: Prepared, cluster: Cluster | None = None) -> Report:
     """Fetch with progress on stderr."""
     from openallen.cli.progress import progress_for
 
@@ -163,13 +221,14 @@ def run_prepared(call: Call, work: Prepared) -> Report:
     gc.freeze()
     observer = progress_for(quiet=call.out.quiet, verbose=call.out.verbose)
     try:
-        return work.run(observer)
+        return work.run(observer, cluster=cluster)
     finally:
         gc.unfreeze()  # what is frozen is never let go of: libraries complain of it at the end
 
 
-def _done(call: Call, work: Prepared, report: Report) -> dict[str, Any]:
-    written = {name: str(path) for name, path in work.written(report).items()}
+def _done(call: Call, work: Prepared, report: Report, *, elsewhere: bool = False) -> dict[str, Any]:
+    files = {} if elsewhere else work.written(report)
+    written = {name: str(path) for name, path in files.items()}
     if not call.out.as_json:
         call.out.document({}, report.text(written), ids=(report.plan.to,))
     return report.to_dict() | written

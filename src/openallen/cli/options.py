@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from openallen.sources.base import Source
     from openallen.sources.options import Described
 
-__all__ = ["Call", "SourceCommand", "common", "same_command", "short_answers"]
+__all__ = ["Call", "SourceCommand", "common", "common_options", "same_command", "short_answers"]
 
 
 @dataclass(frozen=True)
@@ -65,29 +65,41 @@ def short_answers(call: Call) -> Iterator[None]:
             raise
 
 
-def common(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options every command has, and hand over the `Call` they make."""
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options every command has."""
+    for option in reversed(_COMMON):
+        function = option(function)
+    return function
 
-    @click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
-    @click.option("--ids", is_flag=True, help="Print only ids, addresses or paths, one per line.")
-    @click.option("-q", "--quiet", is_flag=True, help="Print results only, no progress, no notes.")
-    @click.option(
+
+_COMMON: Final = (
+    click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout."),
+    click.option("--ids", is_flag=True, help="Print only ids, addresses or paths, one per line."),
+    click.option("-q", "--quiet", is_flag=True, help="Print results only, no progress, no notes."),
+    click.option(
         "-v", "--verbose", count=True, help="Print more details; -vv prints requests, too."
-    )
-    @click.option("--debug", is_flag=True, help="Log everything and print tracebacks.")
-    @click.option(
+    ),
+    click.option("--debug", is_flag=True, help="Log everything and print tracebacks."),
+    click.option(
         "--offline", is_flag=True, default=None, help="Use no network beyond this machine."
-    )
-    @click.option(
+    ),
+    click.option(
         "--source",
         metavar="live|sample|URL",
         help="Service to use: live, the embedded sample, or the URL of an archive.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--store",
         type=click.Path(path_type=Path, file_okay=False),
         help="Folder of the local store.",
-    )
+    ),
+)
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options every command has, and hand over the `Call` they make."""
+
+    @common_options
     @functools.wraps(function)
     def wrapped(
         as_json: bool,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from openallen.display import bytes_text, seconds_text
+from openallen.display import bytes_text, count_text, seconds_text
 from openallen.harmless import harmless
 
 if TYPE_CHECKING:
@@ -91,10 +91,11 @@ class PlainProgress:
         while not self._done.wait(_LINE_EVERY_S):
             now = meter.read()
             failed = f", {now.files_failed} failed" if now.files_failed else ""
+            workers = f", {count_text(now.workers, 'worker')}" if now.workers else ""
             self._line(
                 f"{now.files_done:,} of {now.files_total:,} files{failed}, "
                 f"{bytes_text(now.bytes_done)}, {bytes_text(now.bytes_per_s)}/s, "
-                f"{seconds_text(now.elapsed_s)}"
+                f"{seconds_text(now.elapsed_s)}{workers}"
             )
 
     def settled(self, outcome: Outcome) -> None:
@@ -181,6 +182,8 @@ class LiveProgress:
         text = f"{bytes_text(now.bytes_done)}  {bytes_text(now.bytes_per_s)}/s"
         if now.files_failed:
             text += f"  {now.files_failed} failed"
+        if now.workers:
+            text += f"  {count_text(now.workers, 'worker')}"
         self._progress.update(self._task, completed=now.files_done, bytes=text)
 
     def settled(self, outcome: Outcome) -> None:

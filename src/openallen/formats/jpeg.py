@@ -195,6 +195,10 @@ class JpegCheck:
     tolerance_px: int = 0
     keeper: Keeper | None = None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Elsewhere there is nobody to keep the pixels for.
+        return (JpegCheck, (self.width_px, self.height_px, self.tolerance_px))
+
     def __call__(self, path: Path) -> Mapping[str, Any]:
         """Check structure and size, and the coded data where it can be decoded.
 

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from openallen.formats.nwb import H5Tree
     from openallen.plans import Plan, Report
     from openallen.sources.base import Source
-    from openallen.transfer import Interruption, Observer
+    from openallen.transfer import Cluster, Interruption, Observer
     from openallen.transfer.job import Job
     from openallen.transport import Http
     from openallen.transport.objects import RemoteObjects
     from openallen.transport.s3 import Bucket
 
-__all__ = ["Context", "bucket_endpoint", "connected", "folder_for"]
+__all__ = ["Context", "bucket_endpoint", "connected", "folder_for", "service_url"]
 
 _MOST_NAMED: Final = 8
 _SAMPLE: Final = "the embedded sample"
@@ -325,6 +325,7 @@ class Context:
         observer: Observer | None = None,
         plan: Plan | None = None,
         interruption: Interruption | None = None,
+        cluster: Cluster | None = None,
     ) -> Report:
         """Run a job: check the space, fetch, verify.
 
@@ -336,8 +337,8 @@ class Context:
             Receives progress.
         plan
             Its plan with what is here, where that is known already.
-        interruption
-            Ends the run from another thread.
+        interruption, cluster
+            As for `openallen.transfer.run`.
 
         Raises
         ------
@@ -345,11 +346,9 @@ class Context:
             If the disk cannot hold what is missing.
         """
         from openallen.store import Store
-        from openallen.transfer import check_space
-        from openallen.transfer.job import Means
+        from openallen.transfer.job import Means, carry_out
         from openallen.transport import Retry
 
-        check_space(self.plan(work) if plan is None else plan)
         with Store(self.settings.store).index() as index:
             means = Means(
                 http=self.http,
@@ -360,8 +359,9 @@ class Context:
                 verify=not self.settings.verify_later,
                 processes=self.settings.processes,
                 interruption=interruption,
+                cluster=cluster,
             )
-            return work.run(means)
+            return carry_out(work, means, self.plan(work) if plan is None else plan)
 
     # --- places -----------------------------------------------------------------------------------
 
@@ -562,7 +562,7 @@ def _connected(http: Http, settings: Settings, source: str) -> Client:
 
     return connect(
         http,
-        _base_url(source),
+        service_url(source),
         source.rstrip("/"),
         retry=Retry(attempts=settings.attempts),
         connections=settings.connections or 8,
@@ -581,10 +581,11 @@ def bucket_endpoint(settings: Settings) -> str:
     """
     if settings.s3_endpoint or settings.source == "live":
         return settings.s3_endpoint
-    return f"{_base_url(settings.source)}/s3"
+    return f"{service_url(settings.source)}/s3"
 
 
-def _base_url(source: str) -> str:
+def service_url(source: str) -> str:
+    """Return the base URL of the service that a source names, or say what sources there are."""
     from openallen.brainmap.client import LIVE_URL
 
     if source == "live":

@@ -7,6 +7,7 @@ import glob
 import os
 import secrets
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 from openallen.errors import OpenAllenError, SpaceError, StoreError
 from openallen.json_text import load_json
 
-__all__ = ["disk_error", "read_object", "write_whole"]
+__all__ = ["disk_error", "read_object", "sync_folders", "write_whole"]
 
 _ATTEMPTS: Final = 5
 _TOKEN: Final = "[0-9a-f]" * 8
@@ -34,6 +35,25 @@ def disk_error(error: OSError, path: Path) -> OpenAllenError:
     return StoreError(
         "cannot write here", address=str(path), why=why, hint="choose another folder with --to DIR"
     )
+
+
+def sync_folders(root: Path, paths: Iterable[str]) -> None:
+    """Sync the folders of new files: a rename is only in memory until its folder is synced.
+
+    Parameters
+    ----------
+    root
+        What the paths are relative to.
+    paths
+        The files.
+    """
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        with suppress(OSError):
+            handle = os.open(root / folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def is_alive(pid: int) -> bool:

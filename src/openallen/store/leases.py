@@ -27,7 +27,7 @@ from typing import Final
 from openallen.json_text import load_json
 from openallen.store.disk import disk_error, is_alive
 
-__all__ = ["BEAT_S", "STALE_S", "Lease", "Leases", "leased_by_others"]
+__all__ = ["BEAT_S", "STALE_S", "Lease", "Leases", "Seen", "leased_by_others", "look_at"]
 
 BEAT_S: Final = 10.0
 """Seconds between two heartbeats of a lease."""
@@ -319,6 +319,33 @@ def leased_by_others(root: Path, *, most: int = 20_000) -> Iterator[tuple[Path, 
                 if state and not mine and not _is_gone(state):
                     who = f"process {state.get('pid', '?')} on {state.get('host', 'another host')}"
                     yield Path(entry.path.removesuffix(".lease")), who
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a lease says of its holder.
+
+    Parameters
+    ----------
+    pid
+        The number of the process; None where it is not told.
+    here
+        Whether that process is, or was, one of this machine.
+    gone
+        Whether it is known to have ended.
+    """
+
+    pid: int | None
+    here: bool
+    gone: bool
+
+
+def look_at(path: Path) -> Seen:
+    """Return what a lease says of its holder, and change nothing."""
+    state = _state(_read(path))
+    pid = state.get("pid")
+    number = pid if type(pid) is int else None
+    return Seen(number, state.get("where") == _where(), _is_gone(state))
 
 
 def _read(path: Path) -> bytes | None:

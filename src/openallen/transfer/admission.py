@@ -53,15 +53,18 @@ class Admission:
         Those of this process.
     verify
         Whether published digests are compared now.
+    begun_s
+        When the run began, in seconds since 1970, by the clock of the destination's file system.
     """
 
     to: Path
     index: Index
     leases: Leases
     verify: bool = True
+    begun_s: float = field(default_factory=time.time)
     leftovers: Leftovers = field(default_factory=Leftovers)
     _made: set[str] = field(default_factory=set)
-    _begun_s: float = field(default_factory=time.time)
+    _made_s: float = field(default_factory=time.monotonic)
 
     def enter(self, file: RemoteFile) -> Outcome | Entry | None:
         """Return the outcome of a file that is here, else the right to fetch it, or None.
@@ -100,17 +103,18 @@ class Admission:
     def _here(self, file: RemoteFile, target: Path) -> Outcome | None:
         if not (file.digest or file.last_digest):
             self._wait_for_record(target)
-        return intact(file, target, self.index, verify=self.verify, begun_s=self._begun_s)
+        return intact(file, target, self.index, verify=self.verify, begun_s=self.begun_s)
 
     def _wait_for_record(self, target: Path) -> None:
         """Wait for the record of a file that another run wrote just before this one began."""
         try:
-            age_s = self._begun_s - target.stat().st_mtime
+            age_s = self.begun_s - target.stat().st_mtime
         except OSError:
             return
+        end_s = self._made_s + _RECORDED_WITHIN_S
         while (
             0 < age_s < _OTHERS_BEGAN_S
-            and time.time() < self._begun_s + _RECORDED_WITHIN_S
+            and time.monotonic() < end_s
             and self.index.recall(target) is None
         ):
             time.sleep(0.05)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,11 +9,14 @@ from dataclasses import dataclass
 from openallen.errors import SpaceError, StoreError
 from openallen.plans import Outcome, Plan, Report
 from openallen.store import Index, Leases, Leftovers
+from openallen.store.disk import sync_folders
+from openallen.transfer.cluster import share_out_to
 from openallen.transfer.fetching import Fetching
 from openallen.transfer.interruption import Interruption
 from openallen.transfer.processes import share_out
 from openallen.transfer.progress import Meter, Observer, Quiet
 from openallen.transfer.rate_limiter import RateLimiter
+from openallen.transfer.sharing import Cluster
 from openallen.transfer.space import prepare
 from openallen.transfer.status import here_by_name, share_known, vouched
 from openallen.transfer.waiting import Waiting
@@ -51,6 +53,7 @@ def run(
     verify: bool = True,
     processes: int | None = None,
     interruption: Interruption | None = None,
+    cluster: Cluster | None = None,
 ) -> Report:
     """Fetch what is missing or damaged of a plan.
 
@@ -83,6 +86,9 @@ def run(
         None: one interpreter fills a fast link with two to four processors, not with more.
     interruption
         Ends the run from another thread.
+    cluster
+        A cluster whose workers share the files, instead of processes of this machine. Where they
+        fetch to their own disks, nothing is read from or written to the destination here.
 
     Returns
     -------
@@ -95,8 +101,11 @@ def run(
         If the destination cannot be written to at all.
     Interrupted
         On Ctrl-C, or when `interruption` is asked for, with the report so far.
+    UnreachableError, UsageError
+        If a cluster cannot be used; before the first file.
     """
-    if len(here_by_name(plan)) < len(plan.files):
+    elsewhere = cluster is not None and cluster.own_disks
+    if not elsewhere and len(here_by_name(plan)) < len(plan.files):
         prepare(plan.to)
         share_known(plan, index)
     held = leases or Leases()
@@ -115,7 +124,7 @@ def run(
     )
     try:
         stopper = interruption or Interruption()
-        return _Run(work=work, processes=processes, interruption=stopper).run()
+        return _Run(work=work, processes=processes, interruption=stopper, cluster=cluster).run()
     finally:
         if leases is None:
             held.close()
@@ -128,30 +137,49 @@ class _Run:
     work: Fetching
     processes: int | None
     interruption: Interruption
+    cluster: Cluster | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the files go to the disks of workers."""
+        return self.cluster is not None and self.cluster.own_disks
 
     def run(self) -> Report:
         start = time.monotonic()
         work, plan = self.work, self.work.plan
         work.observer.started(plan, work.meter)
-        self._settle_known()
+        if not self.elsewhere:
+            self._settle_known()
         interrupted = False
         try:
             with self.interruption.calling(self._end):
-                share_out(work, asked=self.processes)
-                work.run()
+                self._fetch()
             interrupted = self.interruption.asked
         except KeyboardInterrupt:
             interrupted = True
         finally:
             work.observer.finished()
-        self._sweep()
-        self._settle_folders()
+        if not self.elsewhere:
+            self._tidy()
         left = (Outcome(file=f, status="not tried") for f in plan.files)
         outcomes = tuple(work.outcomes.get(o.file.path, o) for o in left)
         report = Report(plan=plan, outcomes=outcomes, elapsed_s=time.monotonic() - start)
         if interrupted:
             raise Interrupted(report)
         return report
+
+    def _fetch(self) -> None:
+        if self.cluster is None:
+            share_out(self.work, asked=self.processes)
+        else:
+            share_out_to(self.work, self.cluster)
+        if not self.elsewhere:
+            self.work.run()
+
+    def _tidy(self) -> None:
+        self._sweep()
+        outcomes = self.work.outcomes.values()
+        sync_folders(self.work.plan.to, [o.file.path for o in outcomes if o.status == "fetched"])
 
     def _end(self) -> None:
         self.work.stop.set()
@@ -178,14 +206,3 @@ class _Run:
                 with suppress(StoreError, SpaceError):  # a read-only folder keeps its leftovers
                     if inside in whole and self.work.leases.sweep(target):
                         Leftovers.clear(target)
-
-    def _settle_folders(self) -> None:
-        """Sync folders of new files: a rename is only in memory until its folder is synced."""
-        fetched = (o.file.path for o in self.work.outcomes.values() if o.status == "fetched")
-        for folder in {path.rpartition("/")[0] for path in fetched}:
-            with suppress(OSError):
-                handle = os.open(self.work.plan.to / folder, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)

@@ -53,6 +53,9 @@ class Fetching:
         As for `openallen.transfer.run`.
     meter
         Counts.
+    begun_s
+        When the whole run began, in seconds since 1970, by the clock of the destination's file
+        system: files newer than that were verified by whoever wrote them. Now where None.
     most_large
         How many large files at once.
     more
@@ -80,6 +83,7 @@ class Fetching:
     meter: Meter
     most_large: int = MOST_LARGE
     more: Callable[[Kind], Sequence[RemoteFile]] | None = None
+    begun_s: float | None = None
     waiting: Waiting = field(default_factory=Waiting)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -90,7 +94,11 @@ class Fetching:
 
     def __post_init__(self) -> None:
         self.admission = Admission(
-            to=self.plan.to, index=self.index, leases=self.leases, verify=self.verify
+            to=self.plan.to,
+            index=self.index,
+            leases=self.leases,
+            verify=self.verify,
+            begun_s=time.time() if self.begun_s is None else self.begun_s,
         )
 
     def run(self) -> None:

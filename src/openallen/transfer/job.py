@@ -10,9 +10,11 @@ from openallen.store import Index
 from openallen.transfer.engine import run
 from openallen.transfer.interruption import Interruption
 from openallen.transfer.progress import Observer
+from openallen.transfer.sharing import Cluster
+from openallen.transfer.space import check_space
 from openallen.transport import Http, Retry
 
-__all__ = ["FileJob", "Job", "Means"]
+__all__ = ["FileJob", "Job", "Means", "carry_out"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,8 @@ class Means:
         Number of processes that share the files; chosen by the run where None.
     interruption
         Ends the run from another thread.
+    cluster
+        A cluster whose workers share the files.
     """
 
     http: Http
@@ -47,6 +51,7 @@ class Means:
     verify: bool = True
     processes: int | None = None
     interruption: Interruption | None = None
+    cluster: Cluster | None = None
 
     def run(self, plan: Plan) -> Report:
         """Run a plan."""
@@ -60,6 +65,7 @@ class Means:
             verify=self.verify,
             processes=self.processes,
             interruption=self.interruption,
+            cluster=self.cluster,
         )
 
 
@@ -84,6 +90,33 @@ class Job(Protocol):
     def result(self) -> object:
         """Open what was fetched."""
         ...
+
+
+def carry_out(work: Job, means: Means, plan: Plan) -> Report:
+    """Run a job, if the disk can hold what is missing.
+
+    Where workers of a cluster fetch to their own disks, its files are fetched and nothing else is
+    done: no manifest is written, and nothing is made of the files, as no machine has all of them.
+
+    Parameters
+    ----------
+    work
+        The job.
+    means
+        What it is run with.
+    plan
+        Its plan with what is here.
+
+    Raises
+    ------
+    SpaceError
+        If the disk cannot hold what is missing.
+    """
+    cluster = means.cluster
+    if cluster is not None and cluster.own_disks:
+        return means.run(cluster.elsewhere(work.plan))
+    check_space(plan)
+    return work.run(means)
 
 
 @dataclass(frozen=True)

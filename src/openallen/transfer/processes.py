@@ -16,16 +16,15 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import IO, Any, Final
 
 from openallen.plans import Outcome, RemoteFile
+from openallen.transfer.assigned import Assignment
 from openallen.transfer.bulk import fits
 from openallen.transfer.fetching import FINAL, MOST_LARGE, Fetching, Kind
-from openallen.transport import Retry
 
-__all__ = ["READY", "Assignment", "count_of", "share_out"]
+__all__ = ["READY", "count_of", "share_out"]
 
 _LOG = logging.getLogger("openallen.transfer")
 _MOST: Final = 8
@@ -40,32 +39,6 @@ _CHILD: Final = (
 )
 READY: Final = b"\0openallen\n"
 """What a child says first: whatever comes before is of something else that its start printed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """What a child has to know before its first file.
-
-    Parameters
-    ----------
-    to, index
-        The destination, and the folder of the index.
-    http
-        The options of the client.
-    connections, most_large, verify, retry
-        As for `Fetching`.
-    log_level
-        What the parent wants to hear of.
-    """
-
-    to: Path
-    index: Path
-    http: dict[str, Any]
-    connections: int
-    most_large: int
-    verify: bool
-    retry: Retry
-    log_level: int
 
 
 def processors() -> int:

@@ -29,6 +29,8 @@ class Reading:
         Seconds since the start.
     bytes_per_s
         Speed over the last few seconds.
+    workers
+        How many workers of a cluster take part; 0 without a cluster.
     """
 
     files_done: int
@@ -37,10 +39,19 @@ class Reading:
     bytes_done: int
     elapsed_s: float
     bytes_per_s: float
+    workers: int = 0
 
 
 class Meter:
-    """Counts files and bytes; a face reads it whenever it draws."""
+    """Counts files and bytes; a face reads it whenever it draws.
+
+    Attributes
+    ----------
+    workers : int
+        As for `Reading`; set by the run.
+    """
+
+    workers: int = 0
 
     def __init__(self, files_total: int) -> None:
         self._lock = threading.Lock()
@@ -76,6 +87,7 @@ class Meter:
                 self._bytes_done,
                 now - self._start,
                 speed if since != now else 0.0,
+                self.workers,
             )
 
 

@@ -9,21 +9,16 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import IO, Final
+from typing import IO
 
-from openallen.errors import OpenAllenError
-from openallen.plans import Outcome, Plan, RemoteFile
+from openallen.plans import RemoteFile
 from openallen.store import Index, Leases
-from openallen.transfer.fetching import Fetching, Kind
-from openallen.transfer.processes import READY, Assignment
-from openallen.transfer.progress import Meter
-from openallen.transfer.rate_limiter import RateLimiter
+from openallen.transfer.assigned import Assignment, Relay, fetching
+from openallen.transfer.fetching import Kind
+from openallen.transfer.processes import READY
 from openallen.transport import Http
 
 __all__ = ["main"]
-
-_TELL_EVERY_S: Final = 0.2
 
 
 def main() -> None:
@@ -42,33 +37,20 @@ def main() -> None:
 
 
 def _work(parent: _Parent, assignment: Assignment, http: Http, index: Index) -> None:
-    observer, leases = _Relay(parent), Leases()
-    plan = Plan(address="", title="", source="", to=assignment.to, files=(), command="-")
-    work = Fetching(
-        plan=plan,
-        http=http,
-        index=index,
-        retry=assignment.retry,
-        observer=observer,
-        rate_limiter=RateLimiter(assignment.connections),
-        leases=leases,
-        verify=assignment.verify,
-        meter=observer.meter,
-        most_large=assignment.most_large,
-        more=parent.more,
-    )
+    relay, leases = Relay(parent.tell), Leases()
+    work = fetching(assignment, relay, http=http, index=index, leases=leases, more=parent.more)
 
     def gone() -> None:
         work.stop.set()
         http.close()
 
     parent.listen(gone)
-    observer.begin()
+    relay.begin()
     try:
         work.run()
     finally:
         leases.close()
-        observer.end()
+        relay.end()
 
 
 class _Parent:
@@ -111,65 +93,6 @@ class _Parent:
                 return ()
             self.tell("more", kind)
             return self._batches.get()
-
-
-class _Relay:
-    """Tells the parent what happens, several things at a time."""
-
-    def __init__(self, parent: _Parent) -> None:
-        self.meter = Meter(0)
-        self._parent = parent
-        self._lock = threading.Lock()
-        self._settled: list[Outcome] = []
-        self._told_bytes = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="relay", daemon=True)
-
-    def begin(self) -> None:
-        """Tell now and then from here on."""
-        self._thread.start()
-
-    def end(self) -> None:
-        """Tell what was not told yet."""
-        self._over.set()
-        self._thread.join()
-        self._flush()
-
-    def _loop(self) -> None:
-        while not self._over.wait(_TELL_EVERY_S):
-            self._flush()
-
-    def _flush(self) -> None:
-        with self._lock:
-            settled, self._settled = self._settled, []
-            done = self.meter.read().bytes_done
-            new, self._told_bytes = done - self._told_bytes, done
-        if new:
-            self._parent.tell("bytes", new)
-        if settled:
-            self._parent.tell("settled", settled)
-
-    def started(self, plan: Plan, meter: Meter) -> None:
-        """Ignore the start: it is the parent's."""
-
-    def settled(self, outcome: Outcome) -> None:
-        """Keep an outcome until it is told."""
-        with self._lock:
-            # Plain facts: the empty ones that all outcomes share cannot be handed over.
-            self._settled.append(replace(outcome, facts=dict(outcome.facts)))
-
-    def retrying(
-        self, file: RemoteFile, attempt: int, error: OpenAllenError, wait_s: float
-    ) -> None:
-        """Tell that a file is tried again."""
-        self._parent.tell("retrying", file.path, attempt, error, wait_s)
-
-    def waiting(self, file: RemoteFile, holder: str) -> None:
-        """Tell that somebody else is fetching a file."""
-        self._parent.tell("waiting", file.path, holder)
-
-    def finished(self) -> None:
-        """Ignore the end: it is the parent's."""
 
 
 class _Forward(logging.Handler):

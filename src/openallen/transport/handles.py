@@ -32,6 +32,7 @@ from openallen.errors import (
 
 __all__ = [
     "BUFFER_BYTES",
+    "TRUST_VARIABLES",
     "Client",
     "aim",
     "close_multi",
@@ -40,6 +41,7 @@ __all__ = [
     "new_handle",
     "new_multi",
     "safe_url",
+    "trust_places",
     "wait_for",
 ]
 
@@ -236,9 +238,27 @@ def _no_proxy() -> str:
     return ",".join(filter(None, ("localhost,127.0.0.1,::1", told)))
 
 
+TRUST_VARIABLES: Final = ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+"""Who names the certificates that are trusted; the first that is set counts."""
+
+
+def trust_places() -> tuple[str, tuple[str, ...]]:
+    """Return what says whom TLS trusts, and where: files and folders.
+
+    Returns
+    -------
+    variable, places
+        The variable of the environment, empty for the system's own certificates; no places where
+        the operating system keeps them itself.
+    """
+    name = next((name for name in TRUST_VARIABLES if os.environ.get(name)), "")
+    told = {key: value for key, value in _trust().items() if key != pycurl.SSL_OPTIONS}
+    return name, tuple(str(place) for place in told.values())
+
+
 def _trust() -> dict[int, object]:
     """Return whom TLS trusts: what the environment names, else the system's own certificates."""
-    for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+    for name in TRUST_VARIABLES:
         path = os.environ.get(name)
         if path:
             return {pycurl.CAPATH if os.path.isdir(path) else pycurl.CAINFO: path}  # noqa: PTH112

@@ -18,6 +18,7 @@ from openallen.sources.assets.read import Asset
 from openallen.sources.assets.record import PUBLIC_BUCKET
 from openallen.sources.assets.search import DOCDB_URL, Places, load_catalogue
 from openallen.sources.context import bucket_endpoint
+from openallen.sources.services import VIEWS_BUCKET
 from openallen.store import Store
 from openallen.transport import Http, Retry
 from openallen.transport.configured import http_for
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["bucket_for", "catalogue", "kin_of", "open_asset", "sql"]
 
 _REGION: Final = "us-west-2"
-_VIEWS: Final = "allen-data-views"
 
 
 def bucket_for(http: Http, settings: Settings, name: str = PUBLIC_BUCKET) -> Bucket:
@@ -75,7 +75,7 @@ def catalogue(
     with http_for(settings) as http:
         places = Places(
             assets=bucket_for(http, settings),
-            views=bucket_for(http, settings, _VIEWS),
+            views=bucket_for(http, settings, VIEWS_BUCKET),
             http=http,
             docdb_url=settings.docdb_url or ("" if elsewhere else DOCDB_URL),
             retry=Retry(attempts=settings.attempts),

@@ -495,6 +495,7 @@ class Record:
             "genotype": self.genotype or None,
             "acquired": start.isoformat(" ", "minutes") if start else None,
             "project": self.project or None,
+            "summary": self.summary or None,
             "investigators": ", ".join(self.investigators) or None,
             "source assets": ", ".join(self.sources) or None,
             "processing": ", ".join(dict.fromkeys(step.name for step in self.steps)) or None,

@@ -31,12 +31,12 @@ from openallen.json_text import load_json
 from openallen.sources.assets.catalogues import Catalogue, row_of_name
 from openallen.sources.assets.names import parse_name
 from openallen.sources.assets.record import PUBLIC_BUCKET, Record
+from openallen.sources.services import DOCDB_URL
 from openallen.transport import Http, Retry
 from openallen.transport.s3 import Bucket
 
 __all__ = ["DOCDB_URL", "SOURCES", "Places", "docdb_records", "load_catalogue"]
 
-DOCDB_URL: Final = "https://api.allenneuraldynamics.org"
 SOURCES: Final = ("parquet", "docdb", "bucket")
 """Where a catalogue can be asked for, best first."""
 

@@ -79,7 +79,6 @@ class AssetSource(BucketSource):
         "project",
         "public",
     )
-    no_sample: ClassVar[str] = "the embedded sample has no AIND data"
 
     # --- addresses --------------------------------------------------------------------------------
 
