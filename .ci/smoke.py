@@ -3,13 +3,16 @@
 Nothing of the test tools is installed beside them, since these would raise the versions of others.
 """
 
+import hashlib
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -117,16 +120,107 @@ def tables(folder: Path) -> None:
     assert told == (3,)
 
 
+def atlas(folder: Path) -> None:
+    """Sums by structure of a grid, written as NRRD and NIfTI, and as a picture."""
+    from openallen.sources.atlases.write_volumes import write_nifti, write_nrrd
+
+    energy = oa.fetch("grid:69855739", to=folder / "grid", source="sample").energy
+    summed = oa.fetch("atlas:P56", to=folder / "atlas", source="sample").unionizer()(energy)
+    assert summed["mean"].max() > 10
+    for write, name in ((write_nrrd, "energy.nrrd"), (write_nifti, "energy.nii.gz")):
+        write(energy, folder / name)
+        again = oa.open(folder / name)
+        assert np.allclose(np.asarray(again), np.asarray(energy), equal_nan=True), name
+    _openallen("show", folder / "grid", "--picture", folder / "energy.png")
+    assert (folder / "energy.png").stat().st_size > 1000
+
+
+def web(folder: Path) -> None:
+    """A page of the web view, and a picture on it."""
+    from openallen.serving.server import serving
+    from openallen.settings import Settings
+    from openallen.viewer import viewer_app
+
+    with serving(viewer_app(Settings.load(store=folder / "store"))) as url:
+        page = urllib.request.urlopen(url, timeout=60).read().decode()
+        assert "<html" in page
+        assert "openallen" in page
+
+
+def widget(folder: Path) -> None:
+    """A reconstruction in a notebook: a card, and the widget beside it."""
+    shutil.copy(DATA.parents[1] / "src/openallen/archive/sample/files/9000000001.swc", folder)
+    told = oa.view(folder / "9000000001.swc")
+    assert [one["kind"] for one in told.visuals] == ["cell"]
+    assert "application/vnd.jupyter.widget-view+json" in told._repr_mimebundle_()[0]
+
+
+def polars(folder: Path) -> None:
+    """A table of a release."""
+    release = oa.open("release:visual-coding-2p", source="sample")
+    assert release.to_polars("ophys_experiments").height == 1
+
+
+def dask(folder: Path) -> None:
+    """Samples of a recording, summed piece by piece."""
+    made = unpacked(DATA / "ephys" / "recordings.tar.xz", folder)
+    truth = np.load(made / "now" / "traces.npy")
+    traces = oa.open(made / "now/zstd.zarr").traces(scaled=False).chunk()
+    assert int(traces.astype("i8").sum().compute()) == int(truth.astype("i8").sum())
+
+
+def cluster(folder: Path) -> None:
+    """The same by a scheduler and its worker."""
+    from distributed import Client
+
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0"):
+        dask(folder)
+
+
+def s3(folder: Path) -> None:
+    """The buckets of an archive, read by boto3."""
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    from openallen.archive.app import archive_app
+    from openallen.serving.server import serving
+
+    how = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"})
+    with serving(archive_app("sample")) as url:
+        client = boto3.client("s3", endpoint_url=url, region_name="us-west-2", config=how)
+        listed = client.list_objects_v2(Bucket="allen-brain-observatory")["Contents"]
+        body = client.get_object(Bucket="allen-brain-observatory", Key=listed[0]["Key"])
+        assert len(body["Body"].read()) == listed[0]["Size"]
+
+
+def fast(folder: Path) -> None:
+    """Digests by libsodium."""
+    from openallen.store.digests import SodiumBlake2b
+
+    sodium = SodiumBlake2b()
+    sodium.update(b"openallen")
+    assert sodium.hexdigest() == hashlib.blake2b(b"openallen").hexdigest()
+
+
+def _openallen(*words: object) -> bytes:
+    command = [sys.executable, "-m", "openallen", *map(str, words)]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+CHECKS = (
+    images, codecs, sessions, recordings, tables, atlas, web, widget, polars, dask, cluster, s3, fast,
+)  # fmt: skip
+
+
 def main() -> None:
     os.environ["OPENALLEN_OFFLINE"] = "1"
-    for check in (images, codecs, sessions, recordings, tables):
+    os.environ["OPENALLEN_STORE"] = tempfile.mkdtemp()
+    for check in CHECKS:
         with tempfile.TemporaryDirectory() as folder:
             check(Path(folder))
         print("works:", check.__name__)
-    done = subprocess.run(
-        [sys.executable, "-m", "openallen", "--help"], capture_output=True, check=True
-    )
-    assert b"fetch" in done.stdout
+    assert b"fetch" in _openallen("--help")
 
 
 if __name__ == "__main__":

@@ -88,14 +88,15 @@ def fetch_command(
     to
         The destination folder; left out where None.
     source
-        ``sample`` or the URL of an archive; anything else needs no option.
+        ``sample``, or the folder or URL of an archive; anything else needs no option.
     options
         Further options, quoted already: ``--downsample 5``.
     """
     parts = ["openallen fetch", shlex.quote(str(address))]
     parts += [f"--to {shlex.quote(str(to))}"] if to is not None else []
     parts += [options] if options else []
-    if source == "sample" or source.startswith(("http://", "https://")):
+    elsewhere = source.startswith(("http://", "https://")) or Path(source).is_absolute()
+    if source == "sample" or elsewhere:
         parts.append(f"--source {shlex.quote(source)}")
     return " ".join(parts)
 

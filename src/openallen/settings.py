@@ -24,9 +24,16 @@ from typing import Any, Final
 
 from openallen.errors import UsageError
 from openallen.json_text import load_json
-from openallen.paths import expanded
+from openallen.paths import existing, expanded
 
-__all__ = ["Settings", "parse_bytes", "project_file", "untrusted", "user_file"]
+__all__ = [
+    "Settings",
+    "parse_bytes",
+    "project_file",
+    "service_name",
+    "untrusted",
+    "user_file",
+]
 
 _PREFIX: Final = "OPENALLEN_"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
@@ -100,6 +107,32 @@ def _tables(value: object) -> Mapping[str, Mapping[str, Any]]:
     return found
 
 
+def service_name(source: str) -> str:
+    """Return the name by which fetched things remember a service, whatever folder one is in.
+
+    Parameters
+    ----------
+    source
+        ``live``, ``sample``, or the folder or URL of an archive, as it was typed.
+
+    Returns
+    -------
+    str
+        ``live``, ``sample``, the URL without a slash at its end, or the absolute path of the
+        folder. Other text as it is.
+    """
+    if source in _SERVICES or source.startswith(("http://", "https://")):
+        return source.rstrip("/")
+    path = existing(source)
+    written = source.startswith(("~", ".")) or "/" in source or os.sep in source
+    if not written and (path is None or not path.is_dir()):
+        return source
+    try:
+        return str(Path(os.path.normpath(expanded(source).absolute())))
+    except UsageError:
+        return source
+
+
 def _default_store() -> Path:
     import platformdirs
 
@@ -115,7 +148,7 @@ class Settings:
     store
         Folder for data fetched without a destination.
     source
-        ``live`` (brain-map.org), ``sample`` (embedded), or the URL of a local server or mirror.
+        ``live`` (brain-map.org), ``sample`` (embedded), or the folder or URL of an archive.
     s3_endpoint
         Base URL of an S3-compatible service with the same buckets; empty for S3 itself.
     docdb_url
@@ -188,11 +221,22 @@ class Settings:
         origins = dict.fromkeys(_READERS, "default") | {k: o for k, (_, o) in found.items()}
         return cls(**values, origins=MappingProxyType(origins))
 
+    @property
+    def service(self) -> str:
+        """The source as fetched things remember it: see `service_name`."""
+        return service_name(self.source)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the source is the folder of an archive, or text that is no source."""
+        return self.source not in _SERVICES and not self.source.startswith(("http://", "https://"))
+
     def to_dict(self) -> dict[str, object]:
         """Return the values by name, without origins."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "origins"}
 
 
+_SERVICES: Final = frozenset({"live", "sample"})
 _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "store": _folder,
@@ -288,7 +332,7 @@ def _in_project_file() -> dict[str, tuple[object, str]]:
 
 
 def _is_harmless(name: str, value: object) -> bool:
-    return name in _HARMLESS or (name == "source" and value in {"live", "sample"})
+    return name in _HARMLESS or (name == "source" and value in _SERVICES)
 
 
 _LOG: Final = logging.getLogger("openallen.settings")

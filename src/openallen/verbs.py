@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, AddressLike, Condition
+from openallen.again import Again
 from openallen.display import picture_path
 from openallen.errors import AddressError, UsageError
 from openallen.paths import existing
@@ -77,7 +78,7 @@ def list(  # noqa: A001 - the verb of the house
     limit
         Rows at most; all where None.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     **filters
@@ -167,7 +168,7 @@ def show(
     picture
         Draw a picture of it into this file (png, svg, pdf); what that needs is fetched.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     say
@@ -419,7 +420,7 @@ def plan(
     to
         The folder it would go to; the store's own where None.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     **options
@@ -453,7 +454,7 @@ def fetch(
     to
         The folder it goes to; a folder of the store where None.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     observer
@@ -535,7 +536,7 @@ def open(  # noqa: A001 - the verb of the house
         file or its web address, a folder that was fetched, an OME-Zarr store; an asset of AIND or
         part of it (``asset:NAME/SPIM.ome.zarr/tile_000000_ch_561.zarr``), a recording.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     **options
@@ -561,10 +562,19 @@ def open(  # noqa: A001 - the verb of the house
     where = address_of(what)
     with Context(settings, source=source) as context:
         if where is not None:
-            return context.source(where).open(where, **options)
-        return context.open_place(
-            context.place(what if isinstance(what, Path) else str(what)), **options
-        )
+            opened, named = context.source(where).open(where, **options), str(where)
+        else:
+            place = context.place(what if isinstance(what, Path) else str(what))
+            opened, named = context.open_place(place, **options), place.url
+            named = named if place.path is None else str(place.path.absolute())
+        if isinstance(opened, Again):
+            opened.opened_by(_open_again, named, context.settings.to_dict(), options)
+        return opened
+
+
+def _open_again(named: str, settings: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Open a thing by its address alone, in another process too."""
+    return open(named, settings=Settings(**settings), **options)
 
 
 def views(
@@ -577,7 +587,7 @@ def views(
     what
         The address.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
 

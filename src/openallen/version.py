@@ -1,4 +1,4 @@
 """Which openallen this is."""
 
 # Read by the build too, as it stands here: no annotation.
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -178,11 +178,34 @@ def test_boto3_reads_it_as_it_reads_s3(url, where):
         "NoSuchVersion": lambda: s3.get_object(Bucket=NAME, Key="a.txt", VersionId="v9"),
         "404": lambda: s3.head_object(Bucket=NAME, Key="told/gone.csv"),
         "MethodNotAllowed": lambda: s3.put_object(Bucket=NAME, Key="a.txt", Body=b"x"),
-        "NotImplemented": lambda: s3.get_object_tagging(Bucket=NAME, Key="a.txt"),
+        "NotImplemented": lambda: s3.get_bucket_policy(Bucket=NAME),
+        "InvalidPartNumber": lambda: s3.get_object(Bucket=NAME, Key="a.txt", PartNumber=2),
     }.items():
         with pytest.raises(ClientError) as caught:
             call()
         assert caught.value.response["Error"]["Code"] == wanted
+
+
+def test_boto3_asks_about_objects_and_buckets(url):
+    s3 = client(url)
+    wanted = ["ETag", "ObjectSize", "StorageClass"]
+    told = s3.get_object_attributes(Bucket=NAME, Key="told/x.csv", ObjectAttributes=wanted)
+    assert (told["ETag"], told["ObjectSize"], told["VersionId"]) == ("bb", 4, "v2")
+    old = {"Bucket": NAME, "Key": "told/x.csv", "VersionId": "v1"}
+    assert s3.get_object_attributes(**old, ObjectAttributes=wanted)["ObjectSize"] == 3
+    everybody = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}
+    for acl in (s3.get_bucket_acl(Bucket=NAME), s3.get_object_acl(Bucket=NAME, Key="a.txt")):
+        assert acl["Grants"] == [{"Grantee": everybody, "Permission": "READ"}]
+    assert s3.get_object_tagging(Bucket=NAME, Key="a.txt")["TagSet"] == []
+    assert s3.get_bucket_request_payment(Bucket=NAME)["Payer"] == "BucketOwner"
+    whole = s3.get_object(Bucket=NAME, Key="a/b/c.bin", PartNumber=1, ChecksumMode="ENABLED")
+    assert whole["Body"].read() == BODIES["a/b/c.bin"]
+    assert whole["ContentRange"] == "bytes 0-10239/10240"
+    assert s3.get_object(Bucket=NAME, Key="empty", PartNumber=1)["ContentLength"] == 0
+    with pytest.raises(ClientError) as caught:
+        s3.get_object(Bucket=NAME, Key="a.txt", IfNoneMatch=s3.head_object(
+            Bucket=NAME, Key="a.txt")["ETag"])  # fmt: skip
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 304
 
 
 def test_boto3_downloads_large_files_in_parts_at_once(tmp_path):
@@ -223,6 +246,51 @@ def test_s5cmd_lists_and_copies(url, tmp_path):
     assert (tmp_path / "z.zarr" / ".zattrs").read_bytes() == b"{}"
     assert s5cmd("cat", f"s3://{NAME}/a.txt") == "first"
     assert s5cmd("cat", "--version-id", "v1", f"s3://{NAME}/told/x.csv") == "one"
+
+    told = json.loads(s5cmd("head", f"s3://{NAME}/a.txt"))
+    assert told["size"] == 5
+    assert json.loads(s5cmd("head", f"s3://{NAME}")) == {"bucket": f"s3://{NAME}"}
+    assert s5cmd("du", f"s3://{NAME}/a/*").startswith(f"{10240 + 8 + 2} bytes in 3 objects")
+    s5cmd("sync", f"s3://{NAME}/*", f"{tmp_path}/all/")
+    assert (tmp_path / "all" / "told" / "x.csv").read_bytes() == b"two!"
+
+
+@pytest.fixture(scope="module")
+def aws(url):
+    """Run the AWS command line."""
+    keys = {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-west-2", "AWS_PAGER": ""}
+
+    def call(*words: str) -> str:
+        given = ["aws", "--no-sign-request", *words]
+        done = subprocess.run(
+            given, capture_output=True, text=True, check=False, timeout=90, env=os.environ | keys
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    found = shutil.which("aws") is not None
+    if (
+        not found
+        or subprocess.run(["aws", "--version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("the AWS command line is not installed")
+    return call
+
+
+def test_the_aws_command_line_lists_and_copies(aws, tmp_path):
+    level = aws("s3", "ls", "--page-size", "2", f"s3://{NAME}/a/").split()
+    assert level == ["PRE", "b/", "PRE", "z.zarr/"]
+    aws("s3", "cp", "--recursive", "--only-show-errors", f"s3://{NAME}/a/", str(tmp_path))
+    assert (tmp_path / "b" / "c.bin").read_bytes() == BODIES["a/b/c.bin"]
+    assert (tmp_path / "b" / "d e+f%.txt").read_bytes() == b"odd name"
+    listed = json.loads(
+        aws("s3api", "list-object-versions", "--bucket", NAME, "--prefix", "told/x")
+    )
+    assert [one["VersionId"] for one in listed["Versions"]] == ["v2", "v1"]
+    to = str(tmp_path / "old")
+    words = ("--bucket", NAME, "--key", "told/x.csv", "--version-id", "v1", "--range", "bytes=1-")
+    assert json.loads(aws("s3api", "get-object", *words, to))["ContentRange"] == "bytes 1-2/3"
+    assert Path(to).read_bytes() == b"ne"
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -512,8 +580,10 @@ def test_odd_questions_are_refused_in_xml(url):
         (f"/{NAME}?list-type=2&continuation-token=!!", 400, "InvalidArgument"),
         (f"/{NAME}?list-type=2&continuation-token=%FF", 400, "InvalidURI"),
         (f"/{NAME}?versions&version-id-marker=v1", 400, "InvalidArgument"),
-        (f"/{NAME}?acl", 501, "NotImplemented"),
-        (f"/{NAME}/a.txt?acl", 501, "NotImplemented"),
+        (f"/{NAME}?policy", 501, "NotImplemented"),
+        (f"/{NAME}/a.txt?torrent", 501, "NotImplemented"),
+        (f"/{NAME}/nothing?acl", 404, "NoSuchKey"),
+        (f"/{NAME}/a.txt?partNumber=x", 416, "InvalidPartNumber"),
         ("/no-such-bucket/x", 404, "NoSuchBucket"),
         ("/favicon.ico", 404, "NoSuchBucket"),
     ):

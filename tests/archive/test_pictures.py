@@ -117,7 +117,7 @@ def test_an_archive_with_pictures_of_its_own(http, tmp_path, archive):
     assert inspect(body).width_px == 32
     assert "openallen-simulated" not in response.headers
     about = json.loads(get(http, f"{url}/openallen/about.json")[1])
-    held = {"tables": ["sub_images"], "buckets": []}
+    held = {"tables": ["sub_images"], "buckets": [], "answers": 0}
     assert about == {"name": "mine", "simulated_pixels": False, **held}
 
 

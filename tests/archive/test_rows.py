@@ -112,6 +112,24 @@ def test_includes_nest_and_never_restrict(client):
     ]
 
 
+def test_a_filter_of_what_is_nested_deeper_restricts_what_it_is_nested_in(client):
+    # So AllenSDK asks for the file of one type: it takes the first that comes.
+    for kind in ("3DNeuronMarker", "3DNeuronReconstruction"):
+        found = rows(
+            client,
+            "model::Specimen,rma::criteria,[id$eq313862022],rma::include,neuron_reconstructions"
+            f"(well_known_files(well_known_file_type[name$eq'{kind}']))",
+        )
+        files = found[0]["neuron_reconstructions"][0]["well_known_files"]
+        assert [file["well_known_file_type"]["name"] for file in files] == [kind]
+    found = rows(
+        client,
+        "model::Specimen,rma::criteria,[id$eq313862022],rma::include,neuron_reconstructions"
+        "(well_known_files(well_known_file_type[name$eq'nothing']))",
+    )
+    assert [row["id"] for row in found] == [313862022]
+
+
 def test_criteria_through_several_associations(client):
     text = "model::WellKnownFileType,rma::criteria,well_known_files[path$li'*_marker_m.swc']"
     assert [r["name"] for r in rows(client, text)] == ["3DNeuronMarker"]
@@ -230,7 +248,12 @@ def test_the_description_of_models_reads_back(client):
         described = Schema.from_enumerate(json.loads(response.read()))
     assert described.models == schema().models
     with client.http.get(client.base_url + "/api/v2/data/Specimen/describe.json") as response:
-        assert list(Schema.from_enumerate(json.loads(response.read())).models) == ["Specimen"]
+        whole = response.read()
+    assert list(Schema.from_enumerate(json.loads(whole)).models) == ["Specimen"]
+    with client.http.get(client.base_url + "/api/v2/data/Specimen.json") as response:
+        assert response.read() == whole
+    with client.http.get(client.base_url + "/api/v2/data.json") as response:
+        assert Schema.from_enumerate(json.loads(response.read())).models == schema().models
 
 
 def test_many_ask_at_once(client):

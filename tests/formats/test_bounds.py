@@ -222,6 +222,8 @@ def read_arrays(*folders):
     done = subprocess.run(
         [sys.executable, "-c", ARRAY, *map(str, folders)],
         capture_output=True, text=True, check=False, timeout=120,
+        # each thread would reserve addresses of its own, which count against the limit
+        env=os.environ | {"MALLOC_ARENA_MAX": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-800:]
     return done.stdout.splitlines()

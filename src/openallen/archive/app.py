@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import replace
+from email.utils import formatdate
 from html import escape
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
+from openallen.archive.answers import kept_first
 from openallen.archive.envelopes import csv_answer, failure, json_answer, xml_answer, xml_failure
 from openallen.archive.evaluate import Result, evaluate
 from openallen.archive.faults import Fault, Misbehaving
 from openallen.archive.holdings import SAMPLE, Holdings
+from openallen.archive.parts import file_tag, open_plain, sent_file
 from openallen.archive.pictures import Pictures, View
+from openallen.archive.recent import Recent
 from openallen.archive.relations import Refusal
 from openallen.archive.s3 import is_for_buckets, s3_app
 from openallen.archive.trees import relatives, structure_graph
@@ -31,12 +37,15 @@ if TYPE_CHECKING:
 
 __all__ = ["archive_app"]
 
+_ROWS_BYTES: Final = 48_000_000
 _IMAGE_SERVICES: Final = ("image", "section_image", "projection_image", "atlas_image")
 _BOUNDS: Final = {"downsample": (0, 16), "quality": (0, 100)}
 _UNDERSTOOD: Final = frozenset({"downsample", "quality", "left", "top", "width", "height"})
 
 
-def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) -> App:
+def archive_app(
+    root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = (), hosts: tuple[str, ...] = ()
+) -> App:
     """Return the app of an archive.
 
     Parameters
@@ -45,6 +54,8 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
         The archive folder; ``"sample"`` for the one that comes with the package.
     faults
         Faults on request, for tests.
+    hosts
+        Names it answers to beside those of loopback, with or without a port.
 
     Raises
     ------
@@ -60,10 +71,12 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     services = _Services(holdings)
     routes = [
         Route("/openallen/about.json", services.about),
+        Route("/api/v2/data.{form}", services.enumerate),
         Route("/api/v2/data/enumerate.{form}", services.enumerate),
         Route("/api/v2/data/{model}/describe.{form}", services.describe),
         Route("/api/v2/data/query.{form}", services.query),
         Route("/api/v2/data/{model}/query.{form}", services.query),
+        Route("/api/v2/data/{model}.{form}", services.describe),
         Route("/api/v2/data/{model}/{row:int}.{form}", services.query),
         Route("/api/v2/well_known_file_download/{id:int}", services.file),
         Route("/neuronal_model/download/{id:int}", services.model),
@@ -80,10 +93,12 @@ def archive_app(root: Path | str = SAMPLE, *, faults: tuple[Fault, ...] = ()) ->
     ]
     names = frozenset(route.path.split("/")[1] for route in routes)
     app = _split(Starlette(routes=routes), s3_app(holdings.buckets), names)
+    app = kept_first(holdings.answers, holdings.buckets, app)
     faulty = Misbehaving(app, faults) if faults else app
     # Keys and versions of objects may be long numbers, and buckets are hosts too.
-    for_buckets = Policy(below_localhost=True, long_numbers=True)
-    return _split(guarded(faulty), guarded(faulty, for_buckets), names)
+    policy = Policy(hosts=hosts, any_port=True)
+    for_buckets = replace(policy, below_localhost=True, long_numbers=True)
+    return _split(guarded(faulty, policy), guarded(faulty, for_buckets), names)
 
 
 def _split(services: App, buckets: App, names: Collection[str]) -> App:
@@ -101,6 +116,7 @@ class _Services:
         self._pictures = Pictures(holdings)
         self._volumes = Volumes(holdings)
         self._gate = Gate()
+        self._answered: Recent[tuple[bytes, str]] = Recent(_ROWS_BYTES)
 
     def about(self, request: Request) -> Response:
         del request
@@ -110,12 +126,41 @@ class _Services:
         # A mirror of an archive has pictures as they came, and no recipes for them.
         told = self._holdings.about.get("simulated_pixels") is True
         about["simulated_pixels"] = told or bool(self._holdings.about.get("simulated"))
-        held = {"tables": sorted(self._holdings.columns), "buckets": self._holdings.buckets.names()}
+        held: dict[str, Any] = {
+            "tables": sorted(self._holdings.columns),
+            "buckets": self._holdings.buckets.names(),
+        }
+        held |= {"answers": len(self._holdings.answers)}
         return JSONResponse(about | held)
 
     # --- rows -----------------------------------------------------------------------------------
 
-    def query(self, request: Request) -> Response:
+    async def query(self, request: Request) -> Response:
+        return await self._rows(request, self._evaluated)
+
+    async def graph(self, request: Request) -> Response:
+        return await self._rows(request, self._graph)
+
+    async def tree(self, request: Request) -> Response:
+        return await self._rows(request, self._tree)
+
+    async def _rows(
+        self, request: Request, make: Callable[[Request], tuple[bytes, str] | Response]
+    ) -> Response:
+        """Return rows; tables do not change while they are served, so answers are kept a while."""
+        asked = (request.url.path, request.url.query)
+
+        def made(_: Callable[[], bool]) -> Response:
+            found = make(request)
+            if not isinstance(found, tuple):
+                return found
+            self._answered.keep(asked, found, len(found[0]))
+            return _streamed(*found)
+
+        kept = self._answered.get(asked)
+        return await self._worked(request, made) if kept is None else _streamed(*kept)
+
+    def _evaluated(self, request: Request) -> tuple[bytes, str] | Response:
         form = request.path_params["form"]
         if form not in {"json", "xml", "csv"}:
             return _page(404, f"no format {form}")
@@ -125,23 +170,23 @@ class _Services:
             result = evaluate(self._holdings, asked)
         except (Refusal, UsageError) as error:
             return self._refuse(form, str(error).partition("\n")[0])
-        return _rows(result, form)
+        return _written(result, form)
 
-    def graph(self, request: Request) -> Response:
+    def _graph(self, request: Request) -> tuple[bytes, str] | Response:
         form = request.path_params["form"]
         try:
-            return _rows(structure_graph(self._holdings, request.path_params["id"]), form)
+            return _written(structure_graph(self._holdings, request.path_params["id"]), form)
         except Refusal as error:
             return self._refuse(form, str(error))
 
-    def tree(self, request: Request) -> Response:
+    def _tree(self, request: Request) -> tuple[bytes, str] | Response:
         given, form = request.path_params, request.path_params["form"]
         asked = {
             name: request.query_params.get(name, "false") == "true"
             for name in ("ancestors", "descendants")
         }
         try:
-            return _rows(relatives(self._holdings, given["model"], given["id"], **asked), form)
+            return _written(relatives(self._holdings, given["model"], given["id"], **asked), form)
         except Refusal as error:
             return self._refuse(form, str(error))
 
@@ -185,25 +230,28 @@ class _Services:
         path = self._holdings.file(request.path_params["id"])
         if path is None:
             volume = self._volumes.file(request.path_params["id"])
-            return _page(404, "no such file") if volume is None else _bytes(volume)
-        return self._sent(path)
+            return _page(404, "no such file") if volume is None else _bytes(request, volume)
+        return self._sent(request, path)
 
-    def model(self, request: Request) -> Response:
+    async def model(self, request: Request) -> Response:
         """Return the package of a model."""
+        return await self._worked(request, lambda _: self._model(request))
+
+    def _model(self, request: Request) -> Response:
         path = self._holdings.model(request.path_params["id"])
-        return _page(404, "no such model") if path is None else self._sent(path)
+        return _page(404, "no such model") if path is None else self._sent(request, path)
 
-    def _sent(self, path: Path) -> Response:
-        from starlette.responses import FileResponse
-
+    def _sent(self, request: Request, path: Path) -> Response:
         made = path.name in self._holdings.about.get("simulated_files", ())
-        headers = {"openallen-simulated": "true"} if made else {}
-        return FileResponse(path, headers=headers, filename=path.name)
+        kind = guess_type(path.name)[0] or "text/plain"
+        told = {"openallen-simulated": "true"} if made else {}
+        told["content-disposition"] = f"attachment; filename*=utf-8''{quote(path.name)}"
+        return _stored(request, path, told | {"content-type": kind})
 
     async def grid(self, request: Request) -> Response:
         include, number = request.query_params.get("include", ""), request.path_params["id"]
         return await self._worked(
-            request, lambda _: _volume(lambda: self._volumes.grid(number, include))
+            request, lambda _: _volume(request, lambda: self._volumes.grid(number, include))
         )
 
     async def connectivity(self, request: Request) -> Response:
@@ -214,12 +262,15 @@ class _Services:
             return _page(400, f"'{resolution}' is not a number")
         number, um = request.path_params["id"], int(resolution)
         return await self._worked(
-            request, lambda _: _volume(lambda: self._volumes.connectivity(number, image, um))
+            request,
+            lambda _: _volume(request, lambda: self._volumes.connectivity(number, image, um)),
         )
 
     async def published(self, request: Request) -> Response:
         path = request.path_params["path"]
-        return await self._worked(request, lambda _: _volume(lambda: self._volumes.published(path)))
+        return await self._worked(
+            request, lambda _: _volume(request, lambda: self._volumes.published(path))
+        )
 
     def image(self, request: Request) -> Response:
         """Redirect to the image server, as the service does."""
@@ -307,12 +358,13 @@ def _numbers(given: dict[str, str]) -> dict[str, int]:
     return found
 
 
-def _rows(result: Result, form: str) -> Response:
+def _written(result: Result, form: str) -> tuple[bytes, str]:
+    """Return the body and its type."""
     if form == "json":
-        return _streamed(json_answer(result), "application/json")
+        return json_answer(result), "application/json"
     if form == "xml":
-        return _streamed(xml_answer(result), "application/xml")
-    return _streamed(csv_answer(result), "text/csv")
+        return xml_answer(result), "application/xml"
+    return csv_answer(result), "text/csv"
 
 
 def _description(models: Any) -> Response:
@@ -353,19 +405,33 @@ def _streamed(body: bytes, kind: str, headers: dict[str, str] | None = None) -> 
     return StreamingResponse(pieces(), media_type=kind, headers=headers)
 
 
-def _volume(find: Callable[[], Volume]) -> Response:
+def _volume(request: Request, find: Callable[[], Volume]) -> Response:
     """Return a response with a volume, or the message of a refusal."""
     try:
-        return _bytes(find())
+        return _bytes(request, find())
     except (Refusal, IntegrityError) as error:
         return _page(404, str(error))
 
 
-def _bytes(volume: Volume) -> Response:
+def _bytes(request: Request, volume: Volume) -> Response:
     from starlette.responses import Response
 
+    kind = "application/octet-stream"
+    if isinstance(volume.data, Path):
+        return _stored(request, volume.data, {"content-type": kind})
     headers = {"openallen-simulated": "true"} if volume.simulated else {}
-    return Response(volume.data, media_type="application/octet-stream", headers=headers)
+    return Response(volume.data, media_type=kind, headers=headers)
+
+
+def _stored(request: Request, path: Path, told: dict[str, str]) -> Response:
+    """Return a response with a file of the archive, piece by piece, or with a part of it."""
+    try:
+        here = path.lstat()
+        file = open_plain(path, here.st_size)
+    except OSError:
+        return _page(404, f"{path.name} is no longer there")
+    told |= {"etag": f'"{file_tag(here)}"', "last-modified": formatdate(here.st_mtime, usegmt=True)}
+    return sent_file(file, here.st_size, told, request.method, request.headers)
 
 
 def _page(status: int, text: str) -> Response:

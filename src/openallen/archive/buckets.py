@@ -18,18 +18,18 @@ path (``a//b``, ``a/../b``) are only those of the index, which says where their 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from openallen.archive.parts import file_tag, looked_at, open_plain
 from openallen.errors import CorruptError
 from openallen.json_text import load_json
 
@@ -38,6 +38,7 @@ __all__ = ["BucketFolder", "Buckets", "Cursor", "Stored", "successor"]
 NO_VERSION: Final = "null"
 """What S3 calls the version of an object in a bucket without versions."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_NO_DOTS: Final = frozenset({"", ".", ".."})
 _LONGEST_KEY: Final = 1024
 _FIELDS: Final = {"key": str, "version_id": str, "etag": str, "modified": str, "file": str}
 
@@ -123,9 +124,18 @@ class Buckets:
         }
         return sorted(name for name in folders | indexes if _NAME.fullmatch(name))
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a bucket of a name."""
+        folder = str(self._root / "buckets")
+        if not _NAME.fullmatch(name) or os.path.realpath(folder) != folder:
+            return False
+        return _mode(f"{folder}/{name}") == stat.S_IFDIR or (
+            _mode(f"{folder}/{name}.jsonl") == stat.S_IFREG
+        )
+
     def find(self, name: str) -> BucketFolder | None:
         """Return a bucket; None where there is none of that name."""
-        if name not in self.names():
+        if not self.has(name):
             return None
         with self._lock:
             if name not in self._known:
@@ -159,6 +169,14 @@ class BucketFolder:
         """Whether an object of it has a version of its own."""
         lines = self.indexed().values()
         return any(line.version_id != NO_VERSION for inner in lines for line in inner)
+
+    def is_current(self) -> bool:
+        """Return whether the index is as it was when it was last read."""
+        try:
+            told = os.lstat(self._index_path)
+        except OSError:
+            return self._seen is None
+        return self._seen == (told.st_mtime_ns, told.st_size)
 
     def indexed(self) -> Mapping[str, list[_Line]]:
         """Return the lines of the index by key, the oldest first; read anew when it has changed.
@@ -194,23 +212,41 @@ class BucketFolder:
         self.indexed()
         return Cursor(self._folder, self._keys, prefix, start)
 
-    def newest(self, key: str) -> Stored | None:
-        """Return the newest version of an object; None where it is deleted, or is not here."""
-        found = next(iter(self.versions(key)), None)
+    def newest(self, key: str, folders: MutableMapping[str, bool] | None = None) -> Stored | None:
+        """Return the newest version of an object; None where it is deleted, or is not here.
+
+        Parameters
+        ----------
+        key
+            Its key.
+        folders
+            What one listing remembers of folders: see `openallen.archive.parts.looked_at`.
+        """
+        found = next(iter(self.versions(key, folders)), None)
         return found if found is not None and found.latest and not found.deleted else None
 
-    def versions(self, key: str) -> list[Stored]:
-        """Return all versions of an object, the newest first; none whose bytes are not there."""
+    def versions(self, key: str, folders: MutableMapping[str, bool] | None = None) -> list[Stored]:
+        """Return all versions of an object, the newest first; none whose bytes are not there.
+
+        Parameters
+        ----------
+        key
+            Its key.
+        folders
+            What one listing remembers of folders: see `openallen.archive.parts.looked_at`.
+        """
+        folders = {} if folders is None else folders
         lines = self.indexed().get(key)
         if lines is None:
             path = self._path_of(key)
-            found = path and self._stored(key, path, _Line(NO_VERSION, "", "", "", False))
+            found = path and self._stored(key, path, _Line(NO_VERSION, "", "", "", False), folders)
             return [found] if found else []
         listed = (
             self._stored(
                 key,
                 self._root / (line.file or f"buckets/{self.name}/{key}"),
                 line,
+                folders,
                 latest=line is lines[-1],
             )
             for line in reversed(lines)
@@ -219,34 +255,29 @@ class BucketFolder:
 
     def _path_of(self, key: str) -> Path | None:
         """Return where the object of a key would be; None for a key that is no plain path."""
-        parts = key.split("/")
-        odd = any(part in {"", ".", ".."} or "\\" in part or "\0" in part for part in parts)
-        return (
-            None
-            if odd or len(key.encode("utf-8", "replace")) > _LONGEST_KEY
-            else (self._folder.joinpath(*parts))
-        )
+        odd = "\\" in key or "\0" in key or not _NO_DOTS.isdisjoint(key.split("/"))
+        if odd or len(key.encode("utf-8", "replace")) > _LONGEST_KEY:
+            return None
+        return Path(f"{self._folder}/{key}")
 
-    def _stored(self, key: str, path: Path, line: _Line, *, latest: bool = True) -> Stored | None:
+    def _stored(
+        self,
+        key: str,
+        path: Path,
+        line: _Line,
+        folders: MutableMapping[str, bool],
+        *,
+        latest: bool = True,
+    ) -> Stored | None:
         if line.deleted:
             when = _when(line.modified) or datetime.fromtimestamp(0, UTC)
             return Stored(key, path, 0, "", when, line.version_id, latest, True)
-        told = self._looked_at(path)
+        told = looked_at(self._root, path, folders)
         if told is None:
             return None
         when = _when(line.modified) or datetime.fromtimestamp(int(told.st_mtime), UTC)
-        etag = line.etag or _tag(told)
+        etag = line.etag or file_tag(told)
         return Stored(key, path, told.st_size, etag, when, line.version_id, latest)
-
-    def _looked_at(self, path: Path) -> os.stat_result | None:
-        """Return what a file is; None unless it is a plain one, inside, reached by no link."""
-        try:
-            if os.path.realpath(path) != str(path) or not path.is_relative_to(self._root):
-                return None
-            told = os.lstat(path)
-        except (OSError, ValueError):  # a name no disk takes
-            return None
-        return told if stat.S_ISREG(told.st_mode) else None
 
     def open(self, stored: Stored) -> int:
         """Open the file of an object; return its descriptor.
@@ -256,13 +287,7 @@ class BucketFolder:
         OSError
             If it is no longer there, or has been replaced by something else.
         """
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        found = os.open(stored.path, flags | getattr(os, "O_BINARY", 0))
-        told = os.fstat(found)
-        if not stat.S_ISREG(told.st_mode) or told.st_size != stored.size_bytes:
-            os.close(found)
-            raise OSError("replaced meanwhile")
-        return found
+        return open_plain(stored.path, stored.size_bytes)
 
 
 class Cursor:
@@ -366,10 +391,12 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def _tag(told: os.stat_result) -> str:
-    """Return a tag that changes with the file; a dash, as in those that are not an MD5."""
-    state = f"{told.st_size} {told.st_mtime_ns} {told.st_ino}"
-    return hashlib.md5(state.encode(), usedforsecurity=False).hexdigest() + "-1"
+def _mode(path: str) -> int:
+    """Return what kind of thing is at a path; 0 where there is none."""
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except OSError:
+        return 0
 
 
 def _when(text: str) -> datetime | None:

@@ -285,8 +285,12 @@ class _Stage:
             nested = self._related(relation, rows, include) if relation.other and rows else {}
             below = [row for group in nested.values() for row in group]
             self._nest(relation.model, below, include.children)
+            # A filter of what is nested deeper restricts what it is nested in: AllenSDK asks so for
+            # files of one type. It never restricts the main rows.
+            needed = [child.name for child in include.children if _restricts(child)]
             for row in rows:
                 group = nested.get(row.get(relation.own), [])
+                group = [one for one in group if all(one[name] for name in needed)]
                 row[include.name] = group if relation.many else (group[0] if group else None)
 
     def _related(
@@ -338,6 +342,11 @@ class _Stage:
             elif not name.startswith("_") and _wanted(options, table, name):
                 kept[name] = value
         return kept
+
+
+def _restricts(include: Association) -> bool:
+    """Return whether an include, or one nested in it, has a filter."""
+    return bool(include.filters) or any(_restricts(child) for child in include.children)
 
 
 def _joined(relation: Relation, here: str, there: str, join: str) -> str:

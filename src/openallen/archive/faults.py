@@ -161,7 +161,8 @@ class Misbehaving:
             await _answer(send, 503, [(b"retry-after", wait)], b"SlowDown")
         else:
             scope = _repeated(scope) if fault.kind == "repeat" else scope
-            start, body = await _collect(self._app, scope, receive)
+            # What the server sends itself, past the app, could not be damaged.
+            start, body = await _collect(self._app, {**scope, "extensions": {}}, receive)
             await _damaged(fault, start, body, send)
 
 

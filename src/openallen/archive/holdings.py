@@ -13,6 +13,7 @@
     images/ID.svg        drawings of atlas images
     grids/, informatics-archive/   volumes (see `openallen.archive.volumes`)
     buckets/NAME/KEY     objects of buckets (see `openallen.archive.buckets`)
+    answers.jsonl        answers kept as they came (see `openallen.archive.answers`)
 
 A folder with any part of these is an archive; for what is missing the answer is that of the
 service for what it does not have.
@@ -21,12 +22,15 @@ service for what it does not have.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.archive.answers import INDEX, Answers
 from openallen.archive.buckets import Buckets
+from openallen.archive.parts import looked_at
 from openallen.errors import CorruptError, NotFoundError, requiring
 from openallen.json_text import load_json
 
@@ -40,7 +44,7 @@ SAMPLE: Final = Path(__file__).parent / "sample"
 
 _PARTS: Final = (
     "archive.json", "tables", "files", "images", "models", "grids", "informatics-archive",
-    "buckets",
+    "buckets", INDEX,
 )  # fmt: skip
 _READERS: Final = {".jsonl", ".json", ".csv", ".parquet"}
 
@@ -58,7 +62,7 @@ class Holdings:
     NotFoundError
         If the folder does not exist, or has no part of an archive.
     CorruptError
-        If a table, the description or the index of a bucket cannot be read.
+        If a table, the description, the index of a bucket or that of answers cannot be read.
     MissingExtraError
         Without the extra ``web``.
     """
@@ -66,22 +70,26 @@ class Holdings:
     def __init__(self, root: Path) -> None:
         with requiring("serving an archive", "web"):
             import duckdb
-        self.root = root
+        self.root = Path(os.path.realpath(root))
+        """The folder, without links in its path."""
         self._parts = [p for p in _PARTS if (root / p).exists()]
         if not self._parts:
             raise NotFoundError(
                 "not an archive",
                 address=str(root),
-                why="no archive.json, tables, files, images or buckets in it",
+                why="no archive.json, tables, files, images, buckets or answers.jsonl in it",
                 hint="openallen serve --archive sample",
             )
         self.about = self._read_about()
         self.buckets = Buckets(root)
+        self.answers = Answers(root)
         self._db = duckdb.connect(":memory:", config={"threads": 2})
         self._lock = threading.Lock()
         self.columns: dict[str, dict[str, str]] = {}
         for path in sorted((root / "tables").glob("*")):
             if path.suffix in _READERS:
+                if self.inside(f"tables/{path.name}") is None:
+                    raise CorruptError("a table is not a plain file", address=str(path))
                 self._load(path)
         # Requests become SQL made by us; should one ever be more, it reaches these tables only.
         self._db.execute("SET enable_external_access = false")
@@ -134,24 +142,34 @@ class Holdings:
         """Find a well-known file by its id; ``files`` of archive.json says where others lie."""
         told = self.about.get("files")
         place = told.get(str(file_id)) if isinstance(told, dict) else None
-        if isinstance(place, str) and (self.root / place).is_file():
-            return self.root / place
-        return next(iter(sorted((self.root / "files").glob(f"{file_id}.*"))), None)
+        found = self.inside(place) if isinstance(place, str) else None
+        if found is not None:
+            return found
+        names = sorted(path.name for path in (self.root / "files").glob(f"{file_id}.*"))
+        return next((p for name in names if (p := self.inside(f"files/{name}"))), None)
+
+    def inside(self, place: str) -> Path | None:
+        """Return a file of the archive; None unless it is a plain one, reached by no link.
+
+        Parameters
+        ----------
+        place
+            Where it is, relative to the archive.
+        """
+        path = self.root / place
+        return path if looked_at(self.root, path) else None
 
     def model(self, model_id: int) -> Path | None:
         """Find the package of a model by the id of the model."""
-        path = self.root / "models" / f"{model_id}.zip"
-        return path if path.exists() else None
+        return self.inside(f"models/{model_id}.zip")
 
     def picture(self, name: str) -> Path | None:
         """Find a stored picture: by its image id, with ``_expression`` for what is segmented."""
-        path = self.root / "images" / f"{name}.jpg"
-        return path if path.exists() else None
+        return self.inside(f"images/{name}.jpg")
 
     def drawing(self, image_id: int) -> Path | None:
         """Find the drawing of an atlas image by its id."""
-        path = self.root / "images" / f"{image_id}.svg"
-        return path if path.exists() else None
+        return self.inside(f"images/{image_id}.svg")
 
     def row(self, table: str, column: str, value: object) -> dict[str, Any] | None:
         """Return the first row whose column has a value, hidden columns included."""

@@ -6,19 +6,18 @@ host (``http://NAME.localhost:PORT/KEY``). Signatures are not looked at: everyth
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from openallen.archive import s3_xml
 from openallen.archive.buckets import NO_VERSION, BucketFolder, Buckets, Stored, successor
+from openallen.archive.parts import UnsatisfiableError, file_part, span
 from openallen.archive.s3_xml import S3Error, Wanted
 from openallen.errors import CorruptError
 from openallen.serving import App, BusyError, Gate, GoneError
@@ -28,13 +27,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["is_for_buckets", "s3_app"]
+__all__ = ["bucket_of_host", "is_for_buckets", "s3_app"]
 
 REGION: Final = "us-west-2"
 _HOST: Final = re.compile(r"([a-z0-9][a-z0-9._-]*)\.localhost(:\d{1,5})?", re.IGNORECASE)
-_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_PIECE_BYTES: Final = 1 << 18
-_LOOK_PIECES: Final = 16
 _PAGE_KEYS: Final = 1000
 _IGNORED: Final = frozenset({"x-id", "allow-unordered", "fetch-owner"})
 _LISTED: Final = frozenset({
@@ -56,7 +52,7 @@ def is_for_buckets(scope: Scope, services: Collection[str]) -> bool:
     if scope["type"] != "http":
         return False
     first = "".join(scope["path"].split("/")[1:2])
-    return bool(_by_host(scope)) or first not in services
+    return bool(bucket_of_host(scope)) or first not in services
 
 
 def s3_app(buckets: Buckets) -> App:
@@ -75,7 +71,10 @@ def s3_app(buckets: Buckets) -> App:
 
         request = Request(scope, receive)
         try:
-            answer = await gate.run(request, lambda _: _answer(buckets, request))
+            if _is_ready(buckets, scope):
+                answer = _answer(buckets, request)
+            else:
+                answer = await gate.run(request, lambda _: _answer(buckets, request))
         except BusyError:
             busy = S3Error(503, "SlowDown", "Please reduce your request rate.")
             answer = _xml(s3_xml.error(busy), 503, {"retry-after": "2"})
@@ -84,6 +83,19 @@ def s3_app(buckets: Buckets) -> App:
         await answer(scope, receive, send)
 
     return app
+
+
+def _is_ready(buckets: Buckets, scope: Scope) -> bool:
+    """Return whether a request is of an object that is looked up at once.
+
+    Another thread would take longer to take over, above all while others list long pages; only an
+    index that has changed takes long to read.
+    """
+    name = bucket_of_host(scope)
+    path = scope["path"].removeprefix("/")
+    first, _, key = path.removeprefix("s3/").partition("/")
+    bucket = buckets.find(name or first)
+    return bucket is not None and bool(path if name else key) and bucket.is_current()
 
 
 def _answer(buckets: Buckets, request: Request) -> Response:
@@ -131,7 +143,7 @@ class _Asked:
 
     @classmethod
     def of(cls, request: Request) -> _Asked:
-        path, bucket = request.scope["path"].removeprefix("/"), _by_host(request.scope)
+        path, bucket = request.scope["path"].removeprefix("/"), bucket_of_host(request.scope)
         if bucket:
             key = path
         else:
@@ -149,8 +161,14 @@ class _Asked:
         return cls(bucket, key, request.method, kept, request.headers)
 
 
-def _by_host(scope: Scope) -> str:
-    """Return the bucket that the host names; empty where it names none."""
+def bucket_of_host(scope: Scope) -> str:
+    """Return the bucket that the host names; empty where it names none.
+
+    Parameters
+    ----------
+    scope
+        The request.
+    """
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     return found[1].lower() if found else ""
@@ -169,6 +187,9 @@ def _of_bucket(bucket: BucketFolder, asked: _Asked) -> Response:
         status = "<Status>Enabled</Status>" if bucket.versioned else ""
         text = f"<VersioningConfiguration>{status}</VersioningConfiguration>"
         return _xml(text.encode(), 200, {})
+    fixed = s3_xml.about_bucket(query)
+    if fixed:
+        return _xml(fixed, 200, {})
     strange = sorted(set(query) - _LISTED)
     if strange:
         raise _not_there(strange[0])
@@ -252,36 +273,52 @@ def _start_of(token: str) -> str:
 
 
 def _object(bucket: BucketFolder, asked: _Asked) -> Response:
-    strange = sorted(set(asked.query) - {"versionId"})
     # A presigned request may say how its answer is to be headed; it is data all the same.
-    strange = [name for name in strange if not name.startswith("response-")]
+    wanted = {name for name in asked.query if not name.startswith("response-")}
+    strange = sorted(wanted - {"versionId", "partNumber", *s3_xml.ABOUT_OBJECT})
     if strange:
         raise _not_there(strange[0])
     stored = _version(bucket, asked.key, asked.query.get("versionId"))
-    headers = {
-        "etag": f'"{stored.etag}"',
-        "last-modified": format_datetime(stored.modified, usegmt=True),
-        "accept-ranges": "bytes",
-        "content-type": "binary/octet-stream",
-        "x-amz-bucket-region": REGION,
-    }
-    if bucket.versioned:
-        headers["x-amz-version-id"] = stored.version_id
+    about = sorted(wanted & s3_xml.ABOUT_OBJECT)
+    if about:
+        return _xml(s3_xml.about_object(about[0], stored), 200, _told(bucket, stored))
+    return _body(bucket, stored, asked)
+
+
+def _body(bucket: BucketFolder, stored: Stored, asked: _Asked) -> Response:
+    """Return an object, or the part of it that is asked for."""
+    headers = _told(bucket, stored)
+    headers |= {"etag": f'"{stored.etag}"', "accept-ranges": "bytes"}
+    headers |= {"content-type": "binary/octet-stream", "x-amz-bucket-region": REGION}
     unchanged = _unchanged(asked.headers, stored)
     if unchanged:
         return _plain(unchanged, headers)
-    span = _span(asked.headers, stored)
-    begin, end = span or (0, stored.size_bytes)
-    if span is not None:
+    part = _span(asked.headers, stored) or _part(asked.query.get("partNumber"), stored)
+    begin, end = part or (0, stored.size_bytes)
+    if part is not None:
         headers["content-range"] = f"bytes {begin}-{end - 1}/{stored.size_bytes}"
-    status = 200 if span is None else 206
+    status = 200 if part is None else 206
     headers["content-length"] = str(end - begin)
     if asked.method == "HEAD":
         return _plain(status, headers)
     try:
-        return _file(bucket.open(stored), begin, end, status, headers)
+        return file_part(bucket.open(stored), begin, end, status, headers)
     except OSError as error:
         raise _no_key(asked.key) from error
+
+
+def _told(bucket: BucketFolder, stored: Stored) -> dict[str, str]:
+    told = {"last-modified": format_datetime(stored.modified, usegmt=True)}
+    return told | ({"x-amz-version-id": stored.version_id} if bucket.versioned else {})
+
+
+def _part(number: str | None, stored: Stored) -> tuple[int, int] | None:
+    """Return the part of a number: the first is the whole; how it was uploaded is not known."""
+    if number is None:
+        return None
+    if number != "1":
+        raise S3Error(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+    return (0, stored.size_bytes) if stored.size_bytes else None
 
 
 def _version(bucket: BucketFolder, key: str, wanted: str | None) -> Stored:
@@ -339,25 +376,15 @@ def _date(text: str | None) -> float | None:
 
 def _span(headers: Mapping[str, str], stored: Stored) -> tuple[int, int] | None:
     """Return where the bytes that are wanted begin and end; None for what is no range."""
-    size = stored.size_bytes
-    found = _RANGE.fullmatch(headers.get("range", "").strip())
-    if found is None or not (found[1] or found[2]) or not _still(headers, stored):
+    if not _still(headers, stored):
         return None
-    if not found[1]:
-        begin, end = max(0, size - int(found[2])), size
-        satisfied = int(found[2]) > 0 and size > 0
-    else:
-        begin = int(found[1])
-        end = min(size, int(found[2]) + 1) if found[2] else size
-        if found[2] and int(found[2]) < begin:
-            return None
-        satisfied = begin < size
-    if not satisfied:
+    try:
+        return span(headers.get("range", ""), stored.size_bytes)
+    except UnsatisfiableError as error:
         raise S3Error(
             416, "InvalidRange", "The requested range is not satisfiable",
-            RangeRequested=headers["range"], ActualObjectSize=str(size),
-        )  # fmt: skip
-    return begin, end
+            RangeRequested=headers["range"], ActualObjectSize=str(stored.size_bytes),
+        ) from error  # fmt: skip
 
 
 def _still(headers: Mapping[str, str], stored: Stored) -> bool:
@@ -384,53 +411,6 @@ def _plain(status: int, headers: Mapping[str, str]) -> Response:
     from starlette.responses import Response
 
     return Response(status_code=status, headers=dict(headers))
-
-
-def _file(file: int, begin: int, end: int, status: int, headers: Mapping[str, str]) -> Response:
-    """Return a response that reads a part of a file piece by piece, and closes it."""
-    from starlette.requests import Request
-    from starlette.responses import Response
-
-    class Part(Response):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            head: dict[str, Any] = {"type": "http.response.start", "status": status}
-            client = Request(scope, receive)
-            try:
-                await send({**head, "headers": self.raw_headers})
-                for number, at in enumerate(range(begin, end, _PIECE_BYTES)):
-                    if number % _LOOK_PIECES == _LOOK_PIECES - 1 and await client.is_disconnected():
-                        return
-                    count = min(_PIECE_BYTES, end - at)
-                    piece = await asyncio.to_thread(_read, file, at, count)
-                    more = at + count < end
-                    await send({"type": "http.response.body", "body": piece, "more_body": more})
-                if begin >= end:
-                    await send({"type": "http.response.body", "body": b""})
-            finally:
-                os.close(file)
-
-    return Part(status_code=status, headers=dict(headers))
-
-
-def _read(file: int, at: int, count: int) -> bytes:
-    """Return bytes of a file.
-
-    Raises
-    ------
-    ConnectionAbortedError
-        If it has become shorter: the connection ends, so that the client sees a cut body.
-    """
-    pieces = []
-    while count:
-        if hasattr(os, "pread"):
-            pieces.append(os.pread(file, count, at))
-        else:
-            os.lseek(file, at, os.SEEK_SET)
-            pieces.append(os.read(file, count))
-        if not pieces[-1]:
-            raise ConnectionAbortedError("a file became shorter while it was read")
-        at, count = at + len(pieces[-1]), count - len(pieces[-1])
-    return b"".join(pieces)
 
 
 def _no_key(key: str, *, marked: bool = False) -> S3Error:

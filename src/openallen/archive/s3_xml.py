@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
@@ -93,8 +93,10 @@ def _page(bucket: BucketFolder, wanted: Wanted, *, every: bool) -> _Page:
     if not wanted.most:
         return page
     cursor = bucket.cursor(wanted.prefix, wanted.start)
+    folders: dict[str, bool] = {}
     for key in cursor:
-        held = bucket.versions(key) if every else [s for s in [bucket.newest(key)] if s]
+        found = bucket.versions(key, folders) if every else [bucket.newest(key, folders)]
+        held = [one for one in found if one is not None]
         if every and key == wanted.start and wanted.after_version:
             ids = [one.version_id for one in held]
             held = (
@@ -177,6 +179,50 @@ def bucket_names(names: Iterable[str]) -> bytes:
     return _document("ListAllMyBucketsResult", (), [body])
 
 
+ABOUT_OBJECT: Final = frozenset({"acl", "attributes", "tagging"})
+"""What is answered of an object beside its bytes."""
+_ACL: Final = (
+    "<Owner><ID>openallen</ID></Owner><AccessControlList><Grant>"
+    '<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="Group">'
+    "<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI></Grantee>"
+    "<Permission>READ</Permission></Grant></AccessControlList>"
+)
+
+
+def about_bucket(query: Collection[str]) -> bytes:
+    """Return what is the same of every bucket; nothing where something else is asked.
+
+    Parameters
+    ----------
+    query
+        Names of the parameters.
+    """
+    if "acl" in query:
+        return _document("AccessControlPolicy", (), [_ACL])
+    if "requestPayment" in query:
+        return _document("RequestPaymentConfiguration", [("Payer", "BucketOwner")], ())
+    return b""
+
+
+def about_object(what: str, stored: Stored) -> bytes:
+    """Return what is asked of an object beside its bytes.
+
+    Parameters
+    ----------
+    what
+        One of `ABOUT_OBJECT`.
+    stored
+        The object.
+    """
+    if what == "acl":
+        return _document("AccessControlPolicy", (), [_ACL])
+    if what == "tagging":
+        return _document("Tagging", (), ["<TagSet></TagSet>"])
+    told = [("ETag", _text(stored.etag)), ("StorageClass", "STANDARD")]
+    told.append(("ObjectSize", str(stored.size_bytes)))
+    return _document("GetObjectAttributesResponse", told, ())
+
+
 def error(refused: S3Error) -> bytes:
     """Return the body of an error."""
     told = [("Code", refused.code), ("Message", refused.message), *refused.more.items()]
@@ -238,4 +284,4 @@ def _bool(value: bool) -> str:
 
 
 def _time(when: datetime) -> str:
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03d}Z"
+    return when.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"

@@ -59,9 +59,9 @@ _COARSE_UM: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume as it is sent, and whether it is simulated."""
+    """A volume as it is sent: a file, or what was simulated."""
 
-    data: bytes
+    data: bytes | Path
     simulated: bool
 
 
@@ -154,8 +154,8 @@ class Volumes:
     # --- how it is made -------------------------------------------------------------------------
 
     def _held(self, path: str) -> Volume | None:
-        found: Path = self._holdings.root / safe_path(path)
-        return Volume(found.read_bytes(), simulated=False) if found.is_file() else None
+        found = self._holdings.inside(safe_path(path))
+        return Volume(found, simulated=False) if found is not None else None
 
     def _age(self, data_set_id: int) -> str:
         """Return the age of a data set; refuses those that are not here."""

@@ -41,7 +41,9 @@ class Client:
     base_url
         The service, without a slash at the end.
     source
-        Its name: ``live``, ``sample``, or its URL.
+        Its name: ``live``, ``sample``, its URL, or the path of its folder.
+    typed
+        How a person called it, for commands in hints; as `source` where empty.
     retry
         When to try again.
     connections
@@ -55,6 +57,7 @@ class Client:
     http: Http
     base_url: str = LIVE_URL
     source: str = "live"
+    typed: str = ""
     retry: Retry = field(default_factory=Retry)
     connections: int = 8
     notes: tuple[str, ...] = ()
@@ -63,7 +66,9 @@ class Client:
     @property
     def source_option(self) -> str:
         """The option that names the source on the command line, with a blank before it."""
-        return "" if self.source == "live" else f" --source {shlex.quote(self.source)}"
+        return (
+            "" if self.source == "live" else f" --source {shlex.quote(self.typed or self.source)}"
+        )
 
     def answer(self, query: Query, format: Format = "json") -> Answer:  # noqa: A002
         """Return the answer to the query as it stands; try again where that may help.
@@ -199,7 +204,13 @@ class Client:
 
 
 def connect(
-    http: Http, base_url: str, source: str, *, retry: Retry | None = None, connections: int = 8
+    http: Http,
+    base_url: str,
+    source: str,
+    *,
+    typed: str = "",
+    retry: Retry | None = None,
+    connections: int = 8,
 ) -> Client:
     """Return a client that knows what an archive says about itself; the live service is not asked.
 
@@ -212,6 +223,7 @@ def connect(
         http=http,
         base_url=base_url.rstrip("/"),
         source=source,
+        typed=typed,
         retry=retry or Retry(),
         connections=connections,
     )

@@ -40,6 +40,7 @@ COMMANDS = {
     "store": "Manage the local store: ls, verify, repair, prune, adopt",
     "config": "Show all settings and their origins",
     "doctor": "Check installation, store and services; a page for bug reports",
+    "completion": "Print the completion script of bash, zsh or fish",
 }
 """The commands, in the order help shows them."""
 
@@ -133,6 +134,12 @@ class _Root(click.Group):
             raise UsageError(f"no such command '{args[0]}'", hint=meant)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        # From the table, as help is: click would import every command.
+        from openallen.cli.completion import commands
+
+        return commands(COMMANDS, incomplete) + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Said from the table above: help must not import every command to print a line of each.
         del ctx
@@ -177,6 +184,10 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     _open_closed_streams()
     debug = "--debug" in arguments
+    if "_OPENALLEN_COMPLETE" in os.environ:
+        from openallen.cli.completion import register
+
+        register()
     # Where a connection to the sample ends early, asyncio says so in words that help nobody.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     log_to_stderr(logging.DEBUG if debug else logging.WARNING, named=debug)

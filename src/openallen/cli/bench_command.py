@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,13 @@ import click
 
 from openallen import verbs
 from openallen.cli.app import ExampleCommand
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common
+from openallen.cluster import connect
 from openallen.display import bytes_text, count_text, picture_path, save_figure
 from openallen.errors import NotFoundError, UsageError, requiring
 from openallen.paths import existing
+from openallen.settings import Settings
 from openallen.sources.tables import Rows
 
 if TYPE_CHECKING:
@@ -51,7 +55,7 @@ _COLUMNS = {
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
 @click.argument("what", type=click.Choice(("compression",)))
-@click.argument("place", metavar="PATH|ADDRESS|NP1|NP2")
+@click.argument("place", shell_complete=addresses, metavar="PATH|ADDRESS|NP1|NP2")
 @click.option("--codecs", help="Codecs, comma-separated.  [default: all]")
 @click.option("--levels", help="low, medium, high, comma-separated.  [default: published best]")
 @click.option("--shuffles", help="none, byte, bit, comma-separated.  [default: published best]")
@@ -91,6 +95,11 @@ _COLUMNS = {
     help="LSB correction before compression: estimate the LSB, no correction, or a known LSB.",
 )
 @click.option("--no-lsb", is_flag=True, help="Same as --lsb off.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS|local:N",
+    help="Measure on the workers of a dask cluster, which read the recording themselves.",
+)
 @click.option("--hours", type=float, help="Also estimate the compressed size of this many hours.")
 @click.option(
     "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all results."
@@ -112,25 +121,33 @@ def command(
     take minutes for ten seconds of 384 channels.
     """
     del what
-    from openallen.sources.recordings.compress import lossy_ways, measure_all, settings_of
+    from openallen.sources.recordings.compress import (
+        lossy_ways,
+        measure_all,
+        measure_on,
+        settings_of,
+    )
 
     if plot is not None:
         picture_path(plot)
     words = {n: _words(options[n]) for n in ("codecs", "levels", "shuffles", "deltas", "bands")}
     lsb = _lsb("off" if options["no_lsb"] else options["lsb"])
     ways = [*settings_of(**words), *(lossy_ways() if options["lossy"] else [])]
+    read = _Samples.of(call, place, options)
+    chunk_s, tell = options["chunk_s"], call.out.say
     with requiring("measuring codecs", "ephys"):
-        samples, rate, gain = _samples(call, place, options)
-        found = measure_all(
-            samples,
-            rate,
-            ways,
-            chunk_s=options["chunk_s"],
-            lsb=lsb,
-            gain_uv=gain,
-            tell=call.out.say,
-        )
-    seconds, channels = len(samples) / rate, samples.shape[1]
+        if options["scheduler"]:
+            with connect(options["scheduler"]) as client:
+                found, shape, rate = measure_on(
+                    client, read, ways, chunk_s=chunk_s, lsb=lsb, tell=tell
+                )
+        else:
+            samples, rate, gain = read()
+            shape = samples.shape
+            found = measure_all(
+                samples, rate, ways, chunk_s=chunk_s, lsb=lsb, gain_uv=gain, tell=tell
+            )
+    seconds, channels = shape[0] / rate, shape[1]
     rows = [_row(one, seconds, options["hours"]) for one in found]
     _print(call, rows, lossy=options["lossy"], hours=options["hours"])
     call.out.say(
@@ -204,31 +221,53 @@ def _simulated() -> tuple[str, ...]:
     return tuple(PROBES)
 
 
-def _samples(call: Call, place: str, options: dict[str, Any]) -> tuple[Any, float, float | None]:
-    """Return samples (samples, channels), sampling frequency in Hz, and µV per stored unit."""
-    import numpy as np
+@dataclass(frozen=True)
+class _Samples:
+    """Where samples are, and which; what workers get in place of them."""
 
-    seconds, start = options["seconds"], options["start"]
-    if seconds <= 0:
-        raise UsageError("--seconds must be more than 0", why=f"not {seconds:g}")
-    from openallen.sources.recordings.generate import PROBES, generate
+    place: str
+    start_s: float
+    seconds: float
+    channels: int
+    settings: dict[str, Any]
 
-    if place in PROBES and existing(place) is None:
-        return generate(place, seconds, options["channels"]), 30_000.0, PROBES[place].gain_uv
-    if ":" not in place and existing(place) is None:
-        raise NotFoundError(
-            "no such file or folder",
-            address=place,
-            why=f"simulated recordings: {', '.join(PROBES)}",
-            hint="openallen bench compression NP2 --codecs blosc-zstd",
-        )
-    recording = verbs.open(place, settings=call.settings)
-    if not hasattr(recording, "traces"):
-        raise UsageError("not a recording", address=place, hint="openallen list recording:")
-    part = recording.traces(start, start + seconds, scaled=False, clock="segment")
-    gain = recording.gain_uv
-    known = None if gain is None or not len(gain) else float(np.median(gain))
-    return part.to_numpy(), recording.sampling_frequency_hz, known
+    @classmethod
+    def of(cls, call: Call, place: str, options: dict[str, Any]) -> _Samples:
+        """Return what the options ask for, having checked it."""
+        seconds = options["seconds"]
+        if seconds <= 0:
+            raise UsageError("--seconds must be more than 0", why=f"not {seconds:g}")
+        path = existing(place)
+        if path is None and place not in _simulated() and ":" not in place:
+            raise NotFoundError(
+                "no such file or folder",
+                address=place,
+                why=f"simulated recordings: {', '.join(_simulated())}",
+                hint="openallen bench compression NP2 --codecs blosc-zstd",
+            )
+        named = place if path is None else str(path.absolute())
+        known = call.settings.to_dict()
+        return cls(named, options["start"], seconds, options["channels"], known)
+
+    def __call__(self) -> tuple[Any, float, float | None]:
+        """Return samples (samples, channels), sampling frequency in Hz, and µV per unit."""
+        import numpy as np
+
+        from openallen.sources.recordings.generate import PROBES, generate
+
+        if self.place in PROBES:
+            made = generate(self.place, self.seconds, self.channels)
+            return made, 30_000.0, PROBES[self.place].gain_uv
+        recording = verbs.open(self.place, settings=Settings(**self.settings))
+        if not hasattr(recording, "traces"):
+            raise UsageError(
+                "not a recording", address=self.place, hint="openallen list recording:"
+            )
+        end_s = self.start_s + self.seconds
+        part = recording.traces(self.start_s, end_s, scaled=False, clock="segment")
+        gain = recording.gain_uv
+        known = None if gain is None or not len(gain) else float(np.median(gain))
+        return part.to_numpy(), recording.sampling_frequency_hz, known
 
 
 def _row(one: Measured, seconds: float, hours: float | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import click
 
 from openallen import verbs
 from openallen.cli.app import ExampleCommand
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common, same_command
 from openallen.cli.progress import counting
 from openallen.display import bytes_text, count_text, facts_text, seconds_text
@@ -30,7 +31,7 @@ EXAMPLES = (
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
-@click.argument("stack", metavar="ADDRESS|FOLDER")
+@click.argument("stack", shell_complete=addresses, metavar="ADDRESS|FOLDER")
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
@@ -55,6 +56,11 @@ EXAMPLES = (
     show_default=True,
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS|local:N",
+    help="Convert on the workers of a dask cluster, which see the folders of stack and store.",
+)
 @common
 def command(
     call: Call,
@@ -66,6 +72,7 @@ def command(
     compression: int,
     jobs: int,
     overwrite: bool,
+    scheduler: str | None,
 ) -> int:
     """Convert a fetched image stack, or section images, to OME-Zarr 0.5.
 
@@ -84,16 +91,16 @@ def command(
         overwrite=overwrite,
         jobs=jobs,
     )
-    return convert(call, work)
+    return convert(call, work, scheduler)
 
 
-def convert(call: Call, work: Any) -> int:
+def convert(call: Call, work: Any, scheduler: str | None = None) -> int:
     """Run a conversion with progress, and print what it wrote."""
     _check_space(work)
     count = sum(source is not None for source in work.sources)
     start = time.monotonic()
     with counting(count, "plane", quiet=call.out.quiet or call.out.as_json) as step:
-        made = _run(work, step)
+        made = _run(work, step, scheduler)
     elapsed = time.monotonic() - start
     size = sum(p.stat().st_size for p in made.path.rglob("*") if p.is_file())
     g = work.geometry
@@ -127,9 +134,9 @@ def convert(call: Call, work: Any) -> int:
     return 0
 
 
-def _run(work: Any, step: Callable[[object], None]) -> Converted:
+def _run(work: Any, step: Callable[[object], None], scheduler: str | None) -> Converted:
     try:
-        made: Converted = work.run(step)
+        made: Converted = work.run(step, client=scheduler)
     except RefusedError as error:
         # The library names the option; on the command line the whole command can be pasted.
         if error.hint == "--overwrite":

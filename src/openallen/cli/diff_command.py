@@ -8,6 +8,7 @@ import click
 
 from openallen.address import Address
 from openallen.cli.app import ExampleCommand
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common
 from openallen.display import bytes_text
 from openallen.errors import UsageError
@@ -25,7 +26,7 @@ EXAMPLES = (
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
-@click.argument("older", metavar="ADDRESS@A")
+@click.argument("older", shell_complete=addresses, metavar="ADDRESS@A")
 @click.argument("newer", metavar="ADDRESS@B|B")
 @common
 def command(call: Call, older: str, newer: str) -> int:

@@ -16,6 +16,7 @@ import click
 
 from openallen import verbs
 from openallen.address import Address
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, SourceCommand, common, same_command
 from openallen.display import bytes_text
 from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
@@ -42,7 +43,9 @@ EXAMPLES = (
 
 
 @click.command(cls=SourceCommand, examples=EXAMPLES, kind="fetch_options")
-@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@click.argument(
+    "addresses", shell_complete=addresses, nargs=-1, required=True, metavar="ADDRESS..."
+)
 @click.option(
     "--to",
     type=click.Path(path_type=Path),

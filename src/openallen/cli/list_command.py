@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from openallen import verbs
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, SourceCommand, common, same_command, short_answers
 from openallen.errors import NotFoundError
 
@@ -25,7 +26,7 @@ _FIRST = 50
 
 
 @click.command(cls=SourceCommand, examples=EXAMPLES, kind="list_options")
-@click.argument("address")
+@click.argument("address", shell_complete=addresses)
 @click.argument("filters", nargs=-1, metavar="[FIELD=VALUE]...")
 @click.option(
     "--limit",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from openallen.cli.app import ExampleCommand, log_to_stderr
+from openallen.cli.completion import services
 from openallen.cli.output import Output
 from openallen.errors import OpenAllenError, ShortAnswerError, ShortAnswerWarning, UsageError
 from openallen.settings import Settings
@@ -85,8 +86,9 @@ _COMMON: Final = (
     ),
     click.option(
         "--source",
-        metavar="live|sample|URL",
-        help="Service to use: live, the embedded sample, or the URL of an archive.",
+        metavar="live|sample|DIR|URL",
+        shell_complete=services,
+        help="Service to use: live, the embedded sample, or the folder or URL of an archive.",
     ),
     click.option(
         "--store",

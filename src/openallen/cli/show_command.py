@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from openallen import verbs
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, SourceCommand, common
 from openallen.errors import ExitCode
 
@@ -23,7 +24,7 @@ EXAMPLES = (
 
 
 @click.command(cls=SourceCommand, examples=EXAMPLES, kind="show_options")
-@click.argument("what", metavar="ADDRESS|FILE|FOLDER")
+@click.argument("what", shell_complete=addresses, metavar="ADDRESS|FILE|FOLDER")
 @click.option(
     "--picture",
     "--plot",

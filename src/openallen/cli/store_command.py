@@ -6,6 +6,7 @@ import click
 
 from openallen import maintenance
 from openallen.cli.app import ExampleCommand
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common, same_command
 from openallen.cli.progress import counting
 from openallen.cli.verifying import verified
@@ -25,7 +26,7 @@ _WHAT = ("path", "ls", "verify", "repair", "prune", "adopt")
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
 @click.argument("what", type=click.Choice(_WHAT))
-@click.argument("given", nargs=-1, metavar="[ADDRESS|FOLDER]...")
+@click.argument("given", shell_complete=addresses, nargs=-1, metavar="[ADDRESS|FOLDER]...")
 @click.option("--in-place", is_flag=True, help="Adopt a folder without moving or copying it.")
 @click.option("--dry-run", is_flag=True, help="Print what prune would remove.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from openallen.cli.app import ExampleCommand
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common
 from openallen.cli.verifying import verified
 from openallen.paths import existing
@@ -18,7 +19,9 @@ EXAMPLES = (
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
-@click.argument("what", nargs=-1, required=True, metavar="FOLDER|ADDRESS...")
+@click.argument(
+    "what", shell_complete=addresses, nargs=-1, required=True, metavar="FOLDER|ADDRESS..."
+)
 @common
 def command(call: Call, what: tuple[str, ...]) -> int:
     """Compare every file with its digest, without a network.

@@ -12,6 +12,7 @@ import click
 
 from openallen import verbs
 from openallen.cli.app import ExampleCommand
+from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common, same_command
 from openallen.cli.serve_command import serve_viewer
 from openallen.errors import UsageError
@@ -38,7 +39,7 @@ EXAMPLES = (
 
 
 @click.command(cls=ExampleCommand, examples=EXAMPLES)
-@click.argument("what", metavar="ADDRESS|FOLDER")
+@click.argument("what", shell_complete=addresses, metavar="ADDRESS|FOLDER")
 @click.option("--open", "in_browser", is_flag=True, help="Open the page in a browser.")
 @click.option(
     "--port",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.cluster import connect
 from openallen.errors import OpenAllenError, RefusedError, UsageError
 from openallen.formats.omezarr import Converted, Geometry, write_stack
 from openallen.store import Leases
@@ -108,8 +110,19 @@ class Conversion:
         raw = g.width_px * g.height_px * g.channels * sum(s is not None for s in self.sources)
         return int(raw * _KEPT_SHARE * _LEVELS_ABOVE)
 
-    def run(self, done: Callable[[int], object] = lambda _: None) -> Converted:
+    def run(
+        self, done: Callable[[int], object] = lambda _: None, *, client: Any = None
+    ) -> Converted:
         """Convert; `done` is called with the z of each finished plane.
+
+        Parameters
+        ----------
+        done
+            Is called with the z of each finished plane.
+        client
+            A cluster whose workers convert the planes: a ``distributed.Client``, the address of a
+            scheduler, or ``local:N`` (needs the extra ``cluster``). They must see the folder of
+            the stack and that of the store. The bytes written are the same.
 
         Raises
         ------
@@ -118,7 +131,9 @@ class Conversion:
         CorruptError
             If a plane is damaged, does not decode, or differs in size from the first.
         SpaceError, StoreError
-            If it cannot be written.
+            If it cannot be written, or a worker does not see its folder.
+        UnreachableError
+            If the cluster is not there, or is lost.
         """
         leases = Leases()
         try:
@@ -130,18 +145,20 @@ class Conversion:
                     why=str(leases.holder(self.to)),
                     hint="wait for it, or choose another folder with --to DIR",
                 )
-            return write_stack(
-                self.sources,
-                self.geometry,
-                self.to,
-                name=self.name,
-                keep_jpeg=self.options.keep_jpeg,
-                compression_level=self.options.compression_level,
-                attributes=self.attributes,
-                overwrite=self.options.overwrite,
-                workers=self.options.jobs or None,
-                done=done,
-            )
+            with nullcontext() if client is None else connect(client) as connected:
+                return write_stack(
+                    self.sources,
+                    self.geometry,
+                    self.to if client is None else self.to.absolute(),
+                    name=self.name,
+                    keep_jpeg=self.options.keep_jpeg,
+                    compression_level=self.options.compression_level,
+                    attributes=self.attributes,
+                    overwrite=self.options.overwrite,
+                    workers=self.options.jobs or None,
+                    done=done,
+                    client=connected,
+                )
         except OSError as error:
             if isinstance(error, OpenAllenError):
                 raise

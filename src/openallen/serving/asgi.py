@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["App", "Message", "Receive", "Scope", "Send"]
+__all__ = ["SEND_FILE", "App", "Message", "Receive", "Scope", "Send"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SEND_FILE: Final = "openallen.file"
+"""The extension that sends a part of a file, as ``extensions`` of a scope name it.
+
+``await send_file(descriptor, begin, end)`` after the head, which must say the length.
+"""

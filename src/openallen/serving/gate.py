@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ __all__ = ["BusyError", "Gate", "GoneError"]
 
 T = TypeVar("T")
 _LOOK_S: Final = 0.2
-_QUEUE: Final = 256
+_QUEUE: Final = 4096
+_LOOKS_PER_S: Final = 250
+"""How often clients that wait are looked after, all together."""
 
 
 class BusyError(Exception):
@@ -100,7 +103,10 @@ class Gate:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         while not turn.done():
-            await asyncio.wait([turn], timeout=_LOOK_S)
+            patience = max(_LOOK_S, len(self._waiting) / _LOOKS_PER_S)
+            await asyncio.wait([turn], timeout=patience)
+            if turn.done():
+                break
             if await request.is_disconnected():
                 self._give_up(turn)
                 raise GoneError
@@ -123,7 +129,7 @@ class Gate:
 
 
 def _in_thread(work: Callable[[Callable[[], bool]], T], gone: Callable[[], bool]) -> Future[T]:
-    """Begin work in a thread of its own; return what it will have done.
+    """Begin work in a thread; return what it will have done.
 
     In the threads that asyncio has for all, work that waits for a service would take the place of
     work that needs none, and the process would not end before the service has answered.
@@ -146,8 +152,38 @@ def _in_thread(work: Callable[[Callable[[], bool]], T], gone: Callable[[], bool]
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(end, settle, what)
 
-    threading.Thread(target=run, name="gate", daemon=True).start()
+    _WORKERS.do(run)
     return done
+
+
+class _Workers:
+    """Threads that take the next job when they have done one: starting one takes longer than most.
+
+    There are as many as had something to do at once, which gates bound.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    def do(self, job: Callable[[], None]) -> None:
+        """Hand over a job to a thread that has nothing to do; to a new one if all have."""
+        with self._lock:
+            ready = self._idle > 0
+            self._idle -= ready
+        self._jobs.put(job)
+        if not ready:
+            threading.Thread(target=self._work, name="gate", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+            with self._lock:
+                self._idle += 1
+
+
+_WORKERS: Final = _Workers()
 
 
 def _forgotten(done: asyncio.Future[Any]) -> None:

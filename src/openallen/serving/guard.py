@@ -20,6 +20,7 @@ __all__ = ["Policy", "guarded"]
 
 _OWN: Final = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 _BELOW: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\.localhost(:\d{1,5})?", re.IGNORECASE)
+_PORT: Final = re.compile(r":\d{1,5}$")
 _TOO_LONG: Final = re.compile(r"\d{19}")
 _PIECE_BYTES: Final = 1 << 18
 _SEND_S: Final = 60.0
@@ -36,7 +37,10 @@ class Policy:
     headers
         More headers of every answer.
     hosts
-        Names of this server beside those of loopback: of a proxy in front of it.
+        Names of this server beside those of loopback: of a proxy in front of it, or of this
+        machine in its network.
+    any_port
+        Whether a name in `hosts` without a port stands for every port.
     exact_port
         Whether the port in Host and Origin must be the one the request came to.
     guest
@@ -50,6 +54,7 @@ class Policy:
     content: str = "default-src 'none'; sandbox"
     headers: tuple[tuple[str, str], ...] = ()
     hosts: tuple[str, ...] = ()
+    any_port: bool = False
     exact_port: bool = False
     guest: tuple[str, str] | None = None
     below_localhost: bool = False
@@ -74,7 +79,9 @@ class Policy:
         port
             The port that the request came to; None where it is not known.
         """
-        if host.lower() in {name.lower() for name in self.hosts}:
+        named = {name.lower() for name in self.hosts}
+        bare = _PORT.sub("", host.lower()) if self.any_port else host.lower()
+        if host.lower() in named or bare in named:
             return True
         if self.below_localhost and not self.exact_port and _BELOW.fullmatch(host):
             return True
@@ -132,7 +139,8 @@ def _refused(scope: Scope, policy: Policy) -> tuple[int, str] | None:
     port = (scope.get("server") or (None, None))[1]
     host = [value.decode("latin-1") for value in given.get(b"host", [])]
     if len(host) != 1 or not policy.own(host[0], port):
-        return 421, "this server answers to 127.0.0.1 and localhost only"
+        names = ", ".join(("127.0.0.1", "localhost", *policy.hosts))
+        return 421, f"this server answers to {names} only"
     origins = given.get(b"origin", [])
     welcome = policy.welcome(scope["method"], scope["path"], origins)
     for origin in () if welcome else origins:

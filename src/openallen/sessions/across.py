@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from openallen.display import card, count_text, facts_text
+from openallen.display import bytes_text, card, count_text, facts_text
 from openallen.errors import OpenAllenError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Answers", "Sessions"]
 
 _MOST_SHOWN: Final = 5
+_MOST_SENT_BYTES: Final = 16 << 20
 
 Open = Callable[[str], Any]
 """Opens a session by its address; a plain function, so that other processes can have it."""
@@ -150,6 +154,8 @@ class Sessions:
         *,
         workers: int | None = None,
         processes: bool = False,
+        client: Any = None,
+        store: Path | str | None = None,
         progress: Callable[[int, int, int], object] | None = None,
     ) -> Answers:
         """Call ``fn(session)`` for each; one that fails does not stop the others.
@@ -157,19 +163,53 @@ class Sessions:
         Parameters
         ----------
         fn
-            What to ask. With processes a function other processes can import.
+            What to ask. With processes a function other processes can import; with a client any
+            function, whose modules the workers have.
         workers
             How many at once; eight threads, or a process for each core, where None.
         processes
             Use processes: for functions that compute, where threads would wait for each other.
+        client
+            A cluster: a ``distributed.Client``, the address of a scheduler, or ``local:N`` (needs
+            the extra ``cluster``). Each worker opens sessions by their addresses, from its store
+            or by ranges, and sends back what `fn` returned; sessions of a worker that is lost are
+            done again by others.
+        store
+            The store on the workers, where it is not that of the settings: ``/scratch/openallen``.
         progress
             Called after each session: how many are done, how many there are, how many failed.
+
+        Returns
+        -------
+        Answers
+            Values and errors by id. After Ctrl-C nothing that waits is begun.
 
         Raises
         ------
         UsageError
-            If `fn` cannot be sent to other processes.
+            If `fn` cannot be sent to other processes, or carries more than 16 MiB; if a worker has
+            no openallen, or another version of it.
+        UnreachableError
+            If no scheduler answers, or it has no workers.
+        MissingExtraError
+            If a client is given without the extra ``cluster``.
+
+        Examples
+        --------
+        >>> import openallen as oa
+        >>> sessions = oa.open("release:visual-coding-2p", source="sample").sessions()
+        >>> answers = sessions.map(lambda session: len(session.cell_specimen_ids))
+        >>> answers.name
+        'ophys_experiment_id'
         """
+        if client is not None:
+            if processes or workers is not None:
+                raise UsageError(
+                    "a cluster has its own workers", hint="client= without workers= or processes="
+                )
+            return self._on_cluster(fn, client, store, progress)
+        if store is not None:
+            raise UsageError("a store of the workers needs a client", hint='client="local:4"')
         if processes:
             _check_sendable(fn)
         pool = _pool(workers, processes=processes)
@@ -188,6 +228,37 @@ class Sessions:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+        return self._answers(values, errors)
+
+    def _on_cluster(
+        self,
+        fn: Callable[[Any], Any],
+        client: Any,
+        store: Path | str | None,
+        progress: Callable[[int, int, int], object] | None,
+    ) -> Answers:
+        from openallen.cluster import connect, each
+
+        opening: Any = self.opening
+        if store is not None:
+            opening = opening.with_store(Path(store))
+        values: dict[int, Any] = {}
+        errors: dict[int, str] = {}
+        with connect(client) as connected:
+            tasks = {number: (address,) for number, address in self.addresses.items()}
+            work = _sendable(opening, fn)
+            with closing(each(connected, ask_there, tasks, shared=work, label="session")) as found:
+                for done, (number, answer, error) in enumerate(found, 1):
+                    value, why = (None, _told(error)) if error is not None else _received(answer)
+                    if why:
+                        errors[number] = why
+                    else:
+                        values[number] = value
+                    if progress is not None:
+                        progress(done, len(tasks), len(errors))
+        return self._answers(values, errors)
+
+    def _answers(self, values: dict[int, Any], errors: dict[int, str]) -> Answers:
         return Answers(
             {n: values[n] for n in self.addresses if n in values},
             {n: errors[n] for n in self.addresses if n in errors},
@@ -213,14 +284,16 @@ def _settle(number: int, job: Future[Any], values: dict[int, Any], errors: dict[
     error = job.exception()
     if error is None:
         values[number] = job.result()
-        return
+    else:
+        errors[number] = _told(error)
+
+
+def _told(error: BaseException) -> str:
     where = traceback.format_exception(error)
-    errors[number] = f"{type(error).__name__}: {error}\n{''.join(where[-3:])}"
+    return f"{type(error).__name__}: {error}\n{''.join(where[-3:])}"
 
 
 def _check_sendable(fn: Callable[..., Any]) -> None:
-    import pickle
-
     try:
         pickle.dumps(fn)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -229,3 +302,80 @@ def _check_sendable(fn: Callable[..., Any]) -> None:
             why=str(error),
             hint="define it in a module, or leave processes=True out",
         ) from error
+
+
+# --- on a cluster ---------------------------------------------------------------------------------
+
+
+def _sendable(opening: Open, fn: Callable[[Any], Any]) -> bytes:
+    """Return what every worker needs once: how sessions are opened, and what is asked of them."""
+    import cloudpickle
+
+    try:
+        work: bytes = cloudpickle.dumps((opening, fn))
+    except Exception as error:  # (whatever the objects it holds raise)
+        raise UsageError(
+            "this function cannot be sent to other machines",
+            why=f"{type(error).__name__}: {error}",
+            hint="open what it needs inside the function",
+        ) from error
+    if len(work) > _MOST_SENT_BYTES:
+        raise UsageError(
+            "this function carries too much",
+            why=f"{bytes_text(len(work))} would go to every worker, more than 16 MiB",
+            hint="read what it needs inside the function, by address",
+        )
+    return work
+
+
+def ask_there(work: bytes, address: str) -> tuple[bytes, str]:
+    """Open a session on a worker, ask, and return the pickled value, or what went wrong.
+
+    Both are plain bytes and text: so a value or an error of a class that only one side has stays
+    with its session.
+    """
+    import cloudpickle
+
+    try:
+        opening, fn = pickle.loads(work)  # noqa: S301 (from the caller, through the scheduler)
+    except Exception as error:  # noqa: BLE001 (whatever importing raises)
+        return b"", _told(_not_here(address, error))
+    try:
+        with opening(address) as session:
+            value = fn(session)
+            try:
+                return cloudpickle.dumps(value), ""
+            except Exception as error:  # noqa: BLE001 (whatever an object raises)
+                return b"", _told(_not_sendable(address, value, error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a user's function raises)
+        return b"", _told(error)
+
+
+def _not_here(address: str, error: Exception) -> UsageError:
+    return UsageError(
+        "the function cannot be loaded on the worker",
+        address=address,
+        why=f"{type(error).__name__}: {error}",
+        hint="install its module there, or send it: client.upload_file('module.py')",
+    )
+
+
+def _not_sendable(address: str, value: object, error: Exception) -> UsageError:
+    return UsageError(
+        f"what the function returned cannot be sent back: a {type(value).__name__}",
+        address=address,
+        why=f"{type(error).__name__}: {error}",
+        hint="return numbers, arrays or tables",
+    )
+
+
+def _received(answer: tuple[bytes, str]) -> tuple[Any, str]:
+    sent, why = answer
+    if why:
+        return None, why
+    try:
+        return pickle.loads(sent), ""  # noqa: S301 (from a worker that runs our own function)
+    except Exception as error:  # noqa: BLE001 (whatever importing raises)
+        return None, _told(
+            UsageError("what the function returned cannot be read here", why=str(error))
+        )

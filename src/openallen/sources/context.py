@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from openallen.address import Address
 from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
 from openallen.paths import existing, expanded
-from openallen.settings import Settings
+from openallen.settings import Settings, service_name
 from openallen.sources.place import Place, holdings
 from openallen.sources.registry import SCHEMES, source_classes
+from openallen.sources.service import bucket_endpoint, client_for, connected
 from openallen.web_address import WebAddress
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from openallen.transport.objects import RemoteObjects
     from openallen.transport.s3 import Bucket
 
-__all__ = ["Context", "bucket_endpoint", "connected", "folder_for", "service_url"]
+__all__ = ["Context", "bucket_endpoint", "connected", "folder_for"]
 
 _MOST_NAMED: Final = 8
 _SAMPLE: Final = "the embedded sample"
@@ -45,7 +46,7 @@ class Context:
     settings
         Settings to use; loaded from the environment and files if None.
     source
-        Goes before the settings: ``live``, ``sample``, or the URL of an archive.
+        Goes before the settings: ``live``, ``sample``, or the folder or URL of an archive.
     say
         Is told what a person may want to know meanwhile.
     """
@@ -122,7 +123,7 @@ class Context:
     def client(self) -> Client:
         """The client of brain-map.org, or of the archive that stands for it."""
         if self._client is None:
-            self._client = _connected(self.http, self.settings, self.settings.source)
+            self._client = client_for(self.http, self.settings, self.settings.source)
         return self._client
 
     def client_of(self, source: str) -> Client:
@@ -131,16 +132,16 @@ class Context:
         Parameters
         ----------
         source
-            ``live`` (the default), ``sample``, or the URL of an archive.
+            ``live`` (the default), ``sample``, or the folder or URL of an archive.
 
         Raises
         ------
         UsageError
             If the source is none of these.
         """
-        if source == self.settings.source:
+        if service_name(source) == self.settings.service:
             return self.client
-        return _connected(self.http, self.settings, source)
+        return client_for(self.http, self.settings, source)
 
     def bucket(self, name: str, *, region: str = "us-west-2") -> Bucket:
         """Return a bucket, where the settings say buckets are; it ends with the context.
@@ -161,13 +162,21 @@ class Context:
             endpoint=bucket_endpoint(self.settings),
             region=region,
             retry=Retry(attempts=self.settings.attempts),
-            place=_SAMPLE if self.in_sample else "",
+            place=self._place_of_buckets,
         )
 
     @property
     def in_sample(self) -> bool:
         """Whether buckets are those of the embedded sample."""
         return self.settings.source == "sample" and not self.settings.s3_endpoint
+
+    @property
+    def _place_of_buckets(self) -> str:
+        """What an archive of this process is called in messages; empty for any other server."""
+        if self.in_sample:
+            return _SAMPLE
+        here = self.settings.is_folder and not self.settings.s3_endpoint
+        return f"the archive {self.settings.source}" if here else ""
 
     def remote_objects(
         self, bucket: str, prefix: str, *, region: str = "us-west-2", endpoint: str = ""
@@ -198,7 +207,7 @@ class Context:
             endpoint=endpoint or bucket_endpoint(self.settings),
             region=region,
             retry=Retry(attempts=self.settings.attempts),
-            place=_SAMPLE if self.in_sample and not endpoint else "",
+            place="" if endpoint else self._place_of_buckets,
         )
         # A server of its own is called what it was called in the address, not a bucket of S3.
         root = f"{endpoint}/{bucket}".rstrip("/") if endpoint else ""
@@ -528,72 +537,3 @@ def folder_for(to: Path | str) -> Path:
                 hint="choose a folder with --to DIR",
             )
     return folder
-
-
-# --- the service that answers ---------------------------------------------------------------------
-
-
-@contextmanager
-def connected(settings: Settings | None = None, *, source: str | None = None) -> Iterator[Client]:
-    """Open a client for the service that the settings name, while the context lasts.
-
-    Parameters
-    ----------
-    settings
-        Settings to use; loaded from the environment and files if None.
-    source
-        Goes before the settings: ``live``, ``sample``, or the URL of an archive.
-
-    Raises
-    ------
-    UsageError
-        If the source is none of these.
-    """
-    from openallen.transport.configured import http_for
-
-    settings = settings or Settings.load(source=source)
-    with http_for(settings) as http:
-        yield _connected(http, settings, source or settings.source)
-
-
-def _connected(http: Http, settings: Settings, source: str) -> Client:
-    from openallen.brainmap.client import connect
-    from openallen.transport import Retry
-
-    return connect(
-        http,
-        service_url(source),
-        source.rstrip("/"),
-        retry=Retry(attempts=settings.attempts),
-        connections=settings.connections or 8,
-    )
-
-
-def bucket_endpoint(settings: Settings) -> str:
-    """Return the base URL of the server that has the buckets; empty for S3 itself.
-
-    An archive stands for every service: what it does not have is not asked of S3 either.
-
-    Parameters
-    ----------
-    settings
-        The settings.
-    """
-    if settings.s3_endpoint or settings.source == "live":
-        return settings.s3_endpoint
-    return f"{service_url(settings.source)}/s3"
-
-
-def service_url(source: str) -> str:
-    """Return the base URL of the service that a source names, or say what sources there are."""
-    from openallen.brainmap.client import LIVE_URL
-
-    if source == "live":
-        return LIVE_URL
-    if source == "sample":
-        from openallen.archive.embedded import sample_url
-
-        return sample_url()
-    if source.startswith(("http://", "https://")):
-        return source.rstrip("/")
-    raise UsageError(f"unknown source '{source}'", hint="live, sample, or the URL of an archive")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from openallen.settings import Settings
-from openallen.sources.context import bucket_endpoint, service_url
+from openallen.sources.service import bucket_endpoint, service_url
 
 __all__ = ["DOCDB_URL", "VIEWS_BUCKET", "Service", "services"]
 

@@ -42,7 +42,7 @@ def view(what: Any, *, source: str | None = None, settings: Settings | None = No
     what
         An address, the path of a file or folder, or a thing that `openallen.open` returned.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from openallen.formats.parallel import Helpers, cores, ordered_map
 
@@ -117,6 +118,50 @@ class Projections:
     def _flush(self, rows: slice) -> None:
         self._sums["xy"][rows] += self._recent[rows]
         self._recent[rows] = 0
+
+    def parts(self, planes: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Return what was gathered of some planes, for `merge`, by names of arrays.
+
+        Parameters
+        ----------
+        planes
+            The z of each plane that was added.
+        """
+        for rows in self._bands if self._sums else ():
+            self._flush(rows)
+        found: dict[str, NDArray[Any]] = {}
+        for name, kept in (("least", self._least), ("most", self._most), ("sums", self._sums)):
+            for axes, values in kept.items():
+                part = {"xy": values, "xz": values[planes], "yz": values[:, planes]}
+                found[f"{name}_{axes}"] = part[axes]
+        return found
+
+    def merge(self, planes: Sequence[int], parts: Mapping[str, NDArray[Any]]) -> None:
+        """Add what was gathered elsewhere; the same result as adding its planes here.
+
+        Parameters
+        ----------
+        planes
+            The z of each plane.
+        parts
+            As `parts` returned them.
+        """
+        import numpy as np
+
+        for name, kept, add in (
+            ("least", self._least, np.minimum),
+            ("most", self._most, np.maximum),
+            ("sums", self._sums, np.add),
+        ):
+            for axes, values in kept.items():
+                part = parts[f"{name}_{axes}"]
+                if axes == "xy":
+                    add(values, part, out=values)
+                elif axes == "xz":
+                    values[planes] = part
+                else:
+                    values[:, planes] = part
+        self._seen[planes] = True
 
     def results(self) -> dict[str, NDArray[np.uint8]]:
         """Return the projections by name (``min_xy``, …): uint8, with the axes in `AXES`.

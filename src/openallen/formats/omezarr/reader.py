@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openallen.again import Again, Handle
 from openallen.display import card, count_text, facts_text
 from openallen.errors import CorruptError, NotFoundError, UsageError, requiring
 from openallen.formats.chunks import decoding
@@ -22,7 +23,25 @@ if TYPE_CHECKING:
 __all__ = ["OmeZarr"]
 
 
-class OmeZarr:
+class _LevelReader:
+    """Reads parts of a level; in another process by the address of the image."""
+
+    def __init__(self, image: Handle[OmeZarr], path: str, array: Any = None) -> None:
+        self._image = image
+        self._path = path
+        self._array = array
+
+    def __call__(self, key: tuple[Any, ...]) -> Any:
+        image = self._image.get()
+        if self._array is None:
+            self._array = image.array_at(self._path)
+        return image.read_part(self._array, self._path, key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _LevelReader, (self._image, self._path)
+
+
+class OmeZarr(Again):
     """One multiscale image, OME-Zarr 0.1 to 0.6, in Zarr 2 or 3.
 
     Parameters
@@ -60,6 +79,7 @@ class OmeZarr:
             place = FolderObjects(Path(place))
         if isinstance(place, FolderObjects):
             self.path = place.folder
+            self.opened_by(OmeZarr, place.folder.absolute())
         try:
             # Writers of images may omit chunks with nothing but background.
             self._hierarchy = Hierarchy(place, holes="usual")
@@ -165,7 +185,7 @@ class OmeZarr:
                 why="nothing was stored, or it lies elsewhere",
             )
 
-    def level(self, number: int = 0, *, origin: str = "centre") -> xr.DataArray:
+    def level(self, number: int = 0, *, origin: str = "centre", chunks: Any = None) -> xr.DataArray:
         """Return a level as a lazy labelled array.
 
         Parameters
@@ -176,6 +196,10 @@ class OmeZarr:
             ``centre``: coordinates are centres of pixels in a frame common to all levels, even if
             the metadata omit the shift by (n - 1) / 2 pixels of a mean of n pixels. ``stored``:
             coordinates as in the metadata.
+        chunks
+            For a dask array (needs the extra ``dask``): ``{}`` for chunks as they are stored,
+            ``auto``, or a mapping by axis. Its tasks carry where the image is, not pixels: each
+            process opens it for itself.
 
         Returns
         -------
@@ -190,10 +214,10 @@ class OmeZarr:
         CorruptError
             If its shape does not match the axes; when read, if not one of its chunks is there.
         MissingExtraError
-            Without xarray, or the package of a codec.
+            Without xarray, or the package of a codec; without dask, where chunks are wanted.
         """
         with requiring("labelled arrays", "atlas"):
-            from openallen.formats.lazy import lazy_array
+            from openallen.formats.lazy import in_chunks, lazy_array
         count = len(self.multiscale.levels)
         if not isinstance(number, int) or not -count <= number < count:
             raise UsageError(
@@ -214,14 +238,8 @@ class OmeZarr:
             "units": {axis.name: axis.unit for axis in self.multiscale.axes},
         }
 
-        def read(key: tuple[Any, ...]) -> Any:
-            with decoding("a chunk of this image is damaged", f"{self.place}/{level.path}"):
-                found = array[key]
-            self._must_hold(level.path)
-            return found
-
-        return lazy_array(
-            read,
+        found = lazy_array(
+            _LevelReader(Handle(self), level.path, array),
             array.shape,
             array.dtype,
             self.axes,
@@ -230,6 +248,28 @@ class OmeZarr:
             attrs=attrs,
             chunks=array.chunks,
         )
+        return found if chunks is None else in_chunks(found, chunks, self.axes[0], self.axes[0])
+
+    def read_part(self, array: Any, path: str, key: tuple[Any, ...]) -> Any:
+        """Read a part of a level.
+
+        Parameters
+        ----------
+        array
+            Its array, as in `levels`.
+        path
+            Its path.
+        key
+            An integer or a slice for each axis.
+        """
+        with decoding("a chunk of this image is damaged", f"{self.place}/{path}"):
+            found = array[key]
+        self._must_hold(path)
+        return found
+
+    def array_at(self, path: str) -> Any:
+        """Return an array of the store by its path."""
+        return self._array(path)
 
     def _coordinates(
         self, shape: tuple[int, ...], level: Level, starts: tuple[float, ...]

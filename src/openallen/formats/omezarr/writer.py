@@ -14,6 +14,7 @@ is always complete.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shutil
@@ -93,6 +94,7 @@ def write_stack(
     overwrite: bool = False,
     workers: int | None = None,
     done: Callable[[int], object] = lambda _: None,
+    client: Any = None,
 ) -> Converted:
     """Write a stack as OME-Zarr 0.5.
 
@@ -119,7 +121,11 @@ def write_stack(
         Number of threads, each with a plane of its own; by default one for each core, with as
         many planes under way as `fitting_threads` says.
     done
-        Called with the z of each finished plane, in order.
+        Called with the z of each finished plane, in order; with a client as they are finished.
+    client
+        A client of a cluster, as `openallen.cluster.connect` yields it, whose workers convert the
+        planes: they must see the folder of the store, and what the planes are read from. The bytes
+        are the same.
 
     Raises
     ------
@@ -139,15 +145,23 @@ def write_stack(
     # Who says how many threads gets no more.
     fitting, helping = (workers, 0) if workers else fitting_threads(geometry)
     helpers = Helpers(helping)
-    work = _Writer(
+    work = Writer(
         draft, geometry, helpers, keep_jpeg=keep_jpeg, compression_level=compression_level
     )
     finished = False
     try:
         work.prepare()
         sources = [(z, source) for z, source in enumerate(planes) if source is not None]
-        for z in ordered_map(work.plane, sources, workers=fitting, ahead=_AHEAD * fitting):
-            done(z)
+        if client is None:
+            for z in ordered_map(work.plane, sources, workers=fitting, ahead=_AHEAD * fitting):
+                done(z)
+        else:
+            from openallen.formats.omezarr.spread import convert_on
+
+            make = functools.partial(
+                Writer, geometry=geometry, keep_jpeg=keep_jpeg, compression_level=compression_level
+            )
+            convert_on(client, make, work, sources, done)
         missing = [z for z, source in enumerate(planes) if source is None]
         extra = {**(attributes or {}), **({"missing_planes": missing} if missing else {})}
         found = work.finish(name, extra)
@@ -188,25 +202,25 @@ def fitting_threads(geometry: Geometry) -> tuple[int, int]:
     return max(1, min(threads, int((left - helpers * helper) / plane))), helpers
 
 
-class _Writer:
-    """State shared by the worker threads."""
+class Writer:
+    """Converts planes to files below a root; shared by threads."""
 
     def __init__(
         self,
         root: Path,
         geometry: Geometry,
-        helpers: Helpers,
+        helpers: Helpers | None = None,
         *,
         keep_jpeg: bool,
         compression_level: int,
     ) -> None:
         if find_spec("zstandard") is None or find_spec("simplejpeg") is None:
             raise MissingExtraError("images", "writing OME-Zarr")
-        self._root = root
+        self.root = self._root = root
         self._geometry = geometry
         self._keep_jpeg = keep_jpeg
         self._level = compression_level
-        self._helpers = helpers
+        self._helpers = helpers = helpers or Helpers(0)
         self._halver = Halver(helpers)
         self._own = _Own()
         self.projections = Projections(
@@ -228,6 +242,11 @@ class _Writer:
             _write_json(
                 self._root / str(level), array_document(g.shape(level), chunk, codecs, g.axes)
             )
+        self.folders()
+
+    def folders(self) -> None:
+        """Make the folders of the levels."""
+        for level in range(len(self._geometry.levels)):
             self._folder(level).mkdir(parents=True)
 
     def finish(self, name: str, extra: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["stack_grids"]
+__all__ = ["Bring", "stack_grids"]
 
 _FEW: Final = 8  # not worth threads
 # More find the interpreter lock taken: it is held for two fifths of the time a grid takes.
 _READERS: Final = 4
+
+
+Bring = Callable[[Path], object]
+"""Fetches the grid that belongs at a place; small when it is pickled."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class _Volumes:
 
     places: tuple[Path, ...]
     kind: str
+    bring: Bring | None = None
 
     def take(self, key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
         import numpy as np
@@ -60,13 +65,20 @@ class _Volumes:
         return found
 
     def _one(self, number: int, rest: list[Any]) -> np.ndarray[Any, Any]:
-        values = oriented(ExpressionGrid(self.places[number]).volume(self.kind))
+        place = self.places[number]
+        if self.bring is not None and not place.exists():
+            self.bring(place)  # a machine with another disk than the one that made the array
+        values = oriented(ExpressionGrid(place).volume(self.kind))
         found: np.ndarray[Any, Any] = values.isel(dict(zip(AXES, rest, strict=True))).to_numpy()
         return found
 
 
 def stack_grids(
-    places: Sequence[Path], kind: str = "energy", *, chunks: Any = None
+    places: Sequence[Path],
+    kind: str = "energy",
+    *,
+    chunks: Any = None,
+    bring: Bring | None = None,
 ) -> xr.DataArray:
     """Return one volume of many grids as one lazy array.
 
@@ -79,6 +91,8 @@ def stack_grids(
     chunks
         Data sets in a dask chunk (needs the extra ``dask``); without dask where None: still
         nothing is read before it is accessed.
+    bring
+        Fetches the grid of a place that is not there, as on a worker with a disk of its own.
 
     Returns
     -------
@@ -99,12 +113,12 @@ def stack_grids(
     with requiring("a stack of grids", "atlas"):
         import numpy as np
 
-        from openallen.formats.lazy import lazy_array
+        from openallen.formats.lazy import in_chunks, lazy_array
     if not places:
         raise UsageError("no grids to be stacked")
     grids = [ExpressionGrid(place) for place in places]
     shape, spacing = _common(grids, kind)
-    volumes = _Volumes(tuple(places), kind)
+    volumes = _Volumes(tuple(places), kind, bring)
 
     known = EXPRESSION.get(kind)
     about: dict[str, Any] = {"orientation": "PIR", "long_name": known.title if known else None}
@@ -130,7 +144,7 @@ def stack_grids(
         attrs=frame.attrs,
         outer=True,
     )
-    return found if chunks is None else _in_chunks(found, chunks)
+    return found if chunks is None else in_chunks(found, chunks, "data_set", "data sets")
 
 
 def _common(grids: list[ExpressionGrid], kind: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
@@ -148,15 +162,3 @@ def _common(grids: list[ExpressionGrid], kind: str) -> tuple[tuple[int, ...], tu
             )
     assert first is not None
     return first
-
-
-def _in_chunks(found: xr.DataArray, chunks: Any) -> xr.DataArray:
-    with requiring("chunks", "dask"):
-        import dask.array  # noqa: F401
-    try:
-        if not isinstance(chunks, (int, str, Mapping)):
-            raise TypeError("a number of data sets, 'auto' or a mapping by axis is needed")
-        return found.chunk({"data_set": chunks} if isinstance(chunks, int) else chunks)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        why = str(error).partition("\n")[0]
-        raise UsageError("chunks do not fit", address=f"chunks={chunks!r}", why=why) from error

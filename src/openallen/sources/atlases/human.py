@@ -48,7 +48,7 @@ def human_microarray(
     structures
         Ids or acronyms of structures whose samples are wanted; all where None.
     source
-        ``live`` (the default) or the URL of an archive.
+        ``live`` (the default) or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
 

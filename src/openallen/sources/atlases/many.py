@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openallen.address import Address, AddressLike, Condition
 from openallen.errors import UsageError
+from openallen.settings import Settings
 from openallen.sources.atlases.grid_source import GridSource
 from openallen.sources.context import Context, folder_for
 from openallen.sources.tables import row_limit
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from openallen.brainmap.alignment import SetAlignment
-    from openallen.settings import Settings
     from openallen.transfer import Observer
 
 __all__ = ["alignment", "grids"]
@@ -33,7 +34,7 @@ def alignment(
     data_set
         Id of a section data set, or its address (``grid:123``).
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
 
@@ -87,11 +88,12 @@ def grids(
     limit
         Data sets at most, those with the lowest ids first.
     chunks
-        Data sets in a dask chunk (needs the extra ``dask``).
+        Data sets in a dask chunk (needs the extra ``dask``). Its tasks carry where grids are, not
+        grids; a worker of a cluster that does not have one in its store fetches it.
     to
         The folder they go to, one folder for each data set; the store's where None.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     observer
@@ -137,7 +139,25 @@ def grids(
         asked = Address("grid", conditions=(*wanted, Condition("include", "eq", kind)))
         work = plan_grids(context.client, rows, kind, folder, str(asked))
         context.run(work, observer).raise_if_failed()
-    return stack_grids(work.result(), kind, chunks=chunks)
+        bring = _Bring(kind, context.settings.to_dict())
+    return stack_grids(work.result(), kind, chunks=chunks, bring=bring)
+
+
+@dataclass(frozen=True)
+class _Bring:
+    """Fetches one grid to its folder, on whatever machine finds that it is not there."""
+
+    kind: str
+    settings: dict[str, Any]
+
+    def __call__(self, place: Path) -> None:
+        from openallen.sources.atlases.plan import plan_grids
+
+        with Context(Settings(**self.settings)) as context:
+            rows = _expression(context, [Condition.of("id", int(place.name))], 1)
+            asked = f"grid:{place.name}?include={self.kind}"
+            work = plan_grids(context.client, rows, self.kind, place.parent, asked)
+            context.run(work).raise_if_failed()
 
 
 def _expression(

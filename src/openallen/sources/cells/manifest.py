@@ -50,7 +50,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     )
     address: str
     made_by: Annotated[str, Meta(description="program and version")]
-    source: Annotated[str, Meta(description="live, sample, or the URL of an archive")]
+    source: Annotated[str, Meta(description="live, sample, or the folder or URL of an archive")]
     simulated: Annotated[bool, Meta(description="whether any file here is simulated")]
     notes: tuple[str, ...] = ()
     cell_id: Annotated[int, Meta(description="id of the specimen")]

@@ -89,7 +89,7 @@ class CellRecord:
     queries
         RMA queries, by the same names.
     source
-        ``live``, ``sample``, or the URL of an archive.
+        ``live``, ``sample``, or the folder or URL of an archive.
     notes
         Notes of the service (an archive that has only a part).
     simulated

@@ -60,7 +60,7 @@ class Tables:
     @property
     def source(self) -> str:
         """The service the rows are of."""
-        return self.settings.source.rstrip("/")
+        return self.settings.service
 
     @property
     def flag(self) -> str:

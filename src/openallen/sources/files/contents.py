@@ -72,7 +72,7 @@ def open_session(context: Context, place: Place, **options: Any) -> Any:
     if place.path is not None:
         return open_nwb(place.path, **options)
     opened = any_session_of(_opener(context, place), place.name, **options)
-    opened.reopen = (_Reopen(options), (place.url or place.name,))
+    opened.reopen = (_Reopen(options, context.settings.to_dict()), (place.url or place.name,))
     return opened
 
 
@@ -90,13 +90,15 @@ def _opener(context: Context, place: Place) -> Callable[[], Tree]:
 class _Reopen:
     """Opens a remote session again, in another process too."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], settings: dict[str, Any]) -> None:
         self._options = options
+        self._settings = settings
 
     def __call__(self, url: str) -> Any:
+        from openallen.settings import Settings
         from openallen.sources.context import Context
 
-        with Context() as context:
+        with Context(Settings(**self._settings)) as context:
             return open_session(context, context.place(url), **self._options)
 
 

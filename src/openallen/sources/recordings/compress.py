@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.again import opened_once
 from openallen.errors import CorruptError, MissingExtraError, UsageError
 from openallen.sources.recordings import published
 from openallen.sources.recordings.codecs import CODECS, Engine, engine_of, find_codec, wavpack
@@ -30,6 +32,7 @@ __all__ = [
     "lsb_corrected",
     "measure",
     "measure_all",
+    "measure_on",
     "out_of_order",
     "settings_of",
 ]
@@ -440,6 +443,87 @@ def measure_all(
                 f"{way if isinstance(way, str) else way.name} skipped: to install it, {error.hint}"
             )
     return sorted(found, key=lambda one: -one.compression_ratio)
+
+
+Read = Callable[[], tuple["np.ndarray[Any, Any]", float, "float | None"]]
+"""Reads samples: (samples, channels), sampling frequency in Hz, µV per unit; small when pickled."""
+
+
+def measure_on(
+    client: Any,
+    read: Read,
+    ways: Iterable[Settings],
+    *,
+    chunk_s: float = 1.0,
+    lsb: bool | int = True,
+    tell: Callable[[str], object] = lambda _: None,
+) -> tuple[list[Measured], tuple[int, int], float]:
+    """Measure several codecs on the workers of a cluster, each of which reads the samples itself.
+
+    Ratios and errors are those that `measure_all` finds; speeds are those of the workers.
+
+    Parameters
+    ----------
+    client
+        A client, as `openallen.cluster.connect` yields it.
+    read
+        Reads the samples, on a worker.
+    ways, chunk_s, lsb, tell
+        As for `measure_all`.
+
+    Returns
+    -------
+    measured, shape, rate_hz
+        As `measure_all` returns them; samples and channels; the sampling frequency in Hz.
+
+    Raises
+    ------
+    MissingExtraError
+        If no worker has any of the codecs.
+    UnreachableError
+        If the cluster is lost.
+    """
+    from openallen.cluster import each
+
+    found, shape, rate_hz, step = [], (0, 0), 0.0, 1
+    lacking: BaseException | None = None
+    tasks = {way: (way,) for way in ways}
+    shared = (read, chunk_s, lsb)
+    with closing(each(client, measure_there, tasks, shared=shared, label="codec")) as results:
+        for way, result, error in results:
+            if isinstance(error, MissingExtraError):
+                lacking = error
+                tell(f"{way.name} skipped: to install it on the workers, {error.hint}")
+            elif error is not None:
+                raise error
+            else:
+                one, shape, rate_hz, step = result
+                found.append(one)
+                tell(f"measured {way.name}")
+    if lacking is not None and not found:
+        raise lacking
+    if lsb is not False:
+        tell(f"LSB correction: divided by {step}")
+    return sorted(found, key=lambda one: -one.compression_ratio), shape, rate_hz
+
+
+def measure_there(
+    shared: tuple[Read, float, bool | int], way: Settings
+) -> tuple[Measured, tuple[int, int], float, int]:
+    """Measure one codec on a worker; samples that were read a moment ago are used again."""
+    read, chunk_s, lsb = shared
+    samples, rate_hz, gain_uv, step = opened_once(_prepared, (read, lsb))
+    uv = None if gain_uv is None else gain_uv * step
+    found = measure(way, samples, rate_hz, chunk_s, uv_per_step=uv, lsb=lsb is not False)
+    return found, samples.shape, rate_hz, step
+
+
+def _prepared(read: Read, lsb: bool | int) -> tuple[np.ndarray[Any, Any], float, float | None, int]:
+    samples, rate_hz, gain_uv = read()
+    step = 1
+    if lsb is not False:
+        samples, step = lsb_corrected(samples, None if lsb is True else lsb)
+    return samples, rate_hz, gain_uv, step
 
 
 def out_of_order(found: Iterable[Measured], probe: str) -> list[str]:

@@ -41,9 +41,14 @@ def open_recording(place: Path | str | Objects) -> Recording:
     """
     if isinstance(place, (str, Path)):
         where = Path(place)
-        if where.is_file() and where.suffix in {".h5", ".hdf5"}:
-            return open_mearec(where, str(where))
-        place = FolderObjects(where)
+        is_file = where.is_file() and where.suffix in {".h5", ".hdf5"}
+        opened = open_mearec(where, str(where)) if is_file else _in(FolderObjects(where))
+        opened.opened_by(open_recording, where.absolute())
+        return opened
+    return _in(place)
+
+
+def _in(place: Objects) -> Recording:
     place.ready((*_BINARY, *_ZARR))
     for name in _BINARY:
         if place.get(name) is not None:

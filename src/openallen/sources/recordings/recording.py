@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from openallen.again import Again, Handle
 from openallen.display import bytes_text, card, count_text, facts_text, seconds_text
 from openallen.errors import CorruptError, MissingExtraError, UsageError, requiring
 from openallen.formats.chunks import decoding
@@ -57,8 +58,20 @@ class Spikes:
         return f"{count_text(len(self.times_s), 'unit')}, {count_text(count, 'spike')}"
 
 
+@dataclass(frozen=True)
+class _SegmentReader:
+    """Reads parts of a segment; in another process by the address of the recording."""
+
+    recording: Handle[Recording]
+    segment: int
+    scaled: bool
+
+    def __call__(self, key: tuple[Any, ...]) -> Any:
+        return self.recording.get().read_part(key, self.segment, scaled=self.scaled)
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Recording:
+class Recording(Again):
     """One recording.
 
     Parameters
@@ -238,7 +251,7 @@ class Recording:
         rate = self.sampling_frequency_hz
         return {"units": "µV" if scaled else "1", "sampling_frequency_hz": rate}
 
-    def lazy(self, segment: int = 0, *, scaled: bool = True) -> xr.DataArray:
+    def lazy(self, segment: int = 0, *, scaled: bool = True, chunks: Any = None) -> xr.DataArray:
         """Return all traces of a segment as one lazy array, read when it is sliced.
 
         Parameters
@@ -247,41 +260,31 @@ class Recording:
             Index of the segment.
         scaled
             float32 in µV; else the values as stored.
+        chunks
+            For a dask array (needs the extra ``dask``): samples in a chunk, ``auto``, or a mapping
+            by axis; ``{}`` for one second of all channels. Its tasks carry where the recording
+            is, not traces: each process opens it for itself.
 
         Returns
         -------
         DataArray
             Axes ``sample`` and ``channel``. Samples have no time coordinate, as that of hours would
-            fill the memory: `times_s` returns the times of some. ``.chunk()`` makes dask
-            arrays. Channels have the coordinates of `traces`.
+            fill the memory: `times_s` returns the times of some. Channels have the coordinates of
+            `traces`.
 
         Raises
         ------
         As `traces` does, some of it only when values are read.
         """
-        import numpy as np
-
         with requiring("labelled traces", "ephys"):
-            from openallen.formats.lazy import lazy_array
+            from openallen.formats.lazy import in_chunks, lazy_array
         samples = self._segment(segment)
         if scaled and self.gain_uv is None:
             raise UsageError("the gain of this recording is unknown", hint="scaled=False")
 
-        def read(key: tuple[Any, ...]) -> Any:
-            rows, columns = key
-            first, last, step = (
-                rows.indices(samples.shape[0]) if isinstance(rows, slice) else (rows, rows + 1, 1)
-            )
-            part = self._read(samples, first, max(first, last))[::step]
-            chosen = np.atleast_1d(np.arange(len(self.channel_ids))[columns])
-            values = part[:, chosen]
-            values = self._scaled(values, chosen.tolist()) if scaled else values
-            values = values if isinstance(columns, slice) else values[:, 0]
-            return values if isinstance(rows, slice) else values[0]
-
         kind = "float32" if scaled else samples.dtype
-        return lazy_array(
-            read,
+        found = lazy_array(
+            _SegmentReader(Handle(self), segment, scaled),
             samples.shape,
             kind,
             ("sample", "channel"),
@@ -290,6 +293,33 @@ class Recording:
             attrs=self._about(scaled=scaled),
             chunks=(round(self.sampling_frequency_hz), len(self.channel_ids)),
         )
+        return found if chunks is None else in_chunks(found, chunks, "sample", "samples")
+
+    def read_part(self, key: tuple[Any, ...], segment: int, *, scaled: bool) -> Any:
+        """Read a part of a segment as plain values.
+
+        Parameters
+        ----------
+        key
+            An integer or a slice of samples, and of channels.
+        segment
+            Index of the segment.
+        scaled
+            float32 in µV; else the values as stored.
+        """
+        import numpy as np
+
+        rows, columns = key
+        samples = self._segment(segment)
+        first, last, step = (
+            rows.indices(samples.shape[0]) if isinstance(rows, slice) else (rows, rows + 1, 1)
+        )
+        part = self._read(samples, first, max(first, last))[::step]
+        chosen = np.atleast_1d(np.arange(len(self.channel_ids))[columns])
+        values = part[:, chosen]
+        values = self._scaled(values, chosen.tolist()) if scaled else values
+        values = values if isinstance(columns, slice) else values[:, 0]
+        return values if isinstance(rows, slice) else values[0]
 
     def _segment(self, number: int) -> Segment:
         if not 0 <= number < len(self.segments):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from openallen.address import Address
 from openallen.errors import AddressError, NotFoundError, OpenAllenError, UsageError
 from openallen.json_text import load_json
+from openallen.paths import expanded
 from openallen.settings import Settings
 from openallen.sources.context import Context, connected
 from openallen.sources.releases.abc.release import AbcRelease
@@ -101,7 +103,7 @@ def job_of(
     notes: tuple[str, ...] = (),
 ) -> ReleaseJob:
     """Return the job that fetches files of a version."""
-    source = context.settings.source.rstrip("/")
+    source = context.settings.service
     return ReleaseJob.of(
         cache, manifest, files, address=address or manifest.address, source=source, notes=notes
     )
@@ -153,7 +155,7 @@ def _release(
         with Context(settings) as context:
             yield cache_at(context, project, folder), fetcher(context)
 
-    opening = functools.partial(_again, None if to is None else str(to), settings.to_dict())
+    opening = Opening(None if to is None else str(expanded(to).absolute()), settings.to_dict())
     service = functools.partial(connected, settings)
     made = AbcRelease if project.form == "abc-atlas" else release_class(project.name)
     return made(
@@ -162,11 +164,29 @@ def _release(
     )  # fmt: skip
 
 
-def _again(to: str | None, settings: dict[str, Any], address: str, **options: Any) -> Any:
-    """Open a session by its address alone; a plain function, for other processes."""
-    where = Address.parse(address)
-    with Context(renewed(settings)) as context:
-        return context.source(where).open(where, to=to, **options)
+@dataclass(frozen=True)
+class Opening:
+    """Opens a part of a release by its address alone; small, for other processes and machines.
+
+    Parameters
+    ----------
+    to
+        The folder of the project; the store's own where None.
+    settings
+        The plain values of the settings.
+    """
+
+    to: str | None
+    settings: dict[str, Any] = field(repr=False)
+
+    def __call__(self, address: str, **options: Any) -> Any:
+        where = Address.parse(address)
+        with Context(renewed(self.settings)) as context:
+            return context.source(where).open(where, to=self.to, **options)
+
+    def with_store(self, store: Path) -> Opening:
+        """Return the same with another store, as a machine may have one of its own."""
+        return replace(self, settings=self.settings | {"store": store})
 
 
 def renewed(settings: dict[str, Any]) -> Settings:

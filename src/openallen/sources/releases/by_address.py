@@ -41,7 +41,7 @@ def open_release(
     to
         The folder of the project; the store's own where None. May be a cache AllenSDK made.
     source
-        ``live`` (the default), or the URL of an archive.
+        ``live`` (the default), or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
 
@@ -81,7 +81,7 @@ def open_session(
     to
         The folder of the project; the store's own where None.
     source
-        ``live`` (the default), or the URL of an archive.
+        ``live`` (the default), or the folder or URL of an archive.
     remote
         True reads the remote file even if it is here; False fetches it first; None takes the file
         that is here, else reads the remote one, only the ranges that are touched, which stay in

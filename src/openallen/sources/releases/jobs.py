@@ -120,7 +120,7 @@ def repair_job(context: Context, folder: Path) -> RepairJob:
     plan = Plan(
         address=release.address,
         title=f"{cache.project.title}: what is in {folder}",
-        source=context.settings.source,
+        source=context.settings.service,
         to=cache.folder,
         files=tuple(remote_file(cache, manifest, file) for manifest, file in pairs),
     )

@@ -101,7 +101,7 @@ class ReleaseJob:
         address
             What was asked for.
         source
-            ``live``, ``sample``, or the URL of an archive.
+            ``live``, ``sample``, or the folder or URL of an archive.
         notes
             Sentences for the plan.
         """

@@ -21,7 +21,7 @@ def query(model_or_rma: str, *, source: str | None = None) -> Search:
     model_or_rma
         A model's name (``"ProjectionImage"``), RMA text, or a request URL.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
 
     Returns
     -------

@@ -101,7 +101,7 @@ class SectionSet:
 
     def _path(self, entry: Entry) -> Path:
         # A manifest may come from anybody: its paths must not lead out of its folder.
-        return self.folder / safe_path(entry.path or "")
+        return self.folder.absolute() / safe_path(entry.path or "")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table of images as plain rows, those that are not here included."""

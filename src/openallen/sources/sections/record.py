@@ -84,7 +84,7 @@ class SectionRecord:
     queries
         RMA queries, by what they were for.
     source
-        ``live``, ``sample``, or the URL of an archive.
+        ``live``, ``sample``, or the folder or URL of an archive.
     notes
         Notes of the service.
     simulated

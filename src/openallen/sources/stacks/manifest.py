@@ -132,7 +132,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     schema: Annotated[str, Meta(pattern="^openallen/stack-manifest/1$")] = SCHEMA_NAME
     address: str
     made_by: Annotated[str, Meta(description="program and version")]
-    source: Annotated[str, Meta(description="live, sample, or the URL of an archive")]
+    source: Annotated[str, Meta(description="live, sample, or the folder or URL of an archive")]
     simulated: Annotated[bool, Meta(description="whether any pixel here is simulated")]
     notes: tuple[str, ...] = ()
     specimen_id: int

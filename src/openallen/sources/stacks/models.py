@@ -162,7 +162,7 @@ class StackFacts:
     queries
         RMA queries, by what they were for.
     source
-        ``live``, ``sample``, or the URL of an archive.
+        ``live``, ``sample``, or the folder or URL of an archive.
     notes
         Notes of the service (an archive that has only a part).
     """

@@ -98,7 +98,7 @@ class ImageStack:
 
     def _path(self, entry: Entry) -> Path:
         # A manifest may come from anybody: its paths must not lead out of its folder.
-        return self.folder / safe_path(entry.path or "")
+        return self.folder.absolute() / safe_path(entry.path or "")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table of planes as plain rows, planes that are not here included.

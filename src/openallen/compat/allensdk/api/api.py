@@ -19,7 +19,7 @@ class Api(Mirrored):
     Parameters
     ----------
     base_uri
-        Another service than brain-map.org: ``sample``, or the URL of an archive.
+        Another service than brain-map.org: ``sample``, or the folder or URL of an archive.
     """
 
     default_api_url: ClassVar[str] = _LIVE

@@ -29,7 +29,7 @@ class BrainObservatoryCache(Mirrored):
     manifest_file
         In the folder of files: one that AllenSDK filled is opened as it is. The store where None.
     base_uri
-        Another service than brain-map.org: ``sample``, or the URL of an archive.
+        Another service than brain-map.org: ``sample``, or the folder or URL of an archive.
     api
         Not taken.
     """

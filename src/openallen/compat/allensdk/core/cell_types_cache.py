@@ -62,7 +62,7 @@ class CellTypesCache(Mirrored):
     cache, manifest_file
         Taken, not used: files are in openallen's store.
     base_uri
-        Another service than brain-map.org: ``sample``, or the URL of an archive.
+        Another service than brain-map.org: ``sample``, or the folder or URL of an archive.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class MouseConnectivityCache(ReferenceSpaceCache):
     ccf_version
         ``annotation/ccf_2017`` where None.
     base_uri
-        Another service than brain-map.org: ``sample``, or the URL of an archive.
+        Another service than brain-map.org: ``sample``, or the folder or URL of an archive.
     """
 
     SUMMARY_STRUCTURE_SET_ID: ClassVar[int] = 167587189
