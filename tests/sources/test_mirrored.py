@@ -110,7 +110,9 @@ def fetched(side: Side, address: str, to: Path) -> str:
     def work():
         with verbs.preparing(address, to, settings=side.settings, **FETCHED[address]) as prepared:
             report = prepared.run()
-        return {o.file.path: (o.status, o.size_bytes, o.digest) for o in report.outcomes}
+        return {
+            o.file.path: (o.status, o.size_bytes, o.digest, dict(o.facts)) for o in report.outcomes
+        }
 
     return answer(side, work)
 

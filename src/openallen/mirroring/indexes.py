@@ -55,7 +55,7 @@ def write_indexes(ledger: Ledger, about: Mapping[str, Any]) -> None:
     """
     root = ledger.root
     whole = [e for e in ledger.entries.values() if e.sha256]
-    simulated = sorted({e.file.rpartition("/")[2] for e in whole if e.simulated})
+    simulated = sorted({e.file for e in whole if e.simulated})
     before = read_object(root / "archive.json")
     document = {**before, **about}
     if before.get("mirror_of") not in {None, about.get("mirror_of")}:
