@@ -58,6 +58,9 @@ _KIND_NAMES: Final[dict[type, str]] = {str: "text", int: "a number", bool: "true
 _ODD: Final = frozenset("\\:\0")
 _PIECE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 18
+_IMAGE: Final = re.compile(
+    r"/api/v2/(?:section|projection|atlas)_image_download/([0-9]+)", re.ASCII
+)
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -295,6 +298,8 @@ class Answers:
 
 
 def _key(path: str, query: str) -> _Key:
+    """Return what a request is compared by. An image has one id, whichever service is asked."""
+    path = _IMAGE.sub(r"/api/v2/image_download/\1", path)
     given = parse_qsl(query, keep_blank_values=True, max_num_fields=200)
     return path, tuple(sorted(given, key=lambda one: one[0]))
 
