@@ -97,7 +97,7 @@ def kept_first(answers: Answers, buckets: Buckets, app: App) -> App:
             small = kept.size_bytes <= _SMALL_BYTES
             answer = made() if small else await gate.run(request, lambda _: made())
         except CorruptError as error:
-            answer = PlainTextResponse(str(error), 500)
+            answer = PlainTextResponse(answers.said(error), 500)
         except BusyError:
             answer = PlainTextResponse("busy", 503, headers={"retry-after": "2"})
         except GoneError:
@@ -171,6 +171,10 @@ class Answers:
     def __len__(self) -> int:
         """Return the number of answers."""
         return len(self._kept)
+
+    def said(self, error: CorruptError) -> str:
+        """Return an error as clients may read it: without the folder that the archive lies in."""
+        return str(error).replace(f"{self._root}{os.sep}", "")
 
     def find(self, path: str, query: str) -> Kept | None:
         """Return the answer to a request; None where none is kept.

@@ -108,6 +108,10 @@ class Buckets:
             assert bucket is not None
             bucket.indexed()
 
+    def said(self, error: CorruptError) -> str:
+        """Return an error as clients may read it: without the folder that the archive lies in."""
+        return str(error).replace(f"{self._root}{os.sep}", "")
+
     def names(self) -> list[str]:
         """Return the names of the buckets, in order."""
         folder = self._root / "buckets"

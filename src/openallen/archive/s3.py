@@ -108,7 +108,7 @@ def _answer(buckets: Buckets, request: Request) -> Response:
             headers["connection"] = "close"
         return _xml(body, refused.status, headers)
     except CorruptError as error:
-        return _xml(s3_xml.error(S3Error(500, "InternalError", str(error))), 500, {})
+        return _xml(s3_xml.error(S3Error(500, "InternalError", buckets.said(error))), 500, {})
 
 
 def _answered(buckets: Buckets, request: Request) -> Response:

@@ -97,6 +97,12 @@ def command(
     from openallen.transfer import Cluster
 
     cluster = Cluster.chosen(checked_scheduler(call, scheduler), own_disks=own_disks, to=to)
+    if cluster is not None and processes is not None:
+        raise UsageError(
+            "--processes does not go with --scheduler",
+            why="the workers are those of the cluster",
+            hint=same_command(without=("--processes",)),
+        )
     # Every address is read before anything is fetched.
     wanted = read_addresses(addresses)
     with _started(cluster, of_several=len(wanted) > 1 and not dry_run) as cluster:

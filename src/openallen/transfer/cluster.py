@@ -312,12 +312,13 @@ class _Team:
                 self.client.cancel([batch.future])
             self._take_back(batch, counted=True)
 
-    def _take_back(self, batch: _Batch, *, counted: bool) -> None:
+    def _take_back(self, batch: _Batch, *, counted: bool, error: str = "") -> None:
         for file in reversed(batch.files.values()):
             self._lost[file.path] += counted
             if self._lost[file.path] >= _MOST_LOST:
-                why = f"{_MOST_LOST} times"
-                self._settle(file, _failed(file, ServiceError("lost with its worker", why=why)))
+                what = "its task failed" if error else "lost with its worker"
+                why = ": ".join(filter(None, (f"{_MOST_LOST} times", error)))
+                self._settle(file, _failed(file, ServiceError(what, why=why)))
             else:
                 self._queue.put_back(file, alone=self._lost[file.path] > 1)
 
@@ -424,14 +425,15 @@ class _Team:
 
     def _finished(self, batch: _Batch) -> None:
         """Take back what a task has left, for whatever reason it ended."""
-        status = batch.future.status
+        status, error = batch.future.status, ""
         if status == "cancelled":  # the scheduler was away
             self._looked_s = 0.0
         elif status == "error":
-            _LOG.warning("a task of worker %s failed: %s", batch.worker, _error_of(batch.future))
+            error = str(_error_of(batch.future))
+            _LOG.warning("a task of worker %s failed: %s", batch.worker, error)
         batch.future.release()
         retired = batch.worker in self.left_out
-        self._take_back(batch, counted=status != "cancelled" and not retired)
+        self._take_back(batch, counted=status != "cancelled" and not retired, error=error)
 
     def _settled(self, batch: _Batch, outcome: Outcome) -> None:
         file = batch.files.pop(outcome.file.path, None)
