@@ -46,6 +46,7 @@ _ROOMS = {
     "grids": "openallen.sources.atlases.many",
     "human_microarray": "openallen.sources.atlases.human",
     "list": "openallen.verbs",
+    "mirror": "openallen.mirroring.face",
     "open": "openallen.verbs",
     "plan": "openallen.verbs",
     "query": "openallen.sources.rows.query",
@@ -81,6 +82,7 @@ __all__ = [
     "grids",
     "human_microarray",
     "list",
+    "mirror",
     "open",
     "plan",
     "query",
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
     from openallen.checkup import doctor
     from openallen.errors import OpenAllenError
     from openallen.formats.swc import Morphology, read_swc
+    from openallen.mirroring.face import mirror
     from openallen.plans import IncompleteError, Outcome, Plan, RemoteFile, Report
     from openallen.settings import Settings
     from openallen.sources import assets

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.address import Address
 from openallen.display import bytes_text
 from openallen.errors import NotFoundError, OpenAllenError, RefusedError, UsageError
+from openallen.mirroring.ledger import is_mirror
 from openallen.paths import existing
 from openallen.settings import Settings
 from openallen.sources.context import Context
@@ -66,12 +67,15 @@ class Target:
         What names it; its path where it is not in the store.
     where
         The address, where it was named by one.
+    mirror
+        Whether it is a mirror, which has a ledger of its own.
     """
 
     source: Source
     folder: Path
     address: str
     where: Address | None = None
+    mirror: bool = False
 
     def verify(self) -> Iterator[Checked]:
         """Read the folder through.
@@ -81,6 +85,11 @@ class Target:
         NotFoundError
             If there is nothing to verify, with what fetches it where an address names it.
         """
+        if self.mirror:
+            from openallen.mirroring.checking import verify_mirror
+
+            yield from verify_mirror(self.folder)
+            return
         try:
             yield from self.source.verify(self.folder)
         except NotFoundError as error:
@@ -176,6 +185,8 @@ def targets(context: Context, what: Sequence[str | Path]) -> Iterator[Target]:
 def _target(context: Context, what: str | Path) -> Target:
     path = existing(what)
     if path is not None:
+        if is_mirror(path):
+            return Target(SCHEMES["file"](context), path, str(path), mirror=True)
         source = context.recognise(Place.here(path)) or SCHEMES["file"](context)
         return Target(source, path, str(path))
     where = Address.parse(str(what)) if ":" in str(what) else None
@@ -263,6 +274,8 @@ def _repair_folder(
     observer: Callable[[], Observer] | None,
 ) -> list[tuple[Checked, OpenAllenError]]:
     target = found[0][0]
+    if target.mirror:
+        return _repair_mirror(target.folder, [c for _, c in found], settings, observer)
     with Context(settings) as context:
         source = type(target.source)(context)
         try:
@@ -273,6 +286,22 @@ def _repair_folder(
         except OpenAllenError as error:
             return [(checked, error) for _, checked in found]
     return _repair_files([checked for _, checked in found], settings, observer)
+
+
+def _repair_mirror(
+    folder: Path,
+    bad: list[Checked],
+    settings: Settings | None,
+    observer: Callable[[], Observer] | None,
+) -> list[tuple[Checked, OpenAllenError]]:
+    from openallen.mirroring.checking import left_bad, repair_mirror
+
+    try:
+        chosen = settings or Settings.load()
+        repair_mirror(folder, bad, chosen, observer() if observer else None)
+    except OpenAllenError as error:
+        return [(checked, error) for checked in bad]
+    return [*left_bad(folder, bad)]
 
 
 def _repair_files(

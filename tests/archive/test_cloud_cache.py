@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 from archivewriter import copied, writable
 
+import openallen as oa
 from openallen.archive import archive_app, serving
+from openallen.settings import Settings
 
 PYTHON = os.environ.get("OPENALLEN_TEST_ALLENSDK", "")
 pytestmark = [
@@ -130,14 +132,23 @@ print(json.dumps(answers))
 
 def test_a_project_cache_reads_every_version_as_from_another_s3(release, tmp_path):
     root = copied(release.s3, release.bucket, tmp_path / "archive")
+    versions = [f"release:visual-behavior-ophys@{version}" for version in release.manifests]
+    oa.mirror(*versions, to=tmp_path / "mirror", settings=Settings(
+        store=tmp_path / "store", s3_endpoint=release.endpoint, attempts=1
+    ))  # fmt: skip
     told = {}
-    with serving(archive_app(root)) as url:
-        for name, endpoint in {"theirs": release.endpoint, "ours": url}.items():
+    with (
+        serving(archive_app(root)) as url,
+        serving(archive_app(tmp_path / "mirror")) as mirrored,
+    ):
+        sides = {"theirs": release.endpoint, "ours": url, "mirrored": mirrored}
+        for name, endpoint in sides.items():
             cache = tmp_path / name
             done = run("-c", PROJECT, cache, cwd=tmp_path, AWS_ENDPOINT_URL_S3=endpoint)
             assert done.returncode == 0, done.stderr[-3000:]
             told[name] = json.loads(done.stdout.splitlines()[-1])
     assert told["ours"] == told["theirs"]
+    assert told["mirrored"] == told["theirs"]
     assert len(told["ours"]["manifests"]) == 3
     changed = {tuple(told["ours"][name]["digests"]) for name in told["ours"]["manifests"]}
     assert len(changed) > 1, "versions differ in their files"

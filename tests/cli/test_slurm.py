@@ -310,7 +310,7 @@ def test_the_recipe_with_dask_jobqueue_makes_a_script(tmp_path):
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     page = (ROOT / "docs" / "how-to" / "slurm.md").read_text("utf-8")
     code = next(
-        b for b in re.findall(r"```text\n(.*?)```", page, re.DOTALL) if "SLURMCluster(" in b
+        b for b in re.findall(r"```py\n(.*?)```", page, re.DOTALL) if "SLURMCluster(" in b
     )
     done = subprocess.run(
         [sys.executable, "-c", code + "cluster.close()"], cwd=tmp_path, capture_output=True, text=True,

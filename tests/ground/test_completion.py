@@ -23,6 +23,7 @@ TYPED = {
     # an option of the source that the address is of, behind a word that bash parts at its colon
     "openallen fetch stack:1 --downs": ["openallen", "fetch", "stack:1", "--downsample"],
     "openallen fetch stack:1 --source sa": ["openallen", "fetch", "stack:1", "--source", "sample"],
+    "openallen list stack: --source some-fo": ["openallen", "list", "stack:", "--source", "some-folder/"],
     "openallen fetch stack:1 --to some-fo": ["openallen", "fetch", "stack:1", "--to", "some-folder/"],
     "openallen verify some-fo": ["openallen", "verify", "some-folder/"],
     "openallen completion f": ["openallen", "completion", "fish"],

@@ -64,7 +64,8 @@ def test_the_face_is_pinned():
     assert oa.__all__ == [
         "Address", "Condition", "Facts", "ImageStack", "IncompleteError", "Morphology", "OpenAllenError", "Outcome", "Plan",
         "Query", "RemoteFile", "Report", "Rows", "Search", "Settings", "StackFacts", "__version__", "alignment", "assets",
-        "doctor", "facts", "fetch", "grids", "human_microarray", "list", "open", "plan", "query", "read_swc", "search", "show", "view",
+        "doctor", "facts", "fetch", "grids", "human_microarray", "list", "mirror", "open", "plan", "query", "read_swc", "search", "show",
+        "view",
     ]  # fmt: skip
     assert len(oa.__all__) <= 40
     for name in oa.__all__:

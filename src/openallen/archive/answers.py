@@ -6,7 +6,8 @@
     answers.jsonl    one line for each answer, the newest last
 
 A line is an object with ``path`` and ``query`` of the request, ``file`` (where the body is,
-relative to the archive), ``content_type``, ``size_bytes``, ``sha256`` and ``status``. Parameters
+relative to the archive), ``content_type``, ``size_bytes``, ``sha256`` and ``status``, and with
+``simulated`` (true) where the service said that the answer is: so does the archive. Parameters
 are compared by name and value: their order and the way they are quoted do not matter. Lines can be
 added while the archive is served. A kept answer goes before one that could be made.
 
@@ -50,12 +51,16 @@ _OTHERS: Final = ("/s3/", "/openallen/")
 """What is not the institute's: buckets, and the archive's own pages."""
 _KINDS: Final = {
     "path": str, "query": str, "file": str, "content_type": str, "sha256": str,
-    "size_bytes": int, "status": int,
+    "size_bytes": int, "status": int, "simulated": bool,
 }  # fmt: skip
-_DEFAULTS: Final = {"query": "", "status": 200}
+_DEFAULTS: Final = {"query": "", "status": 200, "simulated": False}
+_KIND_NAMES: Final[dict[type, str]] = {str: "text", int: "a number", bool: "true or false"}
 _ODD: Final = frozenset("\\:\0")
 _PIECE_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 1 << 18
+_IMAGE: Final = re.compile(
+    r"/api/v2/(?:section|projection|atlas)_image_download/([0-9]+)", re.ASCII
+)
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -119,6 +124,7 @@ class Kept(NamedTuple):
     size_bytes: int
     sha256: str
     status: int
+    simulated: bool
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,8 @@ class Answers:
         if not isinstance(opened, int):
             return opened
         told = {"etag": f'"{kept.sha256}"', "content-type": kept.content_type}
+        if kept.simulated:
+            told["openallen-simulated"] = "true"
         if kept.status != HTTPStatus.OK:  # what is no success has no parts, and is not remembered
             headers = {}
         return sent_file(opened, kept.size_bytes, told, method, headers, status=kept.status)
@@ -290,6 +298,8 @@ class Answers:
 
 
 def _key(path: str, query: str) -> _Key:
+    """Return what a request is compared by. An image has one id, whichever service is asked."""
+    path = _IMAGE.sub(r"/api/v2/image_download/\1", path)
     given = parse_qsl(query, keep_blank_values=True, max_num_fields=200)
     return path, tuple(sorted(given, key=lambda one: one[0]))
 
@@ -307,7 +317,7 @@ def _line(told: Any) -> tuple[_Key, Kept]:
     told = _DEFAULTS | told
     for name, kind in _KINDS.items():
         if type(told.get(name)) is not kind:
-            raise ValueError(f"'{name}' is not {'text' if kind is str else 'a number'}")
+            raise ValueError(f"'{name}' is not {_KIND_NAMES[kind]}")
     path, file, status = unquote(told["path"]), told["file"], told["status"]
     inside = all(part not in {"", ".", ".."} and not set(part) & _ODD for part in file.split("/"))
     # Redirects are kept as what they led to; parts and empty answers are none.
@@ -323,5 +333,7 @@ def _line(told: Any) -> tuple[_Key, Kept]:
     ):  # fmt: skip
         if not right:
             raise ValueError(said)
-    kept = Kept(file, told["content_type"], told["size_bytes"], told["sha256"], status)
+    kept = Kept(
+        file, told["content_type"], told["size_bytes"], told["sha256"], status, told["simulated"]
+    )
     return _key(path, told["query"]), kept

@@ -123,7 +123,9 @@ class _Services:
         from starlette.responses import JSONResponse
 
         about = {k: v for k, v in self._holdings.about.items() if k not in {"simulated", "files"}}
-        about["simulated_pixels"] = bool(self._holdings.about.get("simulated"))
+        # A mirror of an archive has pictures as they came, and no recipes for them.
+        told = self._holdings.about.get("simulated_pixels") is True
+        about["simulated_pixels"] = told or bool(self._holdings.about.get("simulated"))
         held: dict[str, Any] = {
             "tables": sorted(self._holdings.columns),
             "buckets": self._holdings.buckets.names(),
@@ -240,7 +242,7 @@ class _Services:
         return _page(404, "no such model") if path is None else self._sent(request, path)
 
     def _sent(self, request: Request, path: Path) -> Response:
-        made = path.name in self._holdings.about.get("simulated_files", ())
+        made = self._holdings.is_simulated(path)
         kind = guess_type(path.name)[0] or "text/plain"
         told = {"openallen-simulated": "true"} if made else {}
         told["content-disposition"] = f"attachment; filename*=utf-8''{quote(path.name)}"
@@ -415,9 +417,9 @@ def _bytes(request: Request, volume: Volume) -> Response:
     from starlette.responses import Response
 
     kind = "application/octet-stream"
-    if isinstance(volume.data, Path):
-        return _stored(request, volume.data, {"content-type": kind})
     headers = {"openallen-simulated": "true"} if volume.simulated else {}
+    if isinstance(volume.data, Path):
+        return _stored(request, volume.data, headers | {"content-type": kind})
     return Response(volume.data, media_type=kind, headers=headers)
 
 

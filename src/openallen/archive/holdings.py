@@ -148,6 +148,17 @@ class Holdings:
         names = sorted(path.name for path in (self.root / "files").glob(f"{file_id}.*"))
         return next((p for name in names if (p := self.inside(f"files/{name}"))), None)
 
+    def is_simulated(self, path: Path) -> bool:
+        """Return whether ``simulated_files`` of ``archive.json`` names a file.
+
+        Parameters
+        ----------
+        path
+            The file; named there by its name, or by its path relative to the archive.
+        """
+        told = self.about.get("simulated_files", ())
+        return path.name in told or path.relative_to(self.root).as_posix() in told
+
     def inside(self, place: str) -> Path | None:
         """Return a file of the archive; None unless it is a plain one, reached by no link.
 

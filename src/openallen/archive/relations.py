@@ -6,7 +6,7 @@ The columns follow from its naming rules; the few exceptions are listed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from openallen.archive.holdings import Holdings
 from openallen.brainmap.naming import model_of, singular, snake
 from openallen.brainmap.schema import schema
 
-__all__ = ["Refusal", "Relation", "model_filter", "relate"]
+__all__ = ["Refusal", "Relation", "matching", "model_filter", "relate"]
 
 
 class Refusal(Exception):  # noqa: N818 - the message of the service, not an error of ours
@@ -79,7 +79,7 @@ def relate(holdings: Holdings, model: str, name: str) -> Relation:
         if hint is None and schema().get(target) is None:
             raise Refusal(f"Association named '{name}' was not found on {model}")
         return empty
-    own, other = _columns(table, here, there, model, name)
+    own, other = matching(table, here, there, model, name)
     between = None if own else _between(holdings, table, there_table)
     if between:
         return Relation(target, there_table, "id", "id", through=between, many=True)
@@ -91,10 +91,20 @@ def relate(holdings: Holdings, model: str, name: str) -> Relation:
     )
 
 
-def _columns(
-    table: str, here: Mapping[str, str], there: Mapping[str, str], model: str, name: str
+def matching(
+    table: str, here: Container[str], there: Container[str], model: str, name: str
 ) -> tuple[str, str]:
-    """Return the columns that match, here and there; two empty texts where none do."""
+    """Return the columns that match, here and there; two empty texts where none do.
+
+    Parameters
+    ----------
+    table, here
+        A table and its columns.
+    there
+        Columns of the table where the association leads.
+    model, name
+        The model, and the name of its association.
+    """
     irregular = _IRREGULAR.get((table, name))
     if irregular:
         return irregular

@@ -155,7 +155,9 @@ class Volumes:
 
     def _held(self, path: str) -> Volume | None:
         found = self._holdings.inside(safe_path(path))
-        return Volume(found, simulated=False) if found is not None else None
+        if found is None:
+            return None
+        return Volume(found, simulated=self._holdings.is_simulated(found))
 
     def _age(self, data_set_id: int) -> str:
         """Return the age of a data set; refuses those that are not here."""

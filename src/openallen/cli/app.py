@@ -28,6 +28,7 @@ COMMANDS = {
     "list": "List cells, data sets, releases, assets, recordings, models",
     "show": "Show facts about one item, and what a fetch would download",
     "fetch": "Download and verify files; resumes where it stopped",
+    "mirror": "Mirror part of any source into a folder or an S3-compatible store",
     "view": "Look at one thing in a browser",
     "verify": "Verify files against their digests, offline",
     "diff": "Compare two versions of a release",
@@ -267,7 +268,7 @@ def _interrupted(interrupt: BaseException | None) -> int:
 
 def _same_command(plan: Any) -> str:
     """Return the command that was typed; run again, it resumes."""
-    if "fetch" in sys.argv[1:]:
+    if {"fetch", "mirror"} & set(sys.argv[1:]):
         return shlex.join(["openallen", *sys.argv[1:]])
     return f"openallen fetch {plan.address} --to {shlex.quote(str(plan.to))}"
 

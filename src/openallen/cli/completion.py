@@ -171,7 +171,7 @@ def addresses(
 def services(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the services that have a name.
+    """Return the services that have a name; folders where none begins so.
 
     Parameters
     ----------
@@ -183,7 +183,8 @@ def services(
         What is typed of it.
     """
     del context, parameter
-    return [CompletionItem(name) for name in ("live", "sample") if name.startswith(incomplete)]
+    named = [CompletionItem(name) for name in ("live", "sample") if name.startswith(incomplete)]
+    return named or [CompletionItem(incomplete, type="dir")]
 
 
 def commands(group: dict[str, str], incomplete: str) -> list[Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from openallen.transfer import Cluster
     from openallen.verbs import Prepared
 
-__all__ = ["command", "confirm", "run_prepared"]
+__all__ = ["command", "confirm", "read_addresses", "report_code", "run_prepared"]
 
 EXAMPLES = (
     (
@@ -101,7 +101,7 @@ def command(
     given = {name: value for name, value in options.items() if value is not None}
     cluster = _chosen(call, scheduler, own_disks=own_disks, to=to)
     # Every address is read before anything is fetched.
-    wanted = _addresses(addresses)
+    wanted = read_addresses(addresses)
     with _started(cluster, of_several=len(wanted) > 1 and not dry_run) as cluster:
         return _each(call, wanted, to, given, cluster, yes=yes, dry_run=dry_run)
 
@@ -142,14 +142,22 @@ def _each(
             confirm(call, work.plan, yes=yes)
             report = run_prepared(call, work, cluster)
             documents.append(_done(call, work, report, elsewhere=elsewhere))
-            worst = max(worst, _code(call, report))
+            worst = max(worst, report_code(call, report))
     if call.out.as_json:
         call.out.document({"plans" if dry_run else "reports": documents})
     return worst
 
 
-def _addresses(words: tuple[str, ...]) -> list[Address]:
-    """Read addresses; filters, which `list` takes as words of their own, are part of them here."""
+def read_addresses(words: tuple[str, ...], verb: str = "fetch") -> list[Address]:
+    """Read addresses; filters, which `list` takes as words of their own, are part of them here.
+
+    Parameters
+    ----------
+    words
+        What was typed.
+    verb
+        The command, for the hint.
+    """
     filters = [word for word in words if "=" in word and ":" not in word.partition("=")[0]]
     named = [word for word in words if word not in filters]
     if filters and named:
@@ -158,7 +166,7 @@ def _addresses(words: tuple[str, ...]) -> list[Address]:
         raise UsageError(
             f"'{filters[0]}' is not an address",
             why="filters are part of the address",
-            hint=f"openallen fetch {whole}",
+            hint=f"openallen {verb} {whole}",
         )
     return [Address.parse(word) for word in words]
 
@@ -229,7 +237,14 @@ def _done(call: Call, work: Prepared, report: Report, *, elsewhere: bool = False
     return report.to_dict() | written
 
 
-def _code(call: Call, report: Report) -> ExitCode:
+def report_code(call: Call, report: Report) -> ExitCode:
+    """Return how the command ends, having said what failed.
+
+    Raises
+    ------
+    OpenAllenError
+        Where nothing is there because of one reason.
+    """
     try:
         report.raise_if_failed()
     except OpenAllenError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openallen.settings import Settings
+from openallen.transport.heard import listener
 from openallen.transport.http import Http
 from openallen.version import __version__
 
@@ -18,4 +19,5 @@ def http_for(settings: Settings) -> Http:
         least_bytes_per_s=settings.least_bytes_per_s,
         offline=settings.offline,
         user_agent=f"openallen/{__version__}",
+        told=listener(),
     )

@@ -32,6 +32,7 @@ from openallen.transport.heads import (
     plain_number,
     status_error,
 )
+from openallen.transport.heard import Listener, Tee
 from openallen.transport.side_by_side import SideBySide
 from openallen.transport.sniff import describe, sniff
 
@@ -190,6 +191,8 @@ class Http:
         Refuse everything but this machine.
     user_agent
         What the client calls itself.
+    told
+        Is told of every whole answer to `get`.
     """
 
     def __init__(
@@ -202,7 +205,9 @@ class Http:
         least_window_s: int = 30,
         offline: bool = False,
         user_agent: str = "openallen",
+        told: Listener | None = None,
     ) -> None:
+        self._told = told
         self.silence_timeout_s = silence_timeout_s
         self.head_timeout_s = head_timeout_s
         self._connect_timeout_s = connect_timeout_s
@@ -302,10 +307,14 @@ class Http:
         exchange = self._take(url)
         try:
             self._begin(exchange, url, _lines(asked))
-            response = Response(exchange)
+            tee = None if self._told is None or "Range" in asked else Tee(exchange)
+            response = Response(tee or exchange)
             if not 200 <= response.status < 300:
                 raise _refusal(response)
             yield response
+            heard = tee.heard(url) if tee is not None else None
+            if self._told is not None and heard is not None:
+                self._told(heard)
         finally:
             self._give_back(exchange)
 

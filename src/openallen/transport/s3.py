@@ -21,7 +21,7 @@ from openallen.transport.retry import Retry
 from openallen.web_address import WebAddress
 from openallen.whole_numbers import whole_number
 
-__all__ = ["Bucket", "Listed", "S3Location"]
+__all__ = ["Bucket", "Listed", "S3Location", "listed_in"]
 
 _LIMIT_BYTES: Final = 64 << 20
 _PAGE_BYTES: Final = 16 << 20
@@ -303,6 +303,24 @@ class Bucket:
                 why=f"{announced[:20]} keys announced, {found} received",
             )
         return page
+
+
+def listed_in(body: bytes, url: str) -> tuple[Listed, ...]:
+    """Return the objects on one page of a listing.
+
+    Parameters
+    ----------
+    body
+        The page.
+    url
+        What it answers, for messages.
+
+    Raises
+    ------
+    AnswerError
+        If it is no listing.
+    """
+    return tuple(_Page.read(body, url).entries)
 
 
 _FIELDS: Final = frozenset({"Key", "Size", "LastModified", "ETag", "VersionId", "IsLatest"})
