@@ -12,6 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 from buckets import Published, publish_release, serving_s3
+from clusters import TestCluster
 from loopback import Handler, Loopback
 
 from openallen.transport.handles import is_loopback
@@ -143,6 +144,26 @@ def bucket(published: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> A
     monkeypatch.setenv("OPENALLEN_S3_ENDPOINT", published.endpoint)
     monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / "store"))
     return published
+
+
+@pytest.fixture(scope="session")
+def _dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestCluster]:
+    with TestCluster(tmp_path_factory.mktemp("dask")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def dask_scheduler(_dask: TestCluster) -> TestCluster:
+    """A scheduler of dask without workers, one for all tests: a test may do anything to it."""
+    _dask.restore()
+    return _dask
+
+
+@pytest.fixture
+def dask_cluster(_dask: TestCluster) -> TestCluster:
+    """The same, with the workers ``one`` and ``two``."""
+    _dask.restore("one", "two")
+    return _dask
 
 
 @pytest.fixture

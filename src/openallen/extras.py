@@ -29,8 +29,16 @@ def install_command(extra: str) -> str:
     return f"{_installer()} {requirement(extra)}"
 
 
-def requirement(extra: str) -> str:
-    """Return the arguments of ``pip install`` for an extra, quoted for the shell."""
+def requirement(extra: str, version: str = "") -> str:
+    """Return the arguments of ``pip install`` for an extra, quoted for the shell.
+
+    Parameters
+    ----------
+    extra
+        Name of the extra.
+    version
+        The version that is needed, where openallen comes from a package index.
+    """
     told = _direct_url()
     url = str(told.get("url", ""))
     vcs = told.get("vcs_info")
@@ -45,7 +53,7 @@ def requirement(extra: str) -> str:
         return f"{'-e ' if editable else ''}{_quoted(f'{path}[{extra}]')}"
     if url and not url.lower().startswith("file:"):
         return _quoted(f"openallen[{extra}] @ {url}")
-    return _quoted(f"openallen[{extra}]")
+    return _quoted(f"openallen[{extra}]{f'=={version}' if version else ''}")
 
 
 def _direct_url() -> dict[str, object]:

@@ -439,7 +439,7 @@ def fetch(
     observer: Observer | None = None,
     verify_later: bool | None = None,
     processes: int | None = None,
-    scheduler: str | Client | None = None,
+    scheduler: str | Path | Client | None = None,
     own_disks: bool = False,
     **options: Any,
 ) -> Any:
@@ -466,8 +466,9 @@ def fetch(
         Number of processes that share the files; chosen by their size and the processors where
         None.
     scheduler
-        A cluster of dask whose workers share the files: the address of its scheduler, ``local:N``
-        for N workers on this machine, or a ``distributed.Client``.
+        A cluster of dask whose workers share the files: the address of its scheduler, the
+        scheduler's ``.json`` file, ``local:N`` for N workers on this machine, a
+        ``distributed.Client``, or a cluster object of dask.
     own_disks
         Have each worker of the cluster fetch to `to` on its own disk; else `to` is a folder that
         all of them share with the caller.

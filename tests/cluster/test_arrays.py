@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cloudpickle
 import numpy as np
 import pytest
-from computing import cluster
+from click.testing import CliRunner
 from farstores import unpacked
 
 import openallen as oa
+from openallen.cli.app import root
 from openallen.errors import OpenAllenError, UsageError
 from openallen.formats.omezarr import Geometry, write_stack
 from openallen.sources.recordings import open_recording
@@ -24,13 +23,15 @@ distributed = pytest.importorskip("distributed")
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with (
-        cluster(tmp_path_factory.mktemp("cluster"), 2) as made,
-        distributed.Client(made.address, set_as_default=False) as connected,
-    ):
+@pytest.fixture
+def client(dask_cluster):
+    with dask_cluster.client() as connected:
         yield connected
+
+
+def on_one(client, array):
+    """Compute on one worker: what each imports takes longer than the work."""
+    return client.compute(array, workers=["one"])
 
 
 def image(folder: Path, side: int) -> Path:
@@ -52,7 +53,7 @@ def test_tasks_of_images_carry_where_they_are(client, tmp_path):
     for side in (64, 512):  # 16 kB of pixels, and 1 MB
         level = oa.open(image(tmp_path, side)).level(0, chunks={"z": 1, "y": side, "x": side})
         plain = oa.open(tmp_path / f"{side}.ome.zarr").level(0).to_numpy()
-        there = client.compute(level).result().to_numpy()
+        there = on_one(client, level).result().to_numpy()
         np.testing.assert_array_equal(there, plain)
         sizes.append(max(task_bytes(level)))
     assert sizes[1] <= sizes[0] + 100
@@ -79,12 +80,12 @@ def test_tasks_of_recordings_carry_where_they_are(client, recordings, form):
     for opened in (oa.open(recordings / form), open_recording(recordings / form)):
         found = opened.lazy(scaled=False, chunks=500)
         assert max(task_bytes(found)) < 3000 < traces.nbytes
-        np.testing.assert_array_equal(client.compute(found).result(), traces)
+        np.testing.assert_array_equal(on_one(client, found).result(), traces)
         # Sent as where it is, not as its memory: opened once in a process.
         assert len(pickle.dumps(opened)) < 2000
         assert pickle.loads(pickle.dumps(opened)) is pickle.loads(pickle.dumps(opened))
     scaled = opened.lazy(chunks={"sample": 400, "channel": 3})
-    np.testing.assert_array_equal(scaled.compute(), client.compute(scaled).result())
+    np.testing.assert_array_equal(scaled.compute(), on_one(client, scaled).result())
 
 
 def test_what_a_worker_cannot_read_says_why(client, recordings, tmp_path):
@@ -92,7 +93,7 @@ def test_what_a_worker_cannot_read_says_why(client, recordings, tmp_path):
     found = oa.open(tmp_path / "gone").lazy(chunks=500)
     shutil.rmtree(tmp_path / "gone")
     with pytest.raises(OpenAllenError, match="gone"):
-        client.compute(found).result()
+        on_one(client, found).result()
 
 
 def test_a_worker_fetches_grids_that_its_disk_lacks(client, tmp_path):
@@ -103,17 +104,19 @@ def test_a_worker_fetches_grids_that_its_disk_lacks(client, tmp_path):
     plain = found.compute()
     for place in to.iterdir():
         shutil.rmtree(place)
-    there = client.compute(found).result()
+    there = on_one(client, found).result()
     np.testing.assert_array_equal(there, plain)
     assert len(list(to.iterdir())) == 2
 
 
 def test_codecs_are_measured_by_workers_that_read_the_recording(client, recordings):
     where = str(recordings / "now" / "binary")
-    words = ["bench", "compression", where, "--codecs", "zlib,lz4", "--levels", "low,high"]
+    words = ["bench", "compression", where, "--codecs", "zlib", "--levels", "low,high"]
     words += ["--seconds", "0.05", "--chunk-s", "0.02", "--json"]
-    here = openallen(*words)
-    there = openallen(*words, "--scheduler", client.scheduler.address)
+    here, there = (
+        CliRunner().invoke(root, [*words, *more], catch_exceptions=False).stdout
+        for more in ([], ["--scheduler", client.scheduler.address])
+    )
     kept = [
         [
             {k: v for k, v in json.loads(line).items() if "speed" not in k}
@@ -121,13 +124,5 @@ def test_codecs_are_measured_by_workers_that_read_the_recording(client, recordin
         ]
         for out in (here, there)
     ]
-    assert len(kept[0]) > 2
+    assert len(kept[0]) > 1
     assert kept[0] == kept[1]  # ratios, errors, sizes; speeds are those of the workers
-
-
-def openallen(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "openallen", *words], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout

@@ -5,97 +5,131 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from computing import SOURCES, Cluster, cluster, other_version, without_openallen
+from click.testing import CliRunner
+from clusters import SOURCE, free_port, until
 
-from openallen.cluster import check_workers, connect, each
+import openallen as oa
+from openallen.cli.app import root
+from openallen.cluster import check_scheduler, check_workers, connect, each
+from openallen.cluster.connecting import client_of
 from openallen.errors import MissingExtraError, OpenAllenError, UnreachableError, UsageError
-from openallen.version import __version__
 
-distributed = pytest.importorskip("distributed")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with cluster(tmp_path_factory.mktemp("cluster")) as made:
-        yield made
-
-
-@pytest.fixture
-def two(running):
-    """A scheduler with two workers, new ones for each test."""
-    running.add(2)
-    yield running
-    running.remove()
+pytest.importorskip("distributed")
 
 
 @pytest.mark.parametrize(
-    "where", ["", "local:", "local:0", "local:many", "local:-1", "local:999999", "nowhere", "tcp://"]
+    "where",
+    ["", "local:", "local:0", "local:x", "local:-1", "local:999999", "local:²", "nowhere", "tcp://",
+     "tcp://h", "http://127.0.0.1:8787/status", "a b:1", 3, None, b"tcp://h:1", {}],
 )  # fmt: skip
-def test_what_names_no_scheduler_is_said(where):
-    with pytest.raises(UsageError) as caught, connect(where):
-        pass
+def test_what_names_no_scheduler_is_refused_at_once_and_by_all_alike(where, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        check_scheduler(where)
     assert caught.value.hint
-
-
-def test_schedulers_that_do_not_answer_are_named(tmp_path):
-    with pytest.raises(UnreachableError) as caught, connect("tcp://127.0.0.1:9", patience_s=0.5):
+    with pytest.raises(UsageError) as again, connect(where):
         pass
-    assert caught.value.address == "tcp://127.0.0.1:9"
-    assert caught.value.hint == "dask scheduler"
+    assert str(again.value) == str(caught.value)
+    if where is not None:  # which is no cluster
+        with pytest.raises(UsageError) as fetched:
+            oa.fetch("stack:313862022", to=tmp_path / "to", source="sample", scheduler=where)
+        assert str(fetched.value) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["tcp://10.0.0.1:8786", "node7:8786", "tls://[::1]:8786", "inproc://10.0.0.1/812/1",
+     "gateway://host:80/cluster.7", "local:256", "local"],
+)  # fmt: skip
+def test_what_may_be_a_scheduler_is_not_refused(where):
+    check_scheduler(where)
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[", '{"address": 3}', "[" * 100_000, b"\xff"])
+def test_files_without_an_address_are_refused_by_name(tmp_path, text):
     file = tmp_path / "scheduler.json"
-    with pytest.raises(UsageError, match="no file of a scheduler"), connect(str(file)):
-        pass
-    for text in ("", "{}", "[", '{"address": 3}'):
-        file.write_text(text)
-        with pytest.raises(UsageError, match="no file of a scheduler"), connect(str(file)):
-            pass
-    file.write_text('{"address": "tcp://127.0.0.1:9"}')
-    with (
-        pytest.raises(UnreachableError, match=r"scheduler\.json"),
-        connect(str(file), patience_s=0.5),
-    ):
-        pass
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    for where in (file, str(file)):
+        with pytest.raises(UsageError, match="not the file of a scheduler") as caught:
+            check_scheduler(where)
+        assert caught.value.address == str(file)
+        assert caught.value.hint == f"dask scheduler --scheduler-file {file}"
 
 
-def test_a_scheduler_without_workers_is_an_error(running):
+@pytest.mark.parametrize(
+    "words",
+    [["fetch", "stack:313862022", "--source", "sample"], ["convert", "cell"],
+     ["bench", "compression", "NP1"]],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_the_commands_refuse_it_alike(words):
+    error = CliRunner().invoke(root, [*words, "--scheduler", "nowhere"]).exception
+    assert isinstance(error, UsageError)
+    assert error.what == "'nowhere' is not the address of a scheduler"
+    assert "local:4" in error.hint
+
+
+def test_schedulers_that_do_not_answer_are_named_in_time(tmp_path, loopback):
+    nobody = f"tcp://127.0.0.1:{free_port()}"
+    file = tmp_path / "scheduler.json"
+    file.write_text(f'{{"address": "{nobody}"}}')
+    silent = loopback().url.replace("http", "tcp")
+    for where in (nobody, file, silent, "nonsense://127.0.0.1:1"):
+        start = time.monotonic()
+        with pytest.raises(UnreachableError, match="does not answer") as caught:
+            client_of(where, timeout_s=0.5)
+        assert caught.value.address == str(where)
+        assert "dask scheduler" in caught.value.hint
+        assert time.monotonic() - start < 15
+
+
+def test_a_scheduler_without_workers_is_an_error_before_and_after(dask_scheduler):
+    from clustertasks import end_the_worker
+
     with (
         pytest.raises(UnreachableError, match="has no workers") as caught,
-        connect(running.address, patience_s=0.3),
+        connect(dask_scheduler.address, patience_s=0.3),
     ):
         pass
-    assert caught.value.hint == f"dask worker {running.address}"
+    assert caught.value.hint == f"dask worker {dask_scheduler.address}"
+    dask_scheduler.start_worker("one")
+    with connect(dask_scheduler.address) as client:
+        found = list(each(client, end_the_worker, {"bad": (True,)}, patience_s=0.5))
+    ((key, result, error),) = found
+    assert (key, result) == ("bad", None)
+    assert isinstance(error, UnreachableError)
+    assert "no workers any more" in str(error)
+    assert error.hint == caught.value.hint
 
 
-def test_workers_of_another_version_and_without_openallen_are_named(running, tmp_path):
-    running.add(path=other_version(tmp_path / "other"))
-    running.add()
-    try:
-        with (
-            pytest.raises(UsageError, match=r"openallen 0\.0\.9, not") as caught,
-            connect(running.address),
+def test_clients_files_and_cluster_objects_name_the_same(dask_cluster):
+    class Object:
+        scheduler_address = dask_cluster.address
+        security = None
+
+    with dask_cluster.client() as given:
+        for where in (
+            dask_cluster.address,
+            dask_cluster.file,
+            str(dask_cluster.file),
+            Object,
+            given,
         ):
-            pass
-        assert caught.value.address.startswith("tcp://127.0.0.1:")
-        assert "1 of 2 workers" in caught.value.why
-        assert caught.value.hint == f"pip install openallen=={__version__}"
-        running.remove()
-        running.add(path=without_openallen(tmp_path / "without"))
-        with distributed.Client(running.address, set_as_default=False) as client:
-            while len(client.scheduler_info(n_workers=-1)["workers"]) > 1:
-                time.sleep(0.05)
-            with pytest.raises(UsageError, match="has no openallen") as caught:
-                check_workers(client)
-        assert "install" in caught.value.hint
-    finally:
-        running.remove()
+            with connect(where) as client:
+                assert len(check_workers(client)) == 2
+                assert (client is given) == (where is given)
+            assert client.status == ("running" if where is given else "closed")
+    with pytest.raises(UnreachableError, match="not connected"), connect(given):
+        pass
 
 
-def test_tasks_are_done_and_errors_come_back(two):
-    with connect(two.address) as client:
+def test_tasks_are_done_and_errors_come_back(dask_cluster):
+    with connect(dask_cluster.address) as client:
         assert len(check_workers(client)) == 2
         found = {
             k: (r, e) for k, r, e in each(client, divmod, {n: (n,) for n in range(4)}, shared=6)
@@ -111,81 +145,61 @@ def test_tasks_are_done_and_errors_come_back(two):
         assert client.status == "running"
 
 
-def test_what_a_killed_worker_had_taken_is_done_again(two, tmp_path):
+def test_what_a_killed_worker_had_taken_is_done_again(dask_cluster, tmp_path):
     from clustertasks import note_and_wait
 
     first = {}
-    with connect(two.address) as client:
+    with connect(dask_cluster.address) as client:
         going = each(client, note_and_wait, {n: (n,) for n in range(6)}, shared=str(tmp_path))
         for key, result, error in going:
             assert error is None
             first[key] = result
             if len(first) == 1:
-                Cluster.kill(two.workers[0])
+                dask_cluster.kill_worker("one")
     assert sorted(first) == list(range(6))
-    assert set(first.values()) >= {two.workers[1].pid}
+    assert set(first.values()) >= {dask_cluster.workers["two"].pid}
     begun = [p.name for p in tmp_path.iterdir()]
     assert {name.partition("-")[0] for name in begun} == {str(n) for n in range(6)}
 
 
-def test_a_task_that_ends_its_workers_is_an_error_of_ours(running):
+def test_a_task_that_ends_its_workers_is_an_error_of_ours(dask_scheduler):
     from clustertasks import end_the_worker
 
-    running.add(nanny=True)
-    try:
-        with connect(running.address) as client:
-            found = list(
-                each(client, end_the_worker, {"bad": (True,), "good": (False,), "fine": (False,)})
-            )
-        errors = {key: error for key, _, error in found}
-        assert errors["good"] is errors["fine"] is None
-        assert isinstance(errors["bad"], OpenAllenError)
-        assert "ended, one after the other" in str(errors["bad"])
-    finally:
-        running.remove()
+    dask_scheduler.start_worker("again", more=["--nanny"])
+    with connect(dask_scheduler.address) as client:
+        tasks = {"bad": (True,), "good": (False,), "fine": (False,)}
+        errors = {key: error for key, _, error in each(client, end_the_worker, tasks)}
+    assert errors["good"] is errors["fine"] is None
+    assert isinstance(errors["bad"], OpenAllenError)
+    assert "ended, one after the other" in str(errors["bad"])
 
 
-def test_a_scheduler_that_comes_back_goes_on_and_one_that_does_not_is_named(tmp_path):
+def test_a_scheduler_that_comes_back_goes_on_and_one_that_does_not_is_named(dask_cluster, tmp_path):
     from clustertasks import note_and_wait
 
-    with cluster(tmp_path, 1) as made, connect(made.address, patience_s=20) as client:
+    with connect(dask_cluster.address) as client:
         tasks = {n: (n,) for n in range(4)}
         going = each(client, note_and_wait, tasks, shared=str(tmp_path), patience_s=20)
         done = [next(going)[0]]
-        made.remove()
-        Cluster.kill(made.scheduler)
-        again = threading.Thread(target=lambda: (made.start_scheduler(), made.add(1)))
-        again.start()
+        dask_cluster.close()
+        dask_cluster.start_scheduler()
+        dask_cluster.start_worker("one")
         done += [key for key, _, error in going if error is None]
-        again.join()
         assert sorted(done) == [0, 1, 2, 3]
         going = each(client, note_and_wait, tasks, shared=str(tmp_path), patience_s=0.5)
         next(going)
-        made.close()
+        dask_cluster.close()
         rest = list(going)
         assert len(rest) == 3
         for _, _, error in rest:
             assert isinstance(error, UnreachableError)
-            assert error.address == made.address
+            assert error.address == dask_cluster.address
 
 
-def test_without_any_worker_left_the_rest_is_an_error(running):
-    from clustertasks import end_the_worker
-
-    running.add()
-    with connect(running.address) as client:
-        found = list(each(client, end_the_worker, {"bad": (True,)}, patience_s=0.5))
-    running.remove()
-    ((key, result, error),) = found
-    assert (key, result) == ("bad", None)
-    assert isinstance(error, UnreachableError)
-    assert "no workers any more" in str(error)
-
-
-def test_giving_up_cancels_what_has_not_begun(two, tmp_path):
+def test_giving_up_cancels_what_has_not_begun(dask_cluster, tmp_path):
     from clustertasks import note_and_wait
 
-    with connect(two.address) as client:
+    with connect(dask_cluster.address) as client:
         going = each(client, note_and_wait, {n: (n,) for n in range(30)}, shared=str(tmp_path))
         next(going)
         going.close()
@@ -196,31 +210,56 @@ def test_giving_up_cancels_what_has_not_begun(two, tmp_path):
 
 SCRIPT = """
 import sys
+import openallen as oa
+from openallen.cli.app import root
 from openallen.cluster import connect, each
 print("run", flush=True)
 with connect("local:2") as client:
     print(sorted((k, r) for k, r, e in each(client, divmod, {n: (n,) for n in (1, 2)}, shared=7)))
+    stack = oa.fetch("stack:313862022", to="to", source=sys.argv[1], downsample=5, planes=":6",
+                     projections=False, morphology=False, scheduler=client)
+    print(len(stack.planes), client.status, flush=True)
+    sys.stdin.read()
 """
 
 
-def test_local_workers_do_not_run_the_script_again_and_end_with_it(tmp_path):
+@pytest.mark.slow
+def test_local_workers_do_not_run_the_script_again_and_end_with_it(tmp_path, sample_url):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    env = os.environ | {"PYTHONPATH": str(SOURCES)}
-    done = subprocess.run(
-        [sys.executable, str(script)], env=env, check=False, capture_output=True, text=True, timeout=90, cwd=tmp_path
-    )  # fmt: skip
-    assert done.stdout.splitlines() == ["run", "[(1, (7, 0)), (2, (3, 1))]"], done.stderr
-    assert done.stderr == ""
+    with subprocess.Popen(
+        [sys.executable, str(script), sample_url], env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    ) as caller:  # fmt: skip
+        lines = [caller.stdout.readline().strip() for _ in range(3)]
+        family = descendants(caller.pid)
+        caller.kill()  # the cluster ends with whoever started it, in whatever way that ends
+        said = caller.stderr.read()
+    assert lines == ["run", "[(1, (7, 0)), (2, (3, 1))]", "6 running"], said
+    assert said == ""
+    assert len(family) >= 3 or not Path("/proc/self").exists()  # one that has the cluster, and two
+    until(lambda: not any(is_there(pid) for pid in family), "all of them have ended", 20)
 
 
-def test_without_the_extra_the_command_that_installs_it_is_told(tmp_path):
-    (tmp_path / "distributed.py").write_text("raise ModuleNotFoundError(name='distributed')")
-    code = "from openallen.cluster import connect\nwith connect('local:1'): pass"
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(SOURCES)])}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, check=False, capture_output=True, text=True
-    )
-    assert "MissingExtraError" in done.stderr
-    assert "[cluster]" in done.stderr
-    assert MissingExtraError("cluster", "work").extra == "cluster"
+def descendants(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            found += [int(path.parent.name)] if parent == pid else []
+    return found + [one for child in found for one in descendants(child)]
+
+
+def is_there(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_without_the_extra_the_command_that_installs_it_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    for ask in (lambda: check_scheduler("local:1"), lambda: connect("local:1").__enter__()):
+        with pytest.raises(MissingExtraError) as caught:
+            ask()
+        assert caught.value.extra == "cluster"
+        assert "[cluster]" in str(caught.value)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import simplejpeg
 from clustertasks import slow_plane
-from computing import Cluster, cluster
 
 from openallen.errors import RefusedError, StoreError, TruncatedError
 from openallen.formats.omezarr import Geometry
@@ -19,12 +18,6 @@ from openallen.planes.convert import Conversion, ConvertOptions
 
 pytest.importorskip("distributed")
 PLANES = 9
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with cluster(tmp_path_factory.mktemp("cluster"), 2) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +52,13 @@ def digests(store: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("channels", "keep_jpeg"), [(1, False), (3, False), (3, True)])
-def test_the_bytes_are_those_of_a_conversion_here(running, jpegs, tmp_path, channels, keep_jpeg):
+def test_the_bytes_are_those_of_a_conversion_here(
+    dask_cluster, jpegs, tmp_path, channels, keep_jpeg
+):
     here = conversion(jpegs, tmp_path / "here", channels=channels, keep_jpeg=keep_jpeg).run()
     told: list[int] = []
     there = conversion(jpegs, tmp_path / "there", channels=channels, keep_jpeg=keep_jpeg).run(
-        told.append, client=running.address
+        told.append, client=dask_cluster.address
     )
     assert sorted(told) == [0, 1, 2, 3, 5, 6, 7, 8]
     assert digests(there.path) == digests(here.path)
@@ -72,34 +67,34 @@ def test_the_bytes_are_those_of_a_conversion_here(running, jpegs, tmp_path, chan
         np.testing.assert_array_equal(there.projections[name], image)
 
 
-def test_planes_of_a_killed_worker_are_done_again(jpegs, tmp_path):
+def test_planes_of_a_killed_worker_are_done_again(dask_cluster, jpegs, tmp_path):
     here = conversion(jpegs, tmp_path / "here").run()
-    with cluster(tmp_path, 2) as made:
-        killed = threading.Event()
+    killed = threading.Event()
 
-        def kill(z):
-            if not killed.is_set():
-                killed.set()
-                Cluster.kill(made.workers[0])
+    def kill(z):
+        if not killed.is_set():
+            killed.set()
+            dask_cluster.kill_worker("one")
 
-        there = conversion(jpegs, tmp_path / "there", wait_s=0.3).run(kill, client=made.address)
+    # The scheduler is named by its file here.
+    there = conversion(jpegs, tmp_path / "there", wait_s=0.2).run(kill, client=dask_cluster.file)
     assert killed.is_set()
     assert digests(there.path) == digests(here.path)
 
 
-def test_a_damaged_plane_ends_it_and_no_store_is_there(running, jpegs, tmp_path):
+def test_a_damaged_plane_ends_it_and_no_store_is_there(dask_cluster, jpegs, tmp_path):
     work = conversion(jpegs, tmp_path / "to")
     (tmp_path / "bad.jpg").write_bytes((jpegs / "0.jpg").read_bytes()[:500])
     sources = list(work.sources)
     sources[6] = functools.partial(slow_plane, tmp_path / "bad.jpg", 0)
     object.__setattr__(work, "sources", tuple(sources))
     with pytest.raises(TruncatedError):
-        work.run(client=running.address)
+        work.run(client=dask_cluster.address)
     # Tasks that were under way may leave files in the draft, which the next conversion removes.
     assert not work.to.exists()
 
 
-def test_a_worker_that_does_not_see_the_folder_is_named(running, tmp_path):
+def test_a_worker_that_does_not_see_the_folder_is_named(tmp_path):
     from openallen.formats.omezarr.spread import convert_some
 
     with pytest.raises(StoreError, match="does not see the folder") as caught:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clustertasks import note_session
-from computing import Cluster, cluster, other_version
 
 import openallen as oa
 from openallen.errors import UsageError
@@ -20,12 +19,6 @@ from openallen.sessions.across import Sessions
 distributed = pytest.importorskip("distributed")
 NAME = "release:visual-behavior-ophys"
 EXPERIMENT = 951980471
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with cluster(tmp_path_factory.mktemp("cluster"), 2) as made:
-        yield made
 
 
 @pytest.fixture
@@ -40,7 +33,7 @@ def many(sessions: Sessions, count: int) -> Sessions:
     return Sessions(dict.fromkeys(range(count), address), sessions.opening, sessions.name)
 
 
-def test_a_cluster_answers_what_threads_answer(sessions, running):
+def test_a_cluster_answers_what_threads_answer(sessions, dask_cluster):
     factor = 3  # a closure, and a lambda: neither can be imported
     told: list[tuple[int, int, int]] = []
 
@@ -48,7 +41,7 @@ def test_a_cluster_answers_what_threads_answer(sessions, running):
         return {"cells": factor * len(session.cell_specimen_table), "dff": session.dff_traces}
 
     here = sessions.map(ask)
-    there = sessions.map(ask, client=running.address, progress=lambda *s: told.append(s))
+    there = sessions.map(ask, client=dask_cluster.address, progress=lambda *s: told.append(s))
     assert list(there.values) == list(here.values) == [EXPERIMENT]
     assert there.values[EXPERIMENT]["cells"] == 24
     np.testing.assert_array_equal(
@@ -64,9 +57,11 @@ def test_a_cluster_answers_what_threads_answer(sessions, running):
     assert [step[0] for step in told] == list(range(1, len(sessions) + 1))
 
 
-def test_tasks_are_small_and_each_session_is_opened_once_by_a_worker(sessions, running, tmp_path):
+def test_tasks_are_small_and_each_session_is_opened_once_by_a_worker(
+    sessions, dask_cluster, tmp_path
+):
     some, store = many(sessions, 6), tmp_path / "worker-store"
-    with distributed.Client(running.address, set_as_default=False) as client:
+    with distributed.Client(dask_cluster.address, set_as_default=False) as client:
         answers = some.map(
             lambda s: note_session(s, tmp_path / "notes"), client=client, store=store
         )
@@ -74,81 +69,72 @@ def test_tasks_are_small_and_each_session_is_opened_once_by_a_worker(sessions, r
         assert client.status == "running"
     notes = sorted(p.name for p in (tmp_path / "notes").iterdir())
     assert len(notes) == 6
-    assert set(answers.values.values()) <= {worker.pid for worker in running.workers}
+    assert set(answers.values.values()) <= {worker.pid for worker in dask_cluster.workers.values()}
     assert list((store / "ranges").glob("*.data"))  # what was read is in the store of the workers
     assert not (Path(os.environ["OPENALLEN_STORE"]) / "ranges").exists()
 
 
-def test_sessions_of_a_killed_worker_are_done_again(sessions, tmp_path):
+def test_sessions_of_a_killed_worker_are_done_again(sessions, dask_cluster, tmp_path):
     some, notes = many(sessions, 6), tmp_path / "notes"
-    with cluster(tmp_path, 2) as made:
-        killed = threading.Event()
+    killed = threading.Event()
 
-        def kill(done, total, failed):
-            if not killed.is_set():
-                killed.set()
-                Cluster.kill(made.workers[0])
+    def kill(done, total, failed):
+        if not killed.is_set():
+            killed.set()
+            dask_cluster.kill_worker("one")
 
-        answers = some.map(
-            lambda s: note_session(s, notes, 0.4), client=made.address, progress=kill
-        )
-        assert not answers.errors, answers.errors
-        assert sorted(answers.values) == list(range(6))
-        assert len(list(notes.iterdir())) in {6, 7}  # the one it was at, again
+    with dask_cluster.client() as client:
+        answers = some.map(lambda s: note_session(s, notes, 0.3), client=client, progress=kill)
+    assert not answers.errors, answers.errors
+    assert sorted(answers.values) == list(range(6))
+    assert len(list(notes.iterdir())) in {6, 7}  # the one it was at, again
 
 
-def test_results_that_cannot_be_sent_name_their_session(sessions, running):
+def test_results_that_cannot_be_sent_name_their_session(sessions, dask_cluster):
     one = many(sessions, 1)
-    made = one.map(lambda s: (n for n in range(3)), client=running.address)
+    made = one.map(lambda s: (n for n in range(3)), client=dask_cluster.address)
     assert "cannot be sent back: a generator" in made.errors[0]
     assert one.addresses[0] in made.errors[0]
     assert "return numbers, arrays or tables" in made.errors[0]
-    ended = one.map(lambda s: sys.exit(3), client=running.address)
+    ended = one.map(lambda s: sys.exit(3), client=dask_cluster.address)
     assert "SystemExit: 3" in ended.errors[0]
-    with distributed.Client(running.address, set_as_default=False) as client:
+    with distributed.Client(dask_cluster.address, set_as_default=False) as client:
         assert len(client.nthreads()) == 2  # nothing of this ended a worker
 
 
-def test_functions_that_cannot_be_sent_are_refused_before_anything_is_done(sessions, running):
+def test_functions_that_cannot_be_sent_are_refused_before_anything_is_done(sessions, dask_cluster):
     lock, large = threading.Lock(), bytes(17 << 20)
     with pytest.raises(UsageError, match="cannot be sent to other machines"):
-        sessions.map(lambda s: lock, client=running.address)
+        sessions.map(lambda s: lock, client=dask_cluster.address)
     with pytest.raises(UsageError, match="carries too much"):
-        sessions.map(lambda s: large, client=running.address)
+        sessions.map(lambda s: large, client=dask_cluster.address)
     with pytest.raises(UsageError, match="its own workers"):
-        sessions.map(repr, client=running.address, workers=3)
+        sessions.map(repr, client=dask_cluster.address, workers=3)
     with pytest.raises(UsageError, match="needs a client"):
         sessions.map(repr, store="/elsewhere")
     with pytest.raises(UsageError, match="not the address of a scheduler"):
         sessions.map(repr, client="here")
 
 
-def test_a_module_that_workers_lack_is_named(sessions, running, tmp_path, monkeypatch):
+def test_a_module_that_workers_lack_is_named(sessions, dask_cluster, tmp_path, monkeypatch):
     (tmp_path / "only_here.py").write_text("def ask(session):\n    return 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     import only_here
 
-    answers = many(sessions, 1).map(only_here.ask, client=running.address)
+    answers = many(sessions, 1).map(only_here.ask, client=dask_cluster.address)
     assert "cannot be loaded on the worker" in answers.errors[0]
     assert "No module named 'only_here'" in answers.errors[0]
     assert "upload_file" in answers.errors[0]
 
 
-def test_workers_of_another_version_are_named_before_anything_is_opened(sessions, tmp_path):
-    with cluster(tmp_path) as made:
-        made.add(path=other_version(tmp_path / "other"))
-        with pytest.raises(UsageError, match=r"has openallen 0\.0\.9"):
-            sessions.map(repr, client=made.address)
-
-
-def test_ctrl_c_cancels_what_has_not_begun(sessions, running, tmp_path):
+def test_ctrl_c_cancels_what_has_not_begun(sessions, dask_cluster, tmp_path):
     def interrupt(*step):
         raise KeyboardInterrupt
 
     notes = tmp_path / "notes"
     with pytest.raises(KeyboardInterrupt):
         many(sessions, 30).map(
-            lambda s: note_session(s, notes, 0.2), client=running.address, progress=interrupt
+            lambda s: note_session(s, notes, 0.2), client=dask_cluster.address, progress=interrupt
         )
     time.sleep(1)
     begun = len(list(notes.iterdir()))

@@ -13,7 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-SOURCE = Path(__file__).parent.parent.parent / "src"
+SUPPORT = Path(__file__).parent
+SOURCE = SUPPORT.parents[1] / "src"
+PATH = os.pathsep.join((str(SOURCE), str(SUPPORT)))
+"""Where workers find openallen, and the tasks of tests."""
 WAIT_S = 60.0
 
 BLOCKED = """
@@ -80,15 +83,18 @@ class TestCluster:
         self.scheduler = self._scheduler()
 
     def _scheduler(self) -> subprocess.Popen[bytes]:
-        options = ["--host", self.host, "--port", str(self.port), "--no-dashboard"]
+        options = ["--host", self.host, "--port", str(self.port), "--no-dashboard",
+                   "--scheduler-file", str(self.file)]  # fmt: skip
         command = [*self._prefix, sys.executable, "-m", "distributed.cli.dask_scheduler", *options]
-        return self._start("scheduler", command, {})
+        # A task is given up with the second worker that it ends.
+        env = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+        return self._start("scheduler", command, env)
 
     def _start(
         self, name: str, command: Sequence[str], env: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
         own = {n: v for n, v in os.environ.items() if not n.startswith("OPENALLEN_")}
-        own |= {"PYTHONPATH": str(SOURCE), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
+        own |= {"PYTHONPATH": PATH, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 command, env=own | dict(env), stdout=log, stderr=log, cwd=self.folder,
@@ -112,7 +118,7 @@ class TestCluster:
         env: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
         site: str = "",
-        more: Sequence[str] = (),
+        more: Sequence[str] = ("--no-nanny",),
     ) -> subprocess.Popen[bytes]:
         """Start a worker, and return its process.
 
@@ -129,16 +135,16 @@ class TestCluster:
         site
             Python that the worker runs first, as a ``sitecustomize`` of its environment would.
         more
-            Further options of ``dask worker``.
+            Further options of ``dask worker``: without ``--no-nanny`` it starts again by itself.
         """
         env = dict(env or {})
         if site:
             there = self.folder / f"site-{name}"
             there.mkdir(exist_ok=True)
             (there / "sitecustomize.py").write_text(site)
-            env["PYTHONPATH"] = f"{there}{os.pathsep}{SOURCE}"
-        options = [self.address, "--name", name, "--nthreads", str(threads), "--no-nanny",
-                   "--no-dashboard", "--local-directory", str(self.folder / f"local-{name}"),
+            env["PYTHONPATH"] = f"{there}{os.pathsep}{PATH}"
+        options = [self.address, "--name", name, "--nthreads", str(threads), "--no-dashboard",
+                   "--memory-limit", "0", "--local-directory", str(self.folder / f"local-{name}"),
                    "--death-timeout", "60", *more]  # fmt: skip
         command = [*prefix, sys.executable, "-m", "distributed.cli.dask_worker", *options]
         self.workers[name] = self._start(f"worker-{name}", command, env)
@@ -179,6 +185,27 @@ class TestCluster:
         for name in list(self.workers):
             self.kill_worker(name)
         self.kill_scheduler()
+
+    def restore(self, *names: str) -> None:
+        """Have these workers and no others, whatever a test did: what ended is started again."""
+        for name, worker in list(self.workers.items()):
+            if name not in names or worker.poll() is not None:
+                self.kill_worker(name)
+        if self.scheduler.poll() is not None:
+            for name in list(self.workers):
+                self.kill_worker(name)
+            self.start_scheduler()
+        with self.client() as client:
+            until(lambda: len(client.nthreads()) == len(self.workers), "it knows who is gone")
+            for name in names:
+                if name not in self.workers:
+                    self.start_worker(name)
+            until(lambda: len(client.nthreads()) == len(names), f"workers {names}")
+
+    @property
+    def file(self) -> Path:
+        """The file that the scheduler wrote."""
+        return self.folder / "scheduler.json"
 
     def __enter__(self) -> Self:
         return self

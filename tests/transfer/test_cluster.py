@@ -14,11 +14,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from clusters import BLOCKED, SOURCE, WAIT_S, Hosts, TestCluster, another_version, free_port, until
+from clusters import BLOCKED, SOURCE, WAIT_S, Hosts, TestCluster, another_version, until
 from loopback import Loopback, Reply, Request
 
+from openallen.cluster import connect
 from openallen.errors import (
-    MissingExtraError,
     StoreError,
     UnreachableError,
     UsageError,
@@ -28,7 +28,6 @@ from openallen.store import Index
 from openallen.transfer import Cluster, run
 from openallen.transfer.batches import BATCH_FILES, Batches
 from openallen.transfer.progress import Meter, Quiet
-from openallen.transfer.scheduler import CONNECT_S, check_scheduler, connect
 from openallen.transport import Http, Retry
 from openallen.version import __version__
 
@@ -75,19 +74,9 @@ def gate(server):
     gate.go.set()
 
 
-@pytest.fixture(scope="module")
-def team(tmp_path_factory):
-    """A scheduler with two workers, which tests leave as they are."""
-    with TestCluster(tmp_path_factory.mktemp("cluster")) as team:
-        team.start_workers("one", "two")
-        yield team
-
-
 @pytest.fixture
-def own_team(tmp_path):
-    """A cluster that a test may break."""
-    with TestCluster(tmp_path / "cluster") as team:
-        yield team
+def team(dask_cluster):
+    return dask_cluster
 
 
 def plan_of(to: Path, url: str, numbers=None, *, digests: bool = True) -> Plan:
@@ -224,21 +213,20 @@ def test_few_files_are_spread_and_large_ones_go_alone():
 
 @pytest.mark.slow
 def test_what_a_killed_worker_had_is_fetched_by_others_and_the_rest_is_not_fetched_again(
-    tmp_path, server, gate, own_team, caplog
+    tmp_path, server, gate, team, caplog
 ):
-    own_team.start_workers("one", "two")
     plan = plan_of(tmp_path / "to", server.url, digests=False)
     done: list = []
     thread = threading.Thread(
-        target=lambda: done.append(fetch(plan, tmp_path / "ix", own_team.address))
+        target=lambda: done.append(fetch(plan, tmp_path / "ix", team.address))
     )
     thread.start()
     gate.begun.wait(WAIT_S)
     until(lambda: len({r.target for r in server.seen}) == len(SIZES) or server.busy >= 2, "busy")
-    own_team.kill_worker("one")
+    team.kill_worker("one")
     # Those that join later take part, unless they cannot.
-    own_team.start_worker("three")
-    own_team.start_worker("old", env=another_version(tmp_path, "0.0.9"))
+    team.start_worker("three")
+    team.start_worker("old", env=another_version(tmp_path, "0.0.9"))
     until(lambda: "a worker is left out" in caplog.text, "it is noticed")
     assert "has 0.0.9" in caplog.text
     gate.go.set()
@@ -255,23 +243,20 @@ def test_what_a_killed_worker_had_is_fetched_by_others_and_the_rest_is_not_fetch
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_comes_back_finds_the_run_waiting(tmp_path, server, gate, own_team):
-    own_team.start_workers("one", "two")
+def test_a_scheduler_that_comes_back_finds_the_run_waiting(tmp_path, server, gate, team):
     plan = plan_of(tmp_path / "to", server.url)
     done: list = []
-    thread = threading.Thread(
-        target=lambda: done.append(fetch(plan, tmp_path / "ix", own_team.address))
-    )
+    thread = threading.Thread(target=lambda: done.append(fetch(plan, tmp_path / "ix", team.file)))
     thread.start()
     gate.begun.wait(WAIT_S)
-    own_team.kill_scheduler()
+    team.kill_scheduler()
     # Without a scheduler workers end; what they had under way is dropped.
-    for worker in own_team.workers.values():
+    for worker in team.workers.values():
         worker.wait(WAIT_S)
     assert not list((tmp_path / "to").rglob("*.lease"))
-    own_team.workers.clear()
-    own_team.start_scheduler()
-    own_team.start_worker("three")
+    team.workers.clear()
+    team.start_scheduler()
+    team.start_worker("three")
     gate.go.set()
     thread.join(WAIT_S)
     assert done[0].ok
@@ -280,25 +265,25 @@ def test_a_scheduler_that_comes_back_finds_the_run_waiting(tmp_path, server, gat
 
 @pytest.mark.slow
 def test_without_any_worker_left_the_rest_is_named_and_the_next_run_goes_on(
-    tmp_path, server, gate, own_team, caplog
+    tmp_path, server, gate, team, caplog
 ):
-    own_team.start_workers("one")
+    team.kill_worker("two")
     plan = plan_of(tmp_path / "to", server.url)
     done: list = []
     thread = threading.Thread(
-        target=lambda: done.append(fetch(plan, tmp_path / "ix", own_team.address, patience_s=1))
+        target=lambda: done.append(fetch(plan, tmp_path / "ix", team.address, patience_s=1))
     )
     thread.start()
     gate.begun.wait(WAIT_S)
-    own_team.kill_worker("one")
+    team.kill_worker("one")
     thread.join(WAIT_S)
     gate.go.set()
     report = done[0]
     assert report.failed
-    assert "no worker is there" in str(report.failed[0].error)
+    assert "has no workers" in str(report.failed[0].error)
     assert "is lost" in caplog.text
-    with pytest.raises(UnreachableError, match="no worker is there"):  # nothing was begun
-        fetch(plan, tmp_path / "ix", own_team.address, patience_s=0.5)
+    with pytest.raises(UnreachableError, match="has no workers"):  # nothing was begun
+        fetch(plan, tmp_path / "ix", team.address, patience_s=0.5)
     assert fetch(plan, tmp_path / "ix").ok
     assert whole(tmp_path / "to")
 
@@ -306,9 +291,9 @@ def test_without_any_worker_left_the_rest_is_named_and_the_next_run_goes_on(
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_the_tasks_and_the_next_run_goes_on(tmp_path, archive, team, times):
-    slow = archive("delay=0.5")
+    slow = archive("delay=0.3")
     options = ["fetch", "stack:313862022", "--to", str(tmp_path / "to"), "--downsample", "5",
-               "--planes", ":40", "--source", slow, "--yes", "--scheduler", team.address,
+               "--planes", ":20", "--source", slow, "--yes", "--scheduler", team.address,
                "--store", str(tmp_path / "store")]  # fmt: skip
     env = os.environ | {"PYTHONPATH": str(SOURCE)}
     caller = subprocess.Popen(
@@ -327,7 +312,7 @@ def test_ctrl_c_ends_the_tasks_and_the_next_run_goes_on(tmp_path, archive, team,
         return
     manifest = json.loads((tmp_path / "to" / "manifest.json").read_text())
     here = [p for p in manifest["planes"] if p.get("path")]
-    assert 0 < len(here) < 40
+    assert 0 < len(here) < 20
     done = subprocess.run([sys.executable, "-m", "openallen", *options, "--json"], env=env,
                           capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
     report = json.loads(done.stdout)["reports"][0]
@@ -338,24 +323,27 @@ def test_ctrl_c_ends_the_tasks_and_the_next_run_goes_on(tmp_path, archive, team,
 
 
 @pytest.mark.slow
-def test_workers_of_another_version_or_without_openallen_are_named(tmp_path, server, own_team):
-    own_team.start_worker("good")
-    own_team.start_worker("old", env=another_version(tmp_path, "0.0.9"))
-    own_team.start_worker("none", site=BLOCKED.format(name="openallen"))
-    own_team.wait_for(3)
+def test_workers_of_another_version_or_without_openallen_are_named(tmp_path, server, team):
+    team.start_worker("old", env=another_version(tmp_path, "0.0.9"))
+    team.start_worker("none", site=BLOCKED.format(name="openallen"))
+    team.wait_for(4)
     with pytest.raises(UsageError) as caught:
-        fetch(plan_of(tmp_path / "to", server.url), tmp_path / "ix", own_team.address)
+        fetch(plan_of(tmp_path / "to", server.url), tmp_path / "ix", team.address)
     assert f"workers need openallen {__version__}" in caught.value.what
     assert "has 0.0.9" in caught.value.why
     assert "has none (ModuleNotFoundError" in caught.value.why
-    assert caught.value.why.count("tcp://") == 2  # the good one is not named
+    assert caught.value.why.count("tcp://") == 2  # the others are not named
     assert "pip install" in caught.value.hint
     assert not server.seen
+    # For all other work on a cluster the same.
+    with pytest.raises(UsageError) as again, connect(team.address):
+        pass
+    assert str(again.value) == str(caught.value)
 
 
 @pytest.mark.slow
 def test_a_worker_that_does_not_see_the_folder_is_named_even_if_it_has_one_of_that_name(
-    tmp_path, server, team, own_team
+    tmp_path, server, team
 ):
     to = tmp_path / "shared" / "to"
     to.mkdir(parents=True)
@@ -363,16 +351,17 @@ def test_a_worker_that_does_not_see_the_folder_is_named_even_if_it_has_one_of_th
     apart = ["unshare", "--mount", "sh", "-c", hide, "sh"]
     if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
         pytest.skip("another file system for a worker needs the right to mount one")
-    own_team.start_worker("good")
-    own_team.start_worker("apart", prefix=apart)
-    own_team.wait_for(2)
+    team.kill_worker("two")
+    team.start_worker("apart", prefix=apart)
+    with team.client() as client:
+        until(lambda: len(client.nthreads()) == 2, "both are there")
     with pytest.raises(StoreError, match="do not see this folder") as caught:
-        fetch(plan_of(to, server.url), tmp_path / "ix", own_team.address)
+        fetch(plan_of(to, server.url), tmp_path / "ix", team.address)
     assert caught.value.why.count("tcp://") == 1
     assert "--own-disks" in caught.value.hint
     assert not server.seen
     report = fetch(
-        plan_of(to, server.url), tmp_path / "ix", own_team.address, own_disks=True
+        plan_of(to, server.url), tmp_path / "ix", team.address, own_disks=True
     )  # fmt: skip
     assert report.ok
     here = names(to)
@@ -413,9 +402,9 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}, {support!r}]
 from test_cluster import fetch, plan_of
 from openallen.errors import OpenAllenError
-from openallen.transfer.scheduler import connect
+from openallen.cluster.connecting import client_of
 to, ix, scheduler, urls = sys.argv[1:]
-client = connect(scheduler)
+client = client_of(scheduler)
 client.wait_for_workers(2, timeout=60)
 said = []
 for url, own_disks in ((urls.split()[0], False), (urls.split()[1], True), (urls.split()[0], True)):
@@ -466,56 +455,6 @@ def test_hosts_of_their_own_with_disks_of_their_own(tmp_path, server):
 
 
 # --- schedulers -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "wrong", ["local", "local:0", "local:x", "local:9999", "nowhere", "tcp://h", "", 3, None]
-)
-def test_what_is_no_scheduler_is_refused_at_once(wrong):
-    with pytest.raises(UsageError):
-        check_scheduler(wrong)
-
-
-def test_a_scheduler_that_does_not_answer_is_named_in_time(tmp_path, server):
-    nobody, another = f"tcp://127.0.0.1:{free_port()}", server.url.replace("http", "tcp")
-    for address in (nobody, another):
-        start = time.monotonic()
-        with pytest.raises(UnreachableError, match="does not answer") as caught:
-            connect(address, timeout_s=1)
-        assert caught.value.address == address
-        assert caught.value.hint
-        assert time.monotonic() - start < 15
-    assert CONNECT_S <= 10
-    with pytest.raises(UnreachableError, match="does not answer"):
-        fetch(plan_of(tmp_path / "to", server.url), tmp_path / "ix", "nonsense://127.0.0.1:1")
-    assert not names(tmp_path / "to")
-    assert not any(r.target != "/" and r.target[1:].isdigit() for r in server.seen)
-
-
-@pytest.mark.slow
-def test_a_script_without_a_main_guard_has_a_cluster_of_this_machine(tmp_path, archive):
-    script = tmp_path / "script.py"
-    script.write_text(f"""
-import openallen as oa
-print("once")
-stack = oa.fetch("stack:313862022", to={str(tmp_path / "to")!r}, source={archive()!r},
-                 downsample=5, planes=":6", projections=False, morphology=False,
-                 scheduler="local:2")
-print(len(stack.planes))
-""")
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=90, check=False,
-        env=os.environ | {"PYTHONPATH": str(SOURCE)},
-    )  # fmt: skip
-    assert done.stdout.split() == ["once", "6"], done.stderr
-    assert done.stderr == ""
-
-
-def test_without_the_extra_the_command_that_installs_it_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(MissingExtraError) as caught:
-        check_scheduler("local:2")
-    assert caught.value.extra == "cluster"
 
 
 def test_disks_of_workers_need_a_cluster_and_a_folder():

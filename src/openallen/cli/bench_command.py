@@ -15,6 +15,7 @@ from openallen import verbs
 from openallen.cli.app import ExampleCommand
 from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common
+from openallen.cli.schedulers import checked_scheduler, scheduler_option
 from openallen.cluster import connect
 from openallen.display import bytes_text, count_text, picture_path, save_figure
 from openallen.errors import NotFoundError, UsageError, requiring
@@ -95,11 +96,7 @@ _COLUMNS = {
     help="LSB correction before compression: estimate the LSB, no correction, or a known LSB.",
 )
 @click.option("--no-lsb", is_flag=True, help="Same as --lsb off.")
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS|local:N",
-    help="Measure on the workers of a dask cluster, which read the recording themselves.",
-)
+@scheduler_option("Measure on the workers of a dask cluster, which read the recording themselves.")
 @click.option("--hours", type=float, help="Also estimate the compressed size of this many hours.")
 @click.option(
     "--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write all results."
@@ -128,6 +125,7 @@ def command(
         settings_of,
     )
 
+    scheduler = checked_scheduler(call, options["scheduler"])
     if plot is not None:
         picture_path(plot)
     words = {n: _words(options[n]) for n in ("codecs", "levels", "shuffles", "deltas", "bands")}
@@ -136,8 +134,8 @@ def command(
     read = _Samples.of(call, place, options)
     chunk_s, tell = options["chunk_s"], call.out.say
     with requiring("measuring codecs", "ephys"):
-        if options["scheduler"]:
-            with connect(options["scheduler"]) as client:
+        if scheduler is not None:
+            with connect(scheduler) as client:
                 found, shape, rate = measure_on(
                     client, read, ways, chunk_s=chunk_s, lsb=lsb, tell=tell
                 )

@@ -15,6 +15,7 @@ from openallen.cli.app import ExampleCommand
 from openallen.cli.completion import addresses
 from openallen.cli.options import Call, common, same_command
 from openallen.cli.progress import counting
+from openallen.cli.schedulers import checked_scheduler, scheduler_option
 from openallen.display import bytes_text, count_text, facts_text, seconds_text
 from openallen.errors import RefusedError, SpaceError, UsageError
 from openallen.sources.context import folder_for
@@ -56,10 +57,8 @@ EXAMPLES = (
     show_default=True,
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS|local:N",
-    help="Convert on the workers of a dask cluster, which see the folders of stack and store.",
+@scheduler_option(
+    "Convert on the workers of a dask cluster, which see the folders of stack and store."
 )
 @common
 def command(
@@ -79,6 +78,7 @@ def command(
     Writes a sharded Zarr 3 multiscale pyramid (factor 2 in x and y) with scales in micrometres, and
     min, max and mean projections along each axis. Opens in napari, vizarr and neuroglancer.
     """
+    scheduler = checked_scheduler(call, scheduler)
     opened = verbs.open(stack, settings=call.settings)
     if not hasattr(opened, "conversion"):
         raise UsageError("not an image stack", address=stack, hint="openallen list stack:")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from openallen import verbs
 from openallen.address import Address
 from openallen.cli.completion import addresses
 from openallen.cli.options import Call, SourceCommand, common, same_command
+from openallen.cli.schedulers import checked_scheduler, scheduler_option
 from openallen.display import bytes_text
 from openallen.errors import ExitCode, OpenAllenError, RefusedError, UsageError
 
@@ -63,12 +63,7 @@ EXAMPLES = (
     metavar="N",
     help="Worker processes; chosen by the size of the fetch and the processors by default.",
 )
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS|local:N",
-    help="Share the files among the workers of a dask cluster: the address of its scheduler, or "
-    "local:N for N workers on this machine.",
-)
+@scheduler_option("Share the files among the workers of a dask cluster.")
 @click.option(
     "--own-disks",
     is_flag=True,
@@ -99,7 +94,9 @@ def command(
     if processes is not None:
         call = replace(call, settings=replace(call.settings, processes=processes))
     given = {name: value for name, value in options.items() if value is not None}
-    cluster = _chosen(call, scheduler, own_disks=own_disks, to=to)
+    from openallen.transfer import Cluster
+
+    cluster = Cluster.chosen(checked_scheduler(call, scheduler), own_disks=own_disks, to=to)
     # Every address is read before anything is fetched.
     wanted = read_addresses(addresses)
     with _started(cluster, of_several=len(wanted) > 1 and not dry_run) as cluster:
@@ -109,13 +106,13 @@ def command(
 @contextmanager
 def _started(cluster: Cluster | None, *, of_several: bool) -> Iterator[Cluster | None]:
     """Start a cluster of this machine once for several addresses, not once for each."""
-    local = str(cluster.scheduler).partition(":") if cluster is not None else ("", "", "")
-    if cluster is None or local[0] != "local" or not of_several:
+    count = cluster.local_workers if cluster is not None and of_several else None
+    if cluster is None or count is None:
         yield cluster
         return
-    from openallen.transfer.scheduler import local_cluster
+    from openallen.cluster.local import local_cluster
 
-    with local_cluster(int(local[2])) as address:
+    with local_cluster(count) as address:
         yield replace(cluster, scheduler=address)
 
 
@@ -201,18 +198,6 @@ def confirm(call: Call, plan: Plan, *, yes: bool) -> None:
         why=f"more than {bytes_text(call.settings.confirm_bytes)}; no terminal to ask on",
         hint=same_command("--yes"),
     )
-
-
-def _chosen(
-    call: Call, scheduler: str | None, *, own_disks: bool, to: Path | None
-) -> Cluster | None:
-    """Return the cluster, dask's own messages left out: what matters is told in our words."""
-    from openallen.transfer import Cluster
-
-    cluster = Cluster.chosen(scheduler, own_disks=own_disks, to=to)
-    if cluster is not None and not call.out.verbose:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    return cluster
 
 
 def run_prepared(call: Call, work: Prepared, cluster: Cluster | None = None) -> Report:

@@ -120,9 +120,9 @@ class Conversion:
         done
             Is called with the z of each finished plane.
         client
-            A cluster whose workers convert the planes: a ``distributed.Client``, the address of a
-            scheduler, or ``local:N`` (needs the extra ``cluster``). They must see the folder of
-            the stack and that of the store. The bytes written are the same.
+            A cluster whose workers convert the planes, named as for `openallen.fetch`: address or
+            file of a scheduler, ``local:N``, client, or cluster (needs the extra ``cluster``). They
+            must see the folder of the stack and that of the store. The bytes written are the same.
 
         Raises
         ------

@@ -170,10 +170,10 @@ class Sessions:
         processes
             Use processes: for functions that compute, where threads would wait for each other.
         client
-            A cluster: a ``distributed.Client``, the address of a scheduler, or ``local:N`` (needs
-            the extra ``cluster``). Each worker opens sessions by their addresses, from its store
-            or by ranges, and sends back what `fn` returned; sessions of a worker that is lost are
-            done again by others.
+            A cluster, named as for `openallen.fetch`: address or file of a scheduler, ``local:N``,
+            client, or cluster (needs the extra ``cluster``). Each worker opens sessions by their
+            addresses, from its store or by ranges, and sends back what `fn` returned; sessions of a
+            worker that is lost are done again by others.
         store
             The store on the workers, where it is not that of the settings: ``/scratch/openallen``.
         progress

@@ -20,20 +20,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from openallen.cluster.connecting import client_of, close, lost, reach
+from openallen.cluster.workers import Answer, no_workers
 from openallen.errors import (
     OpenAllenError,
     ServiceError,
     SpaceError,
     StoreError,
     UnreachableError,
+    UsageError,
 )
 from openallen.plans import Outcome, RemoteFile
 from openallen.transfer.assigned import Assignment
 from openallen.transfer.batches import BATCH_FILES, Batches
 from openallen.transfer.cluster_worker import Order
 from openallen.transfer.fetching import FINAL, MOST_LARGE, Fetching
-from openallen.transfer.probing import Answer, Question, ask, held
-from openallen.transfer.scheduler import connect, connected
+from openallen.transfer.probing import Question, ask_all, held
 from openallen.transfer.sharing import Cluster
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def share_out_to(work: Fetching, cluster: Cluster) -> None:
         token = None if cluster.own_disks else stack.enter_context(_token(work))
         if token is None and not cluster.own_disks:
             return  # a folder that cannot be written to: what is there is read by the caller
-        client = stack.enter_context(connected(cluster.scheduler))
+        client = stack.enter_context(reach(cluster.scheduler))
         team = _Team(work, cluster, client, [f for f in files if f not in mine], token)
         try:
             team.run()
@@ -179,6 +181,7 @@ class _Team:
         self._lost: Counter[str] = Counter()
         self._numbers = 0
         self._made: Client | None = None  # a client that took the place of the first
+        self._begun = False  # whether there was a worker
         self._met = False  # whether the scheduler has answered yet
         self._looked_s = self._alone_since_s = time.monotonic()
         name = self.token.name if self.token else ""
@@ -208,16 +211,14 @@ class _Team:
     def close(self) -> None:
         """Close the client that was made during the run."""
         if self._made is not None:
-            with suppress(OSError, RuntimeError):
-                self._made.close(timeout=_END_S)
+            close(self._made)
 
     def _is_left(self) -> bool:
         return bool(self._queue or self.batches or any(self._own.values()))
 
     def _waited_long(self) -> bool:
-        is_local = str(self.cluster.scheduler).startswith("local:")
         # Those that are there and cannot fetch will not be able to in a minute either.
-        patience_s = 0.0 if is_local or self.left_out else self.cluster.patience_s
+        patience_s = 0.0 if self.cluster.local_workers or self.left_out else self.cluster.patience_s
         return time.monotonic() - self._alone_since_s > patience_s
 
     def _wait_for_the_first(self) -> None:
@@ -249,7 +250,7 @@ class _Team:
 
     def _there(self) -> set[str] | None:
         """Return the addresses of the workers; None while the scheduler is away."""
-        if self.client.status == "closed" and isinstance(self.cluster.scheduler, str):
+        if self.client.status == "closed" and self.cluster.is_named:
             self._connect_again()
         if self.client.status == "running":
             with suppress(OSError, RuntimeError):  # a TimeoutError is an OSError
@@ -263,11 +264,9 @@ class _Team:
         return None
 
     def _connect_again(self) -> None:
-        address = str(self.cluster.scheduler)
-        if address.startswith("local:"):
-            return
-        with suppress(UnreachableError):
-            self._made = self.client = connect(address, timeout_s=_ANSWER_S)
+        # A file is read again: a scheduler that was started anew has another address, mostly.
+        with suppress(UnreachableError, UsageError):
+            self._made = self.client = client_of(self.cluster.scheduler, timeout_s=_ANSWER_S)
 
     def _on_event(self, event: tuple[float, Any]) -> None:
         told = event[1]
@@ -278,7 +277,7 @@ class _Team:
 
         Those that cannot end a run that has not begun; of one that has, they are left out.
         """
-        answers = ask(self.client, new, self._question)
+        answers = ask_all(self.client, new, self._question)
         problem = self._question.problem(answers)
         if problem is not None and first:
             raise problem
@@ -289,6 +288,7 @@ class _Team:
                 _LOG.warning("a worker is left out: %s", problem)
                 continue
             self.workers[answer.worker] = answer
+            self._begun = True
             _LOG.info("worker %s takes part", answer.name)
         if self.cluster.own_disks:
             self._find_on_disks([a.worker for a in answers if a.worker in self.workers])
@@ -475,13 +475,10 @@ class _Team:
     def _nobody(self) -> OpenAllenError:
         if self.left_out:
             return next(reversed(self.left_out.values()))
-        gone = self.client.status != "running"
-        return UnreachableError(
-            "the scheduler is gone" if gone else "no worker is there",
-            address=self.cluster.name,
-            why=f"none came back within {self.cluster.patience_s:g} s",
-            hint="start workers with `dask worker ADDRESS`, and run the same command again",
-        )
+        patience_s = self.cluster.patience_s
+        if self.client.status != "running":
+            return lost(self.cluster.scheduler, f"it did not come back within {patience_s:g} s")
+        return no_workers(self.cluster.scheduler, patience_s, any_more=self._begun)
 
     def _give_up(self) -> None:
         """Fail what is left: nobody is there to fetch it."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openallen.cluster.naming import address_of, check_scheduler, is_cluster, local_workers
+from openallen.cluster.workers import PATIENCE_S
 from openallen.errors import UsageError
 from openallen.plans import Plan
-from openallen.transfer.scheduler import check_scheduler
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -24,7 +25,8 @@ class Cluster:
     Parameters
     ----------
     scheduler
-        The address of its scheduler, ``local:N`` for N workers on this machine, or a client.
+        As for `openallen.cluster.check_scheduler`: the address of its scheduler, the scheduler's
+        ``.json`` file, ``local:N`` for N workers on this machine, a client, or a cluster of dask.
     own_disks
         Whether the destination is a folder on the disk of each worker; else all of them, and the
         caller, share it.
@@ -32,20 +34,29 @@ class Cluster:
         How long to wait for a worker or the scheduler where there is none, in seconds.
     """
 
-    scheduler: str | Client
+    scheduler: str | Path | Client
     own_disks: bool = False
-    patience_s: float = 60.0
+    patience_s: float = PATIENCE_S
 
     @property
     def name(self) -> str:
         """What it is called in messages."""
-        if isinstance(self.scheduler, str):
-            return self.scheduler
-        return str(getattr(self.scheduler.scheduler, "address", "the scheduler"))
+        return address_of(self.scheduler)
+
+    @property
+    def local_workers(self) -> int | None:
+        """How many workers on this machine are to be started; None for another cluster."""
+        return local_workers(self.scheduler)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether its scheduler can be found again once it is lost."""
+        named = isinstance(self.scheduler, str | Path) or is_cluster(self.scheduler)
+        return named and self.local_workers is None
 
     @classmethod
     def chosen(
-        cls, scheduler: str | Client | None, *, own_disks: bool, to: Path | str | None
+        cls, scheduler: str | Path | Client | None, *, own_disks: bool, to: Path | str | None
     ) -> Cluster | None:
         """Return the cluster that a user has chosen; None without one.
 

@@ -1,4 +1,4 @@
-"""The process that has a cluster of this machine: a scheduler, and workers; see `scheduler`."""
+"""The process that has a cluster of this machine: a scheduler, and workers; see `local`."""
 
 from __future__ import annotations
 
