@@ -220,3 +220,17 @@ def test_order_and_quoting_of_parameters_do_not_matter(tmp_path, given_, data):
     asked = urlencode(shuffled, safe=safe, **({"quote_via": by} if by else {}))
     assert kept.find("/x", asked) is not None
     assert kept.find("/x", asked + "&one-more=1") is None
+
+
+def test_an_index_that_is_written_anew_is_read_anew(tmp_path):
+    keep(tmp_path, "/one", b"one")
+    held = Answers(tmp_path)
+    assert held.find("/one", "") is not None
+    keep_line(tmp_path, answer_line("/two", b"two"))
+    assert held.find("/two", "") is not None
+    text = (tmp_path / INDEX).read_text().replace("/one", "/other")
+    with (tmp_path / INDEX).open("r+") as file:  # the same file, and longer than before
+        file.write(text)
+    assert held.find("/one", "") is None
+    assert held.find("/other", "") is not None
+    assert held.find("/two", "") is not None

@@ -386,7 +386,10 @@ def test_an_index_that_grows_is_read_while_it_is_served(root, tmp_path):
         assert ask(url, f"/{NAME}/y?versionId=1")[2] == b"mirrored"
         written(made, {"z": b"z"}, "another-bucket")
         assert ask(url, "/another-bucket/z")[2] == b"z"
-        (made / "buckets" / f"{NAME}.jsonl").write_text("no index")
+        with (made / "buckets" / f"{NAME}.jsonl").open("a") as file:
+            file.write('{"key": "half')  # somebody is writing: no reason to answer nothing
+        assert ask(url, f"/{NAME}/y?versionId=1")[2] == b"mirrored"
+        (made / "buckets" / f"{NAME}.jsonl").write_text("no index\n")
         status, _, body = ask(url, f"/{NAME}/y")
         assert (status, code(body)) == (500, "InternalError")
         assert ask(url, "/another-bucket/z")[2] == b"z"
@@ -550,6 +553,10 @@ def raw(url: str, target: str, *lines: str) -> tuple[int, bytes, bytes]:
         {"key": ""},
         {},
         {"key": "x", "modified": "yesterday"},
+        {"key": "x", "modified": "0001-01-01T00:00:00+23:59"},
+        {"key": "x", "modified": "9999-12-31T23:59:59-23:59"},
+        {"key": "x", "version_id": "1\r\nset-cookie: a=b"},
+        {"key": "x", "etag": "名"},
         ["key"],
     ],
 )

@@ -16,6 +16,7 @@ import openallen as oa
 from openallen import maintenance
 from openallen.archive import SAMPLE
 from openallen.archive.embedded import folder_url
+from openallen.archive.holdings import Holdings
 from openallen.cli.app import run as run_command
 from openallen.errors import CorruptError, NotFoundError, UsageError
 from openallen.settings import Settings, service_name
@@ -161,3 +162,39 @@ def test_a_folder_is_served_once_and_anew_when_its_tables_change(mirror, tmp_pat
     finally:
         (mirror / "tables" / "structures.jsonl").write_text(text)
         os.utime(mirror / "tables" / "structures.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("archive.json", f'{{"name": {"1" * 5000}}}', "archive.json cannot be read"),
+        ("archive.json", '{"simulated_files": 5}', "'simulated_files' in archive.json is not"),
+        ("archive.json", '{"simulated": 5}', "'simulated' in archive.json is not a list"),
+        ("archive.json", '{"files": []}', "'files' in archive.json is not an object"),
+        ("tables/genes.json", "5", "a table cannot be read (it has no rows)"),
+        ("tables/genes.json", "null", "a table cannot be read (it has no rows)"),
+    ],
+)
+def test_a_part_of_another_kind_is_named(tmp_path, name, text, said):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / name).write_text(text)
+    with pytest.raises(CorruptError) as caught:
+        Holdings(tmp_path)
+    assert said in str(caught.value)
+    assert name in caught.value.address
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_description_that_is_no_plain_file_is_not_waited_for(tmp_path, make):
+    make(tmp_path / "archive.json")
+    with pytest.raises(CorruptError, match=r"archive\.json is not a plain file"):
+        Holdings(tmp_path)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])
+def test_lines_of_a_table_end_with_a_line_feed_only(tmp_path, mark):
+    (tmp_path / "tables").mkdir()
+    name = f"one{mark}two"
+    row = json.dumps({"id": 1, "name": name}, ensure_ascii=False)
+    (tmp_path / "tables" / "genes.jsonl").write_bytes(f"{row}\r\n{row}\n".encode())
+    assert [r["name"] for r in Holdings(tmp_path).rows("genes", "id", 1)] == [name, name]

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import openallen as oa
-from openallen.checkup import CHECKS
+from openallen.checkup import CHECKS, run
+from openallen.checkup.findings import ok
 from openallen.store import Index, Leases
 
 NOBODY = "http://127.0.0.1:9"
@@ -127,6 +128,41 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
     assert one(found, "disk", "problem").text == "this check failed (RuntimeError)"
     assert "terminal" in str(found)
     assert found.exit_code == 1
+
+
+def test_a_drive_that_does_not_answer_is_a_finding(monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    def held(scene):
+        yield ok("before")
+        (tmp_path / "pipe").read_bytes()  # nobody writes into it
+
+    monkeypatch.setitem(CHECKS, "store", held)
+    monkeypatch.setattr(run, "_PATIENCE_S", 1.0)
+    found = oa.doctor(offline=True)
+    assert states(found, "store") == ["ok", "problem"]
+    assert "does not answer" in one(found, "store", "problem").text
+    assert "terminal" in str(found)
+    (tmp_path / "pipe").write_bytes(b"")  # the thread ends
+
+
+def test_pipes_are_not_waited_for(store, monkeypatch, tmp_path):
+    os.mkfifo(store / "index.sqlite")
+    os.mkfifo(store / "x.lease")
+    os.mkfifo(tmp_path / "ca.pem")
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    monkeypatch.setattr(run, "_PATIENCE_S", 20.0)
+    found = oa.doctor(offline=True)
+    assert "damaged (not a file)" in one(found, "store", "problem").text
+    assert "cannot be read (not a file)" in one(found, "certificates", "problem").text
+    assert states(found, "locks") == ["ok"]
+
+
+def test_a_store_that_cannot_be_looked_at_is_a_finding(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path / ("long-name " * 40)))
+    found = oa.doctor(offline=True)
+    assert "cannot be looked at (File name too long)" in one(found, "store", "problem").text
+    assert "check failed" not in str(found)
 
 
 def test_quiet_ids_and_html(store):

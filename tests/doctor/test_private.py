@@ -115,6 +115,19 @@ def test_of_an_address_the_server_is_kept(text, kept):
     assert origin(text) == kept
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Basic {0}", "authorization: bearer {0}", "Authorization: {0}",
+        "Set-Cookie: sid={0}; path=/", "/data/Cookie: sid={0}", "x said {0}, {0}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("secret", ["zqwordsofpeople", "zqQ1wWmFyOmJheg=="])
+def test_headers_and_parts_of_cookies_are_cleaned(text, secret):
+    private = Private({"HTTP_COOKIE": f"a=b; sid={secret}"} if "said" in text else {})
+    assert secret.rstrip("=") not in private.text(text.format(secret))
+
+
 def test_what_is_no_secret_stays():
     private = Private({"HOME": "/home/ada", "USER": "ada", "TERM": "xterm", "EDITOR": "vim"})
     for text in (

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,10 @@ from openallen.errors import (
     UsageError,
 )
 from openallen.plans import Outcome, Plan, RemoteFile
-from openallen.store import Index
+from openallen.store import Index, Leases
 from openallen.transfer import Cluster, run
+from openallen.transfer.admission import Entry
+from openallen.transfer.assigned import Assignment, Relay, fetching
 from openallen.transfer.batches import BATCH_FILES, Batches
 from openallen.transfer.progress import Meter, Quiet
 from openallen.transport import Http, Retry
@@ -463,3 +466,25 @@ def test_disks_of_workers_need_a_cluster_and_a_folder():
     for told in ({"to": "x"}, {"scheduler": "local:1"}):
         with pytest.raises(UsageError, match="own disks"):
             oa.fetch("stack:313862022", own_disks=True, **told)
+
+
+@pytest.mark.parametrize("begun_s", [None, time.time() + 60])
+def test_a_worker_waits_for_no_record_that_nobody_can_write(server, tmp_path, monkeypatch, begun_s):
+    """Its index is its own, for one batch: three seconds a batch went by for nothing."""
+    waits: list[float] = []
+    plan = plan_of(tmp_path, server.url, [0], digests=False)
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "0").write_bytes(b"just written, by whom is not known")
+    monkeypatch.setattr("openallen.transfer.admission.time.sleep", waits.append)
+    if begun_s is not None:
+        os.utime(tmp_path / "f" / "0", (begun_s - 5, begun_s - 5))
+    monkeypatch.setattr("openallen.transfer.admission._RECORDED_WITHIN_S", 0.2)
+    with Http() as http, Index(tmp_path / "index") as index, closing(Leases()) as leases:
+        order = Assignment(
+            to=tmp_path, index=tmp_path / "index", http=http.options, connections=1, most_large=1,
+            verify=True, retry=QUICK, log_level=0, begun_s=begun_s,
+        )  # fmt: skip
+        work = fetching(order, Relay(lambda *_: None, lambda: None), http=http, index=index,
+                        leases=leases)  # fmt: skip
+        assert isinstance(work.admission.enter(plan.files[0]), Entry)
+    assert bool(waits) == (begun_s is None)

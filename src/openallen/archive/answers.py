@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from openallen.archive.buckets import Buckets
@@ -57,6 +57,7 @@ _DEFAULTS: Final = {"query": "", "status": 200, "simulated": False}
 _KIND_NAMES: Final[dict[type, str]] = {str: "text", int: "a number", bool: "true or false"}
 _ODD: Final = frozenset("\\:\0")
 _PIECE_BYTES: Final = 1 << 20
+_END_BYTES: Final = 1 << 12
 _SMALL_BYTES: Final = 1 << 18
 _IMAGE: Final = re.compile(
     r"/api/v2/(?:section|projection|atlas)_image_download/([0-9]+)", re.ASCII
@@ -136,6 +137,12 @@ class _State:
     mtime_ns: int = 0
     whole_bytes: int = 0
     lines: int = 0
+    end: bytes = b""
+
+    def goes_on(self, file: BinaryIO) -> bool:
+        """Return whether a file begins with what was read: one written anew ends otherwise."""
+        file.seek(self.whole_bytes - len(self.end))
+        return file.read(len(self.end)) == self.end
 
 
 class Answers:
@@ -260,11 +267,18 @@ class Answers:
             return
         if not stat.S_ISREG(told.st_mode):
             raise CorruptError(f"{INDEX} is not a plain file", address=str(self._path))
-        if told.st_ino != seen.inode or told.st_size < seen.whole_bytes:
-            seen, self._kept = _State(), {}
-        with self._path.open("rb") as file:
-            file.seek(seen.whole_bytes)
-            self._read(file.read(), told, seen)
+        try:
+            with self._path.open("rb") as file:
+                if told.st_ino != seen.inode or not seen.goes_on(file):
+                    seen, self._kept = _State(), {}
+                file.seek(seen.whole_bytes)
+                text = file.read()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise CorruptError(
+                "the index of kept answers cannot be read", address=str(self._path), why=why
+            ) from error
+        self._read(text, told, seen)
 
     def _read(self, text: bytes, told: os.stat_result, seen: _State) -> None:
         whole, _, rest = text.rpartition(b"\n")
@@ -294,6 +308,7 @@ class Answers:
             told.st_mtime_ns,
             seen.whole_bytes + len(text) - len(rest),
             seen.lines + len(lines),
+            (seen.end + text.removesuffix(rest))[-_END_BYTES:],
         )
 
 

@@ -38,6 +38,7 @@ __all__ = ["BucketFolder", "Buckets", "Cursor", "Stored", "successor"]
 NO_VERSION: Final = "null"
 """What S3 calls the version of an object in a bucket without versions."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_HEADER: Final = re.compile(r"[\x21-\x7e]{0,1024}")
 _NO_DOTS: Final = frozenset({"", ".", ".."})
 _LONGEST_KEY: Final = 1024
 _FIELDS: Final = {"key": str, "version_id": str, "etag": str, "modified": str, "file": str}
@@ -403,25 +404,35 @@ def _when(text: str) -> datetime | None:
     if not text:
         return None
     found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    try:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError:  # the first or the last day there is, in another zone
+        raise ValueError(f"'{text[:40]}' is no time") from None
 
 
 def _read(path: Path, name: str) -> dict[str, list[_Line]]:
     found: dict[str, list[_Line]] = {}
-    with path.open(encoding="utf-8") as file:
-        lines = 0
-        try:
+    lines, text = 0, b""
+    try:
+        with path.open("rb") as file:
             for text in file:
                 lines += 1
                 if text.strip():
-                    key, line = _line(load_json(text))
+                    key, line = _line(load_json(text.decode("utf-8")))
                     found.setdefault(key, []).append(line)
-        except (ValueError, KeyError, UnicodeDecodeError) as error:
-            raise CorruptError(
-                f"the index of the bucket {name} cannot be read",
-                address=str(path),
-                why=f"line {lines}: {error}",
-            ) from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise CorruptError(
+            f"the index of the bucket {name} cannot be read", address=str(path), why=why
+        ) from error
+    except (ValueError, KeyError) as error:
+        if not text.endswith(b"\n"):  # the last line, which is still being written
+            return found
+        raise CorruptError(
+            f"the index of the bucket {name} cannot be read",
+            address=str(path),
+            why=f"line {lines}: {error}",
+        ) from error
     return found
 
 
@@ -442,6 +453,9 @@ def _line(told: Any) -> tuple[str, _Line]:
     parts = file.split("/") if file else ()
     if any(part in {"", ".", ".."} or "\\" in part or ":" in part for part in parts):
         raise ValueError(f"'{file[:80]}' is not a path inside of the archive")
+    for name in ("version_id", "etag"):  # both are sent as headers
+        if not _HEADER.fullmatch(told.get(name, "")):
+            raise ValueError(f"'{name}' has characters that no header has")
     _when(told.get("modified", ""))
     version = told.get("version_id") or NO_VERSION
     etag = told.get("etag", "").strip('"')

@@ -21,7 +21,6 @@ service for what it does not have.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -46,6 +45,8 @@ _PARTS: Final = (
     "archive.json", "tables", "files", "images", "models", "grids", "informatics-archive",
     "buckets", INDEX,
 )  # fmt: skip
+_ABOUT: Final[dict[str, type]] = {"simulated": list, "simulated_files": list, "files": dict}
+"""What is looked up in archive.json, and of what kind it is."""
 _READERS: Final = {".jsonl", ".json", ".csv", ".parquet"}
 
 
@@ -99,14 +100,20 @@ class Holdings:
         path = self.root / "archive.json"
         if not path.exists():
             return {"name": self.root.name}
+        if self.inside(path.name) is None:
+            raise CorruptError("archive.json is not a plain file", address=str(path))
         try:
             about = load_json(path.read_text("utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise CorruptError(
                 "archive.json cannot be read", address=str(path), why=str(error)
             ) from error
         if not isinstance(about, dict):
             raise CorruptError("archive.json is not an object", address=str(path))
+        for name, kind in _ABOUT.items():
+            if not isinstance(about.get(name, kind()), kind):
+                what = "a list" if kind is list else "an object"
+                raise CorruptError(f"'{name}' in archive.json is not {what}", address=str(path))
         return about
 
     def _load(self, path: Path) -> None:
@@ -124,7 +131,7 @@ class Holdings:
                 reader = _json_reader(path, source)
             self._db.execute(f"CREATE TABLE {quoted} AS SELECT * FROM {reader}")  # noqa: S608
             described = self._db.execute(f"DESCRIBE {quoted}").fetchall()
-        except (duckdb.Error, ValueError) as error:
+        except (duckdb.Error, OSError, ValueError) as error:
             why = str(error).partition("\n")[0]
             raise CorruptError("a table cannot be read", address=str(path), why=why) from error
         self.columns[table] = {name: kind for name, kind, *_ in described}
@@ -221,12 +228,11 @@ def _quoted(name: str) -> str:
 
 def _rows(path: Path, *, lines: bool) -> list[Mapping[str, Any]]:
     text = path.read_text("utf-8")
+    # Lines end with a line feed only: other ends of lines stand inside of texts, too.
     rows = (
-        [load_json(line) for line in text.splitlines() if line.strip()]
-        if lines
-        else load_json(text)
+        [load_json(line) for line in text.split("\n") if line.strip()] if lines else load_json(text)
     )
-    if not rows or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError("it has no rows")
     return list(rows)
 

@@ -166,6 +166,8 @@ def _trusted(scene: Scene, place: str, variable: str, mend: str) -> Iterator[Fin
                 else problem(f"{shown}: the folder is empty, TLS fails", mend, **facts)
             )
             return
+        if path.exists() and not path.is_file():  # whoever opened a pipe would wait for ever
+            raise OSError(0, "not a file")
         with path.open("rb") as file:
             count = file.read(1 << 24).count(b"-----BEGIN")
     except FileNotFoundError:

@@ -28,6 +28,7 @@ _GLANCE_S: Final = 0.5
 _GLANCE_FILES: Final = 50_000
 _INDEX: Final = "index.sqlite"
 _INDEX_S: Final = 0.5
+_SHOWN: Final = 300
 _LOW_BYTES: Final = 5_000_000_000
 _NONE_BYTES: Final = 200_000_000
 _NETWORK: Final = frozenset({
@@ -43,10 +44,19 @@ def store(scene: Scene) -> Iterator[Finding]:
     root = scene.settings.store
     shown = scene.private.path(root)
     came = scene.private.path(scene.settings.origins.get("store", "default"))
-    if not root.exists():
+    try:
+        there, is_folder = root.exists(), root.is_dir()
+    except OSError as error:  # no permission, a name too long, a drive that is gone
+        why = error.strerror or "unknown"
+        yield problem(
+            f"{shown[:_SHOWN]} ({came}) cannot be looked at ({why})",
+            _ELSEWHERE, path=shown[:_SHOWN], origin=came,
+        )  # fmt: skip
+        return
+    if not there:
         yield _not_there(scene, root, shown, came)
         return
-    if not root.is_dir():
+    if not is_folder:
         yield problem(f"{shown} ({came}) is a file, not a folder", _ELSEWHERE, path=shown)
         return
     size, files, whole = _size(root)
@@ -75,7 +85,11 @@ def _not_there(scene: Scene, root: Path, shown: str, came: str) -> Finding:
 
 
 def _existing(path: Path) -> Path:
-    return next((p for p in (path, *path.parents) if p.exists()), Path(path.anchor or "."))
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            if place.exists():
+                return place
+    return Path(path.anchor or ".")
 
 
 def _usable(root: Path) -> Iterator[Finding]:
@@ -201,6 +215,8 @@ def index(scene: Scene) -> Iterator[Finding]:
     if not path.exists():
         return
     try:
+        if not path.is_file():  # whoever opened a pipe would wait for ever
+            raise ValueError("not a file")
         rows, whole = _read_index(path)
     except (sqlite3.Error, OSError, UnicodeError, ValueError, TypeError, IndexError) as error:
         why = scene.private.names(error)[:120]
@@ -285,12 +301,17 @@ class _Left:
 def locks(scene: Scene) -> Iterator[Finding]:
     """Return leases that are held or left over, and parts of files with their size."""
     root = scene.settings.store
-    if not root.is_dir():
-        return
+    with suppress(OSError):
+        if root.is_dir():
+            yield from _left_in(root)
+
+
+def _left_in(root: Path) -> Iterator[Finding]:
     left, glance = _Left(), _Glance(root)
     for entry in glance.files():
         with suppress(OSError):
-            left.see(entry)
+            if entry.is_file(follow_symlinks=False):
+                left.see(entry)
     if left.held:
         holders = sorted(left.holders)
         text = f"{count_text(left.held, 'file')} being written by {', '.join(holders[:5])}"

@@ -40,7 +40,8 @@ _LOOKS_SECRET: Final = (
     # NAME=value and NAME: value, where the name says so, in queries and elsewhere
     re.compile(
         r"(?i)([\w.%-]*(?:token|secret|passw\w*|pwd|signature|credential|api[-_]?key|access[-_]?key"
-        r"|x-amz-[\w-]+|x-goog-[\w-]+|bearer|authorization)[\w-]*\s*(?:=|:|%3D|\s)\s*)[^\s&'\",/)]+"
+        r"|x-amz-[\w-]+|x-goog-[\w-]+|bearer|authorization|cookie)[\w-]*\s*(?:=|:|%3D|\s)\s*"
+        r"(?:(?:basic|bearer|digest|negotiate|token)\s+)?)[^\s&'\",/)]+"
     ),
     re.compile(
         r"()\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|sk-|pypi-|hf_|npm_)[A-Za-z0-9_-]{8,}"
@@ -100,6 +101,10 @@ class Private:
         found = {v for n, v in environ.items() if _TOLD.search(n) and n not in _NOT_SECRET}
         told = [v for n, v in environ.items() if n.lower().endswith("_proxy")]
         # libcurl quotes a proxy whole that it cannot read, and so may whoever reads addresses.
+        # A cookie is NAME=VALUE; NAME=VALUE, and either may be quoted alone.
+        found.update(
+            part.partition("=")[2] for v in tuple(found) for part in re.split(r"[;&\s]", v)
+        )
         found.update(v for v in told if v.rstrip("/") != origin(v))
         for value in (*environ.values(), *more):
             found.update(_inside(value))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import queue
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +16,9 @@ from openallen.checkup.findings import Checkup, Finding, problem
 from openallen.checkup.scene import Scene
 
 __all__ = ["CHECKS", "doctor"]
+
+_PATIENCE_S: Final = 30.0
+_LATER_S: Final = 5.0
 
 Check = Callable[[Scene], Iterable[Finding]]
 
@@ -69,21 +75,52 @@ def doctor(
         requests = None if scene.settings.offline else asking.Asking(scene.settings)
         scene.asking = requests
         try:
-            return Checkup(tuple(f for name in CHECKS for f in _findings(name, scene)))
+            return Checkup(tuple(_findings(CHECKS, scene)))
         finally:
             if requests is not None:
                 requests.close()
 
 
-def _findings(name: str, scene: Scene) -> Iterator[Finding]:
-    """Return what a check finds, all of it without what is private; where it fails, that."""
+def _findings(names: Iterable[str], scene: Scene) -> Iterator[Finding]:
+    """Return what checks find; where one fails, or waits for what never answers, that."""
+    patience_s = _PATIENCE_S
+    for name in names:
+        said: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
+        # A drive that is gone holds whoever looks at it for ever: no time limit reaches into that.
+        arguments = (name, scene, said.put)
+        threading.Thread(target=_check, args=arguments, name=name, daemon=True).start()
+        end_s = time.monotonic() + patience_s
+        try:
+            # Imports have limits of their own, one for each library.
+            while found := said.get(timeout=_wait_s(name, end_s)):
+                yield found
+        except queue.Empty:
+            yield _public(replace(_stuck(patience_s), check=name), scene)
+            patience_s = min(patience_s, _LATER_S)  # the next may wait for the same drive
+
+
+def _wait_s(name: str, end_s: float) -> float | None:
+    return None if name == "imports" else max(0.0, end_s - time.monotonic())
+
+
+def _stuck(waited_s: float) -> Finding:
+    return problem(
+        f"this check had not ended after {waited_s:g} s: a disk or a network drive does not answer",
+        "look at the drives of the store, the current folder and the certificates: mount",
+    )
+
+
+def _check(name: str, scene: Scene, say: Callable[[Finding | None], None]) -> None:
+    """Say what a check finds, all of it without what is private; then None."""
     try:
         for found in CHECKS[name](scene):
-            yield _public(replace(found, check=name), scene)
+            say(_public(replace(found, check=name), scene))
     except Exception as error:  # noqa: BLE001 - a page with a hole in it is better than none
         kind = type(error).__name__
         failed = problem(f"this check failed ({kind})", "report it as a bug, with this page")
-        yield _public(replace(failed, check=name), scene)
+        say(_public(replace(failed, check=name), scene))
+    finally:
+        say(None)
 
 
 def _public(found: Finding, scene: Scene) -> Finding:

@@ -26,6 +26,8 @@ _MIB: Final = 1 << 20
 _LEAD_BYTES: Final = 1 << 30
 """Memory of each node beside that of its workers: the first has the scheduler and the command."""
 _UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_LONGEST_WORD: Final = 200
+"""More than any name has; the log is called after that of the job."""
 _OURS: Final = frozenset({
     "--account", "--chdir", "--constraint", "--cpus-per-task", "--error", "--job-name", "--mem",
     "--mem-per-cpu", "--nodes", "--ntasks", "--ntasks-per-node", "--output", "--partition", "--qos",
@@ -269,6 +271,11 @@ def slurm_time(seconds: int) -> str:
 
 def _word(option: str, value: str | None) -> None:
     """Refuse what is no single word of sbatch: these stand in the script as they are."""
+    if value is not None and len(value) > _LONGEST_WORD:
+        raise UsageError(
+            f"--{option} cannot stand in a job script",
+            why=f"it has {len(value):,} characters, more than {_LONGEST_WORD}",
+        )
     more = "" if option in {"name", "interface"} else r",:@+&|*()\[\]/="
     if value is None or re.fullmatch(rf"[A-Za-z0-9_.{more}-]+", value):
         return
@@ -299,12 +306,28 @@ def _not_ours(line: str) -> None:
             f"--sbatch {shlex.quote(line)} is not an option of sbatch",
             hint="--sbatch=--exclusive",
         )
-    if match[0] in _OURS:
-        raise UsageError(
-            f"--sbatch {shlex.quote(line)} is not free",
-            why=f"{match[0]} is set by the script",
-            hint="openallen cluster slurm --help",
-        )
+    for option in _options(line):
+        # sbatch takes each beginning of a long name that only one name has.
+        long = option.startswith("--") and len(option) > 3
+        if option in _OURS or (long and any(ours.startswith(option) for ours in _OURS)):
+            raise UsageError(
+                f"--sbatch {shlex.quote(line)} is not free",
+                why=f"{option} is set by the script",
+                hint="openallen cluster slurm --help",
+            )
+
+
+def _options(line: str) -> list[str]:
+    """Return the names of the options in a line: sbatch reads more than one from it."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"--sbatch {shlex.quote(line)} is no line", why=str(error)) from error
+    return [
+        word.partition("=")[0] if word.startswith("--") else word[:2]
+        for word in words
+        if word.startswith("-") and len(word) > 1
+    ]
 
 
 def _command(words: tuple[str, ...]) -> None:

@@ -187,8 +187,8 @@ class Sessions:
         Raises
         ------
         UsageError
-            If `fn` cannot be sent to other processes, or carries more than 16 MiB; if a worker has
-            no openallen, or another version of it.
+            If `fn` is no function, cannot be sent to other processes, or carries more than 16 MiB;
+            if a worker has no openallen, or another version of it.
         UnreachableError
             If no scheduler answers, or it has no workers.
         MissingExtraError
@@ -202,6 +202,10 @@ class Sessions:
         >>> answers.name
         'ophys_experiment_id'
         """
+        if not callable(fn):
+            raise UsageError(
+                f"'fn' is {type(fn).__name__}, not a function", hint="map(lambda session: ...)"
+            )
         if client is not None:
             if processes or workers is not None:
                 raise UsageError(
@@ -290,7 +294,11 @@ def _settle(number: int, job: Future[Any], values: dict[int, Any], errors: dict[
 
 def _told(error: BaseException) -> str:
     where = traceback.format_exception(error)
-    return f"{type(error).__name__}: {error}\n{''.join(where[-3:])}"
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 (whatever a user's exception does)
+        said = "(it cannot say what is wrong)"
+    return f"{type(error).__name__}: {said}\n{''.join(where[-3:])}"
 
 
 def _check_sendable(fn: Callable[..., Any]) -> None:
@@ -347,7 +355,8 @@ def ask_there(work: bytes, address: str) -> tuple[bytes, str]:
                 return cloudpickle.dumps(value), ""
             except Exception as error:  # noqa: BLE001 (whatever an object raises)
                 return b"", _told(_not_sendable(address, value, error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a user's function raises)
+    # Whatever a user's function raises: for a KeyboardInterrupt dask would wait for ever.
+    except BaseException as error:  # noqa: BLE001
         return b"", _told(error)
 
 

@@ -55,6 +55,8 @@ class Admission:
         Whether published digests are compared now.
     begun_s
         When the run began, in seconds since 1970, by the clock of the destination's file system.
+    shared
+        Whether other runs write to the index; where they do not, no record of theirs is waited for.
     """
 
     to: Path
@@ -62,6 +64,7 @@ class Admission:
     leases: Leases
     verify: bool = True
     begun_s: float = field(default_factory=time.time)
+    shared: bool = True
     leftovers: Leftovers = field(default_factory=Leftovers)
     _made: set[str] = field(default_factory=set)
     _made_s: float = field(default_factory=time.monotonic)
@@ -101,7 +104,7 @@ class Admission:
         return Entry(lease, there)
 
     def _here(self, file: RemoteFile, target: Path) -> Outcome | None:
-        if not (file.digest or file.last_digest):
+        if self.shared and not (file.digest or file.last_digest):
             self._wait_for_record(target)
         return intact(file, target, self.index, verify=self.verify, begun_s=self.begun_s)
 

@@ -99,6 +99,7 @@ class Fetching:
             leases=self.leases,
             verify=self.verify,
             begun_s=time.time() if self.begun_s is None else self.begun_s,
+            shared=self.begun_s is None,  # else the index is of this process, for one batch
         )
 
     def run(self) -> None:
