@@ -173,8 +173,10 @@ def page(book: Any, name: str) -> tuple[str, dict[str, bytes]]:
         parts.append(f"```py\n{cell.source}\n```")
         told = _ALT.search(cell.source)
         parts.extend(_shown(output, name, pictures, told) for output in cell.outputs)
-    made = f"<!-- made by tools/make_notebooks.py of {name}.ipynb -->\n\n"
-    return made + "\n\n".join(parts) + "\n", pictures
+    # After the title: readers of Markdown take the first line for it.
+    title, _, first = parts[0].partition("\n")
+    parts[0] = f"{title}\n\n<!-- made by tools/make_notebooks.py of {name}.ipynb -->\n{first}"
+    return "\n\n".join(parts) + "\n", pictures
 
 
 def _shown(output: Any, name: str, pictures: dict[str, bytes], told: re.Match[str] | None) -> str:

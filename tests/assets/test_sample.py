@@ -56,6 +56,14 @@ def test_an_asset_of_the_sample_says_that_it_is_simulated(sample):
     assert "SIMULATED" in str(opened(SORTED, "hdf5"))
 
 
+def test_the_command_that_fetches_an_asset_names_the_sample(monkeypatch):
+    monkeypatch.delenv("OPENALLEN_SOURCE", raising=False)
+    facts = oa.show(f"asset:{SORTED}", source="sample")
+    assert facts.notes[-1] == (
+        f"fetch it: openallen fetch asset:{SORTED} --to {SORTED} --source sample"
+    )
+
+
 def test_spikes_lie_where_the_recording_has_them(sample):
     recording, analyzer = opened(RAW, "recording"), opened(SORTED, "analyzer")
     units = analyzer.units(recording=recording)

@@ -314,9 +314,7 @@ def test_a_python_without_openallen_is_named(tmp_path):
 def test_the_recipe_with_dask_jobqueue_makes_a_script(tmp_path):
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     page = (ROOT / "docs" / "how-to" / "slurm.md").read_text("utf-8")
-    code = next(
-        b for b in re.findall(r"```text\n(.*?)```", page, re.DOTALL) if "SLURMCluster(" in b
-    )
+    code = next(b for b in re.findall(r"```py\n(.*?)```", page, re.DOTALL) if "SLURMCluster(" in b)
     done = subprocess.run(
         [sys.executable, "-c", code + "cluster.close()"], cwd=tmp_path, capture_output=True, text=True,
         check=False, timeout=100,

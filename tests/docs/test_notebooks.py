@@ -83,7 +83,7 @@ def test_a_notebook_tells_nothing_of_who_ran_it_and_what_is_simulated(tool, name
     first, last = book.cells[0].source, book.cells[-1].source
     assert "*simulated*" in first
     assert "OPENALLEN_SOURCE" in first
-    assert "pip install 'openallen[all]'" in first
+    assert "openallen with the extra `all`" in first
     assert "Where to go next" in last
     assert len(text) < 750_000
 

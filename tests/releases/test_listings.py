@@ -77,7 +77,7 @@ def test_the_key_of_the_bucket_names_the_file_too(text):
         ("sessions/1", "the table 'sessions' has no part '1'", "one table is one file"),
         ("nonsense/1", "has no 'nonsense'", "ecephys_session"),
         ("nonsense", "has no 'nonsense'", "sessions"),
-        ("ecephys_session/1", "has no ecephys_session '1'", "it has 1 files"),
+        ("ecephys_session/1", "has no ecephys_session '1'", "it has 1 file of"),
         ("ecephys_session/715093704", "has no ecephys_session", "did you mean 715093703?"),
         ("table/nonsense", "has no table 'nonsense'", "units"),
         ("files/session_715093703", "no such file", "a folder with 2 files"),

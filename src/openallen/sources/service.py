@@ -120,4 +120,4 @@ def service_url(source: str) -> str:
         raise NotFoundError("no such folder", address=source, hint=_KINDS)
     near = closest(source, ("live", "sample"), 1)
     hint = f"--source {near[0]}" if near else _KINDS
-    raise UsageError(f"unknown source '{source}'", why="no folder is called so", hint=hint)
+    raise UsageError(f"unknown source '{source}'", why="there is no such folder", hint=hint)

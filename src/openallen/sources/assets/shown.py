@@ -113,7 +113,7 @@ def asset_facts(
     files = sum(count for count, _ in folders.values())
     size = sum(size_bytes for _, size_bytes in folders.values())
     fields, more = _record_facts(record)
-    fetch = f"fetch it: openallen fetch {shlex.quote(address)} --to {asset.name}"
+    fetch = f"openallen fetch {shlex.quote(address)} --to {asset.name}{context.source_flag}"
     return Facts(
         address=address,
         title=record.name or "Asset",
@@ -139,7 +139,7 @@ def asset_facts(
             *provenance,
             *more,
         ),
-        notes=(*asset.notes, *(() if here else (fetch,))),
+        notes=(*asset.notes, *(() if here else (f"fetch it: {fetch}",))),
         ids=(str(asset.name),),
         thing=asset,
     )

@@ -156,7 +156,8 @@ class RecordingSource(BucketSource):
         del options
         self._one(address)
         told = self.part_facts(address)
-        return replace(told, notes=(*told.notes, f"fetch it: openallen fetch {address}"))
+        fetch = f"fetch it: openallen fetch {address}{self.context.source_flag}"
+        return replace(told, notes=(*told.notes, fetch))
 
     def job(self, address: Address, to: Path, options: Any) -> Job:
         """Return the job that fetches a recording, a part of it, or all of one kind."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from openallen.address import Address, Condition, path_text
+from openallen.display import count_text
 from openallen.errors import NotFoundError, UsageError
 from openallen.near import suggest_from_rows
 from openallen.sources.filters import check_columns, matches
@@ -173,7 +174,7 @@ def _no_file(manifest: Manifest, kind: str, wanted: str, address: Address) -> No
     return NotFoundError(
         f"this release has no {kind} '{wanted}'",
         address=str(address),
-        why=f"it has {len(files):,} files of that kind"
+        why=f"it has {count_text(len(files), 'file')} of that kind"
         + (f"; did you mean {near[0]}?" if near else "; not every row of a table has a file"),
         hint=f"openallen list {_shell(manifest, 'files')} {shlex.quote(f'kind={kind}')}",
     )
