@@ -468,9 +468,12 @@ def test_disks_of_workers_need_a_cluster_and_a_folder():
             oa.fetch("stack:313862022", own_disks=True, **told)
 
 
-@pytest.mark.parametrize("begun_s", [None, time.time() + 60])
-def test_a_worker_waits_for_no_record_that_nobody_can_write(server, tmp_path, monkeypatch, begun_s):
+@pytest.mark.parametrize("of_a_cluster", [False, True])
+def test_a_worker_waits_for_no_record_that_nobody_can_write(
+    server, tmp_path, monkeypatch, of_a_cluster
+):
     """Its index is its own, for one batch: three seconds a batch went by for nothing."""
+    begun_s = time.time() + 60 if of_a_cluster else None
     waits: list[float] = []
     plan = plan_of(tmp_path, server.url, [0], digests=False)
     (tmp_path / "f").mkdir()
