@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,7 +20,6 @@ from faultscenes import (
 @pytest.fixture(scope="session")
 def scenes(sample_url: str, published: Published) -> Iterator[Callable[[str], Scene]]:
     """What is fetched under faults, by name."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request hides the rest
     with serving_s3() as endpoint:
         made = publish_faulty_assets(endpoint)
 
