@@ -88,7 +88,10 @@ def _commands() -> str:
     parts = [f"# Commands\n\n{_MADE}\nWhat `openallen COMMAND --help` says.\n"]
     for name in COMMANDS:
         command = import_module(f"openallen.cli.{name}_command").command
-        context = click.Context(command, info_name=f"openallen {name}", terminal_width=90)
+        context = click.Context(
+            command, info_name=f"openallen {name}", terminal_width=90,
+            help_option_names=["-h", "--help"],
+        )  # fmt: skip
         context.max_content_width = 90
         help_text = command.get_help(context)
         parts.append(f"\n## {name}\n\n```text\n{help_text}\n```\n")

@@ -35,21 +35,9 @@ if TYPE_CHECKING:
     from openallen.transfer.job import Job
 
 __all__ = [
-    "Prepared",
-    "address_of",
-    "fetch",
-    "folder_of_one",
-    "list",
-    "listing",
-    "open",
-    "options_of",
-    "picture",
-    "plan",
-    "preparing",
-    "search",
-    "show",
-    "views",
-]
+    "Prepared", "address_of", "fetch", "folder_of_one", "list", "listing", "open", "options_of",
+    "picture", "plan", "preparing", "search", "show", "views",
+]  # fmt: skip
 
 Say = Callable[[str], object]
 

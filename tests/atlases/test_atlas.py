@@ -608,13 +608,13 @@ def test_what_is_here_needs_no_network(tmp_path, monkeypatch):
     from openallen.serving.server import serving
 
     monkeypatch.setenv("OPENALLEN_STORE", str(tmp_path))
-    from openallen.sources import context as place
+    from openallen.sources import service
 
     with serving(archive_app("sample")) as url:
-        monkeypatch.setattr(place, "_base_url", lambda source: url)
+        monkeypatch.setattr(service, "service_url", lambda source: url)
         for address in ("atlas:P56/gridAnnotation", "grid:72109410"):
             oa.fetch(address)
-    monkeypatch.setattr(place, "_base_url", lambda source: "https://api.brain-map.org")
+    monkeypatch.setattr(service, "service_url", lambda source: "https://api.brain-map.org")
     monkeypatch.setenv("OPENALLEN_OFFLINE", "1")
     for address in ("atlas:P56/gridAnnotation", "grid:72109410"):
         assert oa.fetch(address) is not None

@@ -606,14 +606,14 @@ def everything(settings: Settings) -> None:
 @pytest.fixture
 def gone(tmp_path, monkeypatch) -> Settings:
     """A store that was filled from a service there is no network to any more."""
-    from openallen.sources import context
+    from openallen.sources import service
 
     store = tmp_path / "store"
     with serving(archive_app("sample")) as url:
-        monkeypatch.setattr(context, "_base_url", lambda source: url)
+        monkeypatch.setattr(service, "service_url", lambda source: url)
         for address in ("grid:72109410", "grid:181777177?include=data_mask&resolution=100", "atlas:P56/gridAnnotation", "atlas:ccf-2017/annotation/100", "structures:17"):  # fmt: skip
             oa.fetch(address, settings=Settings(store=store))
-    monkeypatch.setattr(context, "_base_url", lambda source: "https://api.brain-map.org")
+    monkeypatch.setattr(service, "service_url", lambda source: "https://api.brain-map.org")
     return Settings(store=store, offline=True)
 
 
