@@ -146,6 +146,8 @@ class RemoteFile:
         Run on the finished bytes before they get their name.
     retry
         The command that fetches just this file again; works as typed.
+    label
+        What reports call it, where its path says nothing to people; empty for the path's own name.
     """
 
     address: str
@@ -162,9 +164,15 @@ class RemoteFile:
     ranges: bool = True
     check: Check | None = None
     retry: str = ""
+    label: str = ""
 
     def __post_init__(self) -> None:
         safe_path(self.path)
+
+    @property
+    def named(self) -> str:
+        """What reports call it: its label, else the name of its path."""
+        return self.label or PurePosixPath(self.path).name
 
     @property
     def likely_bytes(self) -> int | None:
@@ -514,12 +522,12 @@ class Report:
             Files written beside the fetched ones, by what they are: ``manifest``.
         """
         lines = [facts_text(self.plan.title, self._facts(written))]
-        damaged = [o.file.path for o in self.fetched if o.damaged]
+        damaged = [o.file.label or o.file.path for o in self.fetched if o.damaged]
         if damaged:
             more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
             lines.append(f"  repaired: {', '.join(damaged[:5])}{more}")
         for outcome in self.failed[:_NAMED_FAILURES]:
-            lines.append(f"  {PurePosixPath(outcome.file.path)}: {_failure(outcome)}")
+            lines.append(f"  {outcome.file.named}: {_failure(outcome)}")
             alone = len(self.outcomes) == 1
             final = outcome.error is not None and not outcome.error.retryable
             whole = outcome.file.retry == self.plan.command and not alone

@@ -100,6 +100,12 @@ def _folder(value: str | Path) -> Path:
     return expanded(value).absolute()
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"not text: {type(value).__name__} given")
+    return str(value)
+
+
 def _tables(value: object) -> Mapping[str, Mapping[str, Any]]:
     found = load_json(value) if isinstance(value, str) else value
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
@@ -240,10 +246,10 @@ _SERVICES: Final = frozenset({"live", "sample"})
 _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "store": _folder,
-        "source": str,
-        "s3_endpoint": str,
-        "docdb_url": str,
-        "validator": str,
+        "source": _text,
+        "s3_endpoint": _text,
+        "docdb_url": _text,
+        "validator": _text,
         "offline": _flag,
         "connections": _positive(int),
         "processes": _positive(int),

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,12 @@ def test_sessions_of_a_killed_worker_are_done_again(sessions, dask_cluster, tmp_
         answers = some.map(lambda s: note_session(s, notes, 0.3), client=client, progress=kill)
     assert not answers.errors, answers.errors
     assert sorted(answers.values) == list(range(6))
-    assert len(list(notes.iterdir())) in {6, 7}  # the one it was at, again
+    # What the killed worker had done and not yet handed over is done again, by the other one; nobody
+    # does a session twice.
+    done = Counter(name.name.partition("-")[0] for name in notes.iterdir())
+    survivor = str(dask_cluster.workers["two"].pid)
+    assert done[survivor] <= 6 <= done.total()
+    assert len(done) <= 2
 
 
 def test_results_that_cannot_be_sent_name_their_session(sessions, dask_cluster):

@@ -186,6 +186,14 @@ def test_offline_asks_nobody_and_says_so(loopback):
     assert not server.seen
 
 
+@pytest.mark.parametrize(
+    ("source", "says"), [("nonsense", "neither live, sample"), (5, "'source' from argument")]
+)
+def test_a_source_that_is_none_is_a_problem_without_asking(source, says):
+    found = one(oa.doctor(source=source, offline=True), "settings", "problem")
+    assert says in found.text
+
+
 def test_each_service_is_asked_once(loopback):
     server = answering(loopback, {"Date": formatdate(usegmt=True)})
     found = oa.doctor(source=server.url)

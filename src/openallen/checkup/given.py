@@ -38,6 +38,9 @@ def settings(scene: Scene) -> Iterator[Finding]:
             value = _shown(scene, name, told[name])
             words = f"{name} = {value} ({private.path(came)})"
             yield ok(words, setting=name, value=value, origin=private.path(came))
+    if scene.settings.is_folder and not Path(scene.settings.source).expanduser().is_dir():
+        text = "source is neither live, sample, nor the folder or URL of an archive"
+        yield problem(text, "openallen doctor --source live")
     usual = [name for name in told if scene.settings.origins.get(name, "default") == "default"]
     yield ok(f"{count_text(len(usual), 'setting')} at the default", defaults=usual)
     yield from _files(scene)

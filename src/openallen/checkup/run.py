@@ -56,7 +56,8 @@ def doctor(
     Parameters
     ----------
     source
-        ``live`` (the default), ``sample``, or the URL of an archive: which services are asked.
+        Which services are asked: ``live`` (the default), ``sample``, or the folder or URL of an
+        archive.
     store
         Folder of the store; the one of the settings where None.
     offline

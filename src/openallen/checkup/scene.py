@@ -95,7 +95,7 @@ def _without_files(given: Mapping[str, Any]) -> Settings:
     origins = {}
     for name, value in told.items():
         with suppress(Exception):  # one that is not valid is the trouble itself
-            if value is not None:
+            if value is not None and (name in {"store", "offline"} or isinstance(value, str)):
                 usable[name] = Path(value).expanduser().absolute() if name == "store" else value
                 origins[name] = "argument" if given.get(name) is not None else "environment"
     return Settings(**usable, origins=origins)

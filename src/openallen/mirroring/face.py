@@ -18,8 +18,8 @@ from openallen.mirroring.run import Mirror, Wanted, running
 from openallen.plans import Report
 from openallen.settings import Settings
 from openallen.sources.context import folder_for
-from openallen.sources.options import describe
-from openallen.sources.registry import SCHEMES
+from openallen.sources.options import check_known, describe
+from openallen.sources.registry import SCHEMES, source_classes
 
 if TYPE_CHECKING:
     from openallen.mirroring.copying import Copy
@@ -84,7 +84,8 @@ def mirroring(
         with copying(copied, to, settings, endpoint_url=endpoint_url, dry_run=dry_run) as copy:
             yield copy
         return
-    given = dict(options or {})
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    _check_options(addresses, given, files=files)
     wanted = tuple(_read(a, given, files, settings.source, limit) for a in addresses)
     with _home(to, settings, endpoint_url=endpoint_url, dry_run=dry_run) as home:
         if not wanted:
@@ -126,6 +127,17 @@ def _copied(addresses: tuple[AddressLike, ...]) -> str:
         return ""
     folder = Path(text)
     return text if ":" not in text and ledgers.is_mirror(folder) else ""
+
+
+def _check_options(
+    addresses: tuple[AddressLike, ...], options: Mapping[str, Any], *, files: bool
+) -> None:
+    """Refuse options that nothing wanted takes: a size that is mistyped would be all of it."""
+    wanted = [Address.parse(address) for address in addresses]
+    # Rows of lists may be of other kinds than the list.
+    sources = source_classes() if files else [SCHEMES[where.scheme] for where in wanted]
+    told = str(wanted[0]) if len(wanted) == 1 else ""
+    check_known((source.fetch_options for source in sources), options, told)
 
 
 def _read(
@@ -183,7 +195,7 @@ def mirror(
     to
         A folder, or ``s3://BUCKET/PREFIX``.
     source
-        ``live`` (the default), ``sample``, or the URL of an archive.
+        ``live`` (the default), ``sample``, or the folder or URL of an archive.
     settings
         Settings to use; loaded from the environment and files if None.
     files
@@ -208,6 +220,8 @@ def mirror(
     ------
     NotFoundError
         If there is no such thing.
+    UsageError
+        If none of these addresses takes an option.
     RefusedError
         If the folder holds something else, or the disk is too small.
     IncompleteError
@@ -220,6 +234,12 @@ def mirror(
     True
     """
     chosen = settings or Settings.load(source=source)
+    if not isinstance(chosen, Settings):
+        raise UsageError(f"settings are a Settings, not {type(settings).__name__}")
+    if not isinstance(files, bool) or not isinstance(refresh, bool):
+        raise UsageError("files and refresh are True or False")
+    if not isinstance(endpoint_url, str):
+        raise UsageError(f"endpoint_url is text, not {type(endpoint_url).__name__}")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise UsageError(f"limit is a number of rows from 1, not {limit!r}")
     with mirroring(

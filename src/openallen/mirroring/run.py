@@ -186,6 +186,7 @@ class Mirror:
             last_digest=_NO_DIGEST if changed else file.last_digest if there else "",
             last_bytes=None,
             retry="",
+            label=f"{file.address or address} {file.named}",
         )
         self._files[asked.name] = _File(asked, remote, address, None if changed else entry, listed)
 

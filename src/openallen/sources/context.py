@@ -462,6 +462,13 @@ class Context:
                 address=place.name,
                 hint="openallen show --help",
             )
+        if (place.path / "archive.json").is_file():
+            return UsageError(
+                "this is an archive: it answers as a service does, and is not one data set",
+                address=place.name,
+                why="commands that take an address ask it with --source",
+                hint=f"openallen list stack: --source {shlex.quote(str(place.path))}",
+            )
         inner = next((p for p in sorted(place.path.iterdir()) if self._opens(p)), None)
         return UsageError(
             "not a data set that can be opened",

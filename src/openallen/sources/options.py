@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar, cast
 
 from openallen.errors import UsageError
 
-__all__ = ["NoOptions", "Option", "describe", "json_schema", "option", "read_options"]
+__all__ = [
+    "NoOptions", "Option", "check_known", "describe", "json_schema", "option", "read_options",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -181,6 +183,29 @@ def read_options(kind: type[T], given: Mapping[str, Any], address: str = "") -> 
         if value is not None:
             values[name] = _value(known[name], value, address)
     return kind(**values)
+
+
+def check_known(kinds: Iterable[type], names: Iterable[str], address: str = "") -> None:
+    """Refuse options that none of several kinds of things takes.
+
+    Parameters
+    ----------
+    kinds
+        The dataclasses of options.
+    names
+        What was given.
+    address
+        What the options are of, for errors.
+
+    Raises
+    ------
+    UsageError
+        For an unknown option, with the nearest one.
+    """
+    known = {d.name: d for kind in kinds for d in describe(kind)}
+    for name in names:
+        if name not in known:
+            raise _unknown(name, known, address)
 
 
 def _unknown(name: str, known: Mapping[str, Described], address: str) -> UsageError:
