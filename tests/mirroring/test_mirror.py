@@ -291,6 +291,16 @@ def test_arguments_that_mean_nothing_are_refused(sample, tmp_path, address, opti
     assert not (tmp_path / "mirror").exists()
 
 
+def test_options_of_files_that_are_not_taken_are_told(sample, tmp_path, capsys):
+    words = ["mirror", "cell:", "--limit", "1", "--include", "morphology", "--source", sample.url]
+    assert run([*words, "--to", str(tmp_path / "mirror")]) == 0
+    assert "include means nothing without --files" in "".join(capsys.readouterr())
+    with pytest.raises(UsageError, match="a mirror is copied whole"):
+        oa.mirror(tmp_path / "mirror", to=tmp_path / "copy", downsample=3)
+    with pytest.raises(UsageError, match="a mirror is copied whole"):
+        oa.mirror(tmp_path / "mirror", to=tmp_path / "copy", files=True)
+
+
 def test_an_archive_that_is_shown_says_how_it_is_asked(sample, tmp_path, capsys):
     to = tmp_path / "mirror"
     oa.mirror("stack:", to=to, source=sample.url, limit=1)

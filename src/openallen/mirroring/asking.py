@@ -90,6 +90,9 @@ def ask(
     if listed is None:
         return found
     found.rows = len(listed)
+    if not planned and not files and options:
+        named = ", ".join(options)
+        found.notes[f"{address}: rows only; {named} means nothing without --files"] = None
     if not planned and files:
         for row in listed:
             told = listed.address_of(row)

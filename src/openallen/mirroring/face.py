@@ -77,14 +77,20 @@ def mirroring(
     StoreError
         If it cannot be written.
     """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
     copied = _copied(addresses)
     if copied:
+        if given or files or limit is not None:
+            raise UsageError(
+                "a mirror is copied whole",
+                address=copied,
+                why="options, files and a limit are for addresses",
+            )
         from openallen.mirroring.copying import copying
 
         with copying(copied, to, settings, endpoint_url=endpoint_url, dry_run=dry_run) as copy:
             yield copy
         return
-    given = {name: value for name, value in (options or {}).items() if value is not None}
     _check_options(addresses, given, files=files)
     wanted = tuple(_read(a, given, files, settings.source, limit) for a in addresses)
     with _home(to, settings, endpoint_url=endpoint_url, dry_run=dry_run) as home:
