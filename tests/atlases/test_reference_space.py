@@ -20,6 +20,8 @@ from openallen.errors import IntegrityError, NotFoundError, StoreError, UsageErr
 from openallen.formats.volume_bytes import to_nifti, to_nrrd
 from openallen.sources.atlases import Atlas, ConnectivityGrid, ReferenceSpace, Structures
 from openallen.sources.atlases.frames import label, oriented
+from openallen.sources.atlases.reference_space import mask_of
+from openallen.sources.atlases.unionize import Labels, Unionizer
 from openallen.sources.atlases.volumes import open_volume
 from openallen.sources.atlases.write_volumes import write_nifti, write_nrrd
 
@@ -541,3 +543,59 @@ def test_a_part_has_no_halves(space):
     named = next(int(i) for i in np.unique(first) if i in space.structures)
     with pytest.raises(UsageError, match="halves"):
         ReferenceSpace(first, space.structures).centroid_um(named, "left")
+
+
+# --- running numbers ------------------------------------------------------------------------------
+
+
+def ontology(numbers) -> Structures:
+    rows = [
+        {"id": n, "acronym": f"a{n}", "name": f"area {n}", "structure_id_path": f"/{n}/",
+         "color_hex_triplet": "FF0000", "graph_id": 1, "graph_order": n, "structure_sets": []}
+        for n in numbers
+    ]  # fmt: skip
+    return Structures.from_rows(rows, 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "refused"),
+    [
+        (range(60), range(1, 59), True),  # 59 is no structure: they are numbered, one by one
+        (range(60), range(1, 60), False),  # an ontology of one's own
+        (range(40), range(1, 39), False),  # too few to say
+        ([*range(59), 70], range(1, 59), False),  # not dense: an id that is unknown
+        ([*range(60), 614454277], range(1, 59), False),
+    ],
+)
+def test_running_numbers_are_not_taken_for_ids(tmp_path, labels, known, refused):
+    values = np.resize(np.array(labels, np.uint32), (9, 4, 3))
+    volume = label(values, (25.0,) * 3, name="annotation", attrs={"orientation": "PIR"})
+    known = ontology(known)
+    for use in (
+        lambda: ReferenceSpace(volume, known),
+        lambda: ReferenceSpace(volume, known, Labels(volume)),
+        lambda: Unionizer(volume, known, strict=False),
+        lambda: mask_of(volume, Labels(volume), known, known.find(3)),
+    ):
+        if refused:
+            with pytest.raises(UsageError, match="running numbers, not structure ids"):
+                use()
+        else:
+            use()
+
+
+def test_a_folder_with_an_annotation_of_running_numbers_names_nothing(tmp_path):
+    atlas = oa.fetch("atlas:P56/gridAnnotation", to=tmp_path / "atlas", source="sample")
+    real = atlas.annotation().to_numpy()
+    numbered = np.searchsorted(np.unique(real), real).astype(np.uint32)
+    assert numbered.max() >= 50
+    changed = atlas.annotation().copy(data=numbered)
+    atlas._volumes[atlas.parts[0]] = changed
+    at = tuple(int(n) for n in np.argwhere(numbered)[0])
+    point = [float(changed[axis][n]) for axis, n in zip(changed.dims, at, strict=True)]
+    assert int(atlas.ids_at(point)) == numbered[at]
+    for ask in (atlas.structure_at, atlas.names_at, atlas.acronyms_at):
+        with pytest.raises(UsageError, match="running numbers"):
+            ask(point)
+    with pytest.raises(UsageError, match="running numbers"):
+        atlas.mask(997)

@@ -30,6 +30,7 @@ from openallen.sources.atlases.catalogue import ATLASES
 from openallen.sources.atlases.frames import index_of, label, spacing_of
 from openallen.sources.atlases.frames import points_um as read_points
 from openallen.sources.atlases.models import CITATION, ORIENTATIONS, TERMS
+from openallen.sources.atlases.numbering import check_volume
 from openallen.sources.atlases.plots import plot_slices
 from openallen.sources.atlases.reference_space import ReferenceSpace, mask_of
 from openallen.sources.atlases.structure import Structure, StructureLike
@@ -493,6 +494,11 @@ class Atlas:
         chosen: np.ndarray[Any, Any] = np.where(inside[..., 0], found, 0)
         return chosen
 
+    def _named(self, resolution_um: float | None) -> Structures:
+        """Return the ontology, if this annotation holds ids of it."""
+        check_volume(self.annotation(resolution_um), self.structures.by_id)
+        return self.structures
+
     def acronyms_at(
         self, points_um: Any, resolution_um: float | None = None
     ) -> np.ndarray[Any, Any]:
@@ -503,7 +509,7 @@ class Atlas:
         points_um, resolution_um
             As `ids_at` takes them.
         """
-        return self.structures.acronyms(self.ids_at(points_um, resolution_um))
+        return self._named(resolution_um).acronyms(self.ids_at(points_um, resolution_um))
 
     def names_at(self, points_um: Any, resolution_um: float | None = None) -> np.ndarray[Any, Any]:
         """Return the name of the structure at each point, as str; ``""`` outside of all.
@@ -513,7 +519,7 @@ class Atlas:
         points_um, resolution_um
             As `ids_at` takes them.
         """
-        return self.structures.names(self.ids_at(points_um, resolution_um))
+        return self._named(resolution_um).names(self.ids_at(points_um, resolution_um))
 
     def structure_at(self, point_um: Any, resolution_um: float | None = None) -> Structure | None:
         """Return the structure at one point (AP, DV, ML in µm); None outside of all.
@@ -528,7 +534,7 @@ class Atlas:
             raise UsageError(
                 "this is for one point", why=f"{found.size} were given", hint="ids_at(points)"
             )
-        return self.structures.by_id.get(int(found))
+        return self._named(resolution_um).by_id.get(int(found))
 
     # --- faces ----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from openallen.sources.atlases.label_volumes import (
     painted,
     slice_at,
 )
+from openallen.sources.atlases.numbering import check_numbers, check_volume
 from openallen.sources.atlases.structure import Structure, StructureLike
 from openallen.sources.atlases.structures import Structures
 from openallen.sources.atlases.unionize import Labels
@@ -59,6 +60,7 @@ def mask_of(
     parts: bool = True,
 ) -> xr.DataArray:
     """Return where structures are; see `ReferenceSpace.mask`."""
+    check_numbers(labels.ids, structures.by_id)
     chosen, one = several(structures, what)
     found = annotation.copy(data=labels.mask(_with_parts(structures, chosen, parts=parts)))
     found = found.rename("mask")
@@ -97,7 +99,8 @@ class ReferenceSpace:
     Raises
     ------
     UsageError
-        If the annotation is not a labelled volume of whole numbers.
+        If the annotation is not a labelled volume of whole numbers, or these are running numbers
+        and no ids of the ontology.
 
     Examples
     --------
@@ -117,6 +120,10 @@ class ReferenceSpace:
                 "an annotation holds whole numbers, on three axes",
                 why=f"this holds {annotation.dtype} on {annotation.ndim}",
             )
+        if labels is None:
+            check_volume(annotation, structures.by_id)
+        else:
+            check_numbers(labels.ids, structures.by_id)
         self.annotation = annotation
         self.structures = structures
         if labels is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openallen.display import card, count_text, facts_text
 from openallen.errors import UsageError
 from openallen.sources.atlases.frames import AXES, oriented
+from openallen.sources.atlases.numbering import check_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,7 +124,8 @@ class Unionizer:
     Raises
     ------
     UsageError
-        If the annotation holds no whole numbers, or an id the ontology does not have.
+        If the annotation holds no whole numbers, or running numbers, or an id the ontology does
+        not have.
 
     Attributes
     ----------
@@ -137,6 +139,7 @@ class Unionizer:
         self._labels = annotation if isinstance(annotation, Labels) else Labels(annotation)
         self.structures = structures
         labels = self._labels
+        check_numbers(labels.ids, structures.by_id)
         known = [bool(i) and int(i) in structures.by_id for i in labels.ids]
         self.unknown = tuple(
             int(i) for i, here in zip(labels.ids, known, strict=True) if i and not here

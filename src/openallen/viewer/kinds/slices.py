@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from openallen.errors import NotFoundError
+from openallen.formats.labels import running_numbers
 from openallen.viewer.answers import Answer, Query, json_answer, no_such, whole
 from openallen.viewer.kept import Kept
 from openallen.viewer.kinds.pictures import label_picture, value_picture
@@ -233,20 +234,19 @@ class SlicesKind:
 
     def _number(self, visual: SlicesVisual, kept: _Kept) -> None:
         """Find the ids of all labels of a view, and pack the labels while they are in hand."""
-        import numpy as np
-
         labels = [volume for volume in visual.volumes if volume.labels]
         known = list(visual.structures()) if labels else []
-        ids = np.array(sorted({0, *(s.id for s in known)}), np.int64)
+        ids = _ids_with(known, ())
         old = _recalled(visual, labels[0], known) if len(labels) == 1 else None
         if old is not None:
             made, ids = old
             self._hold(visual, kept, labels[0], made)
-        read = {}
-        if old is None:
-            for volume in labels:
-                read[volume.name] = volume.read()
-                ids = np.union1d(ids, labels_ids(read[volume.name]))
+        read = {volume.name: volume.read() for volume in labels} if old is None else {}
+        if read:
+            there = [labels_ids(values) for values in read.values()]
+            if any(running_numbers(of_one, {one.id for one in known}) for of_one in there):
+                known = []  # the names of the ontology would be wrong ones
+            ids = _ids_with(known, there)
         structures = structures_with(known, ids.tolist())
         order = {s.id: n for n, s in enumerate(known)}
         structures.sort(key=lambda s: order.get(s.id, len(order)))
@@ -339,6 +339,15 @@ def _remember(visual: SlicesVisual, volume: Volume, ids: Any, made: Packed) -> N
             Path(name).replace(path)
         except OSError:
             Path(name).unlink(missing_ok=True)
+
+
+def _ids_with(known: Sequence[Structure], there: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the ids of an ontology and those that occur in volumes, ascending, and 0."""
+    import numpy as np
+
+    of_ontology = np.array([0, *(one.id for one in known)], np.int64)
+    found: NDArray[np.int64] = np.unique(np.concatenate([of_ontology, *there]))
+    return found
 
 
 def _recalled(

@@ -1,0 +1,42 @@
+"""Annotations whose voxels hold running numbers, which an ontology would give wrong names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from openallen.errors import UsageError
+from openallen.formats.labels import few_ids, running_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+__all__ = ["check_numbers", "check_volume"]
+
+
+def check_volume(volume: Any, known: Container[int]) -> None:
+    """Refuse an annotation of running numbers; see `check_numbers`."""
+    check_numbers(few_ids(volume), known)
+
+
+def check_numbers(ids: Any, known: Container[int]) -> None:
+    """Refuse labels that are running numbers and no ids of an ontology.
+
+    Parameters
+    ----------
+    ids
+        Array of the labels that occur, ascending; 0 is outside of all.
+    known
+        Ids of the ontology.
+
+    Raises
+    ------
+    UsageError
+        If they are (see `openallen.formats.labels.running_numbers`).
+    """
+    count = running_numbers(ids, known)
+    if count:
+        raise UsageError(
+            "this annotation holds running numbers, not structure ids",
+            why=f"its labels are 1 to {count}, none left out, and not all of the ontology",
+            hint="openallen list atlas:",
+        )
