@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import sdkoracle
 import xarray as xr
@@ -563,7 +564,8 @@ def ontology(numbers) -> Structures:
         (range(60), range(1, 59), True),  # 59 is no structure: they are numbered, one by one
         (range(60), range(1, 60), False),  # an ontology of one's own
         (range(40), range(1, 39), False),  # too few to say
-        ([*range(59), 70], range(1, 59), False),  # not dense: an id that is unknown
+        ([*range(59), 70], range(1, 59), False),  # an id that is unknown, among others left out
+        (range(0, 300, 3), range(1, 280), True),  # positions in an ontology, of which it has most
         ([*range(60), 614454277], range(1, 59), False),
     ],
 )
@@ -578,10 +580,25 @@ def test_running_numbers_are_not_taken_for_ids(tmp_path, labels, known, refused)
         lambda: mask_of(volume, Labels(volume), known, known.find(3)),
     ):
         if refused:
-            with pytest.raises(UsageError, match="running numbers, not structure ids"):
+            with pytest.raises(UsageError, match="not ids of this ontology"):
                 use()
         else:
             use()
+
+
+@pytest.mark.shared
+def test_the_real_annotation_that_was_numbered_is_known_by_its_labels():
+    folder = SHARED / "atlas"
+    if not (folder / "annotation_25.nii.gz").exists():
+        pytest.skip(f"{folder} is not here (OPENALLEN_TEST_SHARED names another folder)")
+    graph = Structures.from_graph((folder / "1_adult_mouse_brain_graph.json").read_bytes())
+    numbered = oa.open(folder / "annotation_25.nii.gz")[::2, ::2, ::2]
+    with pytest.raises(UsageError, match=r"not ids.*lacks 8\d of them: 5, 13, "):
+        ReferenceSpace(numbered, graph)
+    table = pd.read_csv(folder / "1_adult_mouse_brain_graph_mapping.csv")
+    ids = np.zeros(table.parcellation_index.max() + 1, np.uint32)
+    ids[table.parcellation_index] = table.id
+    assert ReferenceSpace(numbered.copy(data=ids[numbered.to_numpy()]), graph).mask("VISp").any()
 
 
 def test_a_folder_with_an_annotation_of_running_numbers_names_nothing(tmp_path):

@@ -123,6 +123,19 @@ def test_an_atlas_has_labels_and_template_of_one_size_together(opened):
     np.testing.assert_array_equal(sent.reshape(template.shape), template)
 
 
+@pytest.mark.parametrize(("last", "named"), [(58, False), (59, True)])
+def test_labels_that_are_running_numbers_have_no_names_of_an_ontology(last, named):
+    values = np.resize(np.arange(60, dtype=np.uint32), (6, 5, 4))
+    known = [
+        Structure(id=n, acronym=f"a{n}", name=f"area {n}", rgb=(255, 0, 0))
+        for n in range(1, last + 1)
+    ]
+    visual = made_up(values, structures=lambda: known)
+    np.testing.assert_array_equal(ids_sent(visual, "v"), values)
+    told = {s["id"]: s["name"] for s in meta_of(visual)["structures"]}
+    assert told[3] == ("area 3" if named else "label 3")
+
+
 def test_an_ontology_is_a_tree_and_a_table(opened):
     tree, table = visuals_of(opened("structures:1"))
     assert isinstance(tree, TreeVisual)

@@ -26,17 +26,18 @@ def check_numbers(ids: Any, known: Container[int]) -> None:
     ids
         Array of the labels that occur, ascending; 0 is outside of all.
     known
-        Ids of the ontology.
+        Ids of the ontology; where it is empty, nothing is said of the labels.
 
     Raises
     ------
     UsageError
         If they are (see `openallen.formats.labels.running_numbers`).
     """
-    count = running_numbers(ids, known)
-    if count:
+    lacking = running_numbers(ids, known)
+    if lacking:
+        told = ", ".join(map(str, lacking[:5])) + (", …" if len(lacking) > 5 else "")
         raise UsageError(
-            "this annotation holds running numbers, not structure ids",
-            why=f"its labels are 1 to {count}, none left out, and not all of the ontology",
+            "the labels of this annotation are not ids of this ontology",
+            why=f"it lacks {len(lacking)} of them: {told}; they may be running numbers",
             hint="openallen list atlas:",
         )
