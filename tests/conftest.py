@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,26 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+FOLDERS = count()
+
+
+def new_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """Make a folder of this process's own.
+
+    Pytest's own ``mktemp`` reads the names of all folders there are to find a number that is free:
+    20 ms a folder, after some thousand tests.
+    """
+    folder = factory.getbasetemp() / f"{name}-{next(FOLDERS)}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As pytest's own, made faster."""
+    return new_folder(tmp_path_factory, re.sub(r"\W", "_", request.node.name)[:30])
+
+
 @pytest.fixture(autouse=True)
 def _clean_surroundings(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
@@ -93,7 +115,7 @@ def _clean_surroundings(
             monkeypatch.delenv(name)
     # pytest-socket sees sockets of Python, not those of libcurl: it is told the same.
     monkeypatch.setattr("openallen.transport.handles.guard", is_loopback)
-    home = tmp_path_factory.mktemp("home")
+    home = new_folder(tmp_path_factory, "home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))

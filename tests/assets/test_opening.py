@@ -625,9 +625,12 @@ def test_what_is_remembered_can_be_seen_and_forgotten(bucket, tmp_path):
 # --- tables and documents -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def tables(bucket):
+@pytest.fixture(scope="module")
+def uploaded(published):
+    """Tables of some megabytes and small documents, for all tests of them."""
     import pandas as pd
+
+    bucket = published
 
     frame = pd.DataFrame(
         {"t": np.arange(200_000) / 10, "x": np.arange(200_000), "word": ["a", "b"] * 100_000}
@@ -648,6 +651,11 @@ def tables(bucket):
     np.save(out, np.arange(5))
     bucket.put(f"{name}/behavior/n.npy", out.getvalue())
     return f"asset:{name}/behavior", frame, bucket
+
+
+@pytest.fixture
+def tables(uploaded, bucket):
+    return uploaded
 
 
 def test_tables_and_documents(tables):

@@ -327,7 +327,7 @@ def test_virtual_arrays_of_the_file_itself_are_read(tmp_path):
 PLACES = ["a", "b", "a/b", "b/a", "own", "gone", "a/own", "/", "b/a/b"]
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_web_of_links_ends_and_gives_what_hdf5_gives(data):
     held = io.BytesIO()

@@ -49,7 +49,7 @@ def naive(spikes: dict[int, Any], domain: np.ndarray) -> np.ndarray:
     return counts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     trains=st.lists(TIMES, min_size=1, max_size=3),
     starts=st.lists(st.one_of(EIGHTHS, st.floats(0, 50)), min_size=1, max_size=8),

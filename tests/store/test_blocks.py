@@ -63,7 +63,7 @@ def mutated(data: st.DataObject, body: bytes, other: bytes) -> bytes:
     return data.draw(st.sampled_from(changes))()
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_no_block_is_wrong_whatever_becomes_of_the_files(data):
     with tempfile.TemporaryDirectory() as name:
