@@ -12,7 +12,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
@@ -147,7 +147,7 @@ class RemoteFile:
     retry
         The command that fetches just this file again; works as typed.
     label
-        What reports call it, where its path says nothing to people; empty for the path's own name.
+        What reports call it, where its path says nothing to people; empty for the path.
     """
 
     address: str
@@ -171,8 +171,8 @@ class RemoteFile:
 
     @property
     def named(self) -> str:
-        """What reports call it: its label, else the name of its path."""
-        return self.label or PurePosixPath(self.path).name
+        """What reports call it: its label, else its path."""
+        return self.label or self.path
 
     @property
     def likely_bytes(self) -> int | None:
@@ -522,7 +522,7 @@ class Report:
             Files written beside the fetched ones, by what they are: ``manifest``.
         """
         lines = [facts_text(self.plan.title, self._facts(written))]
-        damaged = [o.file.label or o.file.path for o in self.fetched if o.damaged]
+        damaged = [o.file.named for o in self.fetched if o.damaged]
         if damaged:
             more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
             lines.append(f"  repaired: {', '.join(damaged[:5])}{more}")

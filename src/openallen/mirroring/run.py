@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from openallen.address import Address
@@ -186,7 +186,7 @@ class Mirror:
             last_digest=_NO_DIGEST if changed else file.last_digest if there else "",
             last_bytes=None,
             retry="",
-            label=f"{file.address or address} {file.named}",
+            label=f"{file.address or address} {PurePosixPath(file.path).name}",
         )
         self._files[asked.name] = _File(asked, remote, address, None if changed else entry, listed)
 
