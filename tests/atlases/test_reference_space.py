@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 import openallen as oa
 from openallen.errors import IntegrityError, NotFoundError, StoreError, UsageError
+from openallen.formats.labels import few_ids
 from openallen.formats.volume_bytes import to_nifti, to_nrrd
 from openallen.sources.atlases import Atlas, ConnectivityGrid, ReferenceSpace, Structures
 from openallen.sources.atlases.frames import label, oriented
@@ -584,6 +585,22 @@ def test_running_numbers_are_not_taken_for_ids(tmp_path, labels, known, refused)
                 use()
         else:
             use()
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.int16, np.uint32, np.int64, np.float32, bool]),
+        hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6),
+    )
+)
+def test_labels_of_any_numbers_are_found_or_left_alone(values):
+    found = few_ids(values)
+    if values.dtype.kind == "b" or not values.size or not (values >= 0).all():
+        assert not len(found)
+    elif values.max() <= 65_535:
+        assert found.tolist() == sorted(set(values.astype(np.int64).ravel().tolist()))
+    else:
+        assert not len(found)
 
 
 @pytest.mark.shared

@@ -116,7 +116,7 @@ def test_keys_of_what_is_compared_are_those_that_pages_make(own, view, what):
     assert b"error" in answer.body
 
 
-def held(app, go: threading.Event, most_s: float = 20):
+def held(app, go: threading.Event, most_s: float = 100):
     """A service that answers once it may, or after `most_s`."""
 
     async def answer(scope, receive, send) -> None:

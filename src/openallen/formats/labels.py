@@ -28,17 +28,21 @@ def few_ids(values: Any) -> np.ndarray[Any, Any]:
     Parameters
     ----------
     values
-        Array of whole numbers.
+        Array of numbers, on one axis or more; fractions are cut off, as where a label is looked up.
     """
     import numpy as np
 
     volume = np.asarray(values)
+    none = np.empty(0, np.int64)
+    if volume.dtype.kind not in "iuf" or not volume.size:
+        return none
     some = volume[tuple(slice(None, None, _STEP) for _ in volume.shape)]
-    if not volume.size or some.max() > _MOST or volume.max() > _MOST or volume.min() < 0:
-        return np.empty(0, np.int64)
+    # Written so that NaN is no label, either.
+    if not some.max() <= _MOST or not volume.max() <= _MOST or not volume.min() >= 0:
+        return none
     seen = np.zeros(int(volume.max()) + 1, bool)
     for part in volume:  # an index of the size of the whole volume would be too much at once
-        seen[part] = True
+        seen[part.astype(np.intp)] = True
     return np.flatnonzero(seen)
 
 

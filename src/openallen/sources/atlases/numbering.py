@@ -26,7 +26,7 @@ def check_numbers(ids: Any, known: Container[int]) -> None:
     ids
         Array of the labels that occur, ascending; 0 is outside of all.
     known
-        Ids of the ontology; where it is empty, nothing is said of the labels.
+        Ids of the ontology.
 
     Raises
     ------
