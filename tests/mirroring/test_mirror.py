@@ -299,6 +299,8 @@ def test_options_of_files_that_are_not_taken_are_told(sample, tmp_path, capsys):
         oa.mirror(tmp_path / "mirror", to=tmp_path / "copy", downsample=3)
     with pytest.raises(UsageError, match="a mirror is copied whole"):
         oa.mirror(tmp_path / "mirror", to=tmp_path / "copy", files=True)
+    with pytest.raises(UsageError, match="downsample without an address"):
+        oa.mirror(to=tmp_path / "mirror", source=sample.url, downsample=3)
 
 
 def test_an_archive_that_is_shown_says_how_it_is_asked(sample, tmp_path, capsys):

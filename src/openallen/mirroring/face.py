@@ -139,6 +139,11 @@ def _check_options(
     addresses: tuple[AddressLike, ...], options: Mapping[str, Any], *, files: bool
 ) -> None:
     """Refuse options that nothing wanted takes: a size that is mistyped would be all of it."""
+    if options and not addresses:
+        raise UsageError(
+            f"{', '.join(options)} without an address",
+            why="what was mirrored before is asked for again with the options it had",
+        )
     wanted = [Address.parse(address) for address in addresses]
     # Rows of lists may be of other kinds than the list.
     sources = source_classes() if files else [SCHEMES[where.scheme] for where in wanted]
